@@ -1,0 +1,1 @@
+"""The command line: typer commands, progress display and error messages."""

@@ -1,0 +1,141 @@
+"""The files of one directory as sorted columns.
+
+A file costs its name, a separator and 16 bytes here, instead of a dictionary of several hundred. The columns are
+kept as bytes, exactly as they stand in a snapshot and travel between actors, and are viewed through numpy or split
+into lists only by whoever needs them.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+
+UNKNOWN_SIZE = -1
+"""The size, in bytes, of a file whose source gives names only. It agrees with every size."""
+
+UNKNOWN_MTIME = -(2**63)
+"""The modification time, in seconds since the epoch, of an entry whose source gives none. It counts as old."""
+
+DIGEST_SIZE = 16
+NO_DIGEST = bytes(DIGEST_SIZE)
+"""Stands in an index where a directory has no complete listing."""
+
+Int64s = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class FileColumns:
+    """Files of one directory, sorted by name (byte order), each name once.
+
+    ``names`` are separated by NUL; ``sizes`` (bytes) and ``mtimes`` (seconds since the epoch) are little-endian int64,
+    one for each name. ``blocks`` is empty, or names the block of each file, separated by NUL.
+    """
+
+    names: bytes = b""
+    sizes: bytes = b""
+    mtimes: bytes = b""
+    blocks: bytes = b""
+
+    def __len__(self) -> int:
+        return len(self.sizes) >> 3
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[tuple[bytes, int, int]]) -> FileColumns:
+        """Build from (name, size, mtime) rows in any order; of rows with the same name the last one stays."""
+        unique = {row[0]: row for row in rows}
+        return cls.from_sorted_rows(sorted(unique.values()))
+
+    @classmethod
+    def from_sorted_rows(cls, rows: Sequence[tuple[bytes, int, int]]) -> FileColumns:
+        """Build from (name, size, mtime) rows that are sorted by name and have each name once."""
+        if not rows:
+            return NO_FILES
+        names, sizes, mtimes = zip(*rows, strict=True)
+        return cls(b"\0".join(names), array("q", sizes).tobytes(), array("q", mtimes).tobytes())
+
+    def name_list(self) -> list[bytes]:
+        """Split the names."""
+        return self.names.split(b"\0") if self.sizes else []
+
+    def block_list(self) -> list[bytes]:
+        """Split the blocks; empty when the source has none."""
+        return self.blocks.split(b"\0") if self.blocks else []
+
+    def size_array(self) -> Int64s:
+        """View the sizes in bytes; ``UNKNOWN_SIZE`` where not known."""
+        return np.frombuffer(self.sizes, dtype="<i8")
+
+    def mtime_array(self) -> Int64s:
+        """View the modification times in seconds since the epoch; ``UNKNOWN_MTIME`` where not known."""
+        return np.frombuffer(self.mtimes, dtype="<i8")
+
+    def rows(self) -> list[tuple[bytes, int, int]]:
+        """Give (name, size, mtime) rows in the order of the names."""
+        return list(zip(self.name_list(), self.size_array().tolist(), self.mtime_array().tolist(), strict=True))
+
+    def select(self, positions: Sequence[int]) -> FileColumns:
+        """Keep the files at these positions, which must ascend."""
+        names = self.name_list()
+        blocks = self.block_list()
+        return FileColumns(
+            b"\0".join([names[i] for i in positions]),
+            self.size_array()[list(positions)].tobytes() if positions else b"",
+            self.mtime_array()[list(positions)].tobytes() if positions else b"",
+            b"\0".join([blocks[i] for i in positions]) if blocks else b"",
+        )
+
+    def total_size(self) -> int:
+        """Sum the known sizes, in bytes."""
+        return sum(size for size in array("q", self.sizes) if size > 0)
+
+    def newest(self) -> int:
+        """Give the latest known mtime, or ``UNKNOWN_MTIME``."""
+        return max(array("q", self.mtimes), default=UNKNOWN_MTIME)
+
+    def digest(self) -> bytes:
+        """Hash names and sizes, 16 bytes.
+
+        Every part is preceded by its length and the whole by its type, so that no two different sets of files give the
+        same input. Times are not part of it: a digest knows no clock.
+        """
+        hasher = blake2b(b"dynamo-consistency files 1\0", digest_size=DIGEST_SIZE)
+        hasher.update(len(self).to_bytes(8, "little") + len(self.names).to_bytes(8, "little"))
+        hasher.update(self.names)
+        hasher.update(self.sizes)
+        return hasher.digest()
+
+
+NO_FILES = FileColumns()
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryColumns:
+    """Sub-directories of one directory, sorted by name (byte order), each once; encoded as in `FileColumns`."""
+
+    names: bytes = b""
+    mtimes: bytes = b""
+
+    def __len__(self) -> int:
+        return len(self.mtimes) >> 3
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[tuple[bytes, int]]) -> DirectoryColumns:
+        """Build from (name, mtime) rows in any order; of rows with the same name the last one stays."""
+        ordered = sorted(dict(rows).items())
+        return cls(b"\0".join([name for name, _ in ordered]), array("q", [m for _, m in ordered]).tobytes())
+
+    def name_list(self) -> list[bytes]:
+        """Split the names."""
+        return self.names.split(b"\0") if self.mtimes else []
+
+    def mtime_list(self) -> list[int]:
+        """Give the modification times in seconds since the epoch; ``UNKNOWN_MTIME`` where not known."""
+        return array("q", self.mtimes).tolist()
+
+
+NO_DIRECTORIES = DirectoryColumns()

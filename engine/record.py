@@ -1,0 +1,126 @@
+"""The record of one directory, as it stands in a snapshot and travels from a lister to the coordinator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from engine.columns import NO_DIGEST, NO_DIRECTORIES, NO_FILES, UNKNOWN_MTIME, DirectoryColumns, FileColumns
+from engine.listing import Failed, Listed, ListingOutcome
+from engine.states import Reason, State
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryRecord:
+    """One directory: its canonical path, its state and, when listed, what it holds.
+
+    ``listed_at`` is the time of the answer in seconds since the epoch, 0 when there was none. A record that is not
+    `State.LISTED` has no files and no directories.
+    """
+
+    path: bytes
+    state: State
+    reason: Reason = Reason.NONE
+    detail: str = ""
+    listed_at: int = 0
+    files: FileColumns = NO_FILES
+    directories: DirectoryColumns = NO_DIRECTORIES
+
+    @classmethod
+    def of(cls, path: bytes, outcome: ListingOutcome, listed_at: int) -> DirectoryRecord:
+        """Make the record of a lister's answer."""
+        if isinstance(outcome, Listed):
+            return cls(path, State.LISTED, Reason.NONE, "", listed_at, outcome.files, outcome.directories)
+        return cls(path, State.FAILED, outcome.reason, outcome.detail, listed_at)
+
+    @property
+    def outcome(self) -> ListingOutcome:
+        """Give back what the lister said."""
+        if self.state == State.LISTED:
+            return Listed(self.files, self.directories)
+        return Failed(self.reason, self.detail)
+
+    def digest(self) -> bytes:
+        """Hash the files; `NO_DIGEST` unless the directory was listed completely."""
+        return self.files.digest() if self.state == State.LISTED else NO_DIGEST
+
+    def pack(self) -> bytes:
+        """Encode with msgpack; the table of fields is in ``docs/formats.md``."""
+        files, directories = self.files, self.directories
+        packed: bytes = msgpack.packb(
+            (
+                self.path,
+                int(self.state),
+                int(self.reason),
+                self.detail.encode("utf-8", "replace"),
+                self.listed_at,
+                files.names,
+                files.sizes,
+                files.mtimes,
+                files.blocks,
+                directories.names,
+                directories.mtimes,
+            )
+        )
+        return packed
+
+    @classmethod
+    def unpack(cls, packed: bytes | memoryview) -> DirectoryRecord:
+        """Decode what `pack` made.
+
+        Raises:
+            ValueError: the bytes are not such a record.
+        """
+        try:
+            fields: Any = msgpack.unpackb(packed, use_list=False)
+            path, state, reason, detail, listed_at, names, sizes, mtimes, blocks, sub_names, sub_mtimes = fields
+            return cls(
+                path,
+                State(state),
+                Reason(reason),
+                detail.decode("utf-8"),
+                listed_at,
+                FileColumns(names, sizes, mtimes, blocks),
+                DirectoryColumns(sub_names, sub_mtimes),
+            )
+        except (TypeError, ValueError, AttributeError, msgpack.UnpackException) as error:
+            raise ValueError(f"not a directory record: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class DirectorySummary:
+    """What an index keeps of a directory: everything about it except the names of its files.
+
+    ``files`` is a count, ``size`` bytes, ``newest`` the latest file mtime and ``mtime`` the directory's own, both in
+    seconds since the epoch or ``UNKNOWN_MTIME``.
+    """
+
+    path: bytes
+    state: State
+    reason: Reason = Reason.NONE
+    detail: str = ""
+    files: int = 0
+    size: int = 0
+    newest: int = UNKNOWN_MTIME
+    mtime: int = UNKNOWN_MTIME
+    listed_at: int = 0
+    digest: bytes = NO_DIGEST
+
+    @classmethod
+    def of(cls, record: DirectoryRecord, mtime: int = UNKNOWN_MTIME) -> DirectorySummary:
+        """Sum up a record; ``mtime`` comes from the listing of the parent."""
+        files = record.files
+        return cls(
+            record.path,
+            record.state,
+            record.reason,
+            record.detail,
+            len(files),
+            files.total_size(),
+            files.newest(),
+            mtime,
+            record.listed_at,
+            record.digest(),
+        )

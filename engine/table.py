@@ -1,0 +1,144 @@
+"""A whole tree as a table: one row a directory, in tree order, files left where they are.
+
+This is what the comparison walks, what a snapshot's index holds, and what a `DirectoryInfo` can be opened on. Memory
+grows with the number of directories, never with the number of files.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from engine import paths
+from engine.columns import DIGEST_SIZE, NO_FILES, FileColumns, Int64s
+from engine.record import DirectorySummary
+from engine.states import Reason, State
+
+
+def _no_files(_row: int) -> FileColumns:
+    return NO_FILES
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DirectoryTable:
+    """Directories in tree order (`engine.paths.tree_key`), each path once.
+
+    Columns, one entry a row: ``states`` and ``reasons`` uint8, ``digests`` 16 bytes each, ``files`` (count), ``sizes``
+    (bytes), ``newest`` and ``mtimes`` (seconds since the epoch or ``UNKNOWN_MTIME``) and ``listed_at`` int64.
+    ``details`` has the words of a failure by row. ``load`` gives the files of a row.
+    """
+
+    paths: list[bytes]
+    states: bytes
+    reasons: bytes
+    digests: bytes
+    files: Int64s
+    sizes: Int64s
+    newest: Int64s
+    mtimes: Int64s
+    listed_at: Int64s
+    details: dict[int, str] = field(default_factory=dict)
+    load: Callable[[int], FileColumns] = _no_files
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @classmethod
+    def from_summaries(
+        cls, summaries: Sequence[DirectorySummary], load: Callable[[int], FileColumns] = _no_files
+    ) -> DirectoryTable:
+        """Build from summaries that are already in tree order; ``load`` takes a row of the result."""
+
+        def column(values: Iterable[int]) -> Int64s:
+            return np.fromiter(values, dtype=np.int64, count=len(summaries))
+
+        return cls(
+            [s.path for s in summaries],
+            bytes([s.state for s in summaries]),
+            bytes([s.reason for s in summaries]),
+            b"".join([s.digest for s in summaries]),
+            column(s.files for s in summaries),
+            column(s.size for s in summaries),
+            column(s.newest for s in summaries),
+            column(s.mtime for s in summaries),
+            column(s.listed_at for s in summaries),
+            {row: s.detail for row, s in enumerate(summaries) if s.detail},
+            load,
+        )
+
+    def state(self, row: int) -> State:
+        """Give the state of a row."""
+        return State(self.states[row])
+
+    def reason(self, row: int) -> Reason:
+        """Give the reason of a row that is not listed."""
+        return Reason(self.reasons[row])
+
+    def digest(self, row: int) -> bytes:
+        """Give the digest of a row's files; see `FileColumns.digest`."""
+        return self.digests[row * DIGEST_SIZE : (row + 1) * DIGEST_SIZE]
+
+    def find(self, path: bytes) -> int | None:
+        """Look up the row of a canonical path."""
+        row = bisect_left(self.paths, paths.tree_key(path), key=paths.tree_key)
+        return row if row < len(self.paths) and self.paths[row] == path else None
+
+    def nearest(self, path: bytes) -> int | None:
+        """Give the row of the path itself or of its nearest ancestor that has one."""
+        current: bytes | None = path
+        while current is not None:
+            row = self.find(current)
+            if row is not None:
+                return row
+            current = paths.parent_of(current)
+        return None
+
+    def total_files(self) -> int:
+        """Count the files of all listed directories."""
+        return int(self.files.sum())
+
+    def total_size(self) -> int:
+        """Sum the bytes of all files whose size is known."""
+        return int(self.sizes.sum())
+
+    def state_mask(self, state: State) -> npt.NDArray[np.bool_]:
+        """Mark the rows in a state."""
+        return np.frombuffer(self.states, dtype=np.uint8) == state
+
+    def count(self, state: State) -> int:
+        """Count the rows in a state."""
+        return self.states.count(state)
+
+    def unlisted(self) -> Iterator[tuple[bytes, Reason, str]]:
+        """Give path, reason and detail of each directory that failed or was never reached."""
+        for row, state in enumerate(self.states):
+            if state in (State.FAILED, State.UNFILLED):
+                reason = Reason(self.reasons[row]) or Reason.NEVER_REACHED
+                yield self.paths[row], reason, self.details.get(row, "")
+
+    def empty_rows(self) -> list[int]:
+        """Give the rows of directories below which there is no file and nothing unseen, deepest first.
+
+        In this order each can be removed by a plain ``rmdir``. The tops of the tree are never among them.
+        """
+        has_content: set[bytes] = set()
+        empty: list[int] = []
+        path_list = self.paths
+        for row in range(len(path_list) - 1, -1, -1):
+            path = path_list[row]
+            if self.states[row] != State.LISTED or self.files[row] or path in has_content:
+                parent = paths.parent_of(path)
+                if parent is not None:
+                    has_content.add(parent)
+            elif self.find_parent(row) is not None:
+                empty.append(row)
+        return empty
+
+    def find_parent(self, row: int) -> int | None:
+        """Give the row of the directory that holds this one; None for a top of the tree."""
+        parent = paths.parent_of(self.paths[row])
+        return None if parent is None else self.find(parent)

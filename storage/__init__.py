@@ -1,0 +1,1 @@
+"""Everything outside the program: listers, inventories, snapshots, databases, configuration and reports."""

@@ -1,0 +1,1 @@
+"""Listers: what asks a store, one module for each protocol, all behind `storage.listers.protocol`."""

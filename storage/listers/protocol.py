@@ -1,0 +1,56 @@
+"""What every lister does.
+
+A lister turns requests into outcomes, many at a time and without blocking. Retries, back-off and the question which
+directory comes next are not its business; it asks once and reports faithfully.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from engine.listing import Outcome
+
+
+class Ask(IntEnum):
+    """The three questions a store is asked."""
+
+    LIST = 1
+    """Everything in a directory with sizes and times: `Listed` or `Failed`."""
+    NAMES = 2
+    """The names in a directory and nothing else: `NamesListed` or `Failed`."""
+    STAT = 3
+    """One path: `Present`, `Absent` or `Failed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question. ``path`` is a canonical absolute LFN; the lister adds the prefix of its door."""
+
+    number: int
+    ask: Ask
+    path: bytes
+
+
+Sink = Callable[[int, Outcome], None]
+"""Takes the number of a request and its outcome. May be called from any thread; must not block or raise."""
+
+
+class Lister(Protocol):
+    """Asks one store through its doors."""
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent to the store so far, repeated questions included."""
+
+    def submit(self, request: Request) -> None:
+        """Send one request and return at once.
+
+        Its outcome reaches the sink exactly once, at the latest a few seconds after the lister's timeout. Unexpected
+        errors reach the sink as `Failed` with `Reason.SERVER`; nothing is raised for what a store does.
+        """
+
+    def close(self) -> None:
+        """Drop what is in flight and release connections and threads. Outcomes may no longer arrive."""
