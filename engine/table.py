@@ -107,7 +107,7 @@ class DirectoryTable:
 
     def state_mask(self, state: State) -> npt.NDArray[np.bool_]:
         """Mark the rows in a state."""
-        return np.frombuffer(self.states, dtype=np.uint8) == state
+        return np.equal(np.frombuffer(self.states, dtype=np.uint8), state)
 
     def count(self, state: State) -> int:
         """Count the rows in a state."""

@@ -34,6 +34,20 @@ class Request:
     path: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class StoreSpec:
+    """Everything that is needed to open listers on one store; small, frozen and picklable.
+
+    ``doors`` are URLs that all answer for the same store: ``root://host[:port][//prefix]``, ``roots://…`` or
+    ``file://[/prefix]``. The path of a door, if any, is put before each LFN. ``timeout`` is in seconds for one request;
+    ``connections`` is how many each lister opens to a door.
+    """
+
+    doors: tuple[str, ...]
+    timeout: float = 30.0
+    connections: int = 2
+
+
 Sink = Callable[[int, Outcome], None]
 """Takes the number of a request and its outcome. May be called from any thread; must not block or raise."""
 
