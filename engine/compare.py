@@ -1,0 +1,239 @@
+"""The comparison: two tables walked in step, directories with equal digests skipped, the others opened.
+
+A difference is only ever reported where it was seen. What the inventory has is a missing candidate if its directory
+was listed completely and does not name it, or if the nearest ancestor that was heard of was listed completely, which
+shows that the directory is not there. Everything else is counted as protected: not judged, because nobody looked.
+The same holds the other way for orphans, where an inventory is the listing of another store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from engine import paths
+from engine.columns import UNKNOWN_SIZE, FileColumns
+from engine.findings import Finding, Kind
+from engine.states import Reason, State
+from engine.table import DirectoryTable
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """What is not to be called a difference.
+
+    Files with an mtime after ``young_after`` (seconds since the epoch; None: no age limit) are passed over on either
+    side. ``keep_orphan`` and ``keep_missing`` take the path of a file and say whether it is to be left alone.
+    """
+
+    young_after: float | None = None
+    keep_orphan: Callable[[bytes], bool] | None = None
+    keep_missing: Callable[[bytes], bool] | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a comparison passed over: ``protected`` files were not judged, by ``reasons`` why nobody could look."""
+
+    protected: int = 0
+    young: int = 0
+    kept: int = 0
+    opened: int = 0
+    reasons: dict[Reason, int] = field(default_factory=dict)
+
+    def protect(self, files: int, reason: Reason) -> None:
+        """Count files that are not judged."""
+        if files:
+            self.protected += files
+            self.reasons[reason] = self.reasons.get(reason, 0) + files
+
+
+def compare(
+    inventory: DirectoryTable, remote: DirectoryTable, options: CompareOptions, tally: Tally
+) -> Iterator[Finding]:
+    """Give the differences in tree order, at most one finding of a kind for each directory.
+
+    Missing ones are candidates: a listing alone never proves that something is absent.
+    """
+    judge = _Judge(inventory, remote, options, tally)
+    for left, right in _in_step(inventory, remote):
+        if left is not None and right is not None:
+            yield from judge.both(left, right)
+        elif left is not None:
+            yield from judge.inventory_only(left)
+        elif right is not None:
+            yield from judge.remote_only(right)
+
+
+def _in_step(left: DirectoryTable, right: DirectoryTable) -> Iterator[tuple[int | None, int | None]]:
+    """Merge the rows of two tables that are in tree order; pairs with equal digests are left out."""
+    left_paths, right_paths = left.paths, right.paths
+    left_digests, right_digests = left.digests, right.digests
+    left_count, right_count = len(left_paths), len(right_paths)
+    complete = State.LISTED
+    i = j = 0
+    while i < left_count and j < right_count:
+        a, b = left_paths[i], right_paths[j]
+        if a == b:
+            if (
+                left_digests[i << 4 : (i + 1) << 4] != right_digests[j << 4 : (j + 1) << 4]
+                or left.states[i] != complete
+                or right.states[j] != complete
+            ):
+                yield i, j
+            i += 1
+            j += 1
+        elif paths.tree_key(a) < paths.tree_key(b):
+            yield i, None
+            i += 1
+        else:
+            yield None, j
+            j += 1
+    for row in range(i, left_count):
+        yield row, None
+    for row in range(j, right_count):
+        yield None, row
+
+
+class _Judge:
+    """Decides for one pair of rows at a time."""
+
+    def __init__(
+        self, inventory: DirectoryTable, remote: DirectoryTable, options: CompareOptions, tally: Tally
+    ) -> None:
+        self._inventory = inventory
+        self._remote = remote
+        self._options = options
+        self._tally = tally
+
+    def both(self, left: int, right: int) -> Iterator[Finding]:
+        """Judge a directory that both sides know."""
+        unseen = _unseen(self._remote, right)
+        if unseen is not None:
+            self._tally.protect(int(self._inventory.files[left]), unseen)
+            return
+        unseen = _unseen(self._inventory, left)
+        if unseen is not None:
+            self._tally.protect(int(self._remote.files[right]), unseen)
+            return
+        self._tally.opened += 1
+        expected = self._inventory.load(left) if self._inventory.files[left] else FileColumns()
+        found = self._remote.load(right) if self._remote.files[right] else FileColumns()
+        yield from self._differences(self._remote.paths[right], expected, found)
+
+    def inventory_only(self, row: int) -> Iterator[Finding]:
+        """Judge a directory that the store's listing does not have."""
+        count = int(self._inventory.files[row])
+        if not count:
+            return
+        path = self._inventory.paths[row]
+        unseen = self._absence(self._remote, path)
+        if unseen is not None:
+            self._tally.protect(count, unseen)
+            return
+        self._tally.opened += 1
+        expected = self._inventory.load(row)
+        yield from self._report(Kind.MISSING, path, expected, list(range(len(expected))))
+
+    def remote_only(self, row: int) -> Iterator[Finding]:
+        """Judge a directory that the inventory does not have."""
+        count = int(self._remote.files[row])
+        if not count:
+            return
+        path = self._remote.paths[row]
+        unseen = self._absence(self._inventory, path)
+        if unseen is not None:
+            self._tally.protect(count, unseen)
+            return
+        self._tally.opened += 1
+        found = self._remote.load(row)
+        yield from self._report(Kind.ORPHAN, path, found, list(range(len(found))))
+
+    def _absence(self, table: DirectoryTable, path: bytes) -> Reason | None:
+        """Say why ``table`` does not prove that a directory it has no row for is absent; None when it does."""
+        parent = paths.parent_of(path)
+        row = None if parent is None else table.nearest(parent)
+        return Reason.NEVER_REACHED if row is None else _unseen(table, row)
+
+    def _differences(self, directory: bytes, expected: FileColumns, found: FileColumns) -> Iterator[Finding]:
+        """Compare the files of one directory, all of them seen on both sides."""
+        expected_names, found_names = expected.name_list(), found.name_list()
+        if expected.names == found.names:
+            common = list(zip(range(len(expected)), range(len(found)), strict=True))
+        else:
+            here = {name: position for position, name in enumerate(found_names)}
+            common = []
+            missing = []
+            for position, name in enumerate(expected_names):
+                other = here.pop(name, None)
+                if other is None:
+                    missing.append(position)
+                else:
+                    common.append((position, other))
+            yield from self._report(Kind.MISSING, directory, expected, missing)
+            yield from self._report(Kind.ORPHAN, directory, found, list(here.values()))
+        yield from self._mismatches(directory, expected, found, common)
+
+    def _report(self, kind: Kind, directory: bytes, files: FileColumns, positions: list[int]) -> Iterator[Finding]:
+        positions = self._old_enough(files, positions)
+        keep = self._options.keep_missing if kind == Kind.MISSING else self._options.keep_orphan
+        if keep is not None and positions:
+            names = files.name_list()
+            left = [i for i in positions if not keep(paths.join(directory, names[i]))]
+            self._tally.kept += len(positions) - len(left)
+            positions = left
+        if positions:
+            yield Finding(kind, directory, files if len(positions) == len(files) else files.select(positions))
+
+    def _old_enough(self, files: FileColumns, positions: list[int]) -> list[int]:
+        limit = self._options.young_after
+        if limit is None or not positions:
+            return positions
+        mtimes = files.mtime_array()
+        old = [i for i in positions if mtimes[i] <= limit]
+        self._tally.young += len(positions) - len(old)
+        return old
+
+    def _mismatches(
+        self, directory: bytes, expected: FileColumns, found: FileColumns, common: list[tuple[int, int]]
+    ) -> Iterator[Finding]:
+        sizes, other_sizes = expected.size_array().tolist(), found.size_array().tolist()
+        pairs = [
+            (i, j)
+            for i, j in common
+            if sizes[i] != other_sizes[j] and sizes[i] != UNKNOWN_SIZE and other_sizes[j] != UNKNOWN_SIZE
+        ]
+        if not pairs:
+            return
+        limit = self._options.young_after
+        if limit is not None:
+            mtimes, other_mtimes = expected.mtime_array(), found.mtime_array()
+            old = [(i, j) for i, j in pairs if mtimes[i] <= limit and other_mtimes[j] <= limit]
+            self._tally.young += len(pairs) - len(old)
+            pairs = old
+        if pairs:
+            left, right = [i for i, _ in pairs], [j for _, j in pairs]
+            yield Finding(Kind.SIZE_MISMATCH, directory, expected.select(left), found.size_array()[right].tobytes())
+
+
+def _unseen(table: DirectoryTable, row: int) -> Reason | None:
+    """Say why a row cannot be judged; None when it was listed completely."""
+    if table.states[row] == State.LISTED:
+        return None
+    return Reason(table.reasons[row]) or Reason.NEVER_REACHED
+
+
+def empty_directories(remote: DirectoryTable, young_after: float | None) -> Iterator[Finding]:
+    """Give directories below which there is no file, in an order in which each can be removed by a plain ``rmdir``.
+
+    With an age limit, those that are too young or of unknown age are left out, and with them the directories above.
+    """
+    young: set[bytes] = set()
+    for row in remote.empty_rows():
+        path, mtime = remote.paths[row], int(remote.mtimes[row])
+        if path in young or (young_after is not None and not 0 <= mtime <= young_after):
+            parent = paths.parent_of(path)
+            if parent is not None:
+                young.add(parent)
+        else:
+            yield Finding(Kind.EMPTY, path, mtime=mtime)

@@ -1,0 +1,175 @@
+"""The index of a listing while it grows.
+
+The coordinator and every snapshot writer keep one. It knows each directory that was listed, and each that a listing
+named, in columns: about 250 bytes a directory and nothing for its files.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine import paths
+from engine.columns import DIGEST_SIZE, NO_DIGEST, UNKNOWN_MTIME, DirectoryColumns, FileColumns, Int64s
+from engine.record import DirectoryRecord
+from engine.states import Reason, State
+from engine.table import DirectoryTable
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a lister says of one directory to whoever does not need the names of its files.
+
+    ``files`` is a count, ``size`` bytes, ``newest`` the latest file mtime and ``listed_at`` the time of the answer in
+    seconds since the epoch; ``length`` is that of the directory's frame in bytes.
+    """
+
+    path: bytes
+    state: State
+    reason: Reason
+    detail: str
+    listed_at: int
+    files: int
+    size: int
+    newest: int
+    digest: bytes
+    directories: DirectoryColumns
+    length: int
+
+    @classmethod
+    def of(cls, record: DirectoryRecord, length: int = 0) -> Entry:
+        """Sum up a record."""
+        files = record.files
+        return cls(
+            record.path,
+            record.state,
+            record.reason,
+            record.detail,
+            record.listed_at,
+            len(files),
+            files.total_size(),
+            files.newest(),
+            record.digest(),
+            record.directories,
+            length,
+        )
+
+
+class IndexBuilder:
+    """Takes entries in any order in which a parent comes before its children; later entries replace earlier ones.
+
+    A child that a listing names gets a row at once, as `State.UNFILLED`, with the mtime that its parent gave: what
+    was never reached is therefore in the table too.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[bytes, int] = {}
+        self._states = bytearray()
+        self._reasons = bytearray()
+        self._digests = bytearray()
+        self._files = array("q")
+        self._sizes = array("q")
+        self._newest = array("q")
+        self._mtimes = array("q")
+        self._listed_at = array("q")
+        self._offsets = array("q")
+        self._lengths = array("q")
+        self._details: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def files(self) -> int:
+        """Count the files of all listed directories."""
+        return sum(self._files)
+
+    def count(self, state: State) -> int:
+        """Count the directories in a state."""
+        return self._states.count(state)
+
+    def state_of(self, path: bytes) -> State | None:
+        """Give the state of a directory; None when it was never heard of."""
+        row = self._rows.get(path)
+        return None if row is None else State(self._states[row])
+
+    def in_state(self, state: State) -> Iterator[bytes]:
+        """Give the paths in a state, in the order in which they became known."""
+        return (path for path, row in self._rows.items() if self._states[row] == state)
+
+    def add(self, entry: Entry, offset: int = 0) -> None:
+        """Enter one directory; ``offset`` is where its frame starts in the file."""
+        row = self.know(entry.path)
+        self._states[row] = entry.state
+        self._reasons[row] = entry.reason
+        self._digests[row * DIGEST_SIZE : (row + 1) * DIGEST_SIZE] = entry.digest
+        self._files[row] = entry.files
+        self._sizes[row] = entry.size
+        self._newest[row] = entry.newest
+        self._listed_at[row] = entry.listed_at
+        self._offsets[row] = offset
+        self._lengths[row] = entry.length
+        if entry.detail:
+            self._details[row] = entry.detail
+        else:
+            self._details.pop(row, None)
+        children = entry.directories
+        if children.mtimes:
+            base = entry.path if entry.path.endswith(b"/") else entry.path + b"/"
+            for name, mtime in zip(children.name_list(), children.mtime_list(), strict=True):
+                self._mtimes[self.know(base + name)] = mtime
+
+    def know(self, path: bytes) -> int:
+        """Make sure that a directory has a row."""
+        rows = self._rows
+        row = rows.get(path)
+        if row is not None:
+            return row
+        row = rows[path] = len(rows)
+        self._states.append(State.UNFILLED)
+        self._reasons.append(Reason.NEVER_REACHED)
+        self._digests += NO_DIGEST
+        self._files.append(0)
+        self._sizes.append(0)
+        self._newest.append(UNKNOWN_MTIME)
+        self._mtimes.append(UNKNOWN_MTIME)
+        self._listed_at.append(0)
+        self._offsets.append(0)
+        self._lengths.append(0)
+        return row
+
+    def table(
+        self, loader: Callable[[Int64s, Int64s], Callable[[int], FileColumns]]
+    ) -> tuple[DirectoryTable, Int64s, Int64s]:
+        """Sort into tree order.
+
+        ``loader`` is given the offsets and lengths of the frames by row, and makes the table's ``load``. Returns the
+        table and these two columns.
+        """
+        path_list = list(self._rows)
+        keys = list(map(paths.tree_key, path_list))
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+        rank = np.array(order, dtype=np.int64)
+
+        def column(values: array[int]) -> Int64s:
+            return np.array(values, dtype=np.int64)[rank]
+
+        offsets, lengths = column(self._offsets), column(self._lengths)
+        new_row = {old: new for new, old in enumerate(order)} if self._details else {}
+        table = DirectoryTable(
+            [path_list[i] for i in order],
+            np.frombuffer(bytes(self._states), dtype=np.uint8)[rank].tobytes(),
+            np.frombuffer(bytes(self._reasons), dtype=np.uint8)[rank].tobytes(),
+            np.frombuffer(bytes(self._digests), dtype=f"V{DIGEST_SIZE}")[rank].tobytes(),
+            column(self._files),
+            column(self._sizes),
+            column(self._newest),
+            column(self._mtimes),
+            column(self._listed_at),
+            {new_row[row]: text for row, text in sorted(self._details.items())},
+            loader(offsets, lengths),
+        )
+        return table, offsets, lengths
