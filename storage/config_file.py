@@ -1,0 +1,155 @@
+"""Configuration files as plain mappings: JSON, YAML and TOML, none of which may say the same thing twice."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from storage.shown import printable, quoted
+
+
+class ConfigError(Exception):
+    """A configuration cannot be used. ``problems`` are one line each, and so is each line of the message."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong, one line for each key or place."""
+        return self.args
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a configuration file.
+
+    The suffix tells the format: ``.json``, ``.yaml``, ``.yml`` or ``.toml``; with another or none, JSON is tried, then
+    YAML.
+
+    Raises:
+        ConfigError: the file cannot be read, is malformed, has a key twice, or is not a mapping.
+    """
+    where = printable(str(path))
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{where}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{where}: not a file name: {error}") from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{where}: line {line}: not UTF-8") from error
+    reader = _READERS.get(path.suffix.lower(), parse_value)
+    try:
+        value = reader(text)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {printable(str(error))}") from error
+    if not isinstance(value, dict):
+        found = "nothing" if value is None else "a list" if isinstance(value, list) else "a single value"
+        raise ConfigError(f"{where}: expected a mapping of keys to values, found {found}")
+    return value
+
+
+def parse_value(text: str) -> Any:
+    """Read a JSON or YAML value.
+
+    Raises:
+        ValueError: it is neither; the message says why, with the line.
+    """
+    try:
+        return _read_json(text)
+    except ValueError:
+        if text.lstrip().startswith("{"):
+            try:
+                return _read_yaml(text)
+            except ValueError:
+                # It was meant as JSON, so the words of the JSON reader help more.
+                return _read_json(text)
+        return _read_yaml(text)
+
+
+def _read_json(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_without_repeats)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {error.lineno}, column {error.colno}: {error.msg}") from error
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in mapping:
+            raise ValueError(f"the key {quoted(key)} stands twice")
+        mapping[key] = value
+    return mapping
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses repeated keys and keys that YAML does not read as text, such as an unquoted ``NO``."""
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        # Before merge keys are expanded, since what they bring in may well be overridden.
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"):
+                shown = quoted(key.value) if isinstance(key, yaml.ScalarNode) else "a list or mapping"
+                raise _yaml_error(key, f"YAML does not read the key {shown} as text; put it in quotes")
+            if key.value in seen:
+                raise _yaml_error(key, f"the key {quoted(key.value)} stands twice")
+            seen.add(key.value)
+        return node
+
+
+def _yaml_error(node: Any, problem: str) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+
+
+def _read_yaml(text: str) -> Any:
+    loader = None
+    try:
+        loader = _StrictLoader(text)
+        return loader.get_single_data()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        begin = f" ({error.context}, line {error.context_mark.line + 1})" if error.context_mark else ""
+        raise ValueError(f"{place}{error.problem or error.context}{begin}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ValueError(f"line {line}: a character that YAML does not allow") from error
+    except (KeyError, AttributeError, TypeError) as error:
+        # What PyYAML lets through for values that do not fit an explicit tag, such as `!!bool maybe`.
+        raise ValueError("a value does not fit its YAML tag") from error
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _read_toml(text: str) -> Any:
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    ".json": _read_json,
+    ".yaml": _read_yaml,
+    ".yml": _read_yaml,
+    ".toml": _read_toml,
+}

@@ -1,0 +1,50 @@
+"""How a message shows what somebody gave: on one line, and without what might be a secret."""
+
+from __future__ import annotations
+
+import re
+
+_LONGEST = 200
+_USER = re.compile(r"(?<=://)[^/]*@")
+_PARAMETERS = re.compile(r"(?<=\?).+", re.DOTALL)
+
+
+def printable(text: str) -> str:
+    """Escape control characters, line separators and lone surrogates; everything else stands as it is."""
+    return "".join([c if c.isprintable() else ascii(c)[1:-1] for c in text])
+
+
+def quoted(text: str) -> str:
+    """Give ``text`` in double quotes, cut when long; the user and the parameters of a URL are left out."""
+    if "://" in text:
+        text = _PARAMETERS.sub("...", _USER.sub("...@", text))
+    if len(text) > _LONGEST:
+        text = text[:_LONGEST] + "..."
+    return f'"{printable(text)}"'
+
+
+def shown(value: object) -> str:
+    """Give a value that was read from a file, the way that file would write it."""
+    match value:
+        case str():
+            return quoted(value)
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return _number(value)
+        case dict():
+            return "a mapping"
+        case list() | tuple():
+            return "a list"
+        case _:
+            return f"a {type(value).__name__}"
+
+
+def _number(value: float) -> str:
+    try:
+        return repr(value)
+    except ValueError:
+        # Python refuses to write out integers of thousands of digits.
+        return "a number of thousands of digits"
