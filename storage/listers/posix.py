@@ -1,0 +1,140 @@
+"""Listing a mounted file system.
+
+A symbolic link to a file is a file with its target's size and time, as an XRootD server on the same files says. A link
+to a directory is left out: it may lead back up or out of the store, and what it leads to is listed under its own name.
+(XRootD servers show it as a directory.) A dangling link is no usable file and is left out, and so is what is neither a
+file nor a directory. `Ask.STAT` follows links, so whatever is left out here is denied only if it cannot be reached, and
+`Ask.NAMES` gives every name.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from queue import SimpleQueue
+
+from engine import paths
+from engine.columns import DirectoryColumns, FileColumns
+from engine.listing import Absent, Failed, Listed, ListingOutcome, NamesListed, NamesOutcome, Outcome, Present
+from engine.states import Reason
+from storage.listers.doors import Door
+from storage.listers.protocol import Ask, Request, Sink
+from storage.listers.watchdog import Flight, Watchdog
+
+_MAX_THREADS = 8
+
+_REASONS = {
+    errno.EACCES: Reason.PERMISSION,
+    errno.EPERM: Reason.PERMISSION,
+    errno.ENOENT: Reason.NOT_FOUND,
+    errno.ENOTDIR: Reason.NOT_A_DIRECTORY,
+    errno.ENAMETOOLONG: Reason.BAD_NAME,
+    errno.ETIMEDOUT: Reason.TIMEOUT,
+    errno.EHOSTDOWN: Reason.CONNECTION,
+    errno.ENOTCONN: Reason.CONNECTION,
+    errno.ESTALE: Reason.CONNECTION,
+}
+
+
+class PosixLister:
+    """Asks the file system below a ``file://`` door, with up to eight threads.
+
+    A call that hangs, as on a mount whose server is gone, cannot be interrupted: it costs a thread, which is left
+    behind, and the request ends by ``timeout`` (seconds).
+
+    Raises:
+        ValueError: the door names another host.
+    """
+
+    def __init__(self, door: Door, sink: Sink, timeout: float = 30.0) -> None:
+        if door.host not in ("", "localhost"):
+            raise ValueError(f"a file system on another host: {door.host!r}")
+        self._door = door
+        self._watchdog = Watchdog(sink, timeout)
+        self._requests = 0
+        self._queue: SimpleQueue[Flight | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent so far."""
+        return self._requests
+
+    def submit(self, request: Request) -> None:
+        """Send one request; see `storage.listers.protocol.Lister`."""
+        self._queue.put(self._watchdog.start(request))
+        with self._lock:
+            self._requests += 1
+            if len(self._threads) < min(len(self._watchdog), _MAX_THREADS):
+                # Daemons: a thread that hangs in the kernel must not keep the program from ending.
+                thread = threading.Thread(target=self._work, name="posix-lister", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def close(self) -> None:
+        """Drop what is in flight. Threads end with the call they are in."""
+        self._watchdog.close()
+        with self._lock:
+            for _ in self._threads:
+                self._queue.put(None)
+            self._threads.clear()
+
+    def _work(self) -> None:
+        while (flight := self._queue.get()) is not None:
+            if self._watchdog.is_open(flight):
+                self._watchdog.end(flight, self._answer(flight.request))
+
+    def _answer(self, request: Request) -> Outcome:
+        path = self._door.locate(request.path)
+        try:
+            match request.ask:
+                case Ask.LIST:
+                    return _list(path)
+                case Ask.NAMES:
+                    return _names(path)
+                case Ask.STAT:
+                    return _stat(path)
+        except OSError as error:
+            return _failure(error)
+        except Exception as error:
+            return Failed(Reason.SERVER, f"{type(error).__name__}: {error}")
+
+
+def _list(path: bytes) -> ListingOutcome:
+    files: list[tuple[bytes, int, int]] = []
+    directories: list[tuple[bytes, int]] = []
+    with os.scandir(path) as entries:
+        for entry in entries:
+            try:
+                found = entry.stat()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                reason = Reason.PERMISSION if isinstance(error, PermissionError) else Reason.PARTIAL
+                return Failed(reason, f"'{paths.escape(entry.name)}': {os.strerror(error.errno or 0)}")
+            mtime = found.st_mtime_ns // 1_000_000_000
+            if stat.S_ISREG(found.st_mode):
+                files.append((entry.name, found.st_size, mtime))
+            elif stat.S_ISDIR(found.st_mode) and not entry.is_symlink():
+                directories.append((entry.name, mtime))
+    files.sort()
+    return Listed(FileColumns.from_sorted_rows(files), DirectoryColumns.from_rows(directories))
+
+
+def _names(path: bytes) -> NamesOutcome:
+    return NamesListed(frozenset(os.listdir(path)))
+
+
+def _stat(path: bytes) -> Outcome:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return Absent()
+    return Present(found.st_size, found.st_mtime_ns // 1_000_000_000, stat.S_ISDIR(found.st_mode))
+
+
+def _failure(error: OSError) -> Failed:
+    return Failed(_REASONS.get(error.errno or 0, Reason.SERVER), os.strerror(error.errno or 0))

@@ -1,0 +1,109 @@
+"""Listing a directory with the ``xrdfs`` program.
+
+The Python bindings cannot carry a name that is not UTF-8: the whole answer is lost. The program prints such names as
+the bytes they are. It is slow and says less than the protocol does, so it is asked only about such directories.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from calendar import timegm
+from time import strptime
+
+from engine import paths
+from engine.columns import DirectoryColumns, FileColumns
+from engine.listing import Failed, Listed, ListingOutcome, NamesListed, NamesOutcome
+from engine.states import Reason
+from storage.listers.xrootd_answers import CUT_LENGTH
+
+_MODE = rb"(?P<kind>[d-])[r-][w-][x-]"
+_TIME = rb"(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)"
+_SIZE = rb" +(?P<size>\d+) "
+_PATH = rb"(?P<path>/.*)"
+_EXTENDED = re.compile(_MODE + rb"[rwx-]{6} +\S+ +\S+" + _SIZE + _TIME + b" " + _PATH, re.DOTALL)
+_SHORT = re.compile(_MODE + b" " + _TIME + _SIZE + _PATH, re.DOTALL)
+
+
+def list_directory(program: str, server: str, path: bytes, timeout: int) -> ListingOutcome:
+    """Ask for everything in a directory; ``server`` is a URL without a path, ``timeout`` is in seconds.
+
+    A listing is `Listed` only if the program ended well, had nothing to say besides, and every line could be read. A
+    socket or device cannot be told from a file here.
+    """
+    output = _run(program, server, ["-l"], path, timeout)
+    return output if isinstance(output, Failed) else parse_listing(output, path)
+
+
+def list_names(program: str, server: str, path: bytes, timeout: int) -> NamesOutcome:
+    """Ask for the names in a directory; as `list_directory`."""
+    output = _run(program, server, [], path, timeout)
+    return output if isinstance(output, Failed) else parse_names(output, path)
+
+
+def parse_listing(output: bytes, path: bytes) -> ListingOutcome:
+    """Read the lines of ``xrdfs ls -l PATH``: mode, attributes, a time in UTC, and the path to the end of the line."""
+    files: dict[bytes, tuple[bytes, int, int]] = {}
+    directories: dict[bytes, int] = {}
+    for line in output.removesuffix(b"\n").split(b"\n"):
+        match = _EXTENDED.fullmatch(line) or _SHORT.fullmatch(line)
+        if match is None:
+            return _unreadable(line)
+        name = _name_in(path, match["path"])
+        if name is None or name in files or name in directories:
+            return _unreadable(line)
+        mtime = timegm(strptime(match["time"].decode("ascii"), "%Y-%m-%d %H:%M:%S"))
+        if match["kind"] == b"d":
+            directories[name] = mtime
+        else:
+            files[name] = (name, int(match["size"]), mtime)
+    return Listed(FileColumns.from_rows(files.values()), DirectoryColumns.from_rows(directories.items()))
+
+
+def parse_names(output: bytes, path: bytes) -> NamesOutcome:
+    """Read the lines of ``xrdfs ls PATH``."""
+    found: set[bytes] = set()
+    for line in output.removesuffix(b"\n").split(b"\n"):
+        name = _name_in(path, line)
+        if name is None or name in found:
+            return _unreadable(line)
+        found.add(name)
+    return NamesListed(frozenset(found))
+
+
+def _run(program: str, server: str, options: list[str], path: bytes, timeout: int) -> bytes | Failed:
+    environment = os.environ | {"LC_ALL": "C", "XRD_REQUESTTIMEOUT": str(timeout)}
+    try:
+        done = subprocess.run(
+            [program, server, "ls", *options, path],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            env=environment,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Failed(Reason.TIMEOUT, f"xrdfs gave no answer within {timeout} s")
+    except OSError as error:
+        return Failed(Reason.SERVER, f"xrdfs could not be run: {error}")
+    said = " ".join(done.stderr.decode("utf-8", "replace").split())
+    if done.returncode:
+        return Failed(Reason.SERVER, f"xrdfs ended with {done.returncode}: {said}")
+    if said:
+        return Failed(Reason.PARTIAL, f"xrdfs said: {said}")
+    if not done.stdout:
+        return Failed(Reason.FALSE_EMPTY, "no answer, and xrdfs prints nothing")
+    return done.stdout
+
+
+def _name_in(directory: bytes, path: bytes) -> bytes | None:
+    start = directory if directory == b"/" else directory + b"/"
+    name = path.removeprefix(start)
+    if not path.startswith(start) or not name or b"/" in name or len(name) == CUT_LENGTH:
+        return None
+    return name
+
+
+def _unreadable(line: bytes) -> Failed:
+    return Failed(Reason.BAD_NAME, f"xrdfs printed '{paths.escape(line)}'")

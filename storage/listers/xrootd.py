@@ -1,0 +1,287 @@
+"""Listing over XRootD, through the raw layer of its Python bindings.
+
+What such a server says cannot be taken at its word. An answer counts only when it is ok with code 0; an empty one is
+asked for again without attributes, since servers list a directory that they may not search as empty; a name of exactly
+254 bytes may be the rest of a longer one, and is looked up.
+
+Known limits, which the caller must cover: a listing with attributes ends without a word at the first entry whose
+attributes the server cannot read, so a name that is not in it may still exist (`Ask.NAMES` or `Ask.STAT` settle it); a
+name with a newline makes the listing fail, but appears as two names under `Ask.NAMES`, so such a name is never denied
+by one; links to directories look like directories; a dangling link is left out of a listing.
+
+Answers are worked on in the callback, on the library's only worker thread: several threads would fight for Python's
+lock and be slower.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeAlias
+
+from engine import paths
+from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
+from engine.states import Reason
+from storage.listers import xrdfs, xrootd_answers
+from storage.listers.doors import Door
+from storage.listers.protocol import Ask, Request, Sink
+from storage.listers.watchdog import GRACE, Flight, Watchdog
+from storage.listers.xrootd_errors import Status, failure, is_complete, is_denied
+
+_CLIENT_SETTINGS = {
+    # How often, in seconds, the client looks at its deadlines; 15 by default.
+    "XRD_TIMEOUTRESOLUTION": "1",
+    "XRD_CONNECTIONWINDOW": "5",
+    "XRD_CONNECTIONRETRY": "1",
+    # How long a broken connection stays dead; 1800 by default.
+    "XRD_STREAMERRORWINDOW": "1",
+    "XRD_WORKERTHREADS": "1",
+}
+
+_NO_FLAGS = 0
+_WITH_ATTRIBUTES = 1
+
+_LOGIN = "consist"
+"""The name a server's log shows for a door without a user; the protocol has room for eight characters."""
+
+_RENEWAL = 1.0
+"""Seconds before a connection is replaced again, so that a dead door does not breed connections."""
+
+_connection_names = itertools.count()
+
+Entries: TypeAlias = list[dict[str, Any]]
+_Then: TypeAlias = Callable[[Flight, Status, Any], Outcome | None]
+
+
+@dataclass(slots=True, eq=False)
+class _Connection:
+    filesystem: Any
+    renewed: float = -math.inf
+    flights: set[Flight] = field(default_factory=set)
+
+
+class XRootDLister:
+    """Asks one door; ``timeout`` in seconds for each request, ``connections`` TCP connections, ``grace`` of `Watchdog`.
+
+    A directory with names that are not UTF-8 is listed by the ``xrdfs`` program, where there is one, after the bindings
+    have failed to answer; such an outcome may take twice the timeout.
+    """
+
+    def __init__(
+        self, door: Door, sink: Sink, timeout: float = 30.0, connections: int = 2, grace: float = GRACE
+    ) -> None:
+        self._door = door
+        self._open = _load_client()
+        self._lock = threading.Lock()
+        self._requests = 0
+        self._program = shutil.which("xrdfs")
+        self._helpers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="xrdfs")
+        self._connections = [self._connect() for _ in range(max(1, connections))]
+        self._watchdog = Watchdog(sink, timeout, self._ask_program, grace)
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent so far."""
+        return self._requests
+
+    def submit(self, request: Request) -> None:
+        """Send one request; see `storage.listers.protocol.Lister`."""
+        flight = self._watchdog.start(request)
+        unsendable = _unsendable(request.path)
+        if unsendable:
+            self._watchdog.end(flight, Failed(Reason.BAD_NAME, unsendable))
+            return
+        match request.ask:
+            case Ask.LIST:
+                self._dirlist(flight, _WITH_ATTRIBUTES, self._on_listing)
+            case Ask.NAMES:
+                self._dirlist(flight, _NO_FLAGS, self._on_names)
+            case Ask.STAT:
+                self._stat(flight, request.path, self._on_stat)
+
+    def close(self) -> None:
+        """Drop what is in flight. The client library closes idle connections by itself, some minutes later."""
+        self._watchdog.close()
+        self._helpers.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            self._connections.clear()
+
+    def _on_listing(self, flight: Flight, status: Status, response: Any) -> Outcome | None:
+        if not is_complete(status):
+            return failure(status)
+        if not response["dirlist"]:
+            self._dirlist(flight, _NO_FLAGS, self._on_second_listing)
+            return None
+        outcome = xrootd_answers.listing(response["dirlist"])
+        return outcome if isinstance(outcome, Failed) else self._unless_cut(flight, outcome)
+
+    def _on_second_listing(self, _flight: Flight, status: Status, response: Any) -> Outcome:
+        if not is_complete(status):
+            return failure(status)
+        count = len(response["dirlist"])
+        if count:
+            return Failed(Reason.FALSE_EMPTY, f"empty with attributes, {count} names without")
+        return Listed()
+
+    def _on_names(self, flight: Flight, status: Status, response: Any) -> Outcome | None:
+        if not is_complete(status):
+            return failure(status)
+        outcome = xrootd_answers.names(response["dirlist"])
+        return outcome if isinstance(outcome, Failed) else self._unless_cut(flight, outcome)
+
+    def _on_stat(self, _flight: Flight, status: Status, response: Any) -> Outcome:
+        if is_denied(status):
+            return Absent()
+        if not is_complete(status):
+            return failure(status)
+        return Present(
+            xrootd_answers.signed(response["size"]),
+            xrootd_answers.signed(response["modtime"]),
+            bool(response["flags"] & xrootd_answers.IS_DIRECTORY),
+        )
+
+    def _unless_cut(self, flight: Flight, outcome: Listed | NamesListed) -> Outcome | None:
+        suspects = xrootd_answers.may_be_cut(outcome)
+        if not suspects:
+            return outcome
+        self._look_up(flight, outcome, suspects)
+        return None
+
+    def _look_up(self, flight: Flight, outcome: Listed | NamesListed, suspects: list[bytes]) -> None:
+        """Ask for each name that may be cut: only one that exists as it stands is a name."""
+        name = suspects.pop()
+
+        def on_stat(flight: Flight, status: Status, _response: Any) -> Outcome | None:
+            if is_denied(status):
+                return Failed(Reason.BAD_NAME, f"'{paths.escape(name)}' was cut by the server")
+            if not is_complete(status):
+                return failure(status)
+            if not suspects:
+                return outcome
+            self._look_up(flight, outcome, suspects)
+            return None
+
+        self._stat(flight, paths.join(flight.request.path, name), on_stat)
+
+    def _dirlist(self, flight: Flight, flags: int, then: _Then) -> None:
+        path = self._door.locate(flight.request.path).decode()
+        self._send(flight, then, lambda fs, callback: fs.dirlist(path, flags, flight.seconds_left(), callback))
+
+    def _stat(self, flight: Flight, path: bytes, then: _Then) -> None:
+        located = self._door.locate(path).decode()
+        self._send(flight, then, lambda fs, callback: fs.stat(located, flight.seconds_left(), callback))
+
+    def _send(self, flight: Flight, then: _Then, call: Callable[[Any, Any], Status]) -> None:
+        with self._lock:
+            if not self._connections:
+                return
+            connection = min(self._connections, key=_load)
+            connection.flights.add(flight)
+            self._requests += 1
+        try:
+            status = call(connection.filesystem, partial(self._answered, flight, connection, then))
+        except Exception as error:
+            status = {"ok": False, "code": 0, "errno": 0, "fatal": False, "message": f"{type(error).__name__}: {error}"}
+        if not status["ok"]:
+            # Then the library never calls back.
+            self._answered(flight, connection, then, status, None)
+
+    def _answered(
+        self, flight: Flight, connection: _Connection, then: _Then, status: Status, response: Any, *_hosts: Any
+    ) -> None:
+        """Take an answer, on the library's thread, where nothing may be raised."""
+        outcome: Outcome | None
+        try:
+            self._release(flight, connection, status)
+            if not self._watchdog.is_open(flight):
+                return
+            outcome = then(flight, status, response)
+        except BaseException as error:
+            outcome = Failed(Reason.SERVER, f"the answer could not be read: {type(error).__name__}: {error}")
+        if outcome is not None:
+            self._watchdog.end(flight, outcome)
+
+    def _release(self, flight: Flight, connection: _Connection, status: Status) -> None:
+        with self._lock:
+            connection.flights.discard(flight)
+            if (
+                not status["ok"]
+                and (status["fatal"] or failure(status).reason == Reason.CONNECTION)
+                and connection in self._connections
+                and time.monotonic() - connection.renewed >= _RENEWAL
+            ):
+                fresh = self._connect()
+                fresh.renewed = time.monotonic()
+                self._connections[self._connections.index(connection)] = fresh
+
+    def _connect(self) -> _Connection:
+        # The library shares one connection among all who use the same user, password and host. No security protocol of
+        # its own takes a password from there, so it can hold the name of a connection, and the user remains as it is.
+        door = self._door
+        user = f"{door.user or _LOGIN}:{next(_connection_names)}"
+        return _Connection(self._open(f"{door.scheme}://{user}@{door.host}"))
+
+    def _ask_program(self, flight: Flight) -> bool:
+        """Turn to ``xrdfs`` for a listing that the bindings got and could not carry."""
+        with self._lock:
+            for connection in self._connections:
+                connection.flights.discard(flight)
+        if self._program is None or flight.request.ask == Ask.STAT:
+            return False
+        self._watchdog.extend(flight)
+        try:
+            self._helpers.submit(self._run_program, self._program, flight)
+        except RuntimeError:
+            # Closed in the meantime.
+            return False
+        return True
+
+    def _run_program(self, program: str, flight: Flight) -> None:
+        list_with = xrdfs.list_directory if flight.request.ask == Ask.LIST else xrdfs.list_names
+        with self._lock:
+            self._requests += 1
+        server = f"{self._door.scheme}://{self._door.user or _LOGIN}@{self._door.host}"
+        path = self._door.locate(flight.request.path)
+        outcome: Outcome
+        try:
+            outcome = list_with(program, server, path, flight.seconds_left())
+        except Exception as error:
+            outcome = Failed(Reason.SERVER, f"xrdfs: {type(error).__name__}: {error}")
+        self._watchdog.end(flight, outcome)
+
+
+def _load_client() -> Callable[[str], Any]:
+    """Import the bindings, which read their settings from the environment as they are loaded."""
+    for name, value in _CLIENT_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    # The upper layer brings the hook that stops the library's threads before Python ends.
+    import XRootD.client  # noqa: F401
+    from pyxrootd import client
+
+    opener: Callable[[str], Any] = client.FileSystem
+    return opener
+
+
+def _load(connection: _Connection) -> int:
+    return len(connection.flights)
+
+
+def _unsendable(path: bytes) -> str:
+    """Say why a path cannot be asked for; empty if it can."""
+    if b"?" in path:
+        return "a server cuts a path at its question mark"
+    if b"\n" in path:
+        return "the protocol separates names by newlines"
+    try:
+        path.decode()
+    except UnicodeDecodeError:
+        return "not UTF-8, which the XRootD bindings cannot send"
+    return ""

@@ -1,0 +1,124 @@
+"""From the dictionaries of the XRootD bindings to columns, and the checks that such an answer needs.
+
+This runs once for each file of a store, so it goes through the entries in comprehensions and looks closer only when
+a cheap test on the whole says that there is something to see.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+from engine import paths
+from engine.columns import NO_DIRECTORIES, NO_FILES, DirectoryColumns, FileColumns
+from engine.listing import Failed, Listed, ListingOutcome, NamesListed, NamesOutcome
+from engine.states import Reason
+
+IS_DIRECTORY = 2
+IS_OTHER = 4
+_NOT_A_FILE = IS_DIRECTORY | IS_OTHER
+
+CUT_LENGTH = 254
+"""Servers cut a longer name to this many bytes."""
+
+Entry: TypeAlias = dict[str, Any]
+_Row: TypeAlias = tuple[str, int, int, int]
+
+_NEVER_NAMES = frozenset(("", ".", ".."))
+
+
+def listing(entries: Sequence[Entry]) -> ListingOutcome:
+    """Turn the entries of a listing with attributes into columns.
+
+    What is neither a file nor a directory (a socket, a device) is not a file of the store and is left out.
+    """
+    try:
+        rows = [(e["name"], s["flags"], s["size"], s["modtime"]) for e in entries for s in (e["statinfo"],)]
+    except TypeError:
+        return Failed(Reason.PARTIAL, "an entry without attributes")
+    if not rows:
+        return Listed()
+    rows.sort()
+    names, flags, sizes, mtimes = zip(*rows, strict=True)
+    unique = set(names)
+    bad = _bad_names(unique, "\0".join(names))
+    if bad is not None:
+        return bad
+    if len(unique) != len(names):
+        return _without_duplicates(rows)
+    if not any(flag & _NOT_A_FILE for flag in set(flags)):
+        return Listed(_files(names, sizes, mtimes), NO_DIRECTORIES)
+    return _split(rows)
+
+
+def names(entries: Sequence[Entry]) -> NamesOutcome:
+    """Take the names from a listing without attributes."""
+    found = {entry["name"] for entry in entries}
+    bad = _bad_names(found, "\0".join(found))
+    if bad is not None:
+        return bad
+    encoded = frozenset([name.encode() for name in found])
+    if len(found) != len(entries) and any(len(name) == CUT_LENGTH for name in encoded):
+        return Failed(Reason.BAD_NAME, f"a name of more than {CUT_LENGTH} bytes was cut by the server")
+    return NamesListed(encoded)
+
+
+def may_be_cut(outcome: Listed | NamesListed) -> list[bytes]:
+    """Give the names that may be the first part of a longer one."""
+    if isinstance(outcome, NamesListed):
+        return [name for name in outcome.names if len(name) == CUT_LENGTH]
+    blocks = (outcome.files.names, outcome.directories.names)
+    return [name for names in blocks if len(names) >= CUT_LENGTH for name in names.split(b"\0") if len(name) == 254]
+
+
+def signed(value: int) -> int:
+    """Undo the bindings' reading of a negative time as an unsigned number."""
+    return value - 2**64 if value >= 2**63 else value
+
+
+def _bad_names(unique: set[str], joined: str) -> Failed | None:
+    if "/" not in joined and _NEVER_NAMES.isdisjoint(unique):
+        return None
+    bad = next(name for name in sorted(unique) if "/" in name or name in _NEVER_NAMES)
+    return Failed(Reason.BAD_NAME, f"the server gave the name '{_show(bad)}'")
+
+
+def _without_duplicates(rows: list[_Row]) -> ListingOutcome:
+    """Count an entry that is given twice as one, as long as there is no doubt that it is the same."""
+    unique = list(dict.fromkeys(rows))
+    for before, row in pairwise(rows):
+        if before[0] != row[0]:
+            continue
+        if len(row[0].encode()) == CUT_LENGTH:
+            return Failed(Reason.BAD_NAME, f"a name of more than {CUT_LENGTH} bytes was cut by the server")
+        if before != row:
+            return Failed(Reason.PARTIAL, f"'{_show(row[0])}' is listed twice, with different attributes")
+    return _split(unique)
+
+
+def _split(rows: list[_Row]) -> Listed:
+    files = [row for row in rows if not row[1] & _NOT_A_FILE]
+    directories = [row for row in rows if row[1] & IS_DIRECTORY]
+    columns = NO_FILES
+    if files:
+        names, _, sizes, mtimes = zip(*files, strict=True)
+        columns = _files(names, sizes, mtimes)
+    return Listed(columns, DirectoryColumns.from_rows([(row[0].encode(), signed(row[3])) for row in directories]))
+
+
+def _files(names: Iterable[str], sizes: Sequence[int], mtimes: Sequence[int]) -> FileColumns:
+    # The code points of valid UTF-8 sort as its bytes do.
+    return FileColumns("\0".join(names).encode(), _int64s(sizes), _int64s(mtimes))
+
+
+def _int64s(values: Sequence[int]) -> bytes:
+    try:
+        return array("q", values).tobytes()
+    except OverflowError:
+        return array("q", [signed(value) for value in values]).tobytes()
+
+
+def _show(name: str) -> str:
+    return paths.escape(paths.encode(name))

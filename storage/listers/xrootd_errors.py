@@ -1,0 +1,65 @@
+"""What an XRootD client's status means.
+
+``code`` is the client's own error number; with 400 the server has answered, and ``errno`` is the protocol's error.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from engine.listing import Failed
+from engine.states import Reason
+
+Status: TypeAlias = dict[str, Any]
+"""The status of an answer as ``pyxrootd`` gives it: ok, code, errno, fatal, message and more."""
+
+_ANSWERED = 400
+_PARTIAL = 3
+_FS_ERROR = 3005
+_NOT_FOUND = 3011
+
+_BY_CODE = {
+    110: Reason.AUTHENTICATION,
+    203: Reason.AUTHENTICATION,
+    204: Reason.AUTHENTICATION,
+    206: Reason.TIMEOUT,
+    303: Reason.BAD_NAME,
+} | dict.fromkeys((101, 102, 103, 104, 105, 106, 107, 108, 109, 201, 202, 207, 208), Reason.CONNECTION)
+
+_BY_ERRNO = {
+    3002: Reason.BAD_NAME,
+    3010: Reason.PERMISSION,
+    _NOT_FOUND: Reason.NOT_FOUND,
+    3028: Reason.AUTHENTICATION,
+    3030: Reason.AUTHENTICATION,
+    3034: Reason.TIMEOUT,
+    3035: Reason.TIMEOUT,
+}
+
+
+def is_complete(status: Status) -> bool:
+    """Tell whether the answer is whole: an ok with any code is not."""
+    return bool(status["ok"]) and status["code"] == 0
+
+
+def is_denied(status: Status) -> bool:
+    """Tell whether the server itself answered that there is no such path."""
+    return not status["ok"] and status["code"] == _ANSWERED and status["errno"] == _NOT_FOUND
+
+
+def failure(status: Status) -> Failed:
+    """Put a status that is not complete into a reason and one line of what was said."""
+    code, errno = status["code"], status["errno"]
+    said = _one_line(status["message"])
+    if status["ok"]:
+        return Failed(Reason.PARTIAL, "the server's answer is partial" if code == _PARTIAL else f"ok with code {code}")
+    if code != _ANSWERED:
+        return Failed(_BY_CODE.get(code, Reason.SERVER), said)
+    if errno == _FS_ERROR and "not a directory" in said.lower():
+        # 3005 stands for every error of a file system that has no number of its own, this one among them.
+        return Failed(Reason.NOT_A_DIRECTORY, said)
+    return Failed(_BY_ERRNO.get(errno, Reason.SERVER), said)
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split()).removeprefix("[ERROR] ").removeprefix("[FATAL] ")

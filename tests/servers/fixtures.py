@@ -1,0 +1,68 @@
+"""The servers as pytest fixtures."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.servers.xrootd import XRootDServer
+
+_directories = itertools.count()
+
+
+@dataclass(frozen=True)
+class ServedDirectory:
+    """A directory of a server: as ``lfn`` through ``url``, and as ``path`` on the local disk."""
+
+    server: XRootDServer
+    lfn: bytes
+    path: Path
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+
+@pytest.fixture(scope="session")
+def xrootd_server() -> Iterator[XRootDServer]:
+    """One server for all tests that do it no harm."""
+    server = _new_server()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def xrootd_directory(xrootd_server: XRootDServer) -> ServedDirectory:
+    """An empty directory of the common server."""
+    name = f"test{next(_directories)}"
+    path = xrootd_server.store / name
+    path.mkdir()
+    return ServedDirectory(xrootd_server, f"/store/{name}".encode(), path)
+
+
+@pytest.fixture
+def start_xrootd() -> Iterator[Callable[..., XRootDServer]]:
+    """Start servers of the test's own, which it may pause, kill and restart."""
+    servers: list[XRootDServer] = []
+
+    def start(*extra: str) -> XRootDServer:
+        server = _new_server(*extra)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+def _new_server(*extra: str) -> XRootDServer:
+    try:
+        return XRootDServer(extra)
+    except RuntimeError as error:
+        pytest.fail(str(error))

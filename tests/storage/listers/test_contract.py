@@ -1,0 +1,283 @@
+"""What every lister does: the same tree in, the same outcomes out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from engine import paths
+from engine.columns import DirectoryColumns, FileColumns
+from engine.listing import Absent, Failed, Listed, NamesListed, Present
+from engine.states import Reason
+from storage.listers import memory
+from storage.listers.factory import open_lister
+from storage.listers.protocol import Ask, StoreSpec
+from tests.servers.fixtures import ServedDirectory
+from tests.storage.listers.asking import Asker, asking
+
+NOON = 1_600_000_000
+NOBODY = 65534
+
+ODD_NAMES = (
+    b"two blanks  here",
+    b" leading and trailing ",
+    "größe-名前-\N{OLD ITALIC LETTER A}".encode(),
+    b"tab\there",
+    b"carriage\rreturn",
+    b"100%25",
+    b"a+b&c;d#e",
+    b"""quotes'"`""",
+    b"back\\slash",
+    b"-l",
+    b"--help",
+    b"$(touch x)",
+    b"*[",
+    b"...",
+    b"n" * 200,
+    "ü".encode() * 100,
+)
+
+
+class Store(Protocol):
+    """Something to fill and to ask; paths are LFNs below the store's door."""
+
+    door: str
+
+    def add_file(self, path: bytes, size: int = 0, mtime: int = 0) -> None: ...
+
+    def add_directory(self, path: bytes, mtime: int = 0) -> None: ...
+
+    def forbid(self, path: bytes, mode: int) -> None:
+        """Take permissions on a directory from whoever answers; ``mode`` is what stays."""
+
+
+class DiskStore:
+    """A tree on disk, served by one of the listers or read by the other."""
+
+    def __init__(self, door: str, top: Path, drop_rights: bool) -> None:
+        self.door = door
+        self._top = os.fsencode(top)
+        self._drop_rights = drop_rights
+
+    def add_file(self, path: bytes, size: int = 0, mtime: int = 0) -> None:
+        located = self._top + path
+        os.makedirs(os.path.dirname(located), exist_ok=True)
+        with open(located, "wb") as file:
+            file.truncate(size)
+        os.utime(located, (mtime, mtime))
+
+    def add_directory(self, path: bytes, mtime: int = 0) -> None:
+        os.makedirs(self._top + path, exist_ok=True)
+        os.utime(self._top + path, (mtime, mtime))
+
+    def forbid(self, path: bytes, mode: int) -> None:
+        os.chmod(self._top + path, mode)
+        if self._drop_rights and os.geteuid() == 0:
+            os.seteuid(NOBODY)
+
+
+class HeldStore(memory.MemoryStore):
+    """The store in memory, whose permissions are faults."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.door = memory.publish(name, self)
+
+    def forbid(self, path: bytes, mode: int) -> None:
+        searchless = mode & 0o444
+        self.misbehave(path, memory.FALSE_EMPTY if searchless else memory.Fault.failing(Reason.PERMISSION))
+
+
+@pytest.fixture(params=["memory", "posix", "xrootd"])
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    match request.param:
+        case "memory":
+            yield HeldStore(request.node.name)
+        case "posix":
+            top = Path(tempfile.mkdtemp())
+            top.chmod(0o755)
+            yield DiskStore(f"file://{top}", top, drop_rights=True)
+            if os.getuid() == 0:
+                os.seteuid(0)
+            shutil.rmtree(top)
+        case _:
+            served: ServedDirectory = request.getfixturevalue("xrootd_directory")
+            yield DiskStore(f"{served.url}/{paths.decode(served.lfn)}", served.path, drop_rights=False)
+
+
+@pytest.fixture
+def asker(store: Store) -> Iterator[Asker]:
+    with asking(partial(open_lister, StoreSpec((store.door,), timeout=20))) as asker:
+        yield asker
+
+
+def test_a_directory_is_listed_with_sizes_and_times(store: Store, asker: Asker) -> None:
+    store.add_file(b"/data/b", 7, NOON)
+    store.add_file(b"/data/a", 5 * 2**30, NOON + 1)
+    store.add_file(b"/data/empty", 0, 0)
+    store.add_file(b"/data/old", 1, -86400)
+    store.add_directory(b"/data/sub", NOON + 2)
+
+    assert asker.list(b"/data") == Listed(
+        FileColumns.from_rows([(b"a", 5 * 2**30, NOON + 1), (b"b", 7, NOON), (b"empty", 0, 0), (b"old", 1, -86400)]),
+        DirectoryColumns.from_rows([(b"sub", NOON + 2)]),
+    )
+
+
+def test_a_tree_is_walked_from_the_root_of_the_door(store: Store, asker: Asker) -> None:
+    store.add_file(b"/one/two/three/file", 3, NOON)
+    seen = []
+    path = b"/"
+    for _ in range(4):
+        outcome = asker.list(path)
+        assert isinstance(outcome, Listed)
+        seen.append((outcome.files.name_list(), outcome.directories.name_list()))
+        path = paths.join(path, outcome.directories.name_list()[0]) if outcome.directories else path
+
+    assert seen == [([], [b"one"]), ([], [b"two"]), ([], [b"three"]), ([b"file"], [])]
+
+
+def test_an_empty_directory_is_listed_as_empty(store: Store, asker: Asker) -> None:
+    store.add_directory(b"/hollow")
+
+    assert asker.list(b"/hollow") == Listed()
+    assert asker.names(b"/hollow") == NamesListed(frozenset())
+
+
+def test_names_come_back_as_the_same_bytes(store: Store, asker: Asker) -> None:
+    for name in ODD_NAMES:
+        store.add_file(b"/odd/" + name, len(name), NOON)
+
+    assert asker.list(b"/odd") == Listed(FileColumns.from_rows([(name, len(name), NOON) for name in ODD_NAMES]))
+    assert asker.names(b"/odd") == NamesListed(frozenset(ODD_NAMES))
+    assert [asker.stat(b"/odd/" + name) for name in ODD_NAMES] == [
+        Present(len(name), NOON, False) for name in ODD_NAMES
+    ]
+
+
+def test_odd_directories_can_be_entered(store: Store, asker: Asker) -> None:
+    for name in ODD_NAMES:
+        store.add_file(b"/odd/" + name + b"/inside", 1, NOON)
+
+    outcome = asker.list(b"/odd")
+    assert isinstance(outcome, Listed)
+    assert outcome.directories.name_list() == sorted(ODD_NAMES)
+    for name in ODD_NAMES:
+        assert asker.list(b"/odd/" + name) == Listed(FileColumns.from_rows([(b"inside", 1, NOON)]))
+
+
+def test_names_cover_files_and_directories(store: Store, asker: Asker) -> None:
+    store.add_file(b"/mixed/file")
+    store.add_directory(b"/mixed/directory")
+
+    assert asker.names(b"/mixed") == NamesListed(frozenset((b"file", b"directory")))
+
+
+def test_a_path_is_present_or_absent(store: Store, asker: Asker) -> None:
+    store.add_file(b"/data/file", 12, NOON)
+    store.add_directory(b"/data/sub", NOON)
+
+    assert asker.stat(b"/data/file") == Present(12, NOON, False)
+    sub = asker.stat(b"/data/sub")
+    assert isinstance(sub, Present)
+    assert (sub.is_directory, sub.mtime) == (True, NOON)
+    assert asker.stat(b"/data/other") == Absent()
+    assert asker.stat(b"/nowhere/file") == Absent()
+
+
+def test_a_path_below_a_file_is_not_denied(store: Store, asker: Asker) -> None:
+    store.add_file(b"/data/file", 1, NOON)
+
+    outcome = asker.stat(b"/data/file/below")
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == Reason.NOT_A_DIRECTORY
+
+
+def test_a_missing_directory_is_not_found(asker: Asker) -> None:
+    for ask in (Ask.LIST, Ask.NAMES):
+        outcome = asker.ask(ask, b"/missing")
+        assert isinstance(outcome, Failed)
+        assert outcome.reason == Reason.NOT_FOUND
+
+
+def test_a_file_is_not_a_directory(store: Store, asker: Asker) -> None:
+    store.add_file(b"/file", 1, NOON)
+
+    for ask in (Ask.LIST, Ask.NAMES):
+        outcome = asker.ask(ask, b"/file")
+        assert isinstance(outcome, Failed)
+        assert outcome.reason == Reason.NOT_A_DIRECTORY
+
+
+def test_a_forbidden_directory_is_not_empty(store: Store, asker: Asker) -> None:
+    store.add_file(b"/closed/file", 1, NOON)
+    store.forbid(b"/closed", 0o000)
+
+    outcome = asker.list(b"/closed")
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == Reason.PERMISSION
+    assert not outcome.reason.retryable
+
+
+def test_a_directory_that_may_not_be_searched_is_not_empty(store: Store, asker: Asker) -> None:
+    store.add_file(b"/unsearchable/file", 1, NOON)
+    store.forbid(b"/unsearchable", 0o444)
+
+    outcome = asker.list(b"/unsearchable")
+    assert isinstance(outcome, Failed)
+    assert outcome.reason in (Reason.FALSE_EMPTY, Reason.PERMISSION)
+    assert asker.names(b"/unsearchable") == NamesListed(frozenset((b"file",)))
+
+
+def test_many_questions_at_once_are_each_answered_once(store: Store, asker: Asker) -> None:
+    for i in range(40):
+        for j in range(5):
+            store.add_file(b"/many/%03d/%d" % (i, j), j, NOON)
+    numbers = {}
+    for turn in range(5):
+        for i in range(40):
+            numbers[asker.send(Ask.LIST, b"/many/%03d" % i)] = b"list"
+            numbers[asker.send(Ask.STAT, b"/many/%03d/%d" % (i, turn))] = b"stat"
+            numbers[asker.send(Ask.NAMES, b"/missing/%d" % i)] = b"names"
+
+    expected = {
+        b"list": Listed(FileColumns.from_rows([(b"%d" % j, j, NOON) for j in range(5)])),
+        b"stat": Present,
+        b"names": Failed,
+    }
+    outcomes = asker.wait(numbers)
+    for kind, outcome in zip(numbers.values(), outcomes, strict=True):
+        wanted = expected[kind]
+        assert isinstance(outcome, wanted) if isinstance(wanted, type) else outcome == wanted
+    assert asker.lister.requests >= len(numbers)
+    asker.lister.close()
+    assert {len(answers) for answers in asker.outcomes.values()} == {1}
+
+
+def test_closing_drops_what_is_in_flight(store: Store, asker: Asker) -> None:
+    store.add_file(b"/data/file", 1, NOON)
+    for _ in range(200):
+        asker.send(Ask.LIST, b"/data")
+    asker.lister.close()
+    answered = dict(asker.outcomes)
+    asker.lister.close()
+
+    with asking(partial(open_lister, StoreSpec((store.door,), timeout=20))) as another:
+        assert isinstance(another.list(b"/data"), Listed)
+    # What was in a call to the sink when the lister was closed may still arrive, a question a thread.
+    assert len(asker.outcomes) - len(answered) <= 8
+    assert all(len(answers) == 1 for answers in asker.outcomes.values())
+
+
+def test_two_listers_do_not_disturb_each_other(store: Store, asker: Asker) -> None:
+    store.add_file(b"/data/file", 1, NOON)
+    with asking(partial(open_lister, StoreSpec((store.door,), timeout=20))) as another:
+        assert asker.list(b"/data") == another.list(b"/data")
+    assert isinstance(asker.list(b"/data"), Listed)

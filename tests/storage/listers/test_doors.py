@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from engine.listing import Absent, Failed, Outcome
+from engine.states import Reason
+from storage.listers.doors import Door, SpreadLister
+from storage.listers.protocol import Ask, Lister, Request, Sink
+
+
+class Counting:
+    """A lister that answers at once, and the same to everything."""
+
+    def __init__(self, outcomes: list[Outcome], sink: Sink) -> None:
+        self.requests = 0
+        self.closed = False
+        self._outcomes = outcomes
+        self._sink = sink
+
+    def submit(self, request: Request) -> None:
+        self.requests += 1
+        self._sink(request.number, self._outcomes[0] if len(self._outcomes) == 1 else self._outcomes.pop(0))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def spread(*doors: list[Outcome]) -> tuple[SpreadLister, list[Counting], list[tuple[int, Outcome]]]:
+    listers: list[Counting] = []
+    calls: list[tuple[int, Outcome]] = []
+
+    def opener(outcomes: list[Outcome], sink: Sink) -> Lister:
+        listers.append(Counting(outcomes, sink))
+        return listers[-1]
+
+    def sink(number: int, outcome: Outcome) -> None:
+        calls.append((number, outcome))
+
+    return SpreadLister([partial(opener, outcomes) for outcomes in doors], sink), listers, calls
+
+
+def ask(lister: Lister, count: int) -> None:
+    for number in range(count):
+        lister.submit(Request(number, Ask.STAT, b"/store/file"))
+
+
+UP: list[Outcome] = [Absent()]
+DOWN = Failed(Reason.CONNECTION, "refused")
+SLOW = Failed(Reason.TIMEOUT, "expired")
+
+
+@pytest.mark.parametrize(
+    ("url", "door"),
+    [
+        ("root://host:1094", Door("root", "", "host:1094", b"")),
+        ("root://host//store/", Door("root", "", "host", b"/store")),
+        ("root://host/store", Door("root", "", "host", b"/store")),
+        ("roots://me@[::1]:1094//", Door("roots", "me", "[::1]:1094", b"")),
+        ("ROOT://me:secret@host", Door("root", "me", "host", b"")),
+        ("file:///data//a%20b", Door("file", "", "", b"/data/a%20b")),
+        ("file://", Door("file", "", "", b"")),
+    ],
+)
+def test_doors_are_taken_apart(url: str, door: Door) -> None:
+    assert Door.parse(url) == door
+
+
+@pytest.mark.parametrize("url", ["host:1094", "://host", "root://host//store?authz=x", "root://host//a/../b"])
+def test_what_is_no_door_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"door|path"):
+        Door.parse(url)
+
+
+def test_the_prefix_stands_before_each_path() -> None:
+    assert Door.parse("root://host//data").locate(b"/store/a") == b"/data/store/a"
+    assert Door.parse("root://host//data").locate(b"/") == b"/data"
+    assert Door.parse("root://host").locate(b"/") == b"/"
+
+
+def test_doors_take_turns() -> None:
+    lister, doors, calls = spread(UP, UP, UP)
+    ask(lister, 9)
+
+    assert [door.requests for door in doors] == [3, 3, 3]
+    assert lister.requests == 9
+    assert [number for number, _ in calls] == list(range(9))
+
+
+def test_a_door_that_cannot_be_reached_rests() -> None:
+    lister, doors, calls = spread([DOWN], UP, UP)
+    ask(lister, 9)
+
+    assert [door.requests for door in doors] == [1, 4, 4]
+    assert [outcome for _, outcome in calls].count(DOWN) == 1
+
+
+def test_a_door_that_times_out_again_and_again_rests() -> None:
+    lister, doors, _ = spread([SLOW], UP)
+    ask(lister, 20)
+
+    assert [door.requests for door in doors] == [3, 17]
+
+
+def test_one_timeout_now_and_then_is_no_reason_to_rest() -> None:
+    lister, doors, _ = spread([SLOW, SLOW, Absent(), SLOW, SLOW, Absent()], UP)
+    ask(lister, 12)
+
+    assert [door.requests for door in doors] == [6, 6]
+
+
+def test_when_all_doors_rest_all_are_asked() -> None:
+    lister, doors, calls = spread([DOWN], [DOWN])
+    ask(lister, 8)
+
+    assert [door.requests for door in doors] == [4, 4]
+    assert len(calls) == 8
+
+
+def test_closing_closes_all_doors() -> None:
+    lister, doors, _ = spread(UP, UP)
+    lister.close()
+
+    assert all(door.closed for door in doors)

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from engine.columns import DirectoryColumns, FileColumns
+from engine.listing import Absent, Failed, Listed, NamesListed, Present
+from engine.states import Reason
+from storage.listers.factory import open_lister
+from storage.listers.protocol import Ask, StoreSpec
+from tests.storage.listers.asking import Asker, asking
+
+NOON = 1_600_000_000
+
+
+@pytest.fixture
+def asker(tmp_path: Path) -> Iterator[Asker]:
+    with asking(partial(open_lister, StoreSpec((f"file://{tmp_path}",), timeout=10))) as asker:
+        yield asker
+
+
+def put(path: Path | bytes, size: int = 1) -> None:
+    with open(path, "wb") as file:
+        file.truncate(size)
+    os.utime(path, (NOON, NOON))
+
+
+def test_every_byte_may_stand_in_a_name(tmp_path: Path, asker: Asker) -> None:
+    names = [b"a\nb", b"what?", b"\xff\xfe", b"n" * 255, b"m" * 254]
+    for name in names:
+        put(os.fsencode(tmp_path) + b"/" + name)
+
+    assert asker.list(b"/") == Listed(FileColumns.from_rows([(name, 1, NOON) for name in names]))
+    assert asker.names(b"/") == NamesListed(frozenset(names))
+    assert [asker.stat(b"/" + name) for name in names] == [Present(1, NOON, False)] * 5
+
+
+def test_a_link_to_a_file_is_a_file(tmp_path: Path, asker: Asker) -> None:
+    put(tmp_path / "file", 9)
+    (tmp_path / "link").symlink_to("file")
+
+    assert asker.list(b"/") == Listed(FileColumns.from_rows([(b"file", 9, NOON), (b"link", 9, NOON)]))
+
+
+def test_a_link_to_a_directory_is_not_followed(tmp_path: Path, asker: Asker) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "up").symlink_to("..")
+    os.utime(tmp_path / "sub", (NOON, NOON))
+
+    assert asker.list(b"/") == Listed(directories=DirectoryColumns.from_rows([(b"sub", NOON)]))
+    assert asker.list(b"/sub") == Listed()
+    assert asker.names(b"/sub") == NamesListed(frozenset((b"up",)))
+    assert isinstance(asker.stat(b"/sub/up"), Present)
+
+
+def test_a_dangling_link_is_absent(tmp_path: Path, asker: Asker) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+
+    assert asker.list(b"/") == Listed()
+    assert asker.names(b"/") == NamesListed(frozenset((b"link",)))
+    assert asker.stat(b"/link") == Absent()
+
+
+def test_an_entry_that_cannot_be_read_fails_the_directory(tmp_path: Path, asker: Asker) -> None:
+    put(tmp_path / "file")
+    (tmp_path / "loop").symlink_to("loop")
+
+    outcome = asker.list(b"/")
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == Reason.PARTIAL
+    assert outcome.detail.startswith("'loop': ")
+    looped = asker.stat(b"/loop")
+    assert isinstance(looped, Failed)
+    assert looped.reason == Reason.SERVER
+
+
+def test_what_is_neither_file_nor_directory_is_left_out(tmp_path: Path, asker: Asker) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    put(tmp_path / "file")
+
+    assert asker.list(b"/") == Listed(FileColumns.from_rows([(b"file", 1, NOON)]))
+
+
+def test_fractions_of_seconds_are_cut_off(tmp_path: Path, asker: Asker) -> None:
+    put(tmp_path / "file")
+    for nanoseconds, second in ((NOON * 10**9 + 999_999_999, NOON), (-1, -1)):
+        os.utime(tmp_path / "file", ns=(0, nanoseconds))
+        assert asker.stat(b"/file") == Present(1, second, False)
+        assert asker.list(b"/") == Listed(FileColumns.from_rows([(b"file", 1, second)]))
+
+
+def test_a_name_that_is_too_long_is_a_failure(asker: Asker) -> None:
+    for ask in Ask:
+        outcome = asker.ask(ask, b"/" + b"n" * 256)
+        assert isinstance(outcome, Failed)
+        assert outcome.reason == Reason.BAD_NAME

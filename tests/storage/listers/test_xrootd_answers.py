@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.columns import DirectoryColumns, FileColumns
+from engine.listing import Failed, Listed, NamesListed
+from engine.states import Reason
+from storage.listers.xrootd_answers import Entry, listing, may_be_cut, names
+
+READABLE = 16
+DIRECTORY = 16 | 2 | 1
+OTHER = 16 | 4
+
+
+def entry(name: str, flags: int = READABLE, size: int = 1, mtime: int = 100) -> Entry:
+    return {"name": name, "statinfo": {"flags": flags, "size": size, "modtime": mtime}, "hostaddr": "host:1094"}
+
+
+def reason_of(outcome: object) -> Reason:
+    assert isinstance(outcome, Failed)
+    return outcome.reason
+
+
+good_names = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1).filter(
+    lambda name: name not in (".", "..") and len(name.encode()) < 254
+)
+
+
+@given(
+    st.dictionaries(
+        good_names,
+        st.tuples(st.sampled_from((READABLE, DIRECTORY, OTHER)), st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1)),
+    )
+)
+def test_entries_become_sorted_columns(given_entries: dict[str, tuple[int, int, int]]) -> None:
+    files = [(name.encode(), size, mtime) for name, (flags, size, mtime) in given_entries.items() if flags == READABLE]
+    directories = [(name.encode(), mtime) for name, (flags, _, mtime) in given_entries.items() if flags == DIRECTORY]
+    entries = [entry(name, *attributes) for name, attributes in given_entries.items()]
+
+    assert listing(entries) == Listed(FileColumns.from_rows(files), DirectoryColumns.from_rows(directories))
+    assert names(entries) == NamesListed(frozenset(name.encode() for name in given_entries))
+
+
+def test_a_negative_time_was_read_as_unsigned() -> None:
+    entries = [entry("a", READABLE, 5, 2**64 - 86400), entry("d", DIRECTORY, 5, 2**64 - 1)]
+
+    assert listing(entries) == Listed(
+        FileColumns.from_rows([(b"a", 5, -86400)]), DirectoryColumns.from_rows([(b"d", -1)])
+    )
+    assert listing(entries[:1]) == Listed(FileColumns.from_rows([(b"a", 5, -86400)]))
+
+
+def test_an_entry_without_attributes_makes_the_listing_partial() -> None:
+    assert reason_of(listing([entry("a"), {"name": "b", "statinfo": None, "hostaddr": "host"}])) == Reason.PARTIAL
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/"])
+def test_what_is_no_name_fails_the_directory(name: str) -> None:
+    assert reason_of(listing([entry("a"), entry(name)])) == Reason.BAD_NAME
+    assert reason_of(names([entry("a"), entry(name)])) == Reason.BAD_NAME
+
+
+def test_the_same_entry_twice_is_one() -> None:
+    entries = [entry("a"), entry("b"), entry("a"), entry("d", DIRECTORY), entry("d", DIRECTORY)]
+
+    assert listing(entries) == Listed(
+        FileColumns.from_rows([(b"a", 1, 100), (b"b", 1, 100)]), DirectoryColumns.from_rows([(b"d", 100)])
+    )
+    assert names(entries) == NamesListed(frozenset((b"a", b"b", b"d")))
+
+
+@pytest.mark.parametrize(
+    "other", [entry("a", size=2), entry("a", mtime=101), entry("a", DIRECTORY)], ids=["size", "mtime", "kind"]
+)
+def test_two_entries_of_one_name_that_differ_are_in_doubt(other: Entry) -> None:
+    assert reason_of(listing([entry("a"), other])) == Reason.PARTIAL
+
+
+def test_names_of_254_bytes_may_be_cut() -> None:
+    long = ["n" * 254, "ü" * 127, "d" * 254]
+    entries = [entry(long[0]), entry(long[1]), entry(long[2], DIRECTORY), entry("n" * 253), entry("ü" * 100)]
+    expected = sorted(name.encode() for name in long)
+
+    listed, named = listing(entries), names(entries)
+    assert isinstance(listed, Listed)
+    assert isinstance(named, NamesListed)
+    assert sorted(may_be_cut(listed)) == expected
+    assert sorted(may_be_cut(named)) == expected
+
+
+def test_two_equal_names_of_254_bytes_are_two_cut_ones() -> None:
+    entries = [entry("n" * 254), entry("n" * 254)]
+
+    assert reason_of(listing(entries)) == Reason.BAD_NAME
+    assert reason_of(names(entries)) == Reason.BAD_NAME
