@@ -82,10 +82,9 @@ class IndexBuilder:
     def __len__(self) -> int:
         return len(self._rows)
 
-    @property
-    def files(self) -> int:
-        """Count the files of all listed directories."""
-        return sum(self._files)
+    def totals(self) -> tuple[int, int]:
+        """Give the number of files of all listed directories, and their bytes."""
+        return sum(self._files), sum(self._sizes)
 
     def count(self, state: State) -> int:
         """Count the directories in a state."""

@@ -1,0 +1,238 @@
+"""The coordinator: owns the work queue and the journal, and assembles the tree.
+
+Its decisions are those of `engine.workqueue`; this shell carries them out. A listing is in the journal before the
+lister that brought it gets an answer, and the journal alone is enough to go on after the loss of this actor.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+from actors.messages import Assignment, Batch, ListingPlan, ListingReport, Progress, Verdict, pack_verdicts
+from engine.filters import PatternFilter
+from engine.findings import unpack_findings
+from engine.record import DirectoryRecord
+from engine.states import Reason, State
+from engine.work import (
+    Accept,
+    Assign,
+    ConfirmationFailed,
+    ConfirmationsAdded,
+    DirectoriesSeeded,
+    DirectoryFailed,
+    DirectoryListed,
+    Event,
+    GoHome,
+    Instruction,
+    KillRequested,
+    ListerLost,
+    NamesConfirmed,
+    NoMoreWork,
+    Settle,
+    Task,
+    TimePassed,
+    Unconfirmed,
+    Wait,
+    WorkRequested,
+)
+from engine.workqueue import WorkQueue
+from storage.snapshot import SnapshotWriter, part_of
+
+_SYNC_EVERY = 10.0
+"""Seconds between two times that the journal is forced to the disk."""
+
+_LAST_FAILURES = 20
+
+
+class Coordinator:
+    """Hands out work, journals what comes back and knows when it is over. Every method returns at once."""
+
+    def __init__(self, plan: ListingPlan) -> None:
+        self._plan = plan
+        self._queue = WorkQueue(plan.limits, PatternFilter(plan.ignored))
+        self._requests: dict[str, int] = {}
+        self._verdicts: list[Verdict] = []
+        self._failures: deque[tuple[bytes, Reason, str]] = deque(maxlen=_LAST_FAILURES)
+        self._files = self._size = self._resumed = 0
+        self._killed = ""
+        self._sealed = False
+        self._synced = time.monotonic()
+
+    def start(self) -> None:
+        """Open the journal, or go on from the one that is there, and queue what is to be listed.
+
+        Raises:
+            SnapshotError: the journal cannot be gone on with.
+            OSError: it cannot be written.
+        """
+        plan = self._plan
+        tops = plan.header.tops
+        if plan.resume and part_of(plan.snapshot).exists():
+            self._journal = SnapshotWriter.resume(plan.snapshot)
+            self._take_over(tops)
+        else:
+            self._journal = SnapshotWriter(plan.snapshot, plan.header)
+            for top in tops:
+                self._journal.index.know(top)
+            self._handle(DirectoriesSeeded(tops, tops))
+
+    def _take_over(self, tops: tuple[bytes, ...]) -> None:
+        """Go on from a journal: what it has listed stays, everything else that it names is asked again."""
+        index = self._journal.index
+        for top in tops:
+            index.know(top)
+        self._resumed = index.count(State.LISTED)
+        self._files, self._size = index.totals()
+        frontier = [*index.in_state(State.UNFILLED), *index.in_state(State.FAILED)]
+        self._handle(DirectoriesSeeded(frontier, tops))
+
+    def exchange(self, lister: str, packed: bytes, want: int) -> Assignment:
+        """Take in a batch (`Batch.pack`) and give up to ``want`` tasks."""
+        batch = Batch.unpack(packed)
+        self._requests[lister] = batch.requests
+        if batch.reports:
+            self._take_reports(lister, batch)
+        for verdict in batch.verdicts:
+            self._take_verdict(lister, verdict)
+        tasks: list[Task] = []
+        wait, go_home = 0.0, False
+        for instruction in self._handle(WorkRequested(lister, want)):
+            match instruction:
+                case Assign(given):
+                    tasks.extend(given)
+                case Wait(seconds):
+                    wait = seconds
+                case GoHome():
+                    go_home = True
+                case _:
+                    continue
+        self._save()
+        return Assignment(tuple(tasks), wait, go_home)
+
+    def _take_reports(self, lister: str, batch: Batch) -> None:
+        offset = 0
+        for report in batch.reports:
+            frame = batch.frames[offset : offset + report.entry.length]
+            offset += report.entry.length
+            self._take_report(lister, report, frame)
+
+    def _take_report(self, lister: str, report: ListingReport, frame: bytes) -> None:
+        entry = report.entry
+        event: Event
+        if entry.state == State.LISTED:
+            base = entry.path if entry.path.endswith(b"/") else entry.path + b"/"
+            children = [base + name for name in entry.directories.name_list()]
+            event = DirectoryListed(lister, entry.path, report.attempt, children)
+        else:
+            event = DirectoryFailed(lister, entry.path, report.attempt, entry.reason, entry.detail)
+        instructions = self._queue.handle(event, time.monotonic())
+        # The parent's frame goes first: the journal names a child before it says anything about it.
+        if entry.state == State.LISTED and any(isinstance(i, Accept) for i in instructions):
+            self._journal.append_frames((entry,), frame)
+            self._files += entry.files
+            self._size += entry.size
+        self._carry_out(instructions)
+
+    def _take_verdict(self, lister: str, verdict: Verdict) -> None:
+        event: Event
+        if verdict.unknown:
+            event = ConfirmationFailed(lister, verdict.path, verdict.attempt, verdict.reason, verdict.detail)
+        else:
+            event = NamesConfirmed(lister, verdict.path, verdict.attempt)
+        instructions = self._queue.handle(event, time.monotonic())
+        given_up = any(isinstance(i, Unconfirmed) for i in instructions)
+        accepted = any(isinstance(i, Accept) for i in instructions)
+        if given_up or (accepted and not verdict.unknown):
+            # What could be settled in the last try is worth more than no answer for all names.
+            self._verdicts.append(verdict)
+        self._carry_out([i for i in instructions if not isinstance(i, Unconfirmed)])
+
+    def _handle(self, event: Event) -> list[Instruction]:
+        instructions = self._queue.handle(event, time.monotonic())
+        self._carry_out(instructions)
+        return instructions
+
+    def _carry_out(self, instructions: list[Instruction]) -> None:
+        for instruction in instructions:
+            match instruction:
+                case Settle(path, state, reason, detail):
+                    self._journal.append(DirectoryRecord(path, state, reason, detail))
+                    if state == State.FAILED:
+                        self._failures.append((path, reason, detail))
+                case Unconfirmed(path, names, reason, detail):
+                    self._verdicts.append(Verdict(path, 0, unknown=names, reason=reason, detail=detail))
+                case _:
+                    continue
+
+    def _save(self) -> None:
+        if self._sealed:
+            return
+        now = time.monotonic()
+        if now - self._synced >= _SYNC_EVERY:
+            self._journal.sync()
+            self._synced = now
+        else:
+            self._journal.flush()
+
+    def progress(self) -> Progress:
+        """Say how far things are; also the moment at which leases that ran out are noticed."""
+        self._handle(TimePassed())
+        self._save()
+        index = self._journal.index
+        return Progress(
+            listed=index.count(State.LISTED),
+            failed=index.count(State.FAILED),
+            ignored=index.count(State.IGNORED),
+            files=self._files,
+            size=self._size,
+            queued=self._queue.waiting,
+            in_flight=self._queue.leased,
+            requests=sum(self._requests.values()),
+            resumed=self._resumed,
+            idle=self._queue.idle,
+            killed=self._killed,
+            failures=tuple(self._failures),
+        )
+
+    def kill(self, why: str) -> None:
+        """Stop handing out work; listers go home at their next pull, and the journal stays."""
+        self._killed = self._killed or why
+        self._handle(KillRequested(why))
+        self._save()
+
+    def lister_lost(self, lister: str) -> None:
+        """Take back what a lister held that is gone."""
+        self._handle(ListerLost(lister))
+
+    def confirm(self, packed: bytes) -> None:
+        """Queue missing candidates (`pack_findings`) to be asked for one by one."""
+        for finding in unpack_findings(packed):
+            self._handle(ConfirmationsAdded(finding.directory, tuple(finding.files.name_list())))
+
+    def take_verdicts(self) -> bytes:
+        """Give the verdicts since the last call (`pack_verdicts`)."""
+        packed = pack_verdicts(self._verdicts)
+        self._verdicts = []
+        return packed
+
+    def no_more_work(self) -> None:
+        """Send the listers home as soon as nothing is left to ask."""
+        self._handle(NoMoreWork())
+
+    def seal(self) -> int:
+        """Finish the snapshot and give it its name; gives the number of directories in it."""
+        if not self._sealed:
+            self._journal.finish()
+            self._sealed = True
+        return len(self._journal.index)
+
+    def discard(self) -> None:
+        """Remove the journal."""
+        self._journal.discard()
+        self._sealed = True
+
+    def release(self) -> None:
+        """Close the journal and keep it, unless it was sealed."""
+        if not self._sealed:
+            self._journal.close()

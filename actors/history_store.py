@@ -1,0 +1,98 @@
+"""The history store: the only actor that writes databases and reports. A run's results appear whole or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from engine.findings import unpack_findings
+from engine.states import Reason
+from storage.history import HistoryDatabase, RunCounts, RunStatus
+from storage.reports import QUICK_LAYOUT, RUN_LAYOUT, ReportSet
+
+
+@dataclass(frozen=True, slots=True)
+class StorePlan:
+    """Where results go: the history ``database`` and the reports ``directory/BASE_…``; None: there are none.
+
+    ``lists_only`` leaves out what only a whole run knows: empty and unlisted directories, and the exact forms.
+    """
+
+    directory: Path | None = None
+    base: str = ""
+    database: Path | None = None
+    lists_only: bool = False
+
+
+def pack_unlisted(rows: list[tuple[bytes, Reason, str]]) -> bytes:
+    """Encode unlisted directories (path, reason, detail) for a message."""
+    packed: bytes = msgpack.packb(
+        [(path, int(reason), detail) for path, reason, detail in rows], unicode_errors="replace"
+    )
+    return packed
+
+
+class HistoryStore:
+    """Takes the results of one run of one site."""
+
+    def __init__(self, plan: StorePlan) -> None:
+        self._plan = plan
+        self._database: HistoryDatabase | None = None
+        self._reports: ReportSet | None = None
+        self._run = 0
+
+    def open_run(self, site: str, started: float, runtime: str) -> int:
+        """Enter the run as running; gives its number, 0 without a database. ``started`` in seconds since the epoch.
+
+        Raises:
+            ReportError: the directory of the reports cannot be written.
+            HistoryError: the database cannot be used.
+        """
+        plan = self._plan
+        if plan.directory is not None:
+            self._reports = ReportSet(plan.directory, plan.base, QUICK_LAYOUT if plan.lists_only else RUN_LAYOUT)
+        if plan.database is not None:
+            self._database = HistoryDatabase(plan.database)
+        if self._database is not None:
+            self._run = self._database.open_run(site, started, runtime)
+        return self._run
+
+    def stage(self, packed: bytes) -> None:
+        """Keep a batch of findings (`pack_findings`) for `finish`."""
+        findings = unpack_findings(packed)
+        if self._database is not None:
+            self._database.stage(self._run, findings)
+        if self._reports is not None:
+            self._reports.add(findings)
+
+    def stage_unlisted(self, packed: bytes) -> None:
+        """Keep directories that could not be listed (`pack_unlisted`) for `finish`."""
+        rows: Any = msgpack.unpackb(packed)
+        unlisted = [(path, Reason(reason), detail) for path, reason, detail in rows]
+        if self._database is not None:
+            self._database.stage_unlisted(self._run, unlisted)
+        if self._reports is not None:
+            self._reports.add_unlisted(unlisted)
+
+    def finish(self, finished: float, status: str, counts: RunCounts, keep: bool, message: str) -> list[str]:
+        """End the run; with ``keep`` its findings replace the older ones. Gives the paths of the reports written."""
+        if self._database is not None:
+            self._database.finish_run(
+                self._run, finished, RunStatus(status), counts, keep_findings=keep, message=message
+            )
+        if self._reports is None:
+            return []
+        if not keep:
+            self._reports.discard()
+            return []
+        return [str(path) for path in self._reports.commit()]
+
+    def release(self) -> None:
+        """Drop what was not finished and close the database."""
+        if self._reports is not None:
+            self._reports.discard()
+        if self._database is not None:
+            self._database.close()

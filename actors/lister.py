@@ -1,0 +1,235 @@
+"""The lister: pulls directory paths from the coordinator, asks the store, and hands back what it saw.
+
+One message does both: it carries what was listed and asks for more. A thread of the actor keeps a window of requests in
+flight and never more than one message to the coordinator under way; whatever is answered meanwhile goes into the next
+one, so that batches grow by themselves when the coordinator is far away.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+
+from actors.messages import Assignment, Batch, ListerSettings, ListingReport, Verdict
+from actors.runtime import ActorLost, ActorRef, Answer
+from engine import paths
+from engine.index import Entry
+from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
+from engine.record import DirectoryRecord
+from engine.states import Reason
+from engine.work import Task, TaskKind
+from storage.listers.factory import open_lister
+from storage.listers.protocol import Ask, Lister, Request
+from storage.snapshot import directory_frame
+
+_NAMES_FROM = 4
+"""From so many candidates in a directory on, one listing of its names is cheaper than asking for each."""
+
+_CUT_LENGTH = 254
+"""XRootD servers cut longer names in a listing, so these can only be asked for one by one."""
+
+_REPORT_AFTER = 0.1
+"""Seconds after which a report goes out although the batch is not full."""
+
+_COORDINATOR_PATIENCE = 60.0
+"""Seconds after which a coordinator that does not answer is taken for dead."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """A task on its way.
+
+    For a confirmation: the names asked for by one listing (the others are asked for one by one), how many requests are
+    still open, and what came back.
+    """
+
+    task: Task
+    by_listing: tuple[bytes, ...] = ()
+    open: int = 1
+    absent: list[bytes] = field(default_factory=list)
+    present: list[bytes] = field(default_factory=list)
+    unknown: list[bytes] = field(default_factory=list)
+    reason: Reason = Reason.NONE
+    detail: str = ""
+
+
+class ListerActor:
+    """Asks one store on behalf of one coordinator. Methods return at once; the work is done by a thread."""
+
+    def __init__(self, name: str, settings: ListerSettings, coordinator: ActorRef) -> None:
+        self._pump = _Pump(name, settings, coordinator)
+        self._thread = threading.Thread(target=self._pump.run, name=f"{name} pump", daemon=True)
+        self._thread.start()
+
+    def working(self) -> bool:
+        """Whether the lister still pulls."""
+        return self._thread.is_alive()
+
+    def trouble(self) -> str:
+        """Say why the lister gave up; empty when it did not."""
+        return self._pump.trouble
+
+    def release(self) -> None:
+        """Stop pulling and drop what is in flight."""
+        self._pump.stop()
+
+
+class _Pump:
+    """The lister's thread: submits, collects, reports, pulls."""
+
+    def __init__(self, name: str, settings: ListerSettings, coordinator: ActorRef) -> None:
+        self.trouble = ""
+        self._name = name
+        self._settings = settings
+        self._coordinator = coordinator
+        # Outcomes of requests, and None to look around (an answer of the coordinator, or the end).
+        self._inbox: SimpleQueue[tuple[int, Outcome] | None] = SimpleQueue()
+        self._stopped = False
+        self._number = 0
+        self._backlog: deque[Task] = deque()
+        # By number of the request: its job, and the one name that it asked for.
+        self._jobs: dict[int, tuple[_Job, bytes | None]] = {}
+        self._reports: list[ListingReport] = []
+        self._frames: list[bytes] = []
+        self._verdicts: list[Verdict] = []
+        self._oldest = 0.0
+        self._exchange: Answer | None = None
+        self._sent_at = 0.0
+        self._pull_after = 0.0
+
+    def stop(self) -> None:
+        """End the thread at its next look."""
+        self._stopped = True
+        self._inbox.put(None)
+
+    def run(self) -> None:
+        """Work until the coordinator sends everyone home."""
+        lister: Lister | None = None
+        try:
+            lister = open_lister(self._settings.spec, lambda number, outcome: self._inbox.put((number, outcome)))
+            while not self._stopped:
+                self._submit(lister)
+                self._talk(lister)
+                self._collect()
+        except ActorLost as error:
+            self.trouble = f"lost the coordinator: {error}"
+        except Exception as error:
+            # The supervisor asks for this; a thread that just ended would look like a hang.
+            self.trouble = f"{type(error).__name__}: {error}"
+        finally:
+            if lister is not None:
+                lister.close()
+
+    def _submit(self, lister: Lister) -> None:
+        while self._backlog and len(self._jobs) < self._settings.in_flight:
+            task = self._backlog.popleft()
+            if task.kind == TaskKind.LIST:
+                self._ask(lister, _Job(task), Ask.LIST)
+            else:
+                self._confirm(lister, task)
+
+    def _ask(self, lister: Lister, job: _Job, ask: Ask, name: bytes | None = None) -> None:
+        self._number += 1
+        self._jobs[self._number] = (job, name)
+        path = job.task.path
+        lister.submit(Request(self._number, ask, path if name is None else paths.join(path, name)))
+
+    def _confirm(self, lister: Lister, task: Task) -> None:
+        by_listing: list[bytes] = []
+        by_stat: list[bytes] = []
+        for name in task.names:
+            many = len(task.names) >= _NAMES_FROM and len(name) < _CUT_LENGTH and b"\n" not in name
+            (by_listing if many or b"?" in name else by_stat).append(name)
+        job = _Job(task, tuple(by_listing), open=len(by_stat) + bool(by_listing))
+        for name in by_stat:
+            self._ask(lister, job, Ask.STAT, name)
+        if by_listing:
+            self._ask(lister, job, Ask.NAMES)
+
+    def _collect(self) -> None:
+        """Take in what has come, waiting for the first of it."""
+        timeout = _REPORT_AFTER
+        if self._exchange is None:
+            timeout = max(0.0, min(timeout, self._pull_after - time.monotonic())) if not self._reports else timeout
+        try:
+            item = self._inbox.get(timeout=timeout) if timeout > 0 else self._inbox.get_nowait()
+            while True:
+                if item is not None:
+                    self._take(*item)
+                item = self._inbox.get_nowait()
+        except Empty:
+            return
+
+    def _take(self, number: int, outcome: Outcome) -> None:
+        job, name = self._jobs.pop(number)
+        if not self._reports and not self._verdicts:
+            self._oldest = time.monotonic()
+        if job.task.kind == TaskKind.LIST:
+            self._listed(job.task, outcome)
+            return
+        _sort_out(job, job.by_listing if name is None else (name,), outcome)
+        job.open -= 1
+        if not job.open:
+            settled = tuple(job.absent), tuple(job.present), tuple(job.unknown)
+            self._verdicts.append(Verdict(job.task.path, job.task.attempt, *settled, job.reason, job.detail))
+
+    def _listed(self, task: Task, outcome: Outcome) -> None:
+        if not isinstance(outcome, Listed | Failed):
+            outcome = Failed(Reason.SERVER, "something else than a listing came")
+        record = DirectoryRecord.of(task.path, outcome, int(time.time()))
+        frame = directory_frame(record)
+        self._frames.append(frame)
+        self._reports.append(ListingReport(task.attempt, Entry.of(record, len(frame))))
+
+    def _talk(self, lister: Lister) -> None:
+        """Take the coordinator's answer if it is there, and send the next message if there is cause to."""
+        now = time.monotonic()
+        if self._exchange is not None:
+            if not self._exchange.done():
+                if now - self._sent_at > _COORDINATOR_PATIENCE:
+                    raise ActorLost(f"{self._coordinator.name} has not answered for {_COORDINATOR_PATIENCE:.0f} s")
+                return
+            assignment: Assignment = self._exchange.result(0)
+            self._exchange = None
+            self._backlog.extend(assignment.tasks)
+            self._pull_after = now + assignment.wait
+            if assignment.go_home:
+                self._stopped = True
+                return
+            self._submit(lister)
+        held = len(self._reports) + len(self._verdicts)
+        open_work = len(self._backlog) + len(self._jobs)
+        hungry = open_work <= self._settings.in_flight and now >= self._pull_after
+        full = held >= self._settings.batch
+        stale = bool(held) and (now - self._oldest >= _REPORT_AFTER or not open_work)
+        if full or stale or (hungry and (not held or open_work <= self._settings.in_flight // 2)):
+            self._send(lister, open_work, now)
+
+    def _send(self, lister: Lister, open_work: int, now: float) -> None:
+        batch = Batch(self._reports, b"".join(self._frames), self._verdicts, lister.requests)
+        want = max(0, self._settings.in_flight + self._settings.batch - open_work)
+        self._exchange = self._coordinator.ask("exchange", self._name, batch.pack(), want)
+        self._sent_at = now
+        self._reports, self._frames, self._verdicts = [], [], []
+        self._exchange.on_done(lambda: self._inbox.put(None))
+
+
+def _sort_out(job: _Job, names: tuple[bytes, ...], outcome: Outcome) -> None:
+    """Put names where the answer to the request that asked for them says they belong."""
+    match outcome:
+        case Present():
+            job.present.extend(names)
+        case Absent() | Failed(Reason.NOT_FOUND | Reason.NOT_A_DIRECTORY):
+            job.absent.extend(names)
+        case NamesListed(there):
+            for name in names:
+                (job.present if name in there else job.absent).append(name)
+        case Failed(reason, detail):
+            job.unknown.extend(names)
+            job.reason, job.detail = reason, detail
+        case Listed():
+            job.unknown.extend(names)
+            job.reason, job.detail = Reason.SERVER, "a listing came instead of an answer to the question"

@@ -1,0 +1,206 @@
+"""A listing under supervision: one coordinator and its listers, from start to sealed snapshot."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+
+from actors.coordinator import Coordinator
+from actors.lister import ListerActor
+from actors.messages import Killed, ListerSettings, ListingPlan, Progress
+from actors.runtime import ActorLost, ActorRef, Answer, Runtime
+from engine.gates import Refusal, root_refusal
+
+_START_PATIENCE = 120.0
+"""Seconds that an actor may take to come up; on a cluster a process has to be started for it."""
+
+_PATIENCE = 60.0
+"""Seconds that the coordinator may take for one message."""
+
+_LISTER_PATIENCE = 30.0
+"""Seconds after which a lister that does not say whether it works is taken for lost."""
+
+_LOOK_EVERY = 1.0
+"""Seconds between two looks at the listers."""
+
+_QUICK_POLLS = 100
+"""So many times the progress is asked for in quick succession, so that short listings end at once."""
+
+
+class ListingFailed(Exception):
+    """The listing cannot go on; the message says why. The journal stays."""
+
+
+class Refused(Exception):
+    """A safety gate closed; nothing of the run is a finding."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.gate, refusal.message)
+        self.refusal = refusal
+
+    def __str__(self) -> str:
+        return self.refusal.message
+
+    def __reduce__(self) -> tuple[type[Refused], tuple[Refusal]]:
+        return Refused, (self.refusal,)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreJob:
+    """One store to be listed, by how many listers, and how."""
+
+    label: str
+    plan: ListingPlan
+    settings: ListerSettings
+    listers: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Oversight:
+    """What the supervisor looks at and talks to.
+
+    ``stop`` gives the reason to stop, empty while there is none; ``watch`` is told the phase and the progress.
+    """
+
+    stop: Callable[[], str] = lambda: ""
+    watch: Callable[[str, Progress], None] = lambda _phase, _progress: None
+
+
+@dataclass(slots=True)
+class _Employed:
+    """A lister, and the question after its trouble that is under way: since when, and how long it may take."""
+
+    ref: ActorRef
+    question: Answer
+    asked_at: float
+    patience: float = _START_PATIENCE
+
+
+class Listing:
+    """One coordinator with its listers. Used as a context: leaving it ends them, and the journal stays."""
+
+    def __init__(self, runtime: Runtime, job: StoreJob, oversight: Oversight) -> None:
+        self._runtime = runtime
+        self._label = job.label
+        self._settings = job.settings
+        self._oversight = oversight
+        self._listers: list[_Employed] = []
+        self._hired = 0
+        self._wanted = max(1, job.listers)
+        self._looked_at = 0.0
+        self.progress = Progress()
+        self.coordinator = runtime.spawn(f"coordinator:{job.label}", Coordinator, job.plan)
+
+    def start(self) -> None:
+        """Open the journal and hire the listers.
+
+        Raises:
+            SnapshotError, OSError: the journal cannot be gone on with, or not be written.
+            ActorLost: the coordinator did not come up.
+        """
+        self.coordinator.ask("start").result(_START_PATIENCE)
+        for _ in range(self._wanted):
+            self._hire()
+
+    def __enter__(self) -> Listing:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for lister in self._listers:
+            lister.ref.kill()
+        # It is being ended anyway, and what it acknowledged is on disk.
+        with suppress(ActorLost, TimeoutError):
+            self.coordinator.ask("release").result(5)
+        self.coordinator.kill()
+
+    def run(self, phase: str, until: Callable[[], bool] | None = None) -> Progress:
+        """Wait until nothing is left to ask, and, if given, until ``until`` says so as well.
+
+        Raises:
+            Killed: the oversight asked to stop.
+            ListingFailed: all listers are lost, or the coordinator is.
+        """
+        polls = 0
+        while True:
+            why = self._oversight.stop()
+            try:
+                if why:
+                    self.coordinator.ask("kill", why).result(_PATIENCE)
+                self.progress = self.coordinator.ask("progress").result(_PATIENCE)
+            except (ActorLost, TimeoutError) as error:
+                raise ListingFailed(f"the coordinator of {self._label} is lost: {error}") from error
+            self._oversight.watch(phase, self.progress)
+            if self.progress.killed:
+                raise Killed(self.progress.killed)
+            if self.progress.idle and (until is None or until()):
+                return self.progress
+            self._look_after_listers()
+            polls += 1
+            time.sleep(0.02 if polls < _QUICK_POLLS else 0.2)
+
+    def seal(self) -> None:
+        """Finish the snapshot under its name."""
+        self.coordinator.ask("seal").result(600)
+
+    def discard(self) -> None:
+        """Remove the journal: there is nothing in it to go on with."""
+        self.coordinator.ask("discard").result(_PATIENCE)
+
+    def _hire(self) -> None:
+        self._hired += 1
+        name = f"lister:{self._label}:{self._hired}"
+        lister = self._runtime.spawn(name, ListerActor, name, self._settings, self.coordinator)
+        self._listers.append(_Employed(lister, lister.ask("trouble"), time.monotonic()))
+
+    def _look_after_listers(self) -> None:
+        """Replace listers that died, gave up or do not answer; their work goes back at once."""
+        now = time.monotonic()
+        if now - self._looked_at < _LOOK_EVERY:
+            return
+        self._looked_at = now
+        for lister in list(self._listers):
+            trouble = self._trouble_of(lister, now)
+            if trouble:
+                self._dismiss(lister, trouble)
+
+    @staticmethod
+    def _trouble_of(lister: _Employed, now: float) -> str:
+        if not lister.question.done():
+            return "it does not answer" if now - lister.asked_at > lister.patience else ""
+        try:
+            trouble = str(lister.question.result(0))
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        lister.question, lister.asked_at, lister.patience = lister.ref.ask("trouble"), now, _LISTER_PATIENCE
+        return trouble
+
+    def _dismiss(self, lister: _Employed, trouble: str) -> None:
+        self._listers.remove(lister)
+        lister.ref.kill()
+        self.coordinator.ask("lister_lost", lister.ref.name).result(_PATIENCE)
+        if self._hired < 4 * self._wanted + 4:
+            self._hire()
+        elif not self._listers:
+            raise ListingFailed(f"all listers of {self._label} are lost; the last one: {trouble}")
+
+
+def list_store(runtime: Runtime, job: StoreJob, oversight: Oversight) -> Progress:
+    """List a store into the snapshot of the job's plan.
+
+    Raises:
+        Killed, ListingFailed, SnapshotError, OSError: see `Listing`. The part of the snapshot stays.
+        Refused: no top directory could be listed; there is no snapshot then.
+    """
+    with Listing(runtime, job, oversight) as listing:
+        listing.start()
+        progress = listing.run("listing")
+        if not progress.listed:
+            listing.discard()
+            raise Refused(root_refusal(progress.failures))
+        listing.seal()
+        return progress

@@ -1,0 +1,203 @@
+"""What the actors say to each other.
+
+Everything here pickles. What is large or frequent is packed with msgpack by its sender and passed on as bytes; a batch
+of reports carries the directories' frames as they will stand in the journal, so that the coordinator reads none of
+the file names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from engine.columns import DirectoryColumns
+from engine.index import Entry
+from engine.states import Reason, State
+from engine.work import QueueLimits, Task
+from storage.listers.protocol import StoreSpec
+from storage.snapshot import SnapshotHeader
+
+
+class Killed(Exception):
+    """The run was told to stop; its journal stays, so that a later run can go on from there."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListingPlan:
+    """What a coordinator is to list, and where its journal goes.
+
+    ``snapshot`` is the name of the finished file; the journal is its part. ``resume`` says to go on from a part that is
+    there already.
+    """
+
+    header: SnapshotHeader
+    snapshot: Path
+    limits: QueueLimits
+    ignored: tuple[bytes, ...] = ()
+    resume: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListerSettings:
+    """How a lister works: ``in_flight`` requests at a time, reports sent in batches of ``batch`` directories."""
+
+    spec: StoreSpec
+    in_flight: int = 64
+    batch: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """The answer to a lister's exchange: new tasks, or how long to wait (seconds), or that there is nothing left."""
+
+    tasks: tuple[Task, ...] = ()
+    wait: float = 0.0
+    go_home: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListingReport:
+    """One directory that a lister asked about; ``entry`` has the outcome, attempt the number of the lease."""
+
+    attempt: int
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the store said about missing candidates in one directory.
+
+    ``absent`` it denied, ``present`` it has after all; for ``unknown`` there was no answer that can be relied on, for
+    the reason given.
+    """
+
+    path: bytes
+    attempt: int
+    absent: tuple[bytes, ...] = ()
+    present: tuple[bytes, ...] = ()
+    unknown: tuple[bytes, ...] = ()
+    reason: Reason = Reason.NONE
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a lister hands in with one message: reports, their frames one behind the other, and verdicts.
+
+    ``requests`` is how many the lister has sent to the store since it started.
+    """
+
+    reports: Sequence[ListingReport] = ()
+    frames: bytes = b""
+    verdicts: Sequence[Verdict] = ()
+    requests: int = 0
+
+    def pack(self) -> bytes:
+        """Encode for the message."""
+        reports = [
+            (
+                r.attempt,
+                e.path,
+                int(e.state),
+                int(e.reason),
+                e.detail.encode("utf-8", "replace"),
+                e.listed_at,
+                e.files,
+                e.size,
+                e.newest,
+                e.digest,
+                e.directories.names,
+                e.directories.mtimes,
+                e.length,
+            )
+            for r in self.reports
+            for e in (r.entry,)
+        ]
+        packed: bytes = msgpack.packb((reports, self.frames, pack_verdicts(self.verdicts), self.requests))
+        return packed
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Batch:
+        """Decode what `pack` made."""
+        rows: Any
+        rows, frames, verdicts, requests = msgpack.unpackb(packed)
+        reports = [
+            ListingReport(
+                attempt,
+                Entry(
+                    path,
+                    State(state),
+                    Reason(reason),
+                    detail.decode(),
+                    listed_at,
+                    files,
+                    size,
+                    newest,
+                    digest,
+                    DirectoryColumns(names, mtimes),
+                    length,
+                ),
+            )
+            for (
+                attempt,
+                path,
+                state,
+                reason,
+                detail,
+                listed_at,
+                files,
+                size,
+                newest,
+                digest,
+                names,
+                mtimes,
+                length,
+            ) in rows
+        ]
+        return cls(reports, frames, unpack_verdicts(verdicts), requests)
+
+
+def pack_verdicts(verdicts: Sequence[Verdict]) -> bytes:
+    """Encode verdicts for a message."""
+    packed: bytes = msgpack.packb(
+        [
+            (v.path, v.attempt, v.absent, v.present, v.unknown, int(v.reason), v.detail.encode("utf-8", "replace"))
+            for v in verdicts
+        ]
+    )
+    return packed
+
+
+def unpack_verdicts(packed: bytes) -> list[Verdict]:
+    """Decode what `pack_verdicts` made."""
+    rows: Any = msgpack.unpackb(packed, use_list=False)
+    return [
+        Verdict(path, attempt, absent, present, unknown, Reason(reason), detail.decode())
+        for path, attempt, absent, present, unknown, reason, detail in rows
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a listing is: directories by state, what is queued and being asked, and the requests sent so far.
+
+    ``size`` is in bytes; ``resumed`` counts directories taken over from a journal; ``idle`` says that nothing is left
+    to ask; ``failures`` has the last few, newest last, as (path, reason, detail).
+    """
+
+    listed: int = 0
+    failed: int = 0
+    ignored: int = 0
+    files: int = 0
+    size: int = 0
+    queued: int = 0
+    in_flight: int = 0
+    requests: int = 0
+    resumed: int = 0
+    idle: bool = False
+    killed: str = ""
+    failures: tuple[tuple[bytes, Reason, str], ...] = ()

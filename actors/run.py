@@ -1,0 +1,254 @@
+"""Whole runs: what the commands ``compare`` and ``check`` do, on either runtime."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from os import getpid
+from pathlib import Path
+from typing import Any
+
+from actors.comparison import Comparison, ComparisonPlan, ComparisonResult
+from actors.history_store import HistoryStore, StorePlan
+from actors.listing import Listing, ListingFailed, Oversight, Refused, StoreJob
+from actors.messages import Killed, Progress
+from actors.runtime import ActorLost, ActorRef, Runtime
+from storage.history import RunCounts, RunStatus
+from storage.rundir import RunDirectory, RunInfo
+
+_START_PATIENCE = 120.0
+_FINISH_PATIENCE = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a comparison found, the reports that it wrote, and the listing behind it, if there was one."""
+
+    run: int
+    comparison: ComparisonResult
+    reports: tuple[str, ...]
+    listing: Progress = field(default_factory=Progress)
+    seconds: float = 0.0
+
+
+def compare_snapshots(runtime: Runtime, plan: ComparisonPlan, store: StorePlan, oversight: Oversight) -> Results:
+    """Compare two snapshots and write the lists; nobody is asked to confirm what is missing.
+
+    Raises:
+        Killed, ReportError, SnapshotError, OSError: nothing was written.
+    """
+    return _quick(runtime, store, lambda history: (_compare(runtime, plan, history, oversight), Progress()))
+
+
+def compare_with_store(
+    runtime: Runtime, job: StoreJob, plan: ComparisonPlan, store: StorePlan, oversight: Oversight
+) -> Results:
+    """List a store, compare it with the inventory's snapshot and write the lists; candidates are confirmed.
+
+    Raises:
+        Killed, Refused, ListingFailed, ReportError, SnapshotError, OSError: nothing was written.
+    """
+    return _quick(runtime, store, lambda history: _list_and_compare(runtime, job, plan, history, oversight))
+
+
+def _quick(
+    runtime: Runtime, store: StorePlan, work: Callable[[ActorRef], tuple[ComparisonResult, Progress]]
+) -> Results:
+    started = time.monotonic()
+    history = runtime.spawn("history-store", HistoryStore, store)
+    history.ask("open_run", "", time.time(), runtime.name).result(_START_PATIENCE)
+    result, progress = work(history)
+    if result.refusal is not None:
+        raise Refused(result.refusal)
+    finish = history.ask("finish", time.time(), RunStatus.DONE.value, RunCounts(), True, "")
+    return Results(0, result, tuple(finish.result(_FINISH_PATIENCE)), progress, time.monotonic() - started)
+
+
+def _compare(runtime: Runtime, plan: ComparisonPlan, history: ActorRef, oversight: Oversight) -> ComparisonResult:
+    comparison = runtime.spawn("comparison", Comparison, plan, None, history)
+    return _wait_for(comparison, oversight)
+
+
+def _list_and_compare(
+    runtime: Runtime, job: StoreJob, plan: ComparisonPlan, history: ActorRef, oversight: Oversight
+) -> tuple[ComparisonResult, Progress]:
+    """List, seal, compare, and keep the listers for the confirmation."""
+    found: list[ComparisonResult] = []
+    with Listing(runtime, job, oversight) as listing:
+        try:
+            listing.start()
+            listing.run("listing")
+            listing.seal()
+            comparison = runtime.spawn(f"comparison:{job.label}", Comparison, plan, listing.coordinator, history)
+
+            def finished() -> bool:
+                result = comparison.ask("result").result(_START_PATIENCE)
+                if result is not None:
+                    found.append(result)
+                return bool(found)
+
+            progress = listing.run("comparing", finished)
+        except (ActorLost, TimeoutError) as error:
+            raise ListingFailed(f"an actor of {job.label} is lost: {error}") from error
+    return found[-1], progress
+
+
+def _wait_for(comparison: ActorRef, oversight: Oversight) -> ComparisonResult:
+    pause = 0.005
+    while True:
+        result: ComparisonResult | None = comparison.ask("result").result(_START_PATIENCE)
+        if result is not None:
+            return result
+        why = oversight.stop()
+        if why:
+            comparison.kill()
+            raise Killed(why)
+        time.sleep(pause)
+        pause = min(0.1, pause * 1.5)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckJob:
+    """A whole run of one site.
+
+    ``read_inventory`` writes the snapshot of the inventory at the path it is given, and gives up with `Killed` when the
+    function that it is passed says so. ``inventory_mark`` and ``store_mark`` say which inventory and store these are: a
+    journal is gone on with only if both are the same. ``list_age`` is in days.
+    """
+
+    site: str
+    store: StoreJob
+    comparison: ComparisonPlan
+    results: StorePlan
+    read_inventory: Callable[[Path, Callable[[], None]], None]
+    inventory_mark: dict[str, Any]
+    store_mark: dict[str, Any]
+    ignore_age: float = 0.0
+    list_age: float = 1.0
+    fresh: bool = False
+
+
+def check_site(runtime: Runtime, job: CheckJob, directory: RunDirectory, oversight: Oversight) -> Results:
+    """Read the inventory, list the site, compare, confirm, record.
+
+    Raises:
+        AlreadyRunning: another process checks the site.
+        Killed: the run was halted; its journal stays.
+        Refused: a safety gate closed.
+        ListingFailed: the site could not be listed; the journal stays.
+        HistoryError, ReportError, SnapshotError, OSError: nothing was started, or nothing of the run appears.
+    """
+    started = time.time()
+    info = RunInfo(getpid(), socket.gethostname(), started, runtime.name, runtime.dashboard)
+    directory.acquire(info)
+    with directory:
+        return _Check(runtime, job, directory, oversight, started).run()
+
+
+class _Check:
+    """One run of `check_site`, which holds the lock."""
+
+    def __init__(
+        self, runtime: Runtime, job: CheckJob, directory: RunDirectory, oversight: Oversight, started: float
+    ) -> None:
+        self._runtime = runtime
+        self._job = job
+        self._directory = directory
+        self._asked = oversight
+        self._oversight = Oversight(self._why_stop, self._watch)
+        self._started = started
+        self._clock = time.monotonic()
+        self._progress = Progress()
+
+    def _why_stop(self) -> str:
+        if self._directory.halt_requested():
+            return "halted from another terminal"
+        return self._asked.stop()
+
+    def _watch(self, phase: str, progress: Progress) -> None:
+        self._progress = progress
+        self._asked.watch(phase, progress)
+
+    def _heed(self) -> None:
+        why = self._why_stop()
+        if why:
+            raise Killed(why)
+
+    def run(self) -> Results:
+        """Do it; whatever happens, the history says how it ended."""
+        job = self._job
+        history = self._runtime.spawn(f"history-store:{job.site}", HistoryStore, job.results)
+        run = history.ask("open_run", job.site, self._started, self._runtime.name).result(_START_PATIENCE)
+        try:
+            result = self._list_and_compare(history)
+            if result.refusal is not None:
+                raise Refused(result.refusal)
+            incomplete = bool(result.unlisted or result.protected)
+            reports = self._finish(history, RunStatus.INCOMPLETE if incomplete else RunStatus.DONE, result, True)
+        except Killed as error:
+            self._finish(history, RunStatus.HALTED, ComparisonResult(), False, str(error))
+            raise
+        except Refused as error:
+            self._directory.forget()
+            self._finish(history, RunStatus.FAILED, result, False, f"{error.refusal.gate}: {error}")
+            raise
+        except Exception as error:
+            self._finish(history, RunStatus.FAILED, ComparisonResult(), False, str(error) or type(error).__name__)
+            raise
+        self._directory.forget()
+        return Results(run, result, tuple(reports), self._progress, self._seconds())
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._clock
+
+    def _list_and_compare(self, history: ActorRef) -> ComparisonResult:
+        job, directory = self._job, self._directory
+        mark = {"inventory": job.inventory_mark, "store": job.store_mark}
+        earlier = None if job.fresh else directory.unfinished(mark, self._started - job.list_age * 86400)
+        if earlier is None:
+            directory.begin(mark, self._started)
+            self._watch("reading the inventory", self._progress)
+            job.read_inventory(directory.inventory, self._heed)
+            directory.inventory_is_read()
+        elif not earlier.inventory_read:
+            job.read_inventory(directory.inventory, self._heed)
+            directory.inventory_is_read()
+        # Files that changed after the inventory was read are too young to be judged, and a run that goes on has
+        # the inventory of the run before.
+        reference = self._started if earlier is None else earlier.started
+        store = replace(job.store, plan=replace(job.store.plan, snapshot=directory.listing, resume=earlier is not None))
+        plan = replace(
+            job.comparison,
+            inventory=directory.inventory,
+            remote=directory.listing,
+            young_after=reference - job.ignore_age * 86400 if job.ignore_age else None,
+        )
+        result, self._progress = _list_and_compare(self._runtime, store, plan, history, self._oversight)
+        return result
+
+    def _finish(
+        self, history: ActorRef, status: RunStatus, result: ComparisonResult, keep: bool, message: str = ""
+    ) -> list[str]:
+        progress = self._progress
+        counts = RunCounts(
+            files=result.files or progress.files,
+            directories=result.directories or progress.listed,
+            bytes=result.size or progress.size,
+            requests=progress.requests,
+            resumed=progress.resumed,
+            missing=result.missing,
+            missing_bytes=result.missing_size,
+            orphan=result.orphan,
+            orphan_bytes=result.orphan_size,
+            size_mismatch=result.size_mismatch,
+            empty=result.empty,
+            unlisted=result.unlisted or progress.failed,
+            protected=result.protected,
+            seconds=self._seconds(),
+        )
+        reports: list[str] = history.ask("finish", time.time(), status.value, counts, keep, message).result(
+            _FINISH_PATIENCE
+        )
+        return reports

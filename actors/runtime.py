@@ -1,0 +1,70 @@
+"""What a runtime does: it turns a class into an actor that can be asked from anywhere.
+
+An actor is an instance of a plain class whose methods are called one at a time, in the order in which they were asked.
+Nothing else may be assumed of it; in particular not in which process it lives. `actors.threads` and
+`actors.ray_runtime` are the two that exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+
+class ActorLost(Exception):
+    """The actor died, was killed or cannot be reached; whether it did what it was asked is not known."""
+
+
+class RuntimeUnavailable(Exception):
+    """A runtime could not be started or reached; the message says which address was tried."""
+
+
+class Answer(Protocol):
+    """The answer of an actor, when it comes."""
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for it.
+
+        Raises:
+            TimeoutError: it did not come within ``timeout`` seconds.
+            ActorLost: it will not come.
+            Exception: whatever the method raised.
+        """
+
+    def done(self) -> bool:
+        """Whether `result` would return or raise at once."""
+
+    def on_done(self, call: Callable[[], None]) -> None:
+        """Call this, from any thread, once the answer is there."""
+
+
+class ActorRef(Protocol):
+    """A handle on an actor; it pickles wherever the actor can be reached."""
+
+    @property
+    def name(self) -> str:
+        """The actor's name, as a dashboard or a log shows it."""
+
+    def ask(self, method: str, *arguments: Any) -> Answer:
+        """Send a message. Never blocks and never raises for what the actor does."""
+
+    def kill(self) -> None:
+        """End the actor at once, without any clean-up of its own."""
+
+
+class Runtime(Protocol):
+    """Where actors live."""
+
+    @property
+    def name(self) -> str:
+        """``ray`` or ``threads``."""
+
+    @property
+    def dashboard(self) -> str:
+        """The URL of a page that shows the actors; empty when there is none."""
+
+    def spawn(self, name: str, actor: type, *arguments: Any) -> ActorRef:
+        """Start an actor and return at once."""
+
+    def shutdown(self) -> None:
+        """End every actor that this runtime started."""

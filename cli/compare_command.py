@@ -1,0 +1,129 @@
+"""The command ``compare``."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actors.comparison import ComparisonPlan
+from actors.history_store import StorePlan
+from actors.listing import list_store
+from actors.run import Results, compare_snapshots, compare_with_store
+from cli.display import human_bytes, human_count
+from cli.exits import ExitCode, of_result
+from cli.jobs import inventory_into_snapshot, store_job
+from cli.session import RunOptions, Settings, open_runtime, overseen
+from storage.snapshot import is_snapshot
+from storage.source import FileSource, Source, StoreSource, parse_source
+
+if TYPE_CHECKING:
+    from actors.listing import Oversight, StoreJob
+    from actors.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One side of the comparison: where its snapshot is or will be, and what to list for it, if anything."""
+
+    snapshot: Path
+    job: StoreJob | None = None
+
+
+def run(
+    settings: Settings,
+    inventory: str,
+    remote: str,
+    output: str | None,
+    ignore_age: float | None,
+    options: RunOptions,
+) -> ExitCode:
+    """Compare two lists and write the differences."""
+    sources = [_parse(settings, text) for text in (inventory, remote)]
+    store = _store_plan(output)
+    configured = settings.config.top_level().runtime if settings.has_config_file else None
+    started = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(prefix="dynamo-consistency-") as scratch,
+        open_runtime(options, configured, "threads") as actors,
+    ):
+        left, right = [
+            _side(settings, source, Path(scratch) / f"{position}.snapshot", options)
+            for position, source in enumerate(sources)
+        ]
+        young_after = time.time() - ignore_age * 86400 if ignore_age else None
+        tops = right.job.plan.header.tops if right.job else ()
+        plan = ComparisonPlan(left.snapshot, right.snapshot, young_after, tops, whole_run=False)
+        with overseen("compare") as oversight:
+            results = _compare(actors, left, right, plan, store, oversight)
+    found = results.comparison
+    result = {
+        "missing": found.missing,
+        "missing_bytes": found.missing_size,
+        "orphan": found.orphan,
+        "orphan_bytes": found.orphan_size,
+        "size_mismatch": found.size_mismatch,
+        "protected": found.protected,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    if options.as_json:
+        print(json.dumps(result))
+    else:
+        show_findings(results)
+    return of_result(
+        options.exit_code, found.missing + found.orphan + found.size_mismatch, found.protected + found.unlisted
+    )
+
+
+def _parse(settings: Settings, text: str) -> Source:
+    # Two files can be compared without a configuration, which takes as long to load as they do to compare.
+    if not settings.has_config_file and os.path.isfile(text):
+        return FileSource(Path(text))
+    return parse_source(text, settings.config)
+
+
+def _store_plan(output: str | None) -> StorePlan:
+    if output is None:
+        return StorePlan(lists_only=True)
+    directory, base = os.path.split(output)
+    return StorePlan(Path(directory or "."), base, lists_only=True)
+
+
+def _side(settings: Settings, source: Source, scratch: Path, options: RunOptions) -> _Side:
+    if isinstance(source, StoreSource):
+        site = source.site or settings.config.top_level(source.label)
+        return _Side(scratch, store_job(source, site, scratch, options))
+    if is_snapshot(source.path):
+        return _Side(source.path)
+    site = settings.config.top_level(source.path.name)
+    inventory_into_snapshot(source.path, scratch, site)
+    return _Side(scratch)
+
+
+def _compare(
+    actors: Runtime, left: _Side, right: _Side, plan: ComparisonPlan, store: StorePlan, oversight: Oversight
+) -> Results:
+    if left.job is not None:
+        list_store(actors, left.job, oversight)
+    if right.job is not None:
+        return compare_with_store(actors, right.job, plan, store, oversight)
+    return compare_snapshots(actors, plan, store, oversight)
+
+
+def show_findings(results: Results) -> None:
+    """Print what a comparison found, for people."""
+    found = results.comparison
+    print(f"missing:       {human_count(found.missing, 'file')} ({human_bytes(found.missing_size)})")
+    print(f"orphan:        {human_count(found.orphan, 'file')} ({human_bytes(found.orphan_size)})")
+    print(f"size mismatch: {human_count(found.size_mismatch, 'file')}")
+    if found.protected:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in found.reasons.items())
+        print(f"not judged:    {human_count(found.protected, 'file')} (could not be seen: {reasons})")
+    if found.young:
+        print(f"too young:     {human_count(found.young, 'file')}")
+    for path in results.reports:
+        print(f"written: {path}")

@@ -1,0 +1,79 @@
+"""Exit codes, and which error ends in which. The table for users is in ``docs/commands.md``."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the program tells the shell."""
+
+    DONE = 0
+    FINDINGS = 1
+    """Something was found; only with ``--exit-code``."""
+    USAGE = 2
+    """The command line, the configuration or a file that they name is wrong, or cannot be read or written."""
+    HALTED = 3
+    """The run was stopped."""
+    NOT_LISTED = 4
+    """The site could not be listed, or a safety gate refused the result."""
+    INCOMPLETE = 5
+    """Done, but something could not be seen; only with ``--exit-code``."""
+    INTERNAL = 70
+    """A fault of the program itself."""
+
+
+class CommandError(Exception):
+    """Ends the program with one line on stderr and an exit code."""
+
+    def __init__(self, message: str, code: ExitCode = ExitCode.USAGE) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def as_command_error(error: BaseException) -> CommandError | None:
+    """Translate an error that is expected; None for what only a fault of the program can raise."""
+    # Loaded here because the way to an error is the only one on which all of them are needed.
+    from actors.listing import ListingFailed, Refused
+    from actors.messages import Killed
+    from actors.runtime import ActorLost, RuntimeUnavailable
+    from storage.config_file import ConfigError
+    from storage.history import HistoryError
+    from storage.inventory import InventoryError
+    from storage.reports import ReportError
+    from storage.rundir import RunDirError
+    from storage.snapshot import SnapshotError
+    from storage.source import SourceError
+
+    match error:
+        case CommandError():
+            return error
+        case KeyboardInterrupt():
+            return CommandError("halted", ExitCode.HALTED)
+        case Killed():
+            return CommandError(f"halted: {error}", ExitCode.HALTED)
+        case Refused() | ListingFailed() | ActorLost():
+            return CommandError(str(error), ExitCode.NOT_LISTED)
+        case (
+            ConfigError()
+            | SourceError()
+            | InventoryError()
+            | ReportError()
+            | HistoryError()
+            | RunDirError()
+            | SnapshotError()
+            | RuntimeUnavailable()
+        ):
+            return CommandError(str(error))
+        case OSError() if error.strerror:
+            return CommandError(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+    return None
+
+
+def of_result(asked: bool, findings: int, unseen: int) -> ExitCode:
+    """Choose between done, findings and incomplete; the latter two only when ``--exit-code`` asked for them."""
+    if asked and findings:
+        return ExitCode.FINDINGS
+    if asked and unseen:
+        return ExitCode.INCOMPLETE
+    return ExitCode.DONE

@@ -1,0 +1,102 @@
+"""The command ``list``."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actors.listing import list_store
+from cli.display import human_bytes, human_count
+from cli.exits import CommandError, ExitCode, of_result
+from cli.jobs import store_job
+from cli.session import RunOptions, Settings, open_runtime, overseen
+from engine.paths import escape
+from engine.states import State
+from storage.listing_text import write_listing
+from storage.snapshot import Snapshot
+from storage.source import FileSource, parse_source
+
+if TYPE_CHECKING:
+    from engine.table import DirectoryTable
+
+FORMATS = ("snapshot", "text", "jsonl")
+
+_SHOWN = 10
+"""So many unlisted directories are named on the screen."""
+
+
+def run(
+    settings: Settings,
+    source: str,
+    output: Path | None,
+    form: str,
+    options: RunOptions,
+) -> ExitCode:
+    """List a source, write the file and say what was seen."""
+    if form not in FORMATS:
+        raise CommandError(f"--format: expected snapshot, text or jsonl, found {form!r}")
+    config = settings.config
+    store = parse_source(source, config)
+    if isinstance(store, FileSource):
+        raise CommandError(f"{source} is a file; list takes a site, a URL or a directory")
+    site = store.site or config.top_level(store.label)
+    if output is not None:
+        _must_be_writable(output)
+    with (
+        tempfile.TemporaryDirectory(prefix="dynamo-consistency-") as scratch,
+        open_runtime(options, site.runtime, "threads") as actors,
+    ):
+        direct = output is not None and form == "snapshot"
+        path = output if direct and output is not None else Path(scratch) / "listing.snapshot"
+        job = store_job(store, site, path.absolute(), options)
+        started = time.monotonic()
+        with overseen(store.label) as oversight:
+            progress = list_store(actors, job, oversight)
+        seconds = time.monotonic() - started
+        snapshot = Snapshot(path)
+        table = snapshot.table
+        if output is not None and not direct:
+            write_listing(table, output, form)
+        result = {
+            "files": table.total_files(),
+            "directories": table.count(State.LISTED),
+            "bytes": table.total_size(),
+            "unlisted": sum(1 for _ in table.unlisted()),
+            "empty": len(table.empty_rows()),
+            "requests": progress.requests,
+            "seconds": round(seconds, 3),
+        }
+        if options.as_json:
+            print(json.dumps(result))
+        else:
+            _show(store.label, table, result, output)
+        snapshot.close()
+    return of_result(options.exit_code, 0, int(result["unlisted"]))
+
+
+def _must_be_writable(output: Path) -> None:
+    """Find out before the listing what would be found out after it."""
+    if output.is_dir():
+        raise CommandError(f"{output} is a directory; -o takes the name of a file")
+    if not output.absolute().parent.is_dir():
+        raise CommandError(f"{output}: the directory {output.absolute().parent} does not exist")
+
+
+def _show(label: str, table: DirectoryTable, result: dict[str, int | float], output: Path | None) -> None:
+    print(
+        f"{label}: {human_count(int(result['files']), 'file')} ({human_bytes(int(result['bytes']))}) in "
+        f"{human_count(int(result['directories']), 'directory', 'directories')}, {result['empty']:,} of them empty; "
+        f"{human_count(int(result['requests']), 'request')} in {result['seconds']} s"
+    )
+    unlisted = list(table.unlisted())
+    if unlisted:
+        print(f"could not be listed: {human_count(len(unlisted), 'directory', 'directories')}")
+        for path, reason, detail in unlisted[:_SHOWN]:
+            print(f"  {escape(path)}: {reason.label}" + (f" ({detail})" if detail else ""))
+        if len(unlisted) > _SHOWN:
+            print(f"  and {len(unlisted) - _SHOWN:,} more")
+    if output is not None:
+        print(f"written: {output}")

@@ -1,0 +1,122 @@
+"""What every command needs around its work: configuration, runtime, signals, progress."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from cli.exits import CommandError
+
+if TYPE_CHECKING:
+    from actors.listing import Oversight
+    from actors.runtime import Runtime
+    from storage.config import Config
+
+DEFAULT_CONFIG = Path("consistency_config.json")
+"""Read when it is there and ``--config`` names no other."""
+
+RUNTIMES = ("ray", "threads")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options that stand before the command."""
+
+    config_file: Path | None = None
+    log_level: str = "warning"
+
+    @property
+    def has_config_file(self) -> bool:
+        """Whether there is a configuration file at all."""
+        return self.config_file is not None or DEFAULT_CONFIG.is_file()
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration, read on first use; without a file, the defaults and the environment."""
+        from storage.config import Config
+
+        if self.has_config_file:
+            return Config.load(self.config_file or DEFAULT_CONFIG, os.environ)
+        return Config.default(os.environ)
+
+    def set_up_logging(self) -> None:
+        """Send the log to stderr from the chosen level on."""
+        level = logging.getLevelNamesMapping().get(self.log_level.upper())
+        if level is None:
+            raise CommandError(f"--log-level: expected debug, info, warning or error, found {self.log_level!r}")
+        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The options that all working commands share."""
+
+    runtime: str | None = None
+    address: str | None = None
+    listers: int | None = None
+    in_flight: int | None = None
+    exit_code: bool = False
+    as_json: bool = False
+
+
+@contextmanager
+def open_runtime(options: RunOptions, configured: str | None, default: str) -> Iterator[Runtime]:
+    """Start a runtime and end it afterwards: the option's, else the configuration's, else the command's own default.
+
+    Ray is loaded only when it is asked for.
+
+    Raises:
+        CommandError: an address for the runtime that has none.
+        RuntimeUnavailable: Ray could not be started or reached.
+    """
+    runtime: Runtime
+    name, address = options.runtime or configured or default, options.address
+    if name not in RUNTIMES:
+        raise CommandError(f"--runtime: expected ray or threads, found {name!r}")
+    if name == "threads":
+        if address:
+            raise CommandError("--address goes with --runtime ray")
+        from actors.threads import ThreadRuntime
+
+        runtime = ThreadRuntime()
+    else:
+        from actors.ray_runtime import RayRuntime
+
+        runtime = RayRuntime(address)
+        if runtime.dashboard:
+            print(f"Ray dashboard: {runtime.dashboard}", file=sys.stderr)
+    try:
+        yield runtime
+    finally:
+        runtime.shutdown()
+
+
+@contextmanager
+def overseen(label: str) -> Iterator[Oversight]:
+    """Draw the progress and turn SIGINT and SIGTERM into a request to stop; a second one stops at once."""
+    from actors.listing import Oversight
+    from cli.display import ProgressDisplay
+
+    reasons: list[str] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        if reasons:
+            raise KeyboardInterrupt
+        reasons.append(f"{signal.Signals(number).name} received")
+
+    earlier = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with ProgressDisplay(label) as display:
+            yield Oversight(lambda: reasons[0] if reasons else "", display.show)
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)

@@ -1,0 +1,105 @@
+"""The commands ``halt`` and ``history``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from cli.exits import CommandError, ExitCode
+from cli.session import Settings
+from storage.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from storage.history import RunRow
+
+
+def halt_site(settings: Settings, site: str, wait: float) -> ExitCode:
+    """Ask the process that checks a site to stop, and wait for it."""
+    directory = RunDirectory(_var_location(settings, site), site)
+    if not directory.path.is_dir() and site not in settings.config.sites:
+        known = ", ".join(settings.config.sites) or "none"
+        raise CommandError(f"no run of {site} in {directory.path.parent}, and no such site; known: {known}")
+    if not directory.is_locked():
+        print(f"{site} is not being checked")
+        return ExitCode.DONE
+    if not directory.request_halt(wait):
+        raise CommandError(f"{site} was told to halt and has not stopped within {wait:g} s", ExitCode.NOT_LISTED)
+    print(f"{site} halted; the next check goes on from its journal")
+    return ExitCode.DONE
+
+
+def _var_location(settings: Settings, site: str) -> Path:
+    config = settings.config
+    return (config.site(site) if site in config.sites else config.top_level(site)).var_location
+
+
+def show_history(settings: Settings, site: str, limit: int, as_json: bool) -> ExitCode:
+    """Print the last runs of a site, newest first."""
+    path = _var_location(settings, site) / "db" / "consistency.db"
+    if not path.is_file():
+        raise CommandError(f"no history of {site}: {path} does not exist; a check makes it")
+    from storage.history import HistoryDatabase
+
+    with HistoryDatabase(path) as database:
+        runs = database.runs(site, limit)
+        known = database.sites()
+    if not runs and site not in known:
+        raise CommandError(f"no runs of {site} in {path}; it has runs of: {', '.join(known) or 'none'}")
+    if as_json:
+        print(json.dumps({"site": site, "runs": [_as_object(row) for row in runs]}))
+    else:
+        _print_runs(runs)
+    return ExitCode.DONE
+
+
+def _as_object(row: RunRow) -> dict[str, object]:
+    fields = asdict(row)
+    counts = fields.pop("counts")
+    return {**fields, "status": row.status.value, **counts}
+
+
+_COLUMNS = (
+    "run",
+    "started (UTC)",
+    "status",
+    "files",
+    "missing",
+    "orphan",
+    "empty",
+    "unlisted",
+    "not judged",
+    "seconds",
+)
+
+
+def _print_runs(runs: list[RunRow]) -> None:
+    rows = [
+        (
+            str(row.id),
+            datetime.fromtimestamp(row.started, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            row.status.value,
+            f"{row.counts.files:,}",
+            f"{row.counts.missing:,}",
+            f"{row.counts.orphan:,}",
+            f"{row.counts.empty:,}",
+            f"{row.counts.unlisted:,}",
+            f"{row.counts.protected:,}",
+            f"{row.counts.seconds:.1f}",
+        )
+        for row in runs
+    ]
+    widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)]
+    for line in (_COLUMNS, *rows):
+        cells = [
+            cell.ljust(w) if i in (1, 2) else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+    for row in runs:
+        if row.message:
+            print(f"run {row.id}: {row.message}", file=sys.stdout)

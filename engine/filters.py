@@ -1,0 +1,34 @@
+"""Filters: which files and directories are to be left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+
+class PatternFilter:
+    """Tells whether a path contains one of some plain substrings; there are no regular expressions in it."""
+
+    def __init__(self, patterns: Sequence[bytes]) -> None:
+        self._patterns = tuple(pattern for pattern in patterns if pattern)
+
+    def __bool__(self) -> bool:
+        """Whether there is any pattern at all."""
+        return bool(self._patterns)
+
+    def __call__(self, path: bytes) -> bool:
+        return any(pattern in path for pattern in self._patterns)
+
+
+class AnyOf:
+    """Protects what one of several filters protects."""
+
+    def __init__(self, *filters: Callable[[bytes], bool]) -> None:
+        self._filters = filters
+
+    def __call__(self, path: bytes) -> bool:
+        return any(protects(path) for protects in self._filters)
+
+
+def everything(_path: bytes) -> bool:
+    """Protect every path."""
+    return True

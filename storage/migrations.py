@@ -1,0 +1,165 @@
+"""Schemas of the SQLite databases, and how a database is brought to the newest one.
+
+A schema is a row of named steps that only ever grows at its end. `sqlite_utils.Migrations` records in the database
+which steps it has had, so a step that is recorded there and not known here means that a newer version wrote it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database, Migrations
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The steps, oldest first, as (name, SQL statements), and the mark in the file's header that tells whose it is."""
+
+    name: str
+    application_id: int
+    steps: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+class SchemaError(Exception):
+    """The database is another program's, or a newer version's, and was left as it was."""
+
+
+def check(db: Database, schema: Schema) -> None:
+    """Refuse a database that this version may not write; only reads.
+
+    Raises:
+        SchemaError: it is not of this schema, or has had a step that is not known here.
+        sqlite3.DatabaseError: it cannot be read.
+    """
+    (mark,) = db.execute("PRAGMA application_id").fetchone()
+    if mark != schema.application_id and (mark or db.execute("SELECT 1 FROM sqlite_master").fetchone()):
+        raise SchemaError(f"an SQLite database, but not a {schema.name} database of this program")
+    known = {name for name, _ in schema.steps}
+    newer = [step.name for step in _migrations(schema).applied(db) if step.name not in known]
+    if newer:
+        raise SchemaError(f"written by a newer version of this program (step {newer[-1]})")
+
+
+def upgrade(db: Database, schema: Schema) -> None:
+    """Check, then apply the steps that the database has not had yet, all of them or none.
+
+    Raises:
+        SchemaError: see `check`.
+        sqlite3.Error: it cannot be read or written.
+    """
+    check(db, schema)
+    migrations = _migrations(schema)
+    if not migrations.pending(db):
+        return
+    # The write lock comes first: of two processes that open a new database at once, one finds the work done.
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        check(db, schema)
+        db.execute(f"PRAGMA application_id = {schema.application_id}")
+        migrations.apply(db)
+        db.commit()
+    except BaseException:
+        db.rollback()
+        raise
+
+
+def _migrations(schema: Schema) -> Migrations:
+    # Imported here because it takes a fifth of a second, which commands without a database need not wait for.
+    from sqlite_utils import Migrations
+
+    migrations = Migrations(schema.name)
+    for name, statements in schema.steps:
+        migrations(name=name)(_step(statements))
+    return migrations
+
+
+def _step(statements: tuple[str, ...]) -> Callable[[Database], None]:
+    def run(db: Database) -> None:
+        for statement in statements:
+            db.execute(statement)
+
+    return run
+
+
+def _file_tables(name: str, more: str = "") -> tuple[str, str]:
+    """Give the statements for a table of files and its twin.
+
+    Both are clustered by their key: a site's rows, and in the twin those of one run, lie together, so that no further
+    index is needed to read or move them.
+    """
+    columns = f"""
+        site INTEGER NOT NULL REFERENCES sites(id),
+        run INTEGER NOT NULL REFERENCES runs(id),
+        directory INTEGER NOT NULL REFERENCES directories(id),
+        name TEXT NOT NULL,
+        size INTEGER,
+        {more}mtime INTEGER,
+        entered REAL NOT NULL"""
+    return (
+        f"CREATE TABLE {name} ({columns}, PRIMARY KEY (site, directory, name)) WITHOUT ROWID",
+        f"CREATE TABLE {name}_history ({columns}, acted REAL, PRIMARY KEY (site, run, directory, name)) WITHOUT ROWID",
+    )
+
+
+_EMPTY_COLUMNS = """
+        site INTEGER NOT NULL REFERENCES sites(id),
+        run INTEGER NOT NULL REFERENCES runs(id),
+        name TEXT NOT NULL,
+        mtime INTEGER,
+        entered REAL NOT NULL"""
+
+HISTORY = Schema(
+    "history",
+    0x64634831,
+    (
+        (
+            "0001_findings_by_site_and_run",
+            (
+                "CREATE TABLE sites (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+                """CREATE TABLE runs (
+        id INTEGER PRIMARY KEY,
+        site INTEGER NOT NULL REFERENCES sites(id),
+        started REAL NOT NULL,
+        finished REAL,
+        status TEXT NOT NULL,
+        message TEXT NOT NULL DEFAULT '',
+        runtime TEXT NOT NULL,
+        files INTEGER NOT NULL DEFAULT 0,
+        directories INTEGER NOT NULL DEFAULT 0,
+        bytes INTEGER NOT NULL DEFAULT 0,
+        requests INTEGER NOT NULL DEFAULT 0,
+        resumed INTEGER NOT NULL DEFAULT 0,
+        missing INTEGER NOT NULL DEFAULT 0,
+        missing_bytes INTEGER NOT NULL DEFAULT 0,
+        orphan INTEGER NOT NULL DEFAULT 0,
+        orphan_bytes INTEGER NOT NULL DEFAULT 0,
+        size_mismatch INTEGER NOT NULL DEFAULT 0,
+        empty INTEGER NOT NULL DEFAULT 0,
+        unlisted INTEGER NOT NULL DEFAULT 0,
+        protected INTEGER NOT NULL DEFAULT 0,
+        seconds REAL NOT NULL DEFAULT 0)""",
+                "CREATE INDEX runs_by_site ON runs(site)",
+                "CREATE TABLE directories (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+                *_file_tables("invalid"),
+                *_file_tables("orphans"),
+                *_file_tables("unmerged"),
+                *_file_tables("size_mismatches", "remote_size INTEGER NOT NULL,\n        "),
+                f"CREATE TABLE empty_directories ({_EMPTY_COLUMNS}, PRIMARY KEY (site, name)) WITHOUT ROWID",
+                f"""CREATE TABLE empty_directories_history ({_EMPTY_COLUMNS},
+        acted REAL,
+        PRIMARY KEY (site, run, name)) WITHOUT ROWID""",
+                """CREATE TABLE unlisted (
+        site INTEGER NOT NULL REFERENCES sites(id),
+        run INTEGER NOT NULL REFERENCES runs(id),
+        directory INTEGER NOT NULL REFERENCES directories(id),
+        reason INTEGER NOT NULL,
+        detail TEXT NOT NULL,
+        PRIMARY KEY (site, directory)) WITHOUT ROWID""",
+            ),
+        ),
+    ),
+)
+"""The history database; see `storage.history`."""

@@ -1,0 +1,360 @@
+"""The files that a run writes: lists for people, one name a line, and next to them an exact form for programs.
+
+Every file is written under another name in the same directory, flushed to the disk and renamed, so that it is there
+whole or not at all. Lists keep the order in which findings arrive, which is tree order.
+
+    ReportError    a file or directory cannot be written, in one line that names it
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from engine import paths
+from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, FileColumns
+from engine.findings import Finding, Kind
+from engine.states import Reason
+
+_BUFFER = 1 << 20
+_quote: Callable[[str], str] = json.JSONEncoder(ensure_ascii=False).encode
+
+
+class ReportError(Exception):
+    """A report cannot be written; the message names its path."""
+
+
+class AtomicFile:
+    """A file that appears under its name with `publish`, complete and on the disk, or never.
+
+    ``write`` takes text; a lone surrogate in it is written as ``\\udcxx``, which JSON reads back. ``finish`` flushes
+    and closes; ``discard`` may be called at any time and then leaves nothing behind.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        self._stream: BinaryIO | None = None
+        self._there = False
+        with _naming(path):
+            # Not tempfile's, which nobody else may read: a web server has to.
+            self._stream = open(self._temporary, "xb", buffering=_BUFFER)  # noqa: SIM115
+        self._there = True
+
+    def write(self, text: str) -> None:
+        """Append text."""
+        assert self._stream is not None, "written after it was finished"
+        with _naming(self.path):
+            self._stream.write(text.encode("utf-8", "backslashreplace"))
+
+    def finish(self) -> None:
+        """Bring everything that was written to the disk."""
+        if self._stream is not None:
+            with _naming(self.path):
+                self._stream.flush()
+                os.fsync(self._stream.fileno())
+                self._stream.close()
+            self._stream = None
+
+    def publish(self) -> None:
+        """Finish, and take the place of the file with the name."""
+        self.finish()
+        with _naming(self.path):
+            os.replace(self._temporary, self.path)
+        self._there = False
+
+    def discard(self) -> None:
+        """Remove what was written, unless it was published."""
+        if self._stream is not None:
+            # What cannot be flushed to a full disk is not wanted any more.
+            with suppress(OSError):
+                self._stream.close()
+            self._stream = None
+        if self._there:
+            self._temporary.unlink(missing_ok=True)
+            self._there = False
+
+    def __enter__(self) -> AtomicFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.publish()
+                sync_directory(self.path.parent)
+        finally:
+            self.discard()
+
+
+class ListWriter:
+    """A list of files, one path a line; published at the end of a ``with`` block that raises nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = AtomicFile(path)
+
+    def write(self, directory: bytes, files: FileColumns) -> None:
+        """Append the files of one directory."""
+        self._file.write("".join(f"{path}\n" for path in _printable_paths(directory, files)))
+
+    def __enter__(self) -> ListWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.__exit__(kind, error, trace)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value as indented JSON, whole or not at all.
+
+    Raises:
+        ReportError: the file cannot be written.
+        TypeError, ValueError: JSON cannot hold the value; NaN and infinities are among those.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
+    with AtomicFile(path) as file:
+        file.write(text + "\n")
+
+
+def sync_directory(directory: Path) -> None:
+    """Bring renames in a directory to the disk."""
+    with _naming(directory):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class Report(Enum):
+    """The lists of a run."""
+
+    MISSING = "missing"
+    ORPHAN = "orphan"
+    SIZE_MISMATCH = "size_mismatch"
+    EMPTY = "empty"
+    UNLISTED = "unlisted"
+
+
+_REPORTS = {
+    Kind.MISSING: Report.MISSING,
+    Kind.ORPHAN: Report.ORPHAN,
+    Kind.SIZE_MISMATCH: Report.SIZE_MISMATCH,
+    Kind.EMPTY: Report.EMPTY,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The endings of the lists that there are, put after the base, and whether each has its exact form."""
+
+    endings: dict[Report, str]
+    exact: bool
+
+
+RUN_LAYOUT = Layout(
+    {
+        Report.MISSING: "_compare_missing",
+        Report.ORPHAN: "_compare_orphan",
+        Report.SIZE_MISMATCH: "_compare_size_mismatch",
+        Report.EMPTY: "_empty",
+        Report.UNLISTED: "_unlisted",
+    },
+    exact=True,
+)
+"""What a run of a site writes to the web directory; the base is the site."""
+
+QUICK_LAYOUT = Layout(
+    {
+        Report.MISSING: "_missing",
+        Report.ORPHAN: "_orphan",
+        Report.SIZE_MISMATCH: "_size_mismatch",
+    },
+    exact=False,
+)
+"""What a quick comparison writes."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many findings of a kind there are, and the bytes of those whose size is known."""
+
+    count: int = 0
+    bytes: int = 0
+
+
+class ReportSet:
+    """All lists of one run, which are published together with `commit`, or never.
+
+    A list is a ``.txt``; its exact form stands next to it as a ``.jsonl``.
+    ``tallies`` counts by `Kind`, also what has no list; ``unlisted`` counts directories.
+
+    Raises:
+        ReportError: the directory cannot be made or written, the base is no file name, or a directory stands where a
+            list should go. This is found out before anything is listed.
+    """
+
+    def __init__(self, directory: Path, base: str, layout: Layout = RUN_LAYOUT) -> None:
+        self.tallies = {kind: Tally() for kind in Kind}
+        self.unlisted = 0
+        if not base or "/" in base or "\0" in base:
+            raise ReportError(f"{directory}: {base!r} cannot begin the name of a report")
+        self._directory = directory
+        self._lists = {report: directory / f"{base}{ending}.txt" for report, ending in layout.endings.items()}
+        self._exact = layout.exact
+        self._files: dict[Path, AtomicFile] = {}
+        self._over = False
+        with _naming(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+        for path in self.paths():
+            if path.is_dir():
+                raise ReportError(f"{path}: cannot be written: it is a directory")
+        # A long run must not leave half-written files behind when it is killed, so they are opened with the first
+        # finding, and whether they can be is tried here.
+        AtomicFile(self.paths()[0]).discard()
+
+    def paths(self) -> list[Path]:
+        """Name the files that `commit` writes."""
+        return [path for text in self._lists.values() for path in (text, text.with_suffix(".jsonl"))[: 1 + self._exact]]
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Append findings to the lists of their kinds."""
+        for finding in findings:
+            tally = self.tallies[finding.kind]
+            tally.count += len(finding)
+            tally.bytes += finding.files.total_size()
+            self._write(_REPORTS[finding.kind], _text_lines(finding), _exact_lines(finding))
+
+    def add_unlisted(self, rows: Iterable[tuple[bytes, Reason, str]]) -> None:
+        """Append directories that have no complete listing, with reason and detail."""
+        for path, reason, detail in rows:
+            self.unlisted += 1
+            words = paths.escape(detail.encode("utf-8", "backslashreplace"))
+            exact = _exact_path(path) + f', "reason": {_quote(reason.label)}, "detail": {_quote(detail)}}}\n'
+            self._write(Report.UNLISTED, [f"{paths.escape(path)}\t{reason.label}\t{words}\n"], [exact])
+
+    def commit(self) -> list[Path]:
+        """Write every list, empty ones too, then rename one after another; gives their paths.
+
+        Raises:
+            ReportError: a file could not be written; then none is published, unless it was a rename that failed.
+        """
+        try:
+            files = [self._file(path) for path in self.paths()]
+            for file in files:
+                file.finish()
+            for file in files:
+                file.publish()
+            sync_directory(self._directory)
+        finally:
+            self.discard()
+        return self.paths()
+
+    def discard(self) -> None:
+        """Remove what is not published; nothing can be added any more."""
+        self._over = True
+        for file in self._files.values():
+            file.discard()
+        self._files.clear()
+
+    def __enter__(self) -> ReportSet:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Discard whatever was not committed."""
+        self.discard()
+
+    def _file(self, path: Path) -> AtomicFile:
+        assert not self._over, "used after commit or discard"
+        if path not in self._files:
+            self._files[path] = AtomicFile(path)
+        return self._files[path]
+
+    def _write(self, report: Report, text: Iterable[str], exact: Iterable[str]) -> None:
+        path = self._lists.get(report)
+        if path is None:
+            return
+        self._file(path).write("".join(text))
+        if self._exact:
+            self._file(path.with_suffix(".jsonl")).write("".join(exact))
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ReportError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _printable_paths(directory: bytes, files: FileColumns) -> list[str]:
+    """Escape the paths of all files at once: a slash is in no name and is never escaped, so it can hold them apart."""
+    if not files:
+        return []
+    prefix = paths.escape(paths.join(directory, b""))
+    return [prefix + name for name in paths.escape(files.names.replace(b"\0", b"/")).split("/")]
+
+
+def _text_lines(finding: Finding) -> Iterable[str]:
+    if finding.kind == Kind.EMPTY:
+        return [f"{paths.escape(finding.directory)}\n"]
+    lines = _printable_paths(finding.directory, finding.files)
+    if finding.kind != Kind.SIZE_MISMATCH:
+        return [f"{path}\n" for path in lines]
+    sizes, remote_sizes = array("q", finding.files.sizes), array("q", finding.remote_sizes)
+    return [f"{path}\t{size}\t{remote}\n" for path, size, remote in zip(lines, sizes, remote_sizes, strict=True)]
+
+
+def _exact_lines(finding: Finding) -> Iterator[str]:
+    """Give one JSON object a line; a size or mtime that is not known is null."""
+    if finding.kind == Kind.EMPTY:
+        yield f'{_exact_path(finding.directory)}, "mtime": {_known(finding.mtime, UNKNOWN_MTIME)}}}\n'
+        return
+    files = finding.files
+    remote_sizes = array("q", finding.remote_sizes) if finding.kind == Kind.SIZE_MISMATCH else None
+    heads = _exact_paths(finding.directory, files)
+    for row, (head, size, mtime) in enumerate(
+        zip(heads, array("q", files.sizes), array("q", files.mtimes), strict=True)
+    ):
+        remote = f', "remote_size": {remote_sizes[row]}' if remote_sizes else ""
+        yield f'{head}, "size": {_known(size, UNKNOWN_SIZE)}{remote}, "mtime": {_known(mtime, UNKNOWN_MTIME)}}}\n'
+
+
+def _known(value: int, unknown: int) -> int | str:
+    return "null" if value == unknown else value
+
+
+def _exact_paths(directory: bytes, files: FileColumns) -> list[str]:
+    """Begin the objects of all files of a directory; names that are valid UTF-8 are quoted in one go."""
+    prefix = paths.join(directory, b"")
+    try:
+        head = '{"path": ' + _quote(prefix.decode())[:-1]
+        return [f'{head}{name}"' for name in _quote(files.names.decode().replace("\0", "/"))[1:-1].split("/")][
+            : len(files)
+        ]
+    except UnicodeDecodeError:
+        return [_exact_path(prefix + name) for name in files.name_list()]
+
+
+def _exact_path(path: bytes) -> str:
+    """Begin an object; what is not valid UTF-8 is shown with replacement characters, and exactly in base64."""
+    try:
+        return f'{{"path": {_quote(path.decode())}'
+    except UnicodeDecodeError:
+        shown = _quote(path.decode("utf-8", "replace"))
+        return f'{{"path": {shown}, "path_b64": "{base64.b64encode(path).decode()}"'

@@ -1,0 +1,209 @@
+"""The directory of a site's runs: the lock, the journal, the request to halt.
+
+``VarLocation/runs/SITE`` holds what a run needs to be found, stopped and gone on with. The lock is the operating
+system's own (``flock``): it ends with the process that holds it, however that ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from storage.snapshot import part_of
+
+
+class RunDirError(Exception):
+    """The directory of a run cannot be used; the message says what is in the way."""
+
+
+class AlreadyRunning(RunDirError):
+    """Another process runs the same site."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """Who runs a site: process number and host, the start in seconds since the epoch, the runtime, the dashboard."""
+
+    pid: int
+    host: str
+    started: float
+    runtime: str
+    dashboard: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A run that was stopped: when it was begun (seconds since the epoch), and whether its inventory was read."""
+
+    started: float
+    inventory_read: bool
+
+
+def directory_name(site: str) -> str:
+    """Give a file name for a site; anything but letters, digits and ``_.-`` is escaped."""
+    return re.sub(r"[^A-Za-z0-9_.-]|^\.+", lambda match: "".join(f"%{b:02x}" for b in match.group().encode()), site)
+
+
+class RunDirectory:
+    """What stands in the directory of one site."""
+
+    def __init__(self, var_location: Path, site: str) -> None:
+        self.site = site
+        self.path = var_location / "runs" / directory_name(site)
+        self._lock: int | None = None
+
+    @property
+    def inventory(self) -> Path:
+        """The inventory's snapshot of the current run."""
+        return self.path / "inventory.snapshot"
+
+    @property
+    def listing(self) -> Path:
+        """The store's snapshot; while it grows, its part is the journal."""
+        return self.path / "listing.snapshot"
+
+    @property
+    def _state(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def _info(self) -> Path:
+        return self.path / "running.json"
+
+    @property
+    def _halt(self) -> Path:
+        return self.path / "halt"
+
+    def acquire(self, info: RunInfo) -> None:
+        """Make the directory, take the lock and say who holds it.
+
+        Raises:
+            AlreadyRunning: another process has it.
+            RunDirError: the directory cannot be made or written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise RunDirError(f"cannot use {self.path}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            self._lock = None
+            other = self.running()
+            who = f" by process {other.pid} on {other.host}" if other else ""
+            raise AlreadyRunning(
+                f"{self.site} is being checked already{who}; stop that run with: dynamo-consistency halt {self.site}"
+            ) from error
+        self._halt.unlink(missing_ok=True)
+        write_json(self._info, asdict(info))
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._lock is not None:
+            self._info.unlink(missing_ok=True)
+            self._halt.unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> RunDirectory:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def is_locked(self) -> bool:
+        """Whether a process, this one included, runs the site now."""
+        try:
+            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise RunDirError(f"cannot use {self.path}: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def running(self) -> RunInfo | None:
+        """Say who runs the site, as far as they said so themselves."""
+        try:
+            return RunInfo(**json.loads(self._info.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def request_halt(self, patience: float) -> bool:
+        """Ask the process that runs the site to halt; gives whether it let go within ``patience`` seconds."""
+        try:
+            self._halt.touch()
+        except OSError as error:
+            raise RunDirError(f"cannot ask {self.site} to halt: {error.strerror}: {self._halt}") from error
+        end = time.monotonic() + patience
+        while self.is_locked():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.1)
+        self._halt.unlink(missing_ok=True)
+        return True
+
+    def halt_requested(self) -> bool:
+        """Whether somebody asked this run to halt."""
+        return self._halt.exists()
+
+    def begin(self, mark: dict[str, Any], started: float) -> None:
+        """Note the start of a new run and drop what an earlier one left unfinished.
+
+        ``mark`` says what the run compares, in JSON's terms; ``started`` is in seconds since the epoch.
+        """
+        self.forget()
+        part_of(self.listing).unlink(missing_ok=True)
+        write_json(self._state, {"mark": mark, "started": started, "inventory_read": False})
+
+    def inventory_is_read(self) -> None:
+        """Note that the inventory's snapshot is whole and belongs to this run."""
+        state = json.loads(self._state.read_text())
+        write_json(self._state, {**state, "inventory_read": True})
+
+    def unfinished(self, mark: dict[str, Any], not_before: float) -> Unfinished | None:
+        """Say whether there is a run to go on with: of the same ``mark``, still at work at ``not_before`` or later.
+
+        A listing that was finished although its run was not becomes the journal again.
+        """
+        try:
+            state = json.loads(self._state.read_text())
+            earlier = Unfinished(float(state["started"]), bool(state["inventory_read"]) and self.inventory.exists())
+            same = state["mark"] == json.loads(json.dumps(mark))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        journal = part_of(self.listing)
+        last_sign = max((p.stat().st_mtime for p in (journal, self.listing, self._state) if p.exists()), default=0.0)
+        if not same or last_sign < not_before:
+            return None
+        listed = earlier.inventory_read and self.listing.exists() and self.listing.stat().st_mtime >= earlier.started
+        if listed and not journal.exists():
+            os.replace(self.listing, journal)
+        return earlier
+
+    def forget(self) -> None:
+        """Note that there is no run to go on with."""
+        self._state.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replace a small JSON file in one step."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(json.dumps(value, indent=1) + "\n")
+    os.replace(temporary, path)
