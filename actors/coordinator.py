@@ -6,6 +6,7 @@ lister that brought it gets an answer, and the journal alone is enough to go on 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 
@@ -37,7 +38,9 @@ from engine.work import (
     WorkRequested,
 )
 from engine.workqueue import WorkQueue
-from storage.snapshot import SnapshotWriter, part_of
+from storage.snapshot import SnapshotError, SnapshotWriter, part_of
+
+_log = logging.getLogger(__name__)
 
 _SYNC_EVERY = 10.0
 """Seconds between two times that the journal is forced to the disk."""
@@ -56,26 +59,38 @@ class Coordinator:
         self._failures: deque[tuple[bytes, Reason, str]] = deque(maxlen=_LAST_FAILURES)
         self._files = self._size = self._resumed = 0
         self._killed = ""
-        self._sealed = False
+        self._open = False
         self._synced = time.monotonic()
 
     def start(self) -> None:
         """Open the journal, or go on from the one that is there, and queue what is to be listed.
 
         Raises:
-            SnapshotError: the journal cannot be gone on with.
-            OSError: it cannot be written.
+            OSError: the journal cannot be written.
         """
         plan = self._plan
         tops = plan.header.tops
-        if plan.resume and part_of(plan.snapshot).exists():
-            self._journal = SnapshotWriter.resume(plan.snapshot)
-            self._take_over(tops)
-        else:
+        resumed = plan.resume and self._resume()
+        if not resumed:
             self._journal = SnapshotWriter(plan.snapshot, plan.header)
-            for top in tops:
-                self._journal.index.know(top)
-            self._handle(DirectoriesSeeded(tops, tops))
+        self._open = True
+        if resumed:
+            self._take_over(tops)
+            return
+        for top in tops:
+            self._journal.index.know(top)
+        self._handle(DirectoriesSeeded(tops, tops))
+
+    def _resume(self) -> bool:
+        """Open the journal that is there; one that cannot be read is replaced, since the store has it all again."""
+        if not part_of(self._plan.snapshot).exists():
+            return False
+        try:
+            self._journal = SnapshotWriter.resume(self._plan.snapshot)
+        except SnapshotError as error:
+            _log.warning("starting over: %s", error)
+            return False
+        return True
 
     def _take_over(self, tops: tuple[bytes, ...]) -> None:
         """Go on from a journal: what it has listed stays, everything else that it names is asked again."""
@@ -166,7 +181,7 @@ class Coordinator:
                     continue
 
     def _save(self) -> None:
-        if self._sealed:
+        if not self._open:
             return
         now = time.monotonic()
         if now - self._synced >= _SYNC_EVERY:
@@ -222,17 +237,18 @@ class Coordinator:
 
     def seal(self) -> int:
         """Finish the snapshot and give it its name; gives the number of directories in it."""
-        if not self._sealed:
+        if self._open:
             self._journal.finish()
-            self._sealed = True
+            self._open = False
         return len(self._journal.index)
 
     def discard(self) -> None:
         """Remove the journal."""
         self._journal.discard()
-        self._sealed = True
+        self._open = False
 
     def release(self) -> None:
         """Close the journal and keep it, unless it was sealed."""
-        if not self._sealed:
+        if self._open:
             self._journal.close()
+            self._open = False

@@ -94,5 +94,6 @@ class HistoryStore:
         """Drop what was not finished and close the database."""
         if self._reports is not None:
             self._reports.discard()
-        if self._database is not None:
-            self._database.close()
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()

@@ -151,9 +151,10 @@ class _Pump:
 
     def _collect(self) -> None:
         """Take in what has come, waiting for the first of it."""
+        # An answer of the coordinator and every outcome end the wait; only a pull that is not yet due needs a clock.
         timeout = _REPORT_AFTER
-        if self._exchange is None:
-            timeout = max(0.0, min(timeout, self._pull_after - time.monotonic())) if not self._reports else timeout
+        if self._exchange is None and self._may_pull():
+            timeout = max(0.0, min(timeout, self._pull_after - time.monotonic()))
         try:
             item = self._inbox.get(timeout=timeout) if timeout > 0 else self._inbox.get_nowait()
             while True:
@@ -201,16 +202,23 @@ class _Pump:
                 return
             self._submit(lister)
         held = len(self._reports) + len(self._verdicts)
-        open_work = len(self._backlog) + len(self._jobs)
-        hungry = open_work <= self._settings.in_flight and now >= self._pull_after
         full = held >= self._settings.batch
-        stale = bool(held) and (now - self._oldest >= _REPORT_AFTER or not open_work)
-        if full or stale or (hungry and (not held or open_work <= self._settings.in_flight // 2)):
-            self._send(lister, open_work, now)
+        stale = bool(held) and (now - self._oldest >= _REPORT_AFTER or not self._open_work)
+        if full or stale or (self._may_pull() and now >= self._pull_after):
+            self._send(lister, now)
 
-    def _send(self, lister: Lister, open_work: int, now: float) -> None:
+    @property
+    def _open_work(self) -> int:
+        return len(self._backlog) + len(self._jobs)
+
+    def _may_pull(self) -> bool:
+        """Whether it is time for more work: later, if there are reports that are worth waiting for others."""
+        held = bool(self._reports or self._verdicts)
+        return self._open_work <= self._settings.in_flight // (2 if held else 1)
+
+    def _send(self, lister: Lister, now: float) -> None:
         batch = Batch(self._reports, b"".join(self._frames), self._verdicts, lister.requests)
-        want = max(0, self._settings.in_flight + self._settings.batch - open_work)
+        want = max(0, self._settings.in_flight + self._settings.batch - self._open_work)
         self._exchange = self._coordinator.ask("exchange", self._name, batch.pack(), want)
         self._sent_at = now
         self._reports, self._frames, self._verdicts = [], [], []

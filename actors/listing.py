@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 
 from actors.coordinator import Coordinator
 from actors.lister import ListerActor
 from actors.messages import Killed, ListerSettings, ListingPlan, Progress
-from actors.runtime import ActorLost, ActorRef, Answer, Runtime
+from actors.runtime import ActorLost, ActorRef, Answer, Runtime, dismiss
 from engine.gates import Refusal, root_refusal
 
 _START_PATIENCE = 120.0
@@ -113,10 +112,7 @@ class Listing:
     ) -> None:
         for lister in self._listers:
             lister.ref.kill()
-        # It is being ended anyway, and what it acknowledged is on disk.
-        with suppress(ActorLost, TimeoutError):
-            self.coordinator.ask("release").result(5)
-        self.coordinator.kill()
+        dismiss(self.coordinator)
 
     def run(self, phase: str, until: Callable[[], bool] | None = None) -> Progress:
         """Wait until nothing is left to ask, and, if given, until ``until`` says so as well.
@@ -142,6 +138,11 @@ class Listing:
             self._look_after_listers()
             polls += 1
             time.sleep(0.02 if polls < _QUICK_POLLS else 0.2)
+
+    @property
+    def listers(self) -> list[ActorRef]:
+        """The listers that work now."""
+        return [lister.ref for lister in self._listers]
 
     def seal(self) -> None:
         """Finish the snapshot under its name."""

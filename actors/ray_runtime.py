@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -15,6 +20,11 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from actors.runtime import ActorLost, ActorRef, RuntimeUnavailable
 
 NAMESPACE = "dynamo-consistency"
+
+_LOOPBACK = "127.0.0.1"
+_PROBE_SECONDS = 5
+_HEALTH_SECONDS = 15
+_NAME_SECONDS = 5
 
 # Actors wait for the network, not for a processor; a share keeps Ray from counting them as whole ones.
 _CPU_SHARE = 0.01
@@ -78,8 +88,8 @@ class RayRef:
 class RayRuntime:
     """Runs actors on Ray: on the cluster at ``address``, or on a node of its own that is started here.
 
-    ``address`` is Ray's (``HOST:PORT``, ``ray://HOST:PORT`` or ``auto``); None takes a cluster that is already running
-    on this machine (``RAY_ADDRESS``, or ``ray start``) and starts a node on loopback when there is none.
+    ``address`` is Ray's (``HOST:PORT`` or ``ray://HOST:PORT``); None takes the cluster that ``ray start`` started on
+    this machine, and starts a node on loopback when there is none.
 
     Raises:
         RuntimeUnavailable: from the constructor, when nothing answers at the address.
@@ -107,32 +117,83 @@ class RayRuntime:
 
     @staticmethod
     def _start(address: str | None, options: dict[str, Any]) -> Any:
+        address = address or _current_cluster()
         if address:
+            _must_answer(address)
             return ray.init(address=address, **options)
-        try:
-            return ray.init(address="auto", **options)
-        except ConnectionError:
-            return ray.init(
-                address="local",
-                include_dashboard=True,
-                dashboard_host="127.0.0.1",
-                _node_ip_address="127.0.0.1",
-                **options,
-            )
+        _stay_on_loopback()
+        return ray.init(address="local", include_dashboard=True, dashboard_host=_LOOPBACK, **options)
 
     def spawn(self, name: str, actor: type, *arguments: Any) -> ActorRef:
         """Start an actor in a process of its own, under its name in the dashboard."""
         remote: Any = ray.remote(num_cpus=_CPU_SHARE, max_restarts=0, max_task_retries=0)(actor)
-        reference = RayRef(name, remote.options(name=name).remote(*arguments))
+        give_up = time.monotonic() + _NAME_SECONDS
+        while True:
+            try:
+                reference = RayRef(name, remote.options(name=name).remote(*arguments))
+                break
+            except ValueError as error:
+                # An actor that was killed keeps its name for a moment.
+                if time.monotonic() > give_up:
+                    raise RuntimeUnavailable(f"the cluster has an actor {name} already; is another run on?") from error
+                time.sleep(0.1)
         self._actors.append(reference)
         return reference
 
     def shutdown(self) -> None:
         """End the actors that were started here, and the node if it was ours."""
         for reference in self._actors:
-            try:
+            with suppress(RayError, ValueError):
                 reference.kill()
-            except (RayError, ValueError):
-                continue
         self._actors.clear()
         ray.shutdown()
+
+
+def _current_cluster() -> str | None:
+    """Give the address of the cluster that ``ray start`` started on this machine, if it still answers.
+
+    Ray's own way of finding one would also take the node that another run has started for itself and will end.
+    """
+    address: str | None = ray._private.utils.read_ray_address()
+    if address is None:
+        return None
+    try:
+        _must_answer(address)
+    except ConnectionError:
+        return None
+    return address
+
+
+def _stay_on_loopback() -> None:
+    """Let a node of our own listen to this machine only; Ray's servers have no authentication.
+
+    Ray replaces a loopback address by one that others can reach, except where it takes the system for one that has no
+    clusters. It decides on that when it is imported, hence the second line; a test looks at the result.
+    """
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
+
+
+def _must_answer(address: str) -> None:
+    """Find out in seconds what Ray itself would find out after minutes of trying.
+
+    Raises:
+        ConnectionError: nobody answers at the address, or not with Ray's protocol.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ConnectionError(f"expected HOST:PORT, found {address!r}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE_SECONDS).close()
+    except OSError as error:
+        raise ConnectionError(f"nobody answers there ({error.strerror or error})") from error
+    if not address.startswith("ray://") and not _is_healthy(address):
+        raise ConnectionError("what answers there is not a Ray cluster of this version")
+
+
+def _is_healthy(address: str) -> bool:
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    try:
+        return subprocess.run(command, capture_output=True, timeout=_HEALTH_SECONDS, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from os import getpid
 from pathlib import Path
@@ -14,7 +15,7 @@ from actors.comparison import Comparison, ComparisonPlan, ComparisonResult
 from actors.history_store import HistoryStore, StorePlan
 from actors.listing import Listing, ListingFailed, Oversight, Refused, StoreJob
 from actors.messages import Killed, Progress
-from actors.runtime import ActorLost, ActorRef, Runtime
+from actors.runtime import ActorLost, ActorRef, Runtime, dismiss
 from storage.history import RunCounts, RunStatus
 from storage.rundir import RunDirectory, RunInfo
 
@@ -58,17 +59,23 @@ def _quick(
 ) -> Results:
     started = time.monotonic()
     history = runtime.spawn("history-store", HistoryStore, store)
-    history.ask("open_run", "", time.time(), runtime.name).result(_START_PATIENCE)
-    result, progress = work(history)
-    if result.refusal is not None:
-        raise Refused(result.refusal)
-    finish = history.ask("finish", time.time(), RunStatus.DONE.value, RunCounts(), True, "")
-    return Results(0, result, tuple(finish.result(_FINISH_PATIENCE)), progress, time.monotonic() - started)
+    try:
+        history.ask("open_run", "", time.time(), runtime.name).result(_START_PATIENCE)
+        result, progress = work(history)
+        if result.refusal is not None:
+            raise Refused(result.refusal)
+        finish = history.ask("finish", time.time(), RunStatus.DONE.value, RunCounts(), True, "")
+        return Results(0, result, tuple(finish.result(_FINISH_PATIENCE)), progress, time.monotonic() - started)
+    finally:
+        dismiss(history)
 
 
 def _compare(runtime: Runtime, plan: ComparisonPlan, history: ActorRef, oversight: Oversight) -> ComparisonResult:
     comparison = runtime.spawn("comparison", Comparison, plan, None, history)
-    return _wait_for(comparison, oversight)
+    try:
+        return _wait_for(comparison, oversight)
+    finally:
+        dismiss(comparison)
 
 
 def _list_and_compare(
@@ -89,7 +96,10 @@ def _list_and_compare(
                     found.append(result)
                 return bool(found)
 
-            progress = listing.run("comparing", finished)
+            try:
+                progress = listing.run("comparing", finished)
+            finally:
+                dismiss(comparison)
         except (ActorLost, TimeoutError) as error:
             raise ListingFailed(f"an actor of {job.label} is lost: {error}") from error
     return found[-1], progress
@@ -103,7 +113,6 @@ def _wait_for(comparison: ActorRef, oversight: Oversight) -> ComparisonResult:
             return result
         why = oversight.stop()
         if why:
-            comparison.kill()
             raise Killed(why)
         time.sleep(pause)
         pause = min(0.1, pause * 1.5)
@@ -178,9 +187,15 @@ class _Check:
 
     def run(self) -> Results:
         """Do it; whatever happens, the history says how it ended."""
-        job = self._job
-        history = self._runtime.spawn(f"history-store:{job.site}", HistoryStore, job.results)
-        run = history.ask("open_run", job.site, self._started, self._runtime.name).result(_START_PATIENCE)
+        history = self._runtime.spawn(f"history-store:{self._job.site}", HistoryStore, self._job.results)
+        try:
+            opened = history.ask("open_run", self._job.site, self._started, self._runtime.name)
+            return self._recorded(history, opened.result(_START_PATIENCE))
+        finally:
+            dismiss(history)
+
+    def _recorded(self, history: ActorRef, run: int) -> Results:
+        result = ComparisonResult()
         try:
             result = self._list_and_compare(history)
             if result.refusal is not None:
@@ -195,7 +210,8 @@ class _Check:
             self._finish(history, RunStatus.FAILED, result, False, f"{error.refusal.gate}: {error}")
             raise
         except Exception as error:
-            self._finish(history, RunStatus.FAILED, ComparisonResult(), False, str(error) or type(error).__name__)
+            with suppress(ActorLost):
+                self._finish(history, RunStatus.FAILED, ComparisonResult(), False, str(error) or type(error).__name__)
             raise
         self._directory.forget()
         return Results(run, result, tuple(reports), self._progress, self._seconds())

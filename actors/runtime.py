@@ -8,7 +8,11 @@ Nothing else may be assumed of it; in particular not in which process it lives. 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
+
+_RELEASE_SECONDS = 5.0
+"""An actor that needs longer than this is ended as it is; what it acknowledged is on disk."""
 
 
 class ActorLost(Exception):
@@ -68,3 +72,10 @@ class Runtime(Protocol):
 
     def shutdown(self) -> None:
         """End every actor that this runtime started."""
+
+
+def dismiss(actor: ActorRef) -> None:
+    """Let an actor give back what it holds, through its method ``release``, and end it."""
+    with suppress(ActorLost, TimeoutError):
+        actor.ask("release").result(_RELEASE_SECONDS)
+    actor.kill()

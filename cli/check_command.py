@@ -16,6 +16,8 @@ from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode, of_result
 from cli.jobs import inventory_into_snapshot, store_job
 from cli.session import RunOptions, Settings, open_runtime, overseen
+from engine.paths import escape
+from storage.reports import ReportError
 from storage.rundir import RunDirectory, directory_name
 from storage.source import FileSource, StoreSource, parse_source
 
@@ -32,8 +34,15 @@ class InventoryFile:
     keep: tuple[bytes, ...]
 
     def __call__(self, snapshot: Path, heed: Callable[[], None]) -> None:
-        """Write the snapshot; see `CheckJob`."""
-        inventory_into_snapshot(self.path, snapshot, self.site, self.keep, heed)
+        """Write the snapshot; see `CheckJob`.
+
+        Raises:
+            CommandError: it has no file where the store is listed; everything there would be called an orphan.
+        """
+        counts = inventory_into_snapshot(self.path, snapshot, self.site, self.keep, heed)
+        if not counts.files:
+            tops = ", ".join(escape(top) for top in self.keep)
+            raise CommandError(f"inventory {self.path}: it names no file below {tops}, so there is nothing to compare")
 
     def mark(self) -> dict[str, Any]:
         """Say which file, of which size and time, this is."""
@@ -97,8 +106,15 @@ def check(settings: Settings, request: CheckRequest, options: RunOptions) -> tup
         list_age=site.list_age,
         fresh=request.fresh,
     )
-    with open_runtime(options, site.runtime, "ray") as actors, overseen(site.name) as oversight:
-        return site.name, check_site(actors, job, directory, oversight)
+    doors = ", ".join(store.spec.doors)
+    with (
+        open_runtime(options, site.runtime, "ray") as actors,
+        overseen(site.name, doors, "the next check goes on from there") as oversight,
+    ):
+        try:
+            return site.name, check_site(actors, job, directory, oversight)
+        except ReportError as error:
+            raise CommandError(f"WebDir: {error}") from error
 
 
 def summary(site: str, results: Results) -> dict[str, Any]:
@@ -170,7 +186,5 @@ def show(site: str, results: Results) -> None:
         f"{human_count(found.directories, 'directory', 'directories')}{resumed}; "
         f"{human_count(results.listing.requests, 'request')}, {results.seconds:.1f} s"
     )
-    if found.unlisted:
-        print(f"unlisted:      {human_count(found.unlisted, 'directory', 'directories')}")
     print(f"empty:         {human_count(found.empty, 'directory', 'directories')}")
     show_findings(results)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -15,14 +16,14 @@ from actors.history_store import StorePlan
 from actors.listing import list_store
 from actors.run import Results, compare_snapshots, compare_with_store
 from cli.display import human_bytes, human_count
-from cli.exits import ExitCode, of_result
-from cli.jobs import inventory_into_snapshot, store_job
+from cli.exits import CommandError, ExitCode, of_result
+from cli.jobs import address_of, inventory_into_snapshot, store_job
 from cli.session import RunOptions, Settings, open_runtime, overseen
-from storage.snapshot import is_snapshot
+from storage.snapshot import is_part, is_snapshot
 from storage.source import FileSource, Source, StoreSource, parse_source
 
 if TYPE_CHECKING:
-    from actors.listing import Oversight, StoreJob
+    from actors.listing import StoreJob
     from actors.runtime import Runtime
 
 
@@ -32,6 +33,8 @@ class _Side:
 
     snapshot: Path
     job: StoreJob | None = None
+    label: str = "compare"
+    address: str = ""
 
 
 def run(
@@ -58,8 +61,7 @@ def run(
         young_after = time.time() - ignore_age * 86400 if ignore_age else None
         tops = right.job.plan.header.tops if right.job else ()
         plan = ComparisonPlan(left.snapshot, right.snapshot, young_after, tops, whole_run=False)
-        with overseen("compare") as oversight:
-            results = _compare(actors, left, right, plan, store, oversight)
+        results = _compare(actors, left, right, plan, store)
     found = results.comparison
     result = {
         "missing": found.missing,
@@ -90,35 +92,44 @@ def _store_plan(output: str | None) -> StorePlan:
     if output is None:
         return StorePlan(lists_only=True)
     directory, base = os.path.split(output)
+    if not base:
+        raise CommandError(f"-o: expected how the names of the lists begin, as in DIRECTORY/BASE, found {output!r}")
     return StorePlan(Path(directory or "."), base, lists_only=True)
 
 
 def _side(settings: Settings, source: Source, scratch: Path, options: RunOptions) -> _Side:
     if isinstance(source, StoreSource):
         site = source.site or settings.config.top_level(source.label)
-        return _Side(scratch, store_job(source, site, scratch, options))
+        return _Side(scratch, store_job(source, site, scratch, options), source.label, address_of(source))
     if is_snapshot(source.path):
+        if is_part(source.path):
+            print(
+                f"dynamo-consistency: warning: {source.path} is an unfinished listing; what it lacks is not judged",
+                file=sys.stderr,
+            )
         return _Side(source.path)
     site = settings.config.top_level(source.path.name)
     inventory_into_snapshot(source.path, scratch, site)
     return _Side(scratch)
 
 
-def _compare(
-    actors: Runtime, left: _Side, right: _Side, plan: ComparisonPlan, store: StorePlan, oversight: Oversight
-) -> Results:
+def _compare(actors: Runtime, left: _Side, right: _Side, plan: ComparisonPlan, store: StorePlan) -> Results:
     if left.job is not None:
-        list_store(actors, left.job, oversight)
-    if right.job is not None:
-        return compare_with_store(actors, right.job, plan, store, oversight)
-    return compare_snapshots(actors, plan, store, oversight)
+        with overseen(left.label, left.address) as oversight:
+            list_store(actors, left.job, oversight)
+    with overseen(right.label, right.address) as oversight:
+        if right.job is not None:
+            return compare_with_store(actors, right.job, plan, store, oversight)
+        return compare_snapshots(actors, plan, store, oversight)
 
 
 def show_findings(results: Results) -> None:
     """Print what a comparison found, for people."""
     found = results.comparison
-    print(f"missing:       {human_count(found.missing, 'file')} ({human_bytes(found.missing_size)})")
-    print(f"orphan:        {human_count(found.orphan, 'file')} ({human_bytes(found.orphan_size)})")
+    if found.unlisted:
+        print(f"unlisted:      {human_count(found.unlisted, 'directory', 'directories')}")
+    print(f"missing:       {_files(found.missing, found.missing_size)}")
+    print(f"orphan:        {_files(found.orphan, found.orphan_size)}")
     print(f"size mismatch: {human_count(found.size_mismatch, 'file')}")
     if found.protected:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in found.reasons.items())
@@ -126,4 +137,11 @@ def show_findings(results: Results) -> None:
     if found.young:
         print(f"too young:     {human_count(found.young, 'file')}")
     for path in results.reports:
-        print(f"written: {path}")
+        # An exact form stands next to its list, under the same name.
+        if not path.endswith(".jsonl"):
+            print(f"written:       {path}")
+
+
+def _files(count: int, size: int) -> str:
+    # Where no size is known, as in a list of names, there are no bytes to speak of.
+    return human_count(count, "file") + (f" ({human_bytes(size)})" if size else "")

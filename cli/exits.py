@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
     HALTED = 3
     """The run was stopped."""
     NOT_LISTED = 4
-    """The site could not be listed, or a safety gate refused the result."""
+    """The site could not be listed, a safety gate refused the result, or a run that was told to halt did not."""
     INCOMPLETE = 5
     """Done, but something could not be seen; only with ``--exit-code``."""
     INTERNAL = 70
@@ -41,7 +41,7 @@ def as_command_error(error: BaseException) -> CommandError | None:
     from storage.history import HistoryError
     from storage.inventory import InventoryError
     from storage.reports import ReportError
-    from storage.rundir import RunDirError
+    from storage.rundir import AlreadyRunning, RunDirError
     from storage.snapshot import SnapshotError
     from storage.source import SourceError
 
@@ -54,6 +54,8 @@ def as_command_error(error: BaseException) -> CommandError | None:
             return CommandError(f"halted: {error}", ExitCode.HALTED)
         case Refused() | ListingFailed() | ActorLost():
             return CommandError(str(error), ExitCode.NOT_LISTED)
+        case RunDirError() if not isinstance(error, AlreadyRunning):
+            return CommandError(f"VarLocation: {error}")
         case (
             ConfigError()
             | SourceError()

@@ -37,6 +37,11 @@ def store_job(source: StoreSource, site: SiteConfig, snapshot: Path, options: Ru
     )
 
 
+def address_of(source: StoreSource) -> str:
+    """Say where a store is, unless its label says so already."""
+    return ", ".join(source.spec.doors) if source.site is not None else ""
+
+
 def inventory_into_snapshot(
     inventory: Path,
     snapshot: Path,

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from actors.listing import list_store
 from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode, of_result
-from cli.jobs import store_job
+from cli.jobs import address_of, store_job
 from cli.session import RunOptions, Settings, open_runtime, overseen
 from engine.paths import escape
 from engine.states import State
 from storage.listing_text import write_listing
-from storage.snapshot import Snapshot
+from storage.snapshot import Snapshot, is_part, part_of
 from storage.source import FileSource, parse_source
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ def run(
     site = store.site or config.top_level(store.label)
     if output is not None:
         _must_be_writable(output)
+        if form == "snapshot" and is_part(output):
+            raise CommandError(f"{output}: an unfinished listing is called so; give -o another name")
     with (
         tempfile.TemporaryDirectory(prefix="dynamo-consistency-") as scratch,
         open_runtime(options, site.runtime, "threads") as actors,
@@ -53,7 +55,8 @@ def run(
         path = output if direct and output is not None else Path(scratch) / "listing.snapshot"
         job = store_job(store, site, path.absolute(), options)
         started = time.monotonic()
-        with overseen(store.label) as oversight:
+        kept = f"what was listed so far is in {part_of(path)}" if direct else ""
+        with overseen(store.label, address_of(store), kept) as oversight:
             progress = list_store(actors, job, oversight)
         seconds = time.monotonic() - started
         snapshot = Snapshot(path)

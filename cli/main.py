@@ -112,10 +112,10 @@ def compare(
     _leave(run(context.obj, inventory, remote, output, ignore_age, options))
 
 
-@app.command()
+@app.command(short_help="List a site, compare, record and report.")
 def check(
     context: typer.Context,
-    site: Annotated[str | None, typer.Argument(metavar="[SITE]", help="The site; the only one when left out.")] = None,
+    site: Annotated[str | None, typer.Argument(metavar="SITE", help="The site; the only one when left out.")] = None,
     inventory: Annotated[
         Path | None, typer.Option("--inventory", help="The inventory file, instead of the configuration's.")
     ] = None,
@@ -137,7 +137,7 @@ def check(
     _leave(run(context.obj, CheckRequest(site, inventory, remote, fresh), options))
 
 
-@app.command()
+@app.command(short_help="Stop the run of a site; the next one goes on.")
 def halt(
     context: typer.Context,
     site: Annotated[str, typer.Argument(metavar="SITE", help="The site whose run is to stop.")],
@@ -162,7 +162,7 @@ def history(
     _leave(show_history(context.obj, site, limit, as_json))
 
 
-@app.command()
+@app.command(short_help="Check a small site with known faults.")
 def demo(
     runtime: RuntimeOption = None,
     directory: Annotated[
@@ -196,14 +196,22 @@ def main() -> None:
     sys.exit(code)
 
 
+def _usage(message: str, context: typer.Context | None) -> str:
+    """Put what is wrong with the command line into one line that says where the right way is written."""
+    command = context.command_path if context else "dynamo-consistency"
+    return f"{' '.join(message.split()).rstrip('.')}; see {command} --help"
+
+
 def _report(error: BaseException) -> int:
     """Say on stderr what went wrong and give the exit code for it."""
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else ExitCode.USAGE
-    # The command line's own errors: typer has no public name for their base class.
-    if hasattr(error, "exit_code") and hasattr(error, "show"):
-        error.show()
-        return int(error.exit_code)
+    # typer has no public names for the errors of the command line itself.
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()  # type: ignore[attr-defined]
+        return ExitCode.USAGE
+    if hasattr(error, "exit_code") and hasattr(error, "format_message"):
+        error = CommandError(_usage(error.format_message(), getattr(error, "ctx", None)))
     if type(error).__name__ == "Abort":
         error = KeyboardInterrupt()
     known = as_command_error(error)

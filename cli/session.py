@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from cli.exits import CommandError
+from cli.exits import CommandError, ExitCode
 
 if TYPE_CHECKING:
     from actors.listing import Oversight
@@ -91,7 +91,7 @@ def open_runtime(options: RunOptions, configured: str | None, default: str) -> I
     else:
         from actors.ray_runtime import RayRuntime
 
-        runtime = RayRuntime(address)
+        runtime = RayRuntime(address or os.environ.get("RAY_ADDRESS") or None)
         if runtime.dashboard:
             print(f"Ray dashboard: {runtime.dashboard}", file=sys.stderr)
     try:
@@ -101,9 +101,16 @@ def open_runtime(options: RunOptions, configured: str | None, default: str) -> I
 
 
 @contextmanager
-def overseen(label: str) -> Iterator[Oversight]:
-    """Draw the progress and turn SIGINT and SIGTERM into a request to stop; a second one stops at once."""
-    from actors.listing import Oversight
+def overseen(label: str, address: str = "", kept: str = "") -> Iterator[Oversight]:
+    """Draw the progress and turn SIGINT and SIGTERM into a request to stop; a second one stops at once.
+
+    ``address`` says where the store is, for a refusal; ``kept`` what is left of the work, for a halt.
+
+    Raises:
+        CommandError: the run was halted, or refused by a gate.
+    """
+    from actors.listing import Oversight, Refused
+    from actors.messages import Killed
     from cli.display import ProgressDisplay
 
     reasons: list[str] = []
@@ -117,6 +124,12 @@ def overseen(label: str) -> Iterator[Oversight]:
     try:
         with ProgressDisplay(label) as display:
             yield Oversight(lambda: reasons[0] if reasons else "", display.show)
+    except Killed as error:
+        message = f"{label}: halted: {error}" + (f"; {kept}" if kept else "")
+        raise CommandError(message, ExitCode.HALTED) from error
+    except Refused as error:
+        where = f"{label} ({address})" if address else label
+        raise CommandError(f"{where}: {error}", ExitCode.NOT_LISTED) from error
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)

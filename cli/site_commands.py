@@ -59,8 +59,8 @@ def show_history(settings: Settings, site: str, limit: int, as_json: bool) -> Ex
 
 def _as_object(row: RunRow) -> dict[str, object]:
     fields = asdict(row)
-    counts = fields.pop("counts")
-    return {**fields, "status": row.status.value, **counts}
+    run, counts = fields.pop("id"), fields.pop("counts")
+    return {"run": run, **fields, "status": row.status.value, **counts}
 
 
 _COLUMNS = (

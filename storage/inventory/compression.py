@@ -1,0 +1,149 @@
+"""Files as blocks of bytes, unpacked on the way; the kind of compression is told by the first bytes."""
+
+from __future__ import annotations
+
+import bz2
+import importlib
+import lzma
+import re
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Protocol
+
+from storage.inventory.errors import unreadable
+
+_PACKED_READ = 1 << 18
+_LONGEST_MAGIC = 6
+_ZSTD_MODULES = ("compression.zstd", "backports.zstd")
+
+
+class _Decompressor(Protocol):
+    """What the decompressors of the standard library have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+class _Gunzip:
+    """Gives zlib the shape of the others."""
+
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(wbits=31)
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._inner.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        return self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+
+
+@dataclass(frozen=True, slots=True)
+class _Packing:
+    name: str
+    make: Callable[[], _Decompressor]
+    errors: tuple[type[Exception], ...]
+
+
+_GZIP = _Packing("gzip", _Gunzip, (zlib.error,))
+_BZIP2 = _Packing("bz2", bz2.BZ2Decompressor, (OSError, ValueError))
+_XZ = _Packing("xz", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ), (lzma.LZMAError,))
+
+
+def read_blocks(path: str, source: str, size: int) -> Generator[bytes, None, None]:
+    """Give the unpacked content in blocks of at most ``size`` bytes, none of them empty.
+
+    ``source`` is the name that errors use.
+
+    Raises:
+        InventoryUnreadable: the file cannot be opened or read, or its compressed stream is cut off, damaged or followed
+            by something else.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_LONGEST_MAGIC)
+            packing = _packing(head, source)
+            yield from _plain(file, head, size) if packing is None else _unpacked(file, head, size, packing, source)
+    except OSError as error:
+        raise unreadable(source, error.strerror or str(error)) from error
+
+
+def _packing(head: bytes, source: str) -> _Packing | None:
+    if head.startswith(b"\x1f\x8b"):
+        return _GZIP
+    if re.match(rb"BZh[1-9]", head):
+        return _BZIP2
+    if head.startswith(b"\xfd7zXZ\0"):
+        return _XZ
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        return _zstd(source)
+    return None
+
+
+def _zstd(source: str) -> _Packing:
+    for name in _ZSTD_MODULES:
+        try:
+            module: Any = importlib.import_module(name)
+        except ImportError:
+            continue
+        return _Packing("zstd", module.ZstdDecompressor, (module.ZstdError,))
+    raise unreadable(
+        source,
+        "packed with zstd, for which this Python has no module: install backports.zstd, or unpack the file first",
+    )
+
+
+def _plain(file: BinaryIO, head: bytes, size: int) -> Iterator[bytes]:
+    if head:
+        yield head
+    while block := file.read(size):
+        yield block
+
+
+def _unpacked(file: BinaryIO, head: bytes, size: int, packing: _Packing, source: str) -> Iterator[bytes]:
+    """Unpack one stream after another.
+
+    The file objects of the standard library pass silently over what follows a bz2 or xz stream and is not one itself:
+    a list whose second part is damaged would look complete.
+    """
+    packed = head
+    while packed:
+        stream = packing.make()
+        while not stream.eof:
+            if stream.needs_input and not packed:
+                packed = file.read(_PACKED_READ)
+                if not packed:
+                    raise unreadable(source, f"the {packing.name} stream is cut off")
+            try:
+                block = stream.decompress(packed if stream.needs_input else b"", size)
+            except packing.errors as error:
+                raise unreadable(source, f"the {packing.name} stream is damaged: {error}") from error
+            packed = b""
+            if block:
+                yield block
+        packed = _next_stream(file, stream.unused_data)
+
+
+def _next_stream(file: BinaryIO, rest: bytes) -> bytes:
+    """Pass over the zeros that may pad a stream; give the start of the next one, empty at the end."""
+    packed = rest.lstrip(b"\0")
+    while not packed:
+        block = file.read(_PACKED_READ)
+        if not block:
+            break
+        packed = block.lstrip(b"\0")
+    return packed

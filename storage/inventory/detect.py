@@ -1,0 +1,164 @@
+"""What kind of list a file is, told by its first lines."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain
+
+from engine import paths
+from storage.inventory.chunks import Chunk
+from storage.inventory.errors import malformed
+
+SAMPLE = 1000
+"""Lines that are looked at."""
+
+PATH_COLUMNS = (b"lfn", b"path", b"file", b"name", b"pfn")
+SIZE_COLUMNS = (b"size", b"bytes", b"filesize")
+TIME_COLUMNS = (b"mtime", b"timestamp", b"date")
+BLOCK_COLUMNS = (b"block",)
+
+SIZED = re.compile(rb"(.*[^ \t])[ \t]([0-9]+)", re.DOTALL)
+TIMED = re.compile(rb"(.*[^ \t])[ \t]([0-9]+)[ \t]+(-?[0-9]+(?:\.[0-9]*)?)", re.DOTALL)
+
+EXPECTED = ("a path", '"path size"', '"path size mtime"')
+"""What a line of text is, by the count of its numbers."""
+
+_FOREIGN = (
+    (re.compile(rb"\s*<"), "XML"),
+    (re.compile(rb"\s*[\[{]"), "JSON"),
+    (re.compile(rb"[-dl](?:[r-][w-][x-]){1,3} "), "the output of ls -l"),
+    (re.compile(rb"(?:path|file|keylength\.file)=|.* size=[0-9]"), "the output of eos find"),
+    (re.compile(rb"[^|]*\|[0-9]+(?:\||\Z)"), 'fields separated by "|"'),
+)
+
+
+class Format(StrEnum):
+    """The formats that are read."""
+
+    PATHS = "paths"
+    SIZES = "sizes"
+    CSV = "csv"
+    TSV = "tsv"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The columns of a table: its first line, how many, what separates them, and the position of each that is used."""
+
+    line: int
+    width: int
+    delimiter: bytes
+    path: int
+    size: int | None
+    mtime: int | None
+    block: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How to read a file. ``numbers`` counts the fields behind the path in text; ``header`` is that of a table."""
+
+    format: Format
+    numbers: int = 0
+    header: Header | None = None
+
+    @property
+    def has_sizes(self) -> bool:
+        """Whether the entries come with sizes."""
+        return self.numbers > 0 or (self.header is not None and self.header.size is not None)
+
+
+Sample = list[tuple[int, bytes]]
+
+
+def take_sample(chunks: Iterator[Chunk]) -> tuple[Sample, Iterator[Chunk]]:
+    """Give the first lines that say something, with their numbers, and all the chunks again."""
+    taken: list[Chunk] = []
+    sample: Sample = []
+    for chunk in chunks:
+        taken.append(chunk)
+        sample.extend(chunk.numbered())
+        if len(sample) >= SAMPLE:
+            break
+    return sample[:SAMPLE], chain(taken, chunks)
+
+
+def recognise(sample: Sample, wanted: Format | None, source: str) -> Layout:
+    """Tell the layout of a file from its first lines, in the format ``wanted`` if one is given.
+
+    Raises:
+        InventoryMalformed: a table without a usable header, a known format that is not read, or text of which most but
+            not all lines end in a size: taken as names, those numbers would make every file a finding.
+    """
+    if not sample:
+        return Layout(wanted or Format.PATHS)
+    line, first = sample[0]
+    match wanted:
+        case None:
+            header = _header(line, first, b"\t" if b"\t" in first else b",", source)
+            if header is not None:
+                return Layout(Format.TSV if header.delimiter == b"\t" else Format.CSV, header=header)
+            return _recognise_text(sample, source)
+        case Format.PATHS:
+            return Layout(Format.PATHS)
+        case Format.SIZES:
+            return Layout(Format.SIZES, _numbers(sample, source) or 1)
+        case Format.CSV | Format.TSV:
+            header = _header(line, first, b"," if wanted is Format.CSV else b"\t", source)
+            if header is None:
+                raise malformed(source, line, f"a header with a column {_alternatives(PATH_COLUMNS)}", first)
+            return Layout(wanted, header=header)
+
+
+def _recognise_text(sample: Sample, source: str) -> Layout:
+    line, first = sample[0]
+    for pattern, name in _FOREIGN:
+        if pattern.match(first):
+            raise malformed(source, line, f"a format that is read, which {name} is not", first)
+    numbers = _numbers(sample, source)
+    return Layout(Format.SIZES if numbers else Format.PATHS, numbers)
+
+
+def _numbers(sample: Sample, source: str) -> int:
+    """Count the numbers at the end of the lines: those that most lines have, which then all must have."""
+    for numbers, pattern in ((2, TIMED), (1, SIZED)):
+        misfits = [entry for entry in sample if not pattern.fullmatch(entry[1])]
+        if len(misfits) * 2 < len(sample):
+            if misfits:
+                line, text = misfits[0]
+                raise malformed(source, line, f"{EXPECTED[numbers]} as in most lines", text)
+            return numbers
+    return 0
+
+
+def _header(line: int, text: bytes, delimiter: bytes, source: str) -> Header | None:
+    if delimiter == b",":
+        try:
+            fields = [paths.encode(field) for field in next(csv.reader([paths.decode(text)]))]
+        except csv.Error:
+            return None
+    else:
+        fields = text.split(delimiter)
+    names = [field.strip().lower() for field in fields]
+    if any(b"/" in name for name in names) or not (path := _columns(names, PATH_COLUMNS)):
+        return None
+    found = [path, *(_columns(names, known) for known in (SIZE_COLUMNS, TIME_COLUMNS, BLOCK_COLUMNS))]
+    for positions in found:
+        if len(positions) > 1 and names[positions[0]] == names[positions[1]]:
+            raise malformed(source, line, "a header that names each column once", text)
+    size, mtime, block = (positions[0] if positions else None for positions in found[1:])
+    return Header(line, len(names), delimiter, path[0], size, mtime, block)
+
+
+def _columns(names: Sequence[bytes], known: Iterable[bytes]) -> list[int]:
+    """Give the positions of columns with a known name, the most telling first."""
+    return [at for name in known for at, found in enumerate(names) if found == name]
+
+
+def _alternatives(names: Sequence[bytes]) -> str:
+    words = [paths.decode(name) for name in names]
+    return ", ".join(words[:-1]) + " or " + words[-1]

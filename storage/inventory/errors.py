@@ -1,0 +1,32 @@
+"""The errors of the inventory readers; the tree is drawn in the package's docstring."""
+
+from __future__ import annotations
+
+from engine import paths
+
+_SHOWN = 100
+
+
+class InventoryError(Exception):
+    """An inventory that cannot be used; the message is one line and names the file."""
+
+
+class InventoryUnreadable(InventoryError):
+    """The file cannot be opened, unpacked or read to its end."""
+
+
+class InventoryMalformed(InventoryError):
+    """A line is not what it should be."""
+
+
+def unreadable(source: str, what: str) -> InventoryUnreadable:
+    """Say what is wrong with the whole file ``source``."""
+    return InventoryUnreadable(f"inventory {source}: {what}")
+
+
+def malformed(source: str, line: int, expected: str, found: bytes) -> InventoryMalformed:
+    """Say what was expected in a line, counted from 1, and show what stands there."""
+    shown = paths.escape(found[: _SHOWN + 1])
+    if len(shown) > _SHOWN:
+        shown = shown[: _SHOWN - 1] + "…"
+    return InventoryMalformed(f'inventory {source} line {line}: expected {expected}, found "{shown}"')

@@ -1,0 +1,142 @@
+"""Tables: CSV and TSV with a header."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+
+import numpy as np
+
+from engine import paths
+from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
+from storage.inventory.chunks import Chunk, is_void
+from storage.inventory.detect import Header
+from storage.inventory.entries import Rows, read_path, read_size, read_time, sizes_of, split_lines, times_of
+from storage.inventory.errors import malformed
+
+_BATCH = 10_000
+
+Record = tuple[int, list[bytes]]
+"""The number of its first line and its fields."""
+
+
+def read_table(chunks: Iterable[Chunk], header: Header, root: bytes | None, source: str) -> Iterator[Rows]:
+    """Read the rows below the header; columns that are not used may hold anything.
+
+    From the first quote in a CSV on, the rules of Python's ``csv`` module apply; a TSV knows no quotes.
+
+    Raises:
+        InventoryMalformed: a row does not fit.
+    """
+    remaining = iter(chunks)
+    for chunk in remaining:
+        below = _below(chunk, header.line)
+        if header.delimiter == b"," and b'"' in below.data:
+            yield from _quoted(chain((below,), remaining), header, root, source)
+            return
+        rows = _quick(below, header)
+        if rows is None:
+            delimiter = header.delimiter
+            records = ((number, line.split(delimiter)) for number, line in below.numbered())
+            rows = _careful(records, header, root, source)
+        yield rows
+
+
+def _below(chunk: Chunk, line: int) -> Chunk:
+    """Drop the lines up to and with the header."""
+    drop = line - chunk.first_line + 1
+    if drop <= 0:
+        return chunk
+    lines = chunk.data.split(b"\n", drop)
+    return Chunk(line + 1, chunk.next_line, lines[drop]) if len(lines) > drop else Chunk(line, line, b"")
+
+
+def _quick(chunk: Chunk, header: Header) -> Rows | None:
+    width, delimiter = header.width, header.delimiter
+    text = np.frombuffer(chunk.data, dtype=np.uint8)
+    ends = text == ord("\n")
+    cuts = np.flatnonzero((text == ord(delimiter)) | ends)
+    lines = np.count_nonzero(ends)
+    if len(cuts) != lines * width or not ends[cuts[width - 1 :: width]].all():
+        return None
+    fields = chunk.data.replace(b"\n", delimiter).split(delimiter)
+    fields.pop()
+    columns = split_lines(b"\n".join(fields[header.path :: width]) + b"\n")
+    if columns is None:
+        return None
+    sizes = mtimes = None
+    if header.size is not None and (sizes := sizes_of(fields[header.size :: width])) is None:
+        return None
+    if header.mtime is not None and (mtimes := times_of(fields[header.mtime :: width])) is None:
+        return None
+    blocks = None if header.block is None else fields[header.block :: width]
+    return Rows(columns[0], columns[1], sizes, mtimes, blocks)
+
+
+def _careful(records: Iterable[Record], header: Header, root: bytes | None, source: str) -> Rows:
+    directories: list[bytes] = []
+    names: list[bytes] = []
+    sizes: list[int] = []
+    mtimes: list[int] = []
+    blocks: list[bytes] = []
+    for number, fields in records:
+        try:
+            if len(fields) != header.width:
+                raise ValueError(f"{header.width} fields as in the header")
+            directory, name = read_path(fields[header.path], root)
+            if header.size is not None:
+                text = fields[header.size].strip()
+                sizes.append(read_size(text) if text else UNKNOWN_SIZE)
+            if header.mtime is not None:
+                text = fields[header.mtime].strip()
+                mtimes.append(read_time(text) if text else UNKNOWN_MTIME)
+        except ValueError as error:
+            raise malformed(source, number, str(error), header.delimiter.join(fields)) from error
+        directories.append(directory)
+        names.append(name)
+        if header.block is not None:
+            blocks.append(fields[header.block])
+    return Rows(
+        directories,
+        names,
+        None if header.size is None else np.array(sizes, dtype=np.int64),
+        None if header.mtime is None else np.array(mtimes, dtype=np.int64),
+        None if header.block is None else blocks,
+    )
+
+
+def _quoted(chunks: Iterable[Chunk], header: Header, root: bytes | None, source: str) -> Iterator[Rows]:
+    records = _records(chunks, source)
+    while batch := list(islice(records, _BATCH)):
+        yield _careful(batch, header, root, source)
+
+
+class _Lines:
+    """Lines for ``csv.reader``; between two records, and only there, blank lines and comments are passed over."""
+
+    def __init__(self, chunks: Iterable[Chunk]) -> None:
+        self._lines = (pair for chunk in chunks for pair in enumerate(chunk.lines(), chunk.first_line))
+        self.between = True
+        self.record_line = 0
+        self.last = b""
+
+    def __iter__(self) -> Iterator[str]:
+        for number, line in self._lines:
+            if self.between:
+                if is_void(line):
+                    continue
+                self.between = False
+                self.record_line = number
+            self.last = line
+            yield paths.decode(line) + "\n"
+
+
+def _records(chunks: Iterable[Chunk], source: str) -> Iterator[Record]:
+    lines = _Lines(chunks)
+    try:
+        for fields in csv.reader(lines, strict=True):
+            yield lines.record_line, [paths.encode(field) for field in fields]
+            lines.between = True
+    except csv.Error as error:
+        raise malformed(source, lines.record_line, f"fields quoted as in CSV ({error})", lines.last) from error

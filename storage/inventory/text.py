@@ -1,0 +1,90 @@
+"""Lists of paths, alone or with numbers behind them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from storage.inventory.chunks import Chunk
+from storage.inventory.detect import EXPECTED, SIZED, TIMED
+from storage.inventory.entries import Rows, read_path, read_size, read_time, sizes_of, split_lines, times_of
+from storage.inventory.errors import malformed
+
+_URL_STARTS = re.compile(rb"^x?roots?://[^/\n]+/+", re.MULTILINE)
+_ENDS_IN_NUMBER = re.compile(rb"[ \t][0-9]+\Z")
+
+
+def read_text(chunks: Iterable[Chunk], numbers: int, root: bytes | None, source: str) -> Iterator[Rows]:
+    """Read chunks of lines with ``numbers`` fields behind the path: none, a size, or a size and a time.
+
+    Numbers are taken from the right and a path may contain blanks. Where a size alone is expected, a line that ends in
+    two numbers is refused: nobody can tell a name like ``run 5`` from a time that other lines do not have.
+
+    Raises:
+        InventoryMalformed: a line does not fit.
+    """
+    for chunk in chunks:
+        rows = _quick(chunk, numbers)
+        yield _careful(chunk, numbers, root, source) if rows is None else rows
+
+
+def _quick(chunk: Chunk, numbers: int) -> Rows | None:
+    data = chunk.data
+    if data.startswith((b"root", b"xroot")) and b"?" not in data:
+        data = _URL_STARTS.sub(b"/", data)
+    columns = split_lines(data, numbers)
+    if columns is None:
+        return None
+    directories, names, *fields = columns
+    if not numbers:
+        return Rows(directories, names)
+    sizes = sizes_of(fields[0])
+    if sizes is None:
+        return None
+    if numbers == 1:
+        return None if _ambiguous(names) else Rows(directories, names, sizes)
+    mtimes = times_of(fields[1])
+    return None if mtimes is None else Rows(directories, names, sizes, mtimes)
+
+
+def _ambiguous(names: list[bytes]) -> bool:
+    together = b"\n".join(names)
+    return (b" " in together or b"\t" in together) and any(_ENDS_IN_NUMBER.search(name) for name in names)
+
+
+def _careful(chunk: Chunk, numbers: int, root: bytes | None, source: str) -> Rows:
+    directories: list[bytes] = []
+    names: list[bytes] = []
+    sizes: list[int] = []
+    mtimes: list[int] = []
+    for number, line in chunk.numbered():
+        path, *fields = _cut(line, number, numbers, source)
+        try:
+            directory, name = read_path(path, root)
+            if numbers:
+                sizes.append(read_size(fields[0]))
+            if numbers > 1:
+                mtimes.append(read_time(fields[1]))
+        except ValueError as error:
+            raise malformed(source, number, str(error), line) from error
+        directories.append(directory)
+        names.append(name)
+    return Rows(
+        directories,
+        names,
+        np.array(sizes, dtype=np.int64) if numbers else None,
+        np.array(mtimes, dtype=np.int64) if numbers > 1 else None,
+    )
+
+
+def _cut(line: bytes, number: int, numbers: int, source: str) -> tuple[bytes, ...]:
+    if not numbers:
+        return (line,)
+    match = (SIZED if numbers == 1 else TIMED).fullmatch(line)
+    if match is None:
+        raise malformed(source, number, EXPECTED[numbers], line)
+    if numbers == 1 and _ENDS_IN_NUMBER.search(match.group(1)):
+        raise malformed(source, number, f"{EXPECTED[1]} with one number as in most lines", line)
+    return match.groups()

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from actors.coordinator import Coordinator
+from actors.messages import Assignment, Batch, ListingPlan, ListingReport, Verdict, unpack_verdicts
+from engine.columns import DirectoryColumns, FileColumns
+from engine.findings import Finding, Kind, pack_findings
+from engine.index import Entry
+from engine.listing import Failed, Listed, ListingOutcome
+from engine.record import DirectoryRecord
+from engine.states import Reason, State
+from engine.work import QueueLimits, TaskKind
+from storage.snapshot import Snapshot, SnapshotHeader, directory_frame, part_of
+
+TOP = b"/store/mc"
+
+
+class Maker(Protocol):
+    def __call__(self, resume: bool = False, ignored: tuple[bytes, ...] = ()) -> Coordinator: ...
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Maker]:
+    """Coordinators of one journal, one after another."""
+    made: list[Coordinator] = []
+
+    def make_one(resume: bool = False, ignored: tuple[bytes, ...] = ()) -> Coordinator:
+        header = SnapshotHeader("listing", "memory", 1, "SITE", (TOP,))
+        limits = QueueLimits(max_attempts=2, first_delay=0.0)
+        made.append(Coordinator(ListingPlan(header, tmp_path / "s", limits, ignored, resume)))
+        made[-1].start()
+        return made[-1]
+
+    yield make_one
+    for coordinator in made:
+        coordinator.release()
+
+
+def answer(path: bytes, attempt: int, outcome: ListingOutcome) -> bytes:
+    record = DirectoryRecord.of(path, outcome, 1000)
+    frame = directory_frame(record)
+    return Batch([ListingReport(attempt, Entry.of(record, len(frame)))], frame, requests=1).pack()
+
+
+def listed(files: tuple[bytes, ...] = (), directories: tuple[bytes, ...] = ()) -> Listed:
+    return Listed(
+        FileColumns.from_rows([(name, 5, 1) for name in files]),
+        DirectoryColumns.from_rows([(name, 2) for name in directories]),
+    )
+
+
+def paths_of(assignment: Assignment) -> list[bytes]:
+    return sorted(task.path for task in assignment.tasks)
+
+
+NOTHING = Batch().pack()
+TWO_CANDIDATES = pack_findings([Finding(Kind.MISSING, TOP, FileColumns.from_rows([(b"x", 1, 1), (b"y", 1, 1)]))])
+
+
+def test_a_listing_is_on_disk_before_its_lister_gets_an_answer(make: Maker, tmp_path: Path) -> None:
+    coordinator = make()
+    assert paths_of(coordinator.exchange("one", NOTHING, 10)) == [TOP]
+    given = coordinator.exchange("one", answer(TOP, 1, listed((b"f",), (b"a", b"b"))), 10)
+    assert paths_of(given) == [TOP + b"/a", TOP + b"/b"]
+    journal = Snapshot(part_of(tmp_path / "s"))
+    assert journal.table.paths == [TOP, TOP + b"/a", TOP + b"/b"]
+    assert [journal.table.state(row) for row in range(3)] == [State.LISTED, State.UNFILLED, State.UNFILLED]
+    assert journal.table.load(0).name_list() == [b"f"]
+
+
+def test_a_report_that_comes_twice_counts_once(make: Maker) -> None:
+    coordinator = make()
+    coordinator.exchange("one", NOTHING, 10)
+    report = answer(TOP, 1, listed((b"f",)))
+    coordinator.exchange("one", report, 10)
+    coordinator.exchange("one", report, 10)
+    progress = coordinator.progress()
+    assert (progress.listed, progress.files, progress.idle) == (1, 1, True)
+
+
+def test_a_failure_is_tried_again_and_then_written_down(make: Maker, tmp_path: Path) -> None:
+    coordinator = make()
+    coordinator.exchange("one", NOTHING, 10)
+    again = coordinator.exchange("one", answer(TOP, 1, Failed(Reason.TIMEOUT, "30 s")), 10)
+    assert [(task.path, task.attempt) for task in again.tasks] == [(TOP, 2)]
+    coordinator.exchange("one", answer(TOP, 2, Failed(Reason.TIMEOUT, "30 s")), 10)
+    progress = coordinator.progress()
+    assert progress.idle
+    assert [(path, reason) for path, reason, _ in progress.failures] == [(TOP, Reason.TIMEOUT)]
+    coordinator.seal()
+    table = Snapshot(tmp_path / "s").table
+    assert [reason for _, reason, _ in table.unlisted()] == [Reason.TIMEOUT]
+
+
+def test_what_the_configuration_ignores_is_never_handed_out(make: Maker) -> None:
+    coordinator = make(ignored=(b"/tmp",))
+    coordinator.exchange("one", NOTHING, 10)
+    given = coordinator.exchange("one", answer(TOP, 1, listed((), (b"a", b"tmp"))), 10)
+    assert paths_of(given) == [TOP + b"/a"]
+    assert coordinator.progress().ignored == 1
+
+
+def test_after_a_kill_everyone_goes_home_and_the_journal_can_be_gone_on_with(make: Maker) -> None:
+    coordinator = make()
+    coordinator.exchange("one", NOTHING, 10)
+    coordinator.exchange("one", answer(TOP, 1, listed((b"f",), (b"a", b"b"))), 10)
+    coordinator.kill("by hand")
+    late = coordinator.exchange("one", answer(TOP + b"/a", 1, listed((b"g",), (b"deep",))), 10)
+    assert late == Assignment(go_home=True)
+    assert coordinator.progress().killed == "by hand"
+    coordinator.release()
+
+    again = make(resume=True)
+    assert again.progress().resumed == 2
+    assert again.progress().files == 2
+    assert paths_of(again.exchange("two", NOTHING, 10)) == [TOP + b"/a/deep", TOP + b"/b"]
+
+
+def test_failed_directories_are_asked_again_on_resume(make: Maker, tmp_path: Path) -> None:
+    coordinator = make()
+    coordinator.exchange("one", NOTHING, 10)
+    coordinator.exchange("one", answer(TOP, 1, listed((), (b"a",))), 10)
+    coordinator.exchange("one", answer(TOP + b"/a", 1, Failed(Reason.PERMISSION)), 10)
+    coordinator.release()
+    again = make(resume=True)
+    assert paths_of(again.exchange("two", NOTHING, 10)) == [TOP + b"/a"]
+    again.exchange("two", answer(TOP + b"/a", 1, listed((b"f",))), 10)
+    assert again.progress().failed == 0
+    again.seal()
+    table = Snapshot(tmp_path / "s").table
+    assert list(table.unlisted()) == []
+    assert table.total_files() == 1
+
+
+def test_the_work_of_a_lost_lister_goes_to_another(make: Maker) -> None:
+    coordinator = make()
+    assert paths_of(coordinator.exchange("one", NOTHING, 10)) == [TOP]
+    assert coordinator.exchange("two", NOTHING, 10).wait > 0
+    coordinator.lister_lost("one")
+    assert paths_of(coordinator.exchange("two", NOTHING, 10)) == [TOP]
+
+
+def test_missing_candidates_are_asked_for_and_the_verdicts_handed_on(make: Maker) -> None:
+    coordinator = make()
+    coordinator.exchange("one", NOTHING, 10)
+    coordinator.exchange("one", answer(TOP, 1, listed((b"f",))), 10)
+    coordinator.confirm(
+        pack_findings([Finding(Kind.MISSING, TOP, FileColumns.from_rows([(b"x", 1, 1), (b"y", 1, 1)]))])
+    )
+    assert not coordinator.progress().idle
+    (task,) = coordinator.exchange("one", NOTHING, 10).tasks
+    assert (task.kind, task.path, task.names) == (TaskKind.CONFIRM, TOP, (b"x", b"y"))
+    verdict = Verdict(TOP, task.attempt, absent=(b"x",), present=(b"y",))
+    coordinator.exchange("one", Batch(verdicts=[verdict], requests=3).pack(), 10)
+    assert unpack_verdicts(coordinator.take_verdicts()) == [verdict]
+    assert unpack_verdicts(coordinator.take_verdicts()) == []
+    assert coordinator.progress().idle
+
+
+def test_names_that_nobody_can_confirm_stay_unknown_and_the_others_keep_their_verdict(make: Maker) -> None:
+    coordinator = make()
+    coordinator.exchange("one", NOTHING, 10)
+    coordinator.exchange("one", answer(TOP, 1, listed()), 10)
+    coordinator.exchange("one", NOTHING, 10)
+    coordinator.confirm(
+        pack_findings([Finding(Kind.MISSING, TOP, FileColumns.from_rows([(b"x", 1, 1), (b"y", 1, 1)]))])
+    )
+    for attempt in (1, 2):
+        (task,) = coordinator.exchange("one", NOTHING, 10).tasks
+        assert task.attempt == attempt
+        unsure = Verdict(TOP, attempt, absent=(b"x",), unknown=(b"y",), reason=Reason.TIMEOUT, detail="late")
+        coordinator.exchange("one", Batch(verdicts=[unsure]).pack(), 0)
+    (verdict,) = unpack_verdicts(coordinator.take_verdicts())
+    assert (verdict.absent, verdict.unknown, verdict.reason) == ((b"x",), (b"y",), Reason.TIMEOUT)
+    assert coordinator.progress().idle
+
+
+def test_a_journal_that_cannot_be_read_is_replaced(make: Maker, tmp_path: Path) -> None:
+    part_of(tmp_path / "s").write_bytes(b"not a journal at all")
+    coordinator = make(resume=True)
+    assert coordinator.progress().resumed == 0
+    assert paths_of(coordinator.exchange("one", NOTHING, 10)) == [TOP]

@@ -1,0 +1,154 @@
+"""How a lister asks whether missing candidates are really missing, on a store in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from actors.lister import ListerActor
+from actors.messages import Assignment, Batch, ListerSettings, Verdict
+from actors.runtime import ActorRef
+from actors.threads import ThreadRuntime
+from engine.states import Reason, State
+from engine.work import Task, TaskKind
+from storage.listers.memory import Fault, MemoryStore, publish
+from storage.listers.protocol import Ask, StoreSpec
+
+D = b"/store/d"
+
+
+class Desk:
+    """Hands out given tasks, and keeps what comes back until everything has."""
+
+    def __init__(self, tasks: list[Task], done: threading.Event) -> None:
+        self._tasks = tasks
+        self._open = len(tasks)
+        self._done = done
+        self.batches: list[Batch] = []
+
+    def exchange(self, _lister: str, packed: bytes, want: int) -> Assignment:
+        batch = Batch.unpack(packed)
+        self.batches.append(batch)
+        self._open -= len(batch.reports) + len(batch.verdicts)
+        given, self._tasks = tuple(self._tasks[:want]), self._tasks[want:]
+        if not self._open:
+            self._done.set()
+            return Assignment(go_home=True)
+        return Assignment(given, wait=0.0 if given else 0.01)
+
+    def handed_in(self) -> list[Batch]:
+        return self.batches
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadRuntime]:
+    runtime = ThreadRuntime()
+    yield runtime
+    runtime.shutdown()
+
+
+def work(threads: ThreadRuntime, store: MemoryStore, tasks: list[Task], in_flight: int = 4) -> list[Batch]:
+    done = threading.Event()
+    desk: ActorRef = threads.spawn("desk", Desk, tasks, done)
+    settings = ListerSettings(StoreSpec((publish("lister-test", store),)), in_flight, batch=8)
+    lister = threads.spawn("lister", ListerActor, "lister", settings, desk)
+    assert done.wait(60), lister.ask("trouble").result(10)
+    assert lister.ask("trouble").result(10) == ""
+    batches: list[Batch] = desk.ask("handed_in").result(10)
+    return batches
+
+
+def confirm(threads: ThreadRuntime, store: MemoryStore, *names: bytes) -> Verdict:
+    (verdict,) = [v for b in work(threads, store, [Task(TaskKind.CONFIRM, D, 1, names)]) for v in b.verdicts]
+    return verdict
+
+
+def test_a_tree_is_listed_with_many_requests_in_flight(threads: ThreadRuntime) -> None:
+    store = MemoryStore()
+    directories = [f"/store/{number:03d}".encode() for number in range(50)]
+    for directory in directories:
+        store.add_file(directory + b"/f", 7)
+    batches = work(threads, store, [Task(TaskKind.LIST, directory, 1) for directory in directories])
+    reports = [report for batch in batches for report in batch.reports]
+    assert sorted(report.entry.path for report in reports) == directories
+    assert {report.entry.state for report in reports} == {State.LISTED}
+    assert batches[-1].requests == 50
+
+
+def test_a_directory_that_cannot_be_listed_is_reported_with_its_reason(threads: ThreadRuntime) -> None:
+    store = MemoryStore()
+    store.add_directory(D)
+    store.misbehave(D, Fault.failing(Reason.PERMISSION, "no"))
+    (report,) = [r for b in work(threads, store, [Task(TaskKind.LIST, D, 1)]) for r in b.reports]
+    assert (report.entry.state, report.entry.reason, report.entry.detail) == (State.FAILED, Reason.PERMISSION, "no")
+
+
+def test_a_few_candidates_are_asked_for_one_by_one(threads: ThreadRuntime) -> None:
+    store = MemoryStore()
+    store.add_file(D + b"/here")
+    # Listing the names would fail; asking for each does not.
+    store.misbehave(D, Fault(Fault.failing(Reason.TIMEOUT).outcome, asks=frozenset((Ask.NAMES,))))
+    verdict = confirm(threads, store, b"here", b"gone")
+    assert (verdict.absent, verdict.present, verdict.unknown) == ((b"gone",), (b"here",), ())
+
+
+def test_many_candidates_are_looked_up_in_one_listing_of_the_names(threads: ThreadRuntime) -> None:
+    store = MemoryStore()
+    store.add_file(D + b"/here")
+    names = [f"gone{number}".encode() for number in range(20)]
+    tasks = [Task(TaskKind.CONFIRM, D, 1, (*names, b"here"))]
+    batches = work(threads, store, tasks)
+    (verdict,) = [v for b in batches for v in b.verdicts]
+    assert (verdict.absent, verdict.present) == (tuple(names), (b"here",))
+    assert batches[-1].requests == 1
+
+
+def test_a_directory_that_is_not_there_has_none_of_its_files(threads: ThreadRuntime) -> None:
+    store = MemoryStore()
+    store.add_directory(b"/store")
+    names = tuple(f"gone{number}".encode() for number in range(20))
+    assert confirm(threads, store, *names).absent == names
+
+
+def test_what_the_store_does_not_answer_stays_unknown(threads: ThreadRuntime) -> None:
+    store = MemoryStore()
+    store.add_directory(D)
+    store.misbehave(D, Fault.failing(Reason.TIMEOUT, "30 s"))
+    names = tuple(f"gone{number}".encode() for number in range(20))
+    verdict = confirm(threads, store, *names)
+    assert (verdict.unknown, verdict.reason, verdict.detail) == (names, Reason.TIMEOUT, "30 s")
+
+
+def test_a_listing_of_names_is_not_asked_about_names_that_it_cannot_carry(threads: ThreadRuntime) -> None:
+    store = MemoryStore()
+    long_name, two_lines = b"x" * 255, b"two\nlines"
+    # What a server that cuts long names and splits others at a newline would make of these two.
+    for name in (b"x" * 254, b"two", b"lines"):
+        store.add_file(D + b"/" + name)
+    for name in (long_name, two_lines):
+        store.misbehave(D + b"/" + name, Fault.failing(Reason.BAD_NAME, "cannot be asked for"))
+    names = tuple(f"gone{number}".encode() for number in range(20))
+    verdict = confirm(threads, store, *names, long_name, two_lines)
+    assert verdict.absent == names
+    assert set(verdict.unknown) == {long_name, two_lines}
+    assert verdict.reason == Reason.BAD_NAME
+
+
+def test_a_name_with_a_question_mark_is_looked_up_in_a_listing(threads: ThreadRuntime) -> None:
+    store = MemoryStore()
+    store.add_file(D + b"/what?")
+    # Asked for by itself, a server would cut it at the question mark.
+    store.misbehave(D + b"/what?", Fault(Fault.failing(Reason.BAD_NAME).outcome, asks=frozenset((Ask.STAT,))))
+    verdict = confirm(threads, store, b"what?", b"gone")
+    assert (verdict.absent, verdict.present, verdict.unknown) == ((b"gone",), (b"what?",), ())
+
+
+def test_a_lister_without_a_store_says_what_its_trouble_is(threads: ThreadRuntime) -> None:
+    desk = threads.spawn("desk", Desk, [], threading.Event())
+    settings = ListerSettings(StoreSpec(("gopher://nowhere",)))
+    lister = threads.spawn("lister", ListerActor, "lister", settings, desk)
+    while lister.ask("working").result(10):
+        pass
+    assert "gopher" in lister.ask("trouble").result(10)

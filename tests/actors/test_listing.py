@@ -1,0 +1,137 @@
+"""Whole listings, on both runtimes and a real XRootD server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from actors.listing import Listing, Oversight, Refused, StoreJob, list_store
+from actors.messages import Killed, ListerSettings, ListingPlan, Progress
+from actors.runtime import Runtime
+from engine.states import Reason, State
+from engine.work import QueueLimits
+from storage.listers.memory import Fault, MemoryStore, publish
+from storage.listers.protocol import StoreSpec
+from storage.snapshot import Snapshot, SnapshotHeader, part_of
+from tests.servers.fixtures import ServedDirectory
+
+
+def job(door: str, top: bytes, snapshot: Path, listers: int = 2, in_flight: int = 4, resume: bool = False) -> StoreJob:
+    header = SnapshotHeader("listing", door, int(time.time()), "SITE", (top,))
+    limits = QueueLimits(max_attempts=2, first_delay=0.05)
+    plan = ListingPlan(header, snapshot, limits, (b"/ignored",), resume)
+    return StoreJob("SITE", plan, ListerSettings(StoreSpec((door,), 10.0, 1), in_flight, batch=4), listers)
+
+
+def plant(root: Path, directories: int = 12, files: int = 5) -> int:
+    for number in range(directories):
+        leaf = root / f"d{number % 3}" / f"leaf{number}"
+        leaf.mkdir(parents=True)
+        for position in range(files):
+            (leaf / f"f {position}").write_bytes(b"x" * position)
+    return directories * files
+
+
+def test_a_site_is_listed_into_a_snapshot(runtime: Runtime, xrootd_directory: ServedDirectory, tmp_path: Path) -> None:
+    count = plant(xrootd_directory.path)
+    (xrootd_directory.path / "ignored").mkdir()
+    locked = xrootd_directory.path / "locked"
+    locked.mkdir(mode=0o700)
+    progress = list_store(runtime, job(xrootd_directory.url, xrootd_directory.lfn, tmp_path / "s"), Oversight())
+    assert (progress.files, progress.listed, progress.failed, progress.ignored) == (count, 1 + 3 + 12, 1, 1)
+    assert progress.requests >= progress.listed
+    snapshot = Snapshot(tmp_path / "s")
+    assert snapshot.finished
+    assert snapshot.table.total_files() == count
+    assert [(path, reason) for path, reason, _ in snapshot.table.unlisted()] == [
+        (xrootd_directory.lfn + b"/locked", Reason.PERMISSION)
+    ]
+    assert snapshot.table.count(State.IGNORED) == 1
+    snapshot.close()
+
+
+def test_a_listing_without_a_root_is_refused_and_leaves_nothing(
+    runtime: Runtime, xrootd_directory: ServedDirectory, tmp_path: Path
+) -> None:
+    nowhere = xrootd_directory.lfn + b"/nowhere"
+    with pytest.raises(Refused, match=r"no top directory could be listed .*nowhere"):
+        list_store(runtime, job(xrootd_directory.url, nowhere, tmp_path / "s"), Oversight())
+    assert list(tmp_path.iterdir()) == []
+
+
+def stop_after(directories: int) -> Oversight:
+    """Stop once so many directories are listed."""
+    seen: list[Progress] = []
+
+    def watch(_phase: str, progress: Progress) -> None:
+        seen.append(progress)
+
+    return Oversight(lambda: "that is enough" if seen and seen[-1].listed >= directories else "", watch)
+
+
+def test_a_listing_that_is_stopped_keeps_its_journal_and_can_be_gone_on_with(
+    runtime: Runtime, xrootd_directory: ServedDirectory, tmp_path: Path
+) -> None:
+    count = plant(xrootd_directory.path, directories=60)
+    slow = job(xrootd_directory.url, xrootd_directory.lfn, tmp_path / "s", listers=1, in_flight=1)
+    with pytest.raises(Killed, match="that is enough"):
+        list_store(runtime, slow, stop_after(1))
+    assert not (tmp_path / "s").exists()
+    journal = Snapshot(part_of(tmp_path / "s"))
+    taken_over = journal.table.count(State.LISTED)
+    journal.close()
+    assert taken_over >= 1
+
+    rest = job(xrootd_directory.url, xrootd_directory.lfn, tmp_path / "s", resume=True)
+    progress = list_store(runtime, rest, Oversight())
+    assert progress.resumed == taken_over
+    assert progress.requests == progress.listed - taken_over
+    assert (progress.files, progress.listed) == (count, 64)
+    snapshot = Snapshot(tmp_path / "s")
+    assert snapshot.table.total_files() == count
+    snapshot.close()
+
+
+def test_a_lister_that_dies_is_replaced_and_nothing_is_lost(
+    runtime: Runtime, xrootd_directory: ServedDirectory, tmp_path: Path
+) -> None:
+    count = plant(xrootd_directory.path, directories=40)
+    with Listing(runtime, job(xrootd_directory.url, xrootd_directory.lfn, tmp_path / "s"), Oversight()) as listing:
+        listing.start()
+        for lister in list(listing.listers):
+            lister.kill()
+        progress = listing.run("listing")
+        listing.seal()
+    assert (progress.files, progress.listed, progress.failed) == (count, 44, 0)
+
+
+def test_nothing_can_be_listed_into_a_directory_that_is_not_there(
+    runtime: Runtime, xrootd_directory: ServedDirectory, tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError):
+        list_store(runtime, job(xrootd_directory.url, xrootd_directory.lfn, tmp_path / "no" / "s"), Oversight())
+
+
+def test_a_directory_that_fails_once_is_listed_at_the_second_try(
+    tmp_path: Path, start_threads: Callable[[], Runtime]
+) -> None:
+    store = MemoryStore()
+    store.add_file(b"/store/a/f", 5)
+    store.misbehave(b"/store/a", Fault.failing(Reason.TIMEOUT, times=1))
+    progress = list_store(start_threads(), job(publish("retry", store), b"/store", tmp_path / "s"), Oversight())
+    assert (progress.listed, progress.failed, progress.files, progress.requests) == (2, 0, 1, 3)
+
+
+def test_deep_narrow_and_wide_flat_trees(tmp_path: Path, start_threads: Callable[[], Runtime]) -> None:
+    store = MemoryStore()
+    store.add_file(b"/store" + b"/deep" * 30 + b"/f", 1)
+    for number in range(500):
+        store.add_directory(f"/store/wide/{number}".encode())
+    progress = list_store(start_threads(), job(publish("shapes", store), b"/store", tmp_path / "s"), Oversight())
+    assert (progress.listed, progress.files) == (1 + 30 + 1 + 500, 1)
+    snapshot = Snapshot(tmp_path / "s")
+    assert len(snapshot.table.empty_rows()) == 501
+    snapshot.close()
