@@ -1,0 +1,48 @@
+# Everything runs in .venv, which scripts/setup.sh makes and keeps up to date. PYTHON=… chooses the interpreter.
+
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+BIN := .venv/bin
+
+.PHONY: help demo test lint format bench bench-quick clean environment xrootd
+
+help:
+	@echo "make demo         a whole check of a small made-up site, set-up included"
+	@echo "make test         set-up, then every check and test that a change has to pass"
+	@echo "make lint         ruff and mypy alone"
+	@echo "make format       rewrite the code in the project's layout"
+	@echo "make bench-quick  the benchmarks at a small size, in a few minutes"
+	@echo "make bench        the benchmarks at the size that docs/benchmarks.md reports"
+	@echo "make clean        remove the environment and everything that was built"
+
+demo: environment
+	@bash scripts/setup.sh xrootd || echo "Going on without an XRootD server."
+	@$(BIN)/dynamo-consistency demo
+
+test: environment xrootd lint
+	@$(BIN)/python -m pytest
+
+lint: environment
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m mypy
+
+format: environment
+	@$(BIN)/python -m ruff check --fix .
+	@$(BIN)/python -m ruff format .
+
+bench: environment xrootd
+	@$(BIN)/python -m benchmarks.run
+
+bench-quick: environment xrootd
+	@$(BIN)/python -m benchmarks.run --quick
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+environment:
+	@bash scripts/setup.sh environment
+
+xrootd:
+	@bash scripts/setup.sh xrootd

@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Sets up what the Makefile needs; does nothing, quickly, when it is there already.
+#
+#   scripts/setup.sh environment    .venv with the project (editable) and its tested dependencies
+#   scripts/setup.sh xrootd         XRootD's server and client, from Debian, when run as root
+#
+# PYTHON=… chooses the interpreter of the environment. Ends with 1 and says what to do when something cannot be had.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly venv=.venv
+readonly stamp=$venv/set-up
+readonly oldest=3.11
+
+fail() {
+    printf '%s\n' "$@" >&2
+    exit 1
+}
+
+apt_install() {
+    echo "Installing $* with apt-get"
+    local log
+    log=$(mktemp)
+    if ! { DEBIAN_FRONTEND=noninteractive apt-get -qq update &&
+        DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends "$@"; } >"$log" 2>&1; then
+        tail -n 15 "$log" >&2
+        rm -f "$log"
+        return 1
+    fi
+    rm -f "$log"
+}
+
+may_apt() {
+    [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null
+}
+
+recent_enough() {
+    "$1" -c "import sys; sys.exit(sys.version_info < (${oldest/./, }))" 2>/dev/null
+}
+
+find_python() {
+    local candidate
+    if [ -n "${PYTHON:-}" ]; then
+        recent_enough "$PYTHON" || fail "PYTHON=$PYTHON is not a Python of version $oldest or later."
+        printf '%s\n' "$PYTHON"
+        return
+    fi
+    for candidate in python3 python3.11 python3.12 python3.13; do
+        if recent_enough "$candidate"; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
+    fail "No Python of version $oldest or later was found." \
+        "Install one (Debian 12: apt-get install python3 python3-venv), or name it: make PYTHON=/path/to/python3 …"
+}
+
+make_venv() {
+    local python=$1 package
+    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
+        if ! may_apt || ! apt_install "$package" || ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+            fail "$python cannot make a virtual environment. Run as root: apt-get install $package"
+        fi
+    fi
+    "$python" -m venv --clear "$venv"
+}
+
+set_up_environment() {
+    local here wanted
+    here=$(pwd)
+    # Scripts in an environment name its place, so a checkout that was moved needs another one.
+    wanted=$(printf '%s\n' "$here" && cat pyproject.toml constraints.txt | cksum)
+    if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && recent_enough "$venv/bin/python"; then
+        return
+    fi
+    if [ -n "${PYTHON:-}" ] || [ ! -f "$stamp" ] || [ "$(head -n 1 "$stamp")" != "$here" ] ||
+        ! recent_enough "$venv/bin/python"; then
+        local python
+        python=$(find_python)
+        echo "Making $venv with $("$python" --version)"
+        make_venv "$python"
+    fi
+    echo "Installing packages into $venv (a minute or two the first time)"
+    rm -f "$stamp"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+        --editable '.[dev]' || fail "pip could not install the packages; see above."
+    printf '%s\n' "$wanted" >"$stamp"
+}
+
+set_up_xrootd() {
+    local program missing=()
+    for program in xrootd xrdfs; do
+        command -v "$program" >/dev/null || missing+=("$program")
+    done
+    if [ ${#missing[@]} -eq 0 ]; then
+        return
+    fi
+    if may_apt && apt_install xrootd-server xrootd-client; then
+        return
+    fi
+    fail "XRootD's programs are missing: ${missing[*]}." \
+        "Install them as root, then try again: apt-get install xrootd-server xrootd-client"
+}
+
+case "${1:-}" in
+environment) set_up_environment ;;
+xrootd) set_up_xrootd ;;
+*) fail "usage: scripts/setup.sh environment|xrootd" ;;
+esac
