@@ -25,6 +25,9 @@ DIGEST_SIZE = 16
 NO_DIGEST = bytes(DIGEST_SIZE)
 """Stands in an index where a directory has no complete listing."""
 
+_FEW = 50
+"""Below so many files a plain loop is faster than the way into numpy."""
+
 Int64s = npt.NDArray[np.int64]
 
 
@@ -81,21 +84,30 @@ class FileColumns:
     def select(self, positions: Sequence[int]) -> FileColumns:
         """Keep the files at these positions, which must ascend."""
         names = self.name_list()
-        blocks = self.block_list()
+        return self.pick({position: names[position] for position in positions})
+
+    def pick(self, chosen: dict[int, bytes]) -> FileColumns:
+        """Keep the files with these names, given by their positions, which must ascend."""
+        sizes, mtimes, blocks = self.sizes, self.mtimes, self.block_list()
         return FileColumns(
-            b"\0".join([names[i] for i in positions]),
-            self.size_array()[list(positions)].tobytes() if positions else b"",
-            self.mtime_array()[list(positions)].tobytes() if positions else b"",
-            b"\0".join([blocks[i] for i in positions]) if blocks else b"",
+            b"\0".join(chosen.values()),
+            b"".join([sizes[i << 3 : (i + 1) << 3] for i in chosen]),
+            b"".join([mtimes[i << 3 : (i + 1) << 3] for i in chosen]),
+            b"\0".join([blocks[i] for i in chosen]) if blocks else b"",
         )
 
     def total_size(self) -> int:
         """Sum the known sizes, in bytes."""
-        return sum(size for size in array("q", self.sizes) if size > 0)
+        if len(self) < _FEW:
+            return sum([size for size in array("q", self.sizes) if size > 0])
+        sizes = self.size_array()
+        return int(sizes[sizes > 0].sum())
 
     def newest(self) -> int:
         """Give the latest known mtime, or ``UNKNOWN_MTIME``."""
-        return max(array("q", self.mtimes), default=UNKNOWN_MTIME)
+        if len(self) < _FEW:
+            return max(array("q", self.mtimes), default=UNKNOWN_MTIME)
+        return int(self.mtime_array().max())
 
     def digest(self) -> bytes:
         """Hash names and sizes, 16 bytes.

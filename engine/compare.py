@@ -3,7 +3,8 @@
 A difference is only ever reported where it was seen. What the inventory has is a missing candidate if its directory
 was listed completely and does not name it, or if the nearest ancestor that was heard of was listed completely, which
 shows that the directory is not there. Everything else is counted as protected: not judged, because nobody looked.
-The same holds the other way for orphans, where an inventory is the listing of another store.
+The same holds the other way for orphans, where an inventory is the listing of another store. In and below a directory
+that either side did not list completely, nothing is ever reported, not even where a listing of its own is at hand.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from engine import paths
 from engine.columns import UNKNOWN_SIZE, FileColumns
 from engine.findings import Finding, Kind
+from engine.merge import Names, difference
 from engine.states import Reason, State
 from engine.table import DirectoryTable
 
@@ -95,6 +99,25 @@ def _in_step(left: DirectoryTable, right: DirectoryTable) -> Iterator[tuple[int 
         yield None, row
 
 
+class _Sight:
+    """What one side has seen."""
+
+    def __init__(self, table: DirectoryTable) -> None:
+        self._table = table
+        self._blind = table.blind_rows()
+
+    def unseen(self, row: int) -> Reason | None:
+        """Say why a row cannot be judged; None when it and everything above it was listed completely."""
+        blind = self._blind[row]
+        return None if blind < 0 else Reason(self._table.reasons[blind]) or Reason.NEVER_REACHED
+
+    def unseen_above(self, path: bytes) -> Reason | None:
+        """Say why the table does not prove that a directory it has no row for is absent; None when it does."""
+        parent = paths.parent_of(path)
+        row = None if parent is None else self._table.nearest(parent)
+        return Reason.NEVER_REACHED if row is None else self.unseen(row)
+
+
 class _Judge:
     """Decides for one pair of rows at a time."""
 
@@ -103,16 +126,18 @@ class _Judge:
     ) -> None:
         self._inventory = inventory
         self._remote = remote
+        self._inventory_sight = _Sight(inventory)
+        self._remote_sight = _Sight(remote)
         self._options = options
         self._tally = tally
 
     def both(self, left: int, right: int) -> Iterator[Finding]:
         """Judge a directory that both sides know."""
-        unseen = _unseen(self._remote, right)
+        unseen = self._remote_sight.unseen(right)
         if unseen is not None:
             self._tally.protect(int(self._inventory.files[left]), unseen)
             return
-        unseen = _unseen(self._inventory, left)
+        unseen = self._inventory_sight.unseen(left)
         if unseen is not None:
             self._tally.protect(int(self._remote.files[right]), unseen)
             return
@@ -127,13 +152,13 @@ class _Judge:
         if not count:
             return
         path = self._inventory.paths[row]
-        unseen = self._absence(self._remote, path)
+        unseen = self._inventory_sight.unseen(row) or self._remote_sight.unseen_above(path)
         if unseen is not None:
             self._tally.protect(count, unseen)
             return
         self._tally.opened += 1
         expected = self._inventory.load(row)
-        yield from self._report(Kind.MISSING, path, expected, list(range(len(expected))))
+        yield from self._report(Kind.MISSING, path, expected, dict(enumerate(expected.name_list())))
 
     def remote_only(self, row: int) -> Iterator[Finding]:
         """Judge a directory that the inventory does not have."""
@@ -141,86 +166,63 @@ class _Judge:
         if not count:
             return
         path = self._remote.paths[row]
-        unseen = self._absence(self._inventory, path)
+        unseen = self._remote_sight.unseen(row) or self._inventory_sight.unseen_above(path)
         if unseen is not None:
             self._tally.protect(count, unseen)
             return
         self._tally.opened += 1
         found = self._remote.load(row)
-        yield from self._report(Kind.ORPHAN, path, found, list(range(len(found))))
-
-    def _absence(self, table: DirectoryTable, path: bytes) -> Reason | None:
-        """Say why ``table`` does not prove that a directory it has no row for is absent; None when it does."""
-        parent = paths.parent_of(path)
-        row = None if parent is None else table.nearest(parent)
-        return Reason.NEVER_REACHED if row is None else _unseen(table, row)
+        yield from self._report(Kind.ORPHAN, path, found, dict(enumerate(found.name_list())))
 
     def _differences(self, directory: bytes, expected: FileColumns, found: FileColumns) -> Iterator[Finding]:
         """Compare the files of one directory, all of them seen on both sides."""
-        expected_names, found_names = expected.name_list(), found.name_list()
-        if expected.names == found.names:
-            common = list(zip(range(len(expected)), range(len(found)), strict=True))
-        else:
-            here = {name: position for position, name in enumerate(found_names)}
-            common = []
-            missing = []
-            for position, name in enumerate(expected_names):
-                other = here.pop(name, None)
-                if other is None:
-                    missing.append(position)
-                else:
-                    common.append((position, other))
-            yield from self._report(Kind.MISSING, directory, expected, missing)
-            yield from self._report(Kind.ORPHAN, directory, found, list(here.values()))
-        yield from self._mismatches(directory, expected, found, common)
+        missing, orphan = difference(expected.names, found.names)
+        yield from self._report(Kind.MISSING, directory, expected, missing)
+        yield from self._report(Kind.ORPHAN, directory, found, orphan)
+        # Without what only one side has, the columns stand side by side.
+        if _without(expected.sizes, missing) != _without(found.sizes, orphan):
+            yield from self._mismatches(directory, expected, found, missing, orphan)
 
-    def _report(self, kind: Kind, directory: bytes, files: FileColumns, positions: list[int]) -> Iterator[Finding]:
-        positions = self._old_enough(files, positions)
-        keep = self._options.keep_missing if kind == Kind.MISSING else self._options.keep_orphan
-        if keep is not None and positions:
-            names = files.name_list()
-            left = [i for i in positions if not keep(paths.join(directory, names[i]))]
-            self._tally.kept += len(positions) - len(left)
-            positions = left
-        if positions:
-            yield Finding(kind, directory, files if len(positions) == len(files) else files.select(positions))
-
-    def _old_enough(self, files: FileColumns, positions: list[int]) -> list[int]:
+    def _report(self, kind: Kind, directory: bytes, files: FileColumns, chosen: Names) -> Iterator[Finding]:
         limit = self._options.young_after
-        if limit is None or not positions:
-            return positions
-        mtimes = files.mtime_array()
-        old = [i for i in positions if mtimes[i] <= limit]
-        self._tally.young += len(positions) - len(old)
-        return old
+        if limit is not None and chosen:
+            mtimes = files.mtime_array()
+            old = {i: name for i, name in chosen.items() if mtimes[i] <= limit}
+            self._tally.young += len(chosen) - len(old)
+            chosen = old
+        keep = self._options.keep_missing if kind == Kind.MISSING else self._options.keep_orphan
+        if keep is not None:
+            left = {i: name for i, name in chosen.items() if not keep(paths.join(directory, name))}
+            self._tally.kept += len(chosen) - len(left)
+            chosen = left
+        if chosen:
+            yield Finding(kind, directory, files if len(chosen) == len(files) else files.pick(chosen))
 
     def _mismatches(
-        self, directory: bytes, expected: FileColumns, found: FileColumns, common: list[tuple[int, int]]
+        self, directory: bytes, expected: FileColumns, found: FileColumns, missing: Names, orphan: Names
     ) -> Iterator[Finding]:
-        sizes, other_sizes = expected.size_array().tolist(), found.size_array().tolist()
-        pairs = [
-            (i, j)
-            for i, j in common
-            if sizes[i] != other_sizes[j] and sizes[i] != UNKNOWN_SIZE and other_sizes[j] != UNKNOWN_SIZE
-        ]
-        if not pairs:
-            return
+        """Report what is on both sides with different known sizes."""
+        left = np.delete(np.arange(len(expected)), list(missing))
+        right = np.delete(np.arange(len(found)), list(orphan))
+        sizes, other_sizes = expected.size_array()[left], found.size_array()[right]
+        differ = (sizes != other_sizes) & (sizes != UNKNOWN_SIZE) & (other_sizes != UNKNOWN_SIZE)
+        left, right = left[differ], right[differ]
         limit = self._options.young_after
         if limit is not None:
-            mtimes, other_mtimes = expected.mtime_array(), found.mtime_array()
-            old = [(i, j) for i, j in pairs if mtimes[i] <= limit and other_mtimes[j] <= limit]
-            self._tally.young += len(pairs) - len(old)
-            pairs = old
-        if pairs:
-            left, right = [i for i, _ in pairs], [j for _, j in pairs]
-            yield Finding(Kind.SIZE_MISMATCH, directory, expected.select(left), found.size_array()[right].tobytes())
+            old = (expected.mtime_array()[left] <= limit) & (found.mtime_array()[right] <= limit)
+            self._tally.young += len(left) - int(old.sum())
+            left, right = left[old], right[old]
+        if len(left):
+            remote_sizes = found.size_array()[right].tobytes()
+            yield Finding(Kind.SIZE_MISMATCH, directory, expected.select(left.tolist()), remote_sizes)
 
 
-def _unseen(table: DirectoryTable, row: int) -> Reason | None:
-    """Say why a row cannot be judged; None when it was listed completely."""
-    if table.states[row] == State.LISTED:
-        return None
-    return Reason(table.reasons[row]) or Reason.NEVER_REACHED
+def _without(column: bytes, positions: Names) -> bytes:
+    """Leave some values out of a column of int64."""
+    if not positions:
+        return column
+    cuts = [0, *(position + 1 for position in positions)]
+    return b"".join([column[a << 3 : b << 3] for a, b in zip(cuts, [*positions, len(column) >> 3], strict=True)])
 
 
 def empty_directories(remote: DirectoryTable, young_after: float | None) -> Iterator[Finding]:

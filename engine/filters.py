@@ -16,6 +16,7 @@ class PatternFilter:
         return bool(self._patterns)
 
     def __call__(self, path: bytes) -> bool:
+        """Tell whether the path is to be left alone."""
         return any(pattern in path for pattern in self._patterns)
 
 
@@ -26,6 +27,7 @@ class AnyOf:
         self._filters = filters
 
     def __call__(self, path: bytes) -> bool:
+        """Tell whether the path is to be left alone."""
         return any(protects(path) for protects in self._filters)
 
 

@@ -23,7 +23,10 @@ class Refusal:
 
 def root_refusal(failures: Sequence[tuple[bytes, Reason, str]]) -> Refusal:
     """Refuse a listing of which no top directory could be listed; ``failures`` are path, reason and detail of each."""
-    words = [f"{paths.escape(path)}: {detail or reason.label}" for path, reason, detail in failures[:_NAMED]]
+    words = [
+        f"{paths.escape(path)}: {' '.join(detail.split()) or reason.label}"
+        for path, reason, detail in failures[:_NAMED]
+    ]
     return Refusal("root", f"no top directory could be listed ({'; '.join(words)})")
 
 

@@ -89,6 +89,22 @@ class DirectoryRecord:
             raise ValueError(f"not a directory record: {error}") from error
 
 
+def unpack_files(packed: bytes, path: bytes | None) -> FileColumns:
+    """Decode the files alone of what `DirectoryRecord.pack` made; ``path``, when given, must be the record's own.
+
+    Raises:
+        ValueError: the bytes are not such a record, or another directory's.
+    """
+    try:
+        fields: Any = msgpack.unpackb(packed, use_list=False)
+        found, _, _, _, _, names, sizes, mtimes, blocks, _, _ = fields
+    except (TypeError, ValueError, msgpack.UnpackException) as error:
+        raise ValueError(f"not a directory record: {error}") from error
+    if path is not None and found != path:
+        raise ValueError("a record of another directory than the index says")
+    return FileColumns(names, sizes, mtimes, blocks)
+
+
 @dataclass(frozen=True, slots=True)
 class DirectorySummary:
     """What an index keeps of a directory: everything about it except the names of its files.

@@ -120,21 +120,34 @@ class DirectoryTable:
                 reason = Reason(self.reasons[row]) or Reason.NEVER_REACHED
                 yield self.paths[row], reason, self.details.get(row, "")
 
+    def blind_rows(self) -> Int64s:
+        """Give, for each row, the row of the nearest directory at or above it that was not listed; -1 for none."""
+        blind = np.full(len(self), -1, dtype=np.int64)
+        for row in np.flatnonzero(~self.state_mask(State.LISTED)).tolist():
+            # What is below a directory directly follows it, and the ones further down come later.
+            end_key = paths.tree_key(self.paths[row]) + b"\x01"
+            blind[row : bisect_left(self.paths, end_key, lo=row, key=paths.tree_key)] = row
+        return blind
+
     def empty_rows(self) -> list[int]:
         """Give the rows of directories below which there is no file and nothing unseen, deepest first.
 
-        In this order each can be removed by a plain ``rmdir``. The tops of the tree are never among them.
+        In this order each can be removed by a plain ``rmdir``. The tops of the tree are never among them, nor is
+        anything below a directory that was not listed.
         """
         has_content: set[bytes] = set()
         empty: list[int] = []
         path_list = self.paths
+        blind = self.blind_rows()
         for row in range(len(path_list) - 1, -1, -1):
             path = path_list[row]
-            if self.states[row] != State.LISTED or self.files[row] or path in has_content:
+            if blind[row] >= 0 or self.files[row] or path in has_content or self.find_parent(row) is None:
+                # Every ancestor, since the next one up may have no row.
                 parent = paths.parent_of(path)
-                if parent is not None:
+                while parent is not None and parent not in has_content:
                     has_content.add(parent)
-            elif self.find_parent(row) is not None:
+                    parent = paths.parent_of(parent)
+            else:
                 empty.append(row)
         return empty
 

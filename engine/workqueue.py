@@ -1,8 +1,8 @@
 """The work queue of the coordinator: which lister does what next, and what becomes of each directory.
 
 A state machine. Events go into `WorkQueue.handle` together with the time; instructions come out and are carried out by
-the caller. Both are in `engine.work` and can be had from here. The queue knows no clock, no store and no actor, and it
-holds open work only: a directory whose end has been told is forgotten.
+the caller; both are in `engine.work`. The queue knows no clock, no store and no actor, and it holds open work only: a
+directory whose end has been told is forgotten.
 """
 
 from __future__ import annotations
@@ -42,35 +42,6 @@ from engine.work import (
     WorkRequested,
 )
 from engine.worklane import FRESH, History, Lane, Lease
-
-__all__ = [
-    "Accept",
-    "Assign",
-    "ConfirmationFailed",
-    "ConfirmationsAdded",
-    "DirectoriesSeeded",
-    "DirectoryFailed",
-    "DirectoryListed",
-    "Discard",
-    "Event",
-    "GoHome",
-    "Instruction",
-    "KillRequested",
-    "ListerLost",
-    "NamesConfirmed",
-    "NoMoreWork",
-    "QueueCounts",
-    "QueueLimits",
-    "Report",
-    "Settle",
-    "Task",
-    "TaskKind",
-    "TimePassed",
-    "Unconfirmed",
-    "Wait",
-    "WorkQueue",
-    "WorkRequested",
-]
 
 
 @dataclass(slots=True)

@@ -1,4 +1,8 @@
-"""A listing as text: one file a line, for people, for other programs and for our own inventory reader."""
+"""A listing as text: one file a line, for people and for other programs.
+
+An inventory reader takes every character as it stands, so that a name which had to be escaped is another name to it:
+what is to be compared is better kept as a snapshot.
+"""
 
 from __future__ import annotations
 

@@ -18,6 +18,9 @@ from typing import Any
 
 from storage.snapshot import part_of
 
+_GLANCE = 0.5
+"""Seconds that others may hold the lock for no more than a look."""
+
 
 class RunDirError(Exception):
     """The directory of a run cannot be used; the message says what is in the way."""
@@ -47,8 +50,12 @@ class Unfinished:
 
 
 def directory_name(site: str) -> str:
-    """Give a file name for a site; anything but letters, digits and ``_.-`` is escaped."""
-    return re.sub(r"[^A-Za-z0-9_.-]|^\.+", lambda match: "".join(f"%{b:02x}" for b in match.group().encode()), site)
+    """Give a file name for a site, another one for each; anything but letters, digits and ``_.-`` is escaped."""
+
+    def escape(match: re.Match[str]) -> str:
+        return "".join(f"%{byte:02x}" for byte in match.group().encode("utf-8", "surrogatepass"))
+
+    return re.sub(r"[^A-Za-z0-9_.-]|^\.+", escape, site) or "%"
 
 
 class RunDirectory:
@@ -90,21 +97,23 @@ class RunDirectory:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise RunDirError(f"cannot use {self.path}: {error.strerror}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._lock)
-            self._lock = None
+            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                _take(lock)
+                self._halt.unlink(missing_ok=True)
+                write_json(self._info, asdict(info))
+            except BaseException:
+                os.close(lock)
+                raise
+        except BlockingIOError as error:
             other = self.running()
             who = f" by process {other.pid} on {other.host}" if other else ""
             raise AlreadyRunning(
                 f"{self.site} is being checked already{who}; stop that run with: dynamo-consistency halt {self.site}"
             ) from error
-        self._halt.unlink(missing_ok=True)
-        write_json(self._info, asdict(info))
+        except OSError as error:
+            raise RunDirError(f"cannot use {self.path}: {error.strerror}") from error
+        self._lock = lock
 
     def release(self) -> None:
         """Give the lock back."""
@@ -200,6 +209,18 @@ class RunDirectory:
     def forget(self) -> None:
         """Note that there is no run to go on with."""
         self._state.unlink(missing_ok=True)
+
+
+def _take(lock: int) -> None:
+    """Lock; whoever looks whether it is locked has it for an instant, which is waited out."""
+    end = time.monotonic() + _GLANCE
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.01)
 
 
 def write_json(path: Path, value: object) -> None:

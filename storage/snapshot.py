@@ -2,19 +2,22 @@
 
 A snapshot is an append-only file of frames, one a directory, with an index at its end; ``docs/formats.md`` describes
 it field by field. While it grows it is called ``NAME.part`` and can be read already; finishing it writes the index
-and renames it, so that a file called ``NAME`` is always whole.
+and renames it, so that a file called ``NAME`` is always whole, and one that is not is refused.
 
 Errors:
-    SnapshotError: the file is not a snapshot, is from a newer program, or is damaged beyond its last frames.
+    SnapshotError: the file is not a snapshot, is from a newer program, or is damaged; of a part, everything before the
+        first damaged frame can still be read.
 """
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,7 +27,8 @@ import numpy as np
 
 from engine.columns import DIGEST_SIZE, FileColumns, Int64s
 from engine.index import Entry, IndexBuilder
-from engine.record import DirectoryRecord
+from engine.record import DirectoryRecord, unpack_files
+from engine.states import Reason, State
 from engine.table import DirectoryTable
 
 MAGIC = b"DYNCONS\x01"
@@ -36,7 +40,11 @@ _HEADER = 1
 _DIRECTORY = 2
 _INDEX = 3
 
+_LOADS_KEPT = 64
+"""After so many directories the pages that were mapped for them are given back; they stay in the system's cache."""
+
 _INDEX_COLUMNS = ("files", "sizes", "newest", "mtimes", "listed_at")
+_PART = ".part"
 
 
 class SnapshotError(Exception):
@@ -61,10 +69,17 @@ class SnapshotHeader:
 
     @classmethod
     def unpack(cls, packed: bytes) -> SnapshotHeader:
-        """Decode the first frame; fields that a later version added are passed over."""
-        fields: Any = msgpack.unpackb(packed, unicode_errors="surrogateescape")
-        known = {name: value for name, value in fields.items() if name in cls.__dataclass_fields__}
-        return cls(**{**known, "tops": tuple(known.get("tops", ()))})
+        """Decode the first frame; fields that a later version added are passed over.
+
+        Raises:
+            ValueError: the bytes are not such a header.
+        """
+        try:
+            fields: Any = msgpack.unpackb(packed, unicode_errors="surrogateescape")
+            known = {name: value for name, value in fields.items() if name in cls.__dataclass_fields__}
+            return cls(**{**known, "tops": tuple(known.get("tops", ()))})
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"not a header: {error}") from error
 
 
 def make_frame(kind: int, payload: bytes) -> bytes:
@@ -83,16 +98,21 @@ def is_snapshot(path: Path) -> bool:
         return file.read(len(MAGIC) - 1) == MAGIC[:-1]
 
 
+def is_part(path: Path) -> bool:
+    """Tell by its name a snapshot that still grows, or was left unfinished."""
+    return path.name.endswith(_PART)
+
+
 def part_of(path: Path) -> Path:
     """Give the name that a snapshot has while it grows."""
-    return path.with_name(path.name + ".part")
+    return path.with_name(path.name + _PART)
 
 
 class SnapshotWriter:
     """Appends directories to ``NAME.part`` and makes it ``NAME`` at the end.
 
     One writer a file; whoever uses it sees to that. Every method may raise ``OSError`` (disk full, no permission);
-    what was flushed before is then still whole.
+    what was flushed before is then still whole, and can be gone on with by `resume`, but not by this writer.
     """
 
     def __init__(self, path: Path, header: SnapshotHeader) -> None:
@@ -100,14 +120,19 @@ class SnapshotWriter:
         self._start(path, header)
         self._file: BinaryIO = self.part.open("wb", buffering=1 << 20)
         self._offset = 0
-        self._write(MAGIC + make_frame(_HEADER, header.pack()))
-        self.flush()
+        try:
+            self._write(MAGIC + make_frame(_HEADER, header.pack()))
+            self.flush()
+        except BaseException:
+            self.discard()
+            raise
 
     def _start(self, path: Path, header: SnapshotHeader) -> None:
         self.path = path
         self.part = part_of(path)
         self.header = header
         self.index = IndexBuilder()
+        self._torn = False
 
     @classmethod
     def resume(cls, path: Path) -> SnapshotWriter:
@@ -137,17 +162,27 @@ class SnapshotWriter:
         self.append_frames((Entry.of(record, len(frame)),), frame)
 
     def append_frames(self, entries: Iterable[Entry], frames: bytes) -> None:
-        """Add directories whose frames stand one behind the other in ``frames``, in the order of ``entries``."""
+        """Add directories whose frames stand one behind the other in ``frames``, in the order of ``entries``.
+
+        Raises:
+            ValueError: the lengths of the entries do not add up to their frames; nothing was added.
+        """
+        entries = tuple(entries)
+        if sum(entry.length for entry in entries) != len(frames):
+            raise ValueError("the lengths of the entries do not add up to their frames")
         offset = self._offset
+        self._write(frames)
         for entry in entries:
             self.index.add(entry, offset)
             offset += entry.length
-        if offset != self._offset + len(frames):
-            raise ValueError("the lengths of the entries do not add up to their frames")
-        self._write(frames)
 
     def _write(self, data: bytes) -> None:
+        if self._torn:
+            raise OSError(errno.EIO, "an earlier write to it failed", str(self.part))
+        # Of data that cannot be written to its end, nobody knows how much was.
+        self._torn = True
         self._file.write(data)
+        self._torn = False
         self._offset += len(data)
 
     def flush(self) -> None:
@@ -179,22 +214,25 @@ class SnapshotWriter:
 
     def discard(self) -> None:
         """Stop here and remove the part."""
-        self._file.close()
+        # What cannot be flushed to a full disk is not wanted any more.
+        with suppress(OSError):
+            self._file.close()
         self.part.unlink(missing_ok=True)
 
 
 class Snapshot:
-    """A snapshot opened for reading, finished or not.
+    """A snapshot opened for reading: a finished one, or the part of one that still grows or was left.
 
-    ``table`` has a row for each directory; files are read through ``mmap`` when a row is loaded. ``lost`` is the number
-    of bytes of a torn tail that could not be read, 0 for a whole file; ``finished`` says whether it has its index.
+    ``table`` has a row for each directory; files are read through ``mmap`` when a row is loaded, which raises
+    `SnapshotError` when that directory is damaged. ``finished`` says that the file is no part; of a part, ``lost`` is
+    the number of bytes behind the last whole directory, such as those of a torn tail.
     """
 
     def __init__(self, path: Path) -> None:
         """Open a snapshot.
 
         Raises:
-            SnapshotError: not a snapshot, from a newer program, or damaged.
+            SnapshotError: not a snapshot, from a newer program, damaged, or unfinished although it is not a part.
             OSError: the file cannot be read.
         """
         self.path = path
@@ -205,21 +243,23 @@ class Snapshot:
                 raise SnapshotError(f"{path}: not a snapshot: the file is empty") from error
         try:
             self.header = _read_header(path, self._view)
-            index_start = _find_index(self._view)
-            self.finished = index_start is not None
+            self.finished = not is_part(path)
             self.lost = 0
-            if index_start is not None:
-                self.table = self._read_index(index_start)
+            if self.finished:
+                self.table = self._read_index()
             else:
                 builder = IndexBuilder()
                 self.lost = len(self._view) - _scan(self._view, builder.add)
                 self.table = builder.table(self._loader)[0]
-        except ValueError as error:
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise SnapshotError(f"{path}: damaged snapshot: {error}") from error
 
-    def _read_index(self, start: int) -> DirectoryTable:
-        _, payload = _read_frame(self._view, start, _INDEX)
-        fields: Any = msgpack.unpackb(payload, strict_map_key=False, unicode_errors="surrogateescape")
+    def _read_index(self) -> DirectoryTable:
+        index_start = _find_index(self._view)
+        end, payload = _read_frame(self._view, index_start, _INDEX)
+        if end + _TRAILER.size != len(self._view):
+            raise ValueError("there is something between its index and its end")
+        fields: Any = msgpack.unpackb(payload, strict_map_key=False)
 
         def column(name: str) -> Int64s:
             return np.frombuffer(fields[name], dtype="<i8")
@@ -227,9 +267,20 @@ class Snapshot:
         count = len(fields["states"])
         columns = [column(name) for name in (*_INDEX_COLUMNS, "offsets", "lengths")]
         path_list = fields["paths"].split(b"\0") if count else []
-        if len(fields["digests"]) != count * DIGEST_SIZE or any(len(c) != count for c in (path_list, *columns)):
-            raise ValueError("the columns of the index differ in length")
         files, sizes, newest, mtimes, listed_at, offsets, lengths = columns
+        if len(fields["digests"]) != count * DIGEST_SIZE or any(
+            len(c) != count for c in (path_list, fields["reasons"], *columns)
+        ):
+            raise ValueError("the columns of the index differ in length")
+        if count and not (
+            max(fields["states"]) <= max(State)
+            and max(fields["reasons"]) <= max(Reason)
+            and min(offsets.min(), lengths.min(), files.min(), sizes.min()) >= 0
+            and offsets.max() <= index_start
+            and lengths.max() <= index_start
+            and all(0 <= row < count for row in fields["details"])
+        ):
+            raise ValueError("a value in the index is out of range")
         return DirectoryTable(
             path_list,
             fields["states"],
@@ -241,20 +292,29 @@ class Snapshot:
             mtimes,
             listed_at,
             fields["details"],
-            self._loader(offsets, lengths),
+            self._loader(offsets, lengths, path_list),
         )
 
-    def _loader(self, offsets: Int64s, lengths: Int64s) -> Callable[[int], FileColumns]:
+    def _loader(
+        self, offsets: Int64s, lengths: Int64s, path_list: Sequence[bytes] | None = None
+    ) -> Callable[[int], FileColumns]:
         view = self._view
         path = self.path
+        loads = 0
 
         def load(row: int) -> FileColumns:
+            nonlocal loads
             if not lengths[row]:
                 return FileColumns()
+            loads += 1
+            if loads % _LOADS_KEPT == 0:
+                view.madvise(mmap.MADV_DONTNEED)
+            offset = int(offsets[row])
             try:
-                return DirectoryRecord.unpack(_read_frame(view, int(offsets[row]), _DIRECTORY)[1]).files
+                payload = _read_frame(view, offset, _DIRECTORY)[1]
+                return unpack_files(payload, None if path_list is None else path_list[row])
             except ValueError as error:
-                raise SnapshotError(f"{path}: damaged snapshot: {error}") from error
+                raise SnapshotError(f"{path}: damaged snapshot: byte {offset}: {error}") from error
 
         return load
 
@@ -284,11 +344,12 @@ def _read_frame(view: mmap.mmap, offset: int, expected: int) -> tuple[int, bytes
     return start + length, payload
 
 
-def _find_index(view: mmap.mmap) -> int | None:
-    if len(view) < _TRAILER.size:
-        return None
-    start, magic = _TRAILER.unpack_from(view, len(view) - _TRAILER.size)
-    return int(start) if magic == _TRAILER_MAGIC else None
+def _find_index(view: mmap.mmap) -> int:
+    if len(view) >= _TRAILER.size:
+        start, magic = _TRAILER.unpack_from(view, len(view) - _TRAILER.size)
+        if magic == _TRAILER_MAGIC:
+            return int(start)
+    raise ValueError("it does not end with an index")
 
 
 def _scan(view: mmap.mmap, add: Callable[[Entry, int], None]) -> int:
@@ -317,5 +378,5 @@ def _pack_index(builder: IndexBuilder) -> bytes:
     }
     for name in _INDEX_COLUMNS:
         fields[name] = getattr(table, name).tobytes()
-    packed: bytes = msgpack.packb(fields, unicode_errors="surrogateescape")
+    packed: bytes = msgpack.packb(fields, unicode_errors="replace")
     return packed

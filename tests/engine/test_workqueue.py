@@ -7,7 +7,7 @@ import pytest
 
 from engine.filters import PatternFilter
 from engine.states import Reason, State
-from engine.workqueue import (
+from engine.work import (
     Accept,
     Assign,
     ConfirmationFailed,
@@ -31,9 +31,9 @@ from engine.workqueue import (
     TimePassed,
     Unconfirmed,
     Wait,
-    WorkQueue,
     WorkRequested,
 )
+from engine.workqueue import WorkQueue
 
 LIST, CONFIRM = TaskKind.LIST, TaskKind.CONFIRM
 LIMITS = QueueLimits()
@@ -221,6 +221,19 @@ def test_a_lister_that_must_not_get_what_it_failed_still_gets_everything_else() 
     desk.now += 1.0
     assert desk.paths("a", 9) == [b"/good"]
     assert desk.paths("b", 9) == [b"/bad"]
+
+
+def test_none_of_the_listers_that_failed_gets_it_while_another_has_not_tried() -> None:
+    desk = seeded(b"/store")
+    for lister, attempt in (("a", 1), ("b", 2)):
+        for other in "abc":
+            desk.ask(other, 0)
+        desk.take(lister)
+        desk.tell(DirectoryFailed(lister, b"/store", attempt, Reason.CONNECTION))
+        desk.now += 2.0
+    assert isinstance(desk.ask("a"), Wait)
+    assert isinstance(desk.ask("b"), Wait)
+    assert desk.take("c") == [Task(LIST, b"/store", 3)]
 
 
 def test_what_every_living_lister_failed_goes_to_any_of_them() -> None:

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from engine.paths import join, parent_of
 from engine.states import Reason, State
-from engine.workqueue import (
+from engine.work import (
     Accept,
     Assign,
     ConfirmationFailed,
@@ -39,9 +39,9 @@ from engine.workqueue import (
     TimePassed,
     Unconfirmed,
     Wait,
-    WorkQueue,
     WorkRequested,
 )
+from engine.workqueue import WorkQueue
 
 LISTERS = ("a", "b", "c")
 LIMITS = QueueLimits(max_attempts=3, first_delay=1.0, max_delay=4.0, lease_seconds=8.0, max_depth=3, batch=4)
@@ -50,15 +50,29 @@ TOP = b"/store"
 Key = tuple[TaskKind, bytes]
 Handed = tuple[str, Task]
 
+
+@dataclass(frozen=True)
+class Turn:
+    """What a lister says at once: how the first of its tasks went (None is well), and what it has room for.
+
+    Every rule ends with one, because hypothesis switches rules off for whole runs, and listers never sleep.
+    """
+
+    lister: str
+    outcomes: tuple[Reason | None, ...]
+    want: int
+
+
 listers = st.sampled_from(LISTERS)
-reasons = st.sampled_from((Reason.SERVER, Reason.TIMEOUT, Reason.PERMISSION, Reason.CONNECTION))
+outcomes = st.sampled_from((None, None, None, None, Reason.SERVER, Reason.CONNECTION, Reason.PERMISSION))
+turns = st.builds(Turn, listers, st.lists(outcomes, max_size=2).map(tuple), st.sampled_from((2, 4, 1, 6, 0)))
 
 
 @st.composite
 def trees(draw: st.DrawFn) -> dict[bytes, list[bytes]]:
     """Give the children of each directory of a tree below `TOP`."""
     tree: dict[bytes, list[bytes]] = {TOP: []}
-    for number in range(draw(st.integers(0, 14))):
+    for number in range(draw(st.integers(8, 30))):
         parent = draw(st.sampled_from(sorted(tree)))
         child = join(parent, draw(st.sampled_from((b"d%d", b"d%d", b"d%d", b"skip%d"))) % number)
         tree[parent].append(child)
@@ -100,7 +114,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.asked_names: set[tuple[bytes, bytes]] = set()
         self.answers: Counter[tuple[bytes, bytes]] = Counter()
 
-    @initialize(tree=trees(), chosen=st.sets(st.integers(0, 14), max_size=2), killable=st.booleans())
+    @initialize(tree=trees(), chosen=st.sets(st.integers(0, 30), min_size=2, max_size=5), killable=st.booleans())
     def seed(self, tree: dict[bytes, list[bytes]], chosen: set[int], killable: bool) -> None:
         self.tree = tree
         self.killable = killable
@@ -108,73 +122,53 @@ class QueueMachine(RuleBasedStateMachine):
         seeds = [*sorted(self.tops), TOP]
         self.expect_settled(sorted(self.tops), self.tell(DirectoriesSeeded(seeds)))
 
-    @rule(lister=listers, want=st.integers(0, 6))
-    def ask_for_work(self, lister: str, want: int) -> None:
-        self.request(lister, want)
+    @rule(turn=turns)
+    def take_turn(self, turn: Turn) -> None:
+        self.play(turn)
+
+    @precondition(lambda self: self.handed)
+    @rule(choice=st.integers(0, 99), lister=st.none() | listers, reason=outcomes, turn=turns)
+    def report_late_again_or_in_a_wrong_name(
+        self, choice: int, lister: str | None, reason: Reason | None, turn: Turn
+    ) -> None:
+        holder, task = self.handed[choice % len(self.handed)]
+        if reason is None:
+            self.succeed((lister or holder, task))
+        else:
+            self.fail((lister or holder, task), reason)
+        self.play(turn)
 
     @precondition(lambda self: self.held)
-    @rule(choice=st.integers(0, 99))
-    def list_or_confirm(self, choice: int) -> None:
-        held = self.pick_held(choice)
-        self.succeed((held.lister, held.task))
-
-    @precondition(lambda self: self.held)
-    @rule(choice=st.integers(0, 99), reason=reasons)
-    def fail_one(self, choice: int, reason: Reason) -> None:
-        held = self.pick_held(choice)
-        self.fail((held.lister, held.task), reason)
-
-    @precondition(lambda self: self.handed)
-    @rule(choice=st.integers(0, 99))
-    def repeat_a_success(self, choice: int) -> None:
-        self.succeed(self.handed[choice % len(self.handed)])
-
-    @precondition(lambda self: self.handed)
-    @rule(choice=st.integers(0, 99), reason=reasons)
-    def repeat_a_failure(self, choice: int, reason: Reason) -> None:
-        self.fail(self.handed[choice % len(self.handed)], reason)
-
-    @precondition(lambda self: self.handed)
-    @rule(choice=st.integers(0, 99), lister=listers)
-    def report_in_a_wrong_name(self, choice: int, lister: str) -> None:
-        self.succeed((lister, self.handed[choice % len(self.handed)][1]))
-
-    @rule(lister=listers)
-    def lose(self, lister: str) -> None:
+    @rule(lister=listers, turn=turns)
+    def lose(self, lister: str, turn: Turn) -> None:
         instructions = self.tell(ListerLost(lister))
         self.heard.pop(lister, None)
         self.reported.pop(lister, None)
         lost = [key for key, held in self.held.items() if held.lister == lister]
         self.expect_failures(lost, Reason.LISTER_LOST, instructions, None)
+        self.play(turn)
 
-    @rule(seconds=st.sampled_from((0.5, 1.0, 2.0, 5.0, 7.5, 8.0)))
-    def pass_time(self, seconds: float) -> None:
-        self.now += seconds
-        instructions = self.tell(TimePassed())
-        silent = [
-            key
-            for key, held in self.held.items()
-            if self.now - max(held.since, self.reported.get(held.lister, 0.0)) >= LIMITS.lease_seconds
-        ]
-        if self.killed:
-            assert instructions == []
-        else:
-            self.expect_failures(silent, Reason.TIMEOUT, instructions, self.now)
+    @rule(seconds=st.sampled_from((4.0, 0.5, 1.0, 2.0, 7.5, 8.0)), turn=turns)
+    def wait(self, seconds: float, turn: Turn) -> None:
+        self.pass_time(seconds)
+        self.play(turn)
 
     @precondition(lambda self: len(self.asked_names) < 12)
-    @rule(choice=st.integers(0, 99), size=st.integers(0, 3), repeated=st.booleans())
-    def add_confirmations(self, choice: int, size: int, repeated: bool) -> None:
+    @rule(choice=st.integers(0, 99), size=st.integers(0, 3), repeated=st.booleans(), turn=turns)
+    def add_confirmations(self, choice: int, size: int, repeated: bool, turn: Turn) -> None:
         path = sorted(self.tree)[choice % len(self.tree)]
         names = [b"f%d" % (len(self.asked_names) + number) for number in range(size)]
         self.asked_names.update((path, name) for name in names)
         for _ in range(1 + repeated):
             assert self.tell(ConfirmationsAdded(path, names)) == []
+        self.play(turn)
 
-    @precondition(lambda self: self.killable and len(self.handed) > 4)
-    @rule()
-    def kill(self) -> None:
+    @precondition(lambda self: self.killable and not self.killed and len(self.handed) > 3)
+    @rule(turn=turns)
+    def kill(self, turn: Turn) -> None:
         assert self.tell(KillRequested("enough")) == []
         self.killed = True
+        self.play(turn)
 
     @invariant()
     def what_is_open_is_what_was_found_and_has_not_ended(self) -> None:
@@ -223,6 +217,15 @@ class QueueMachine(RuleBasedStateMachine):
                 return
         raise AssertionError("the queue does not come to an end")
 
+    def play(self, turn: Turn) -> None:
+        held = [held for held in self.held.values() if held.lister == turn.lister]
+        for one, reason in zip(held, turn.outcomes, strict=False):
+            if reason is None:
+                self.succeed((one.lister, one.task))
+            else:
+                self.fail((one.lister, one.task), reason)
+        self.request(turn.lister, turn.want)
+
     def request(self, lister: str, want: int) -> Instruction:
         (answer,) = self.tell(WorkRequested(lister, want))
         self.heard[lister] = self.now
@@ -239,13 +242,23 @@ class QueueMachine(RuleBasedStateMachine):
             assert self.killed or (self.closed and not self.open_keys())
         return answer
 
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        instructions = self.tell(TimePassed())
+        silent = [
+            key
+            for key, held in self.held.items()
+            if self.now - max(held.since, self.reported.get(held.lister, 0.0)) >= LIMITS.lease_seconds
+        ]
+        if self.killed:
+            assert instructions == []
+        else:
+            self.expect_failures(silent, Reason.TIMEOUT, instructions, self.now)
+
     def tell(self, event: Event) -> list[Instruction]:
         instructions = self.queue.handle(event, self.now)
         self.queue.check()
         return instructions
-
-    def pick_held(self, choice: int) -> Held:
-        return list(self.held.values())[choice % len(self.held)]
 
     def open_keys(self) -> set[Key]:
         """Give what has not ended, in the hands of listers or not."""
@@ -389,4 +402,4 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 TestWorkQueue = QueueMachine.TestCase
-TestWorkQueue.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+TestWorkQueue.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
