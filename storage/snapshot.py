@@ -12,9 +12,11 @@ Errors:
 from __future__ import annotations
 
 import errno
+import fcntl
 import mmap
 import os
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -39,6 +41,8 @@ _TRAILER = struct.Struct("<Q8s")
 _HEADER = 1
 _DIRECTORY = 2
 _INDEX = 3
+
+_LOCK_SECONDS = 20.0
 
 _LOADS_KEPT = 64
 """After so many directories the pages that were mapped for them are given back; they stay in the system's cache."""
@@ -111,14 +115,18 @@ def part_of(path: Path) -> Path:
 class SnapshotWriter:
     """Appends directories to ``NAME.part`` and makes it ``NAME`` at the end.
 
-    One writer a file; whoever uses it sees to that. Every method may raise ``OSError`` (disk full, no permission);
-    what was flushed before is then still whole, and can be gone on with by `resume`, but not by this writer.
+    One writer a file: each holds a lock on it, which ends with its process. Every method may raise ``OSError`` (disk
+    full, no permission); what was flushed before is then still whole, and can be gone on with by `resume`, but not by
+    this writer.
     """
 
     def __init__(self, path: Path, header: SnapshotHeader) -> None:
         """Start a new file, dropping a part that an earlier writer left."""
         self._start(path, header)
-        self._file: BinaryIO = self.part.open("wb", buffering=1 << 20)
+        # A writer that was forgotten and still lives goes on with a file that has no name any more.
+        self.part.unlink(missing_ok=True)
+        self._file: BinaryIO = self.part.open("xb", buffering=1 << 20)
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._offset = 0
         try:
             self._write(MAGIC + make_frame(_HEADER, header.pack()))
@@ -139,21 +147,24 @@ class SnapshotWriter:
         """Go on with the part that an earlier writer left; its torn tail, if it has one, is cut off.
 
         Raises:
-            SnapshotError: there is no part, or not even its header is whole.
+            SnapshotError: there is no part, not even its header is whole, or another process keeps writing to it.
         """
         writer = cls.__new__(cls)
         part = part_of(path)
+        file: BinaryIO | None = None
         try:
-            with part.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-                header = _read_header(part, view)
-                writer._start(path, header)
+            file = part.open("r+b", buffering=1 << 20)
+            _lock(file)
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+                writer._start(path, _read_header(part, view))
                 end = _scan(view, writer.index.add)
-        except (OSError, ValueError) as error:
+            file.truncate(end)
+            file.seek(end)
+        except (OSError, ValueError, SnapshotError) as error:
+            if file is not None:
+                file.close()
             raise SnapshotError(f"{part}: cannot go on from this journal: {error}") from error
-        writer._file = part.open("r+b", buffering=1 << 20)
-        writer._file.truncate(end)
-        writer._file.seek(end)
-        writer._offset = end
+        writer._file, writer._offset = file, end
         return writer
 
     def append(self, record: DirectoryRecord) -> None:
@@ -195,11 +206,17 @@ class SnapshotWriter:
         os.fsync(self._file.fileno())
 
     def finish(self) -> None:
-        """Write the index and give the file its name; a file of that name is replaced in one step."""
+        """Write the index and give the file its name; a file of that name is replaced in one step.
+
+        Raises:
+            SnapshotError: another writer has started over in the meantime.
+        """
         start = self._offset
         self._write(make_frame(_INDEX, _pack_index(self.index)))
         self._write(_TRAILER.pack(start, _TRAILER_MAGIC))
         self.sync()
+        if not self._is_mine():
+            raise SnapshotError(f"{self.part}: another writer has started over")
         self._file.close()
         os.replace(self.part, self.path)
         directory = os.open(self.path.parent, os.O_RDONLY)
@@ -207,6 +224,12 @@ class SnapshotWriter:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+    def _is_mine(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), os.stat(self.part))
+        except FileNotFoundError:
+            return False
 
     def close(self) -> None:
         """Stop here and keep the part, for a later `resume`."""
@@ -321,6 +344,19 @@ class Snapshot:
     def close(self) -> None:
         """Give the file back; the table can no longer load."""
         self._view.close()
+
+
+def _lock(file: BinaryIO) -> None:
+    """Wait for the end of a process that was told to stop, or was left behind, and still writes."""
+    give_up = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if time.monotonic() > give_up:
+                raise SnapshotError("another process still writes to it") from error
+            time.sleep(0.1)
 
 
 def _read_header(path: Path, view: mmap.mmap) -> SnapshotHeader:

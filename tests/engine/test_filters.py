@@ -1,0 +1,35 @@
+from engine.filters import AnyOf, PatternFilter, everything
+
+
+def test_a_pattern_is_a_plain_piece_of_a_path() -> None:
+    protects = PatternFilter([b"/tmp/", b".log"])
+    assert protects(b"/store/tmp/a")
+    assert protects(b"/store/a.log.gz")
+    assert not protects(b"/store/tmpfile")
+    assert not protects(b"/store/a_log")
+
+
+def test_no_character_of_a_pattern_is_special() -> None:
+    assert PatternFilter([b"a.*b"])(b"/x/a.*b")
+    assert not PatternFilter([b"a.*b"])(b"/x/acb")
+    assert PatternFilter([b"\xff\n"])(b"/x/\xff\n")
+
+
+def test_without_patterns_nothing_is_protected() -> None:
+    for patterns in ([], [b""]):
+        assert not PatternFilter(patterns)
+        assert not PatternFilter(patterns)(b"/anything")
+    assert PatternFilter([b"", b"x"])
+    assert not PatternFilter([b"", b"x"])(b"/y")
+
+
+def test_one_of_several_filters_is_enough() -> None:
+    protects = AnyOf(PatternFilter([b"a"]), PatternFilter([b"b"]))
+    assert [protects(path) for path in (b"/a", b"/b", b"/c")] == [True, True, False]
+    assert not AnyOf()(b"/a")
+    assert AnyOf(PatternFilter([]), everything)(b"/c")
+
+
+def test_everything_is_everything() -> None:
+    assert everything(b"/")
+    assert everything(b"/a\xff")

@@ -1,0 +1,107 @@
+"""Everything that a format names stands on the page that describes it."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+from sqlite_utils import Database
+
+from engine.record import DirectoryRecord
+from engine.states import Reason, State
+from storage import migrations
+from storage.history import RunStatus
+from storage.inventory.detect import BLOCK_COLUMNS, PATH_COLUMNS, SIZE_COLUMNS, TIME_COLUMNS, Format
+from storage.reports import QUICK_LAYOUT, RUN_LAYOUT
+from storage.rundir import RunDirectory, RunInfo
+from storage.snapshot import MAGIC, SnapshotHeader, SnapshotWriter, part_of
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+SECTIONS = {section.partition("\n")[0]: section for section in re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]}
+
+
+def terms(section: str) -> set[str]:
+    """Give what stands in code quotes in a section."""
+    return set(re.findall(r"`([^`\n]+)`", SECTIONS[section]))
+
+
+def columns_of(db: Database) -> dict[str, set[str]]:
+    return {table.name: {column.name for column in table.columns} for table in db.tables}
+
+
+def test_every_field_of_a_snapshot_is_described(tmp_path: Path) -> None:
+    writer = SnapshotWriter(tmp_path / "s", SnapshotHeader("listing", "here", 5))
+    writer.append(DirectoryRecord(b"/", State.LISTED))
+    writer.finish()
+    content = (tmp_path / "s").read_bytes()
+    index: dict[str, Any] = msgpack.unpackb(content[int.from_bytes(content[-16:-8], "little") + 9 : -16])
+    named = terms("Snapshot")
+    assert index.keys() <= named
+    assert {field.name for field in fields(SnapshotHeader)} <= named
+    record = {field.name for field in fields(DirectoryRecord)}
+    assert record - {"files", "directories"} <= named
+    assert {"files.names", "files.sizes", "files.mtimes", "files.blocks"} <= named
+    assert {"directories.names", "directories.mtimes"} <= named
+    packed = msgpack.unpackb(DirectoryRecord(b"/", State.LISTED).pack())
+    assert len(packed) == 11
+    assert "an array of these eleven fields" in SECTIONS["Snapshot"]
+    assert f"`{MAGIC[:-1].decode()}` and one byte for the version, which is {MAGIC[-1]}" in SECTIONS["Snapshot"]
+    assert part_of(Path("NAME")).name in named
+
+
+@pytest.mark.parametrize("state", State)
+def test_every_state_has_its_row(state: State) -> None:
+    assert f"\n| {state.value} | {state.name} | " in SECTIONS["Snapshot"]
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_has_its_row(reason: Reason) -> None:
+    row = f"\n| {reason.value} | {reason.name} | {reason.label}".rstrip()
+    assert f"{row} |" in SECTIONS["Snapshot"]
+
+
+def test_every_list_of_findings_is_described() -> None:
+    named = terms("Findings")
+    assert set(RUN_LAYOUT.endings.values()) <= named
+    assert {f"BASE{ending}.txt" for ending in QUICK_LAYOUT.endings.values()} <= named
+    assert {"path", "path_b64", "size", "remote_size", "mtime", "reason", "detail"} <= named
+
+
+def test_every_file_of_a_run_is_described(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path, "S")
+    directory.acquire(RunInfo(1, "host", 2.0, "threads"))
+    directory.begin({}, 2.0)
+    (directory.path / "halt").touch()
+    assert directory.halt_requested()
+    directory.inventory.touch()
+    directory.listing.touch()
+    part_of(directory.listing).touch()
+    named = terms("Directory of a run")
+    assert {path.name for path in directory.path.iterdir()} <= named
+    assert {field.name for field in fields(RunInfo)} <= named
+    assert set(re.findall(r'"(\w+)":', (directory.path / "run.json").read_text())) <= named
+    directory.release()
+
+
+def test_every_table_and_column_of_the_history_is_described() -> None:
+    db = Database(memory=True)
+    migrations.upgrade(db, migrations.HISTORY)
+    named = terms("History")
+    for table, columns in columns_of(db).items():
+        assert table in named
+        if table != "_sqlite_migrations":
+            assert columns <= named, table
+    assert f"0x{migrations.HISTORY.application_id:08x}" in SECTIONS["History"]
+    words = set(re.findall(r"\w+", SECTIONS["History"]))
+    assert {status.value for status in RunStatus} <= words
+    db.close()
+
+
+def test_every_column_of_an_inventory_is_described() -> None:
+    named = terms("Inventory")
+    for known in (PATH_COLUMNS, SIZE_COLUMNS, TIME_COLUMNS, BLOCK_COLUMNS):
+        assert {name.decode() for name in known} <= named
+    assert {form.value for form in Format} <= named

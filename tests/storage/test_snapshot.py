@@ -1,0 +1,326 @@
+import os
+import tracemalloc
+from pathlib import Path
+
+import msgpack
+import pytest
+
+from engine.columns import NO_DIGEST, NO_FILES, UNKNOWN_MTIME, FileColumns
+from engine.index import Entry
+from engine.record import DirectoryRecord
+from engine.states import Reason, State
+from storage.snapshot import (
+    MAGIC,
+    Snapshot,
+    SnapshotError,
+    SnapshotHeader,
+    SnapshotWriter,
+    directory_frame,
+    is_part,
+    make_frame,
+    part_of,
+)
+from tests.storage.snapshots import (
+    FRAME,
+    GOLDEN,
+    HEADER,
+    LATEST,
+    RECORDS,
+    TRAILER,
+    files,
+    frames_of,
+    listed,
+    part_with,
+    read,
+    write_golden,
+)
+
+
+def test_what_is_written_can_be_read(tmp_path: Path) -> None:
+    write_golden(tmp_path / "s")
+    assert os.listdir(tmp_path) == ["s"]
+    snapshot = Snapshot(tmp_path / "s")
+    assert (snapshot.header, snapshot.finished, snapshot.lost) == (HEADER, True, 0)
+    table = snapshot.table
+    assert table.paths == [
+        b"/store/mc",
+        b"/store/mc/a",
+        b"/store/mc/a/x",
+        b"/store/mc/a-b",
+        b"/store/mc/queue",
+        b"/store/mc/secret",
+        b"/store/\xff",
+    ]
+    for row, path in enumerate(table.paths):
+        record = LATEST.get(path, DirectoryRecord(path, State.UNFILLED, Reason.NEVER_REACHED))
+        assert (table.state(row), table.reason(row), table.details.get(row, "")) == (
+            record.state,
+            record.reason,
+            record.detail,
+        )
+        assert (table.load(row), table.digest(row)) == (record.files, record.digest())
+        assert (table.files[row], table.sizes[row], table.newest[row], table.listed_at[row]) == (
+            len(record.files),
+            record.files.total_size(),
+            record.files.newest(),
+            record.listed_at,
+        )
+    assert table.mtimes.tolist() == [UNKNOWN_MTIME, 1_600_000_000, 9, UNKNOWN_MTIME, 5, 6, UNKNOWN_MTIME]
+    snapshot.close()
+
+
+def test_the_golden_file_is_still_read_and_still_written(tmp_path: Path) -> None:
+    write_golden(tmp_path / "s")
+    assert (tmp_path / "s").read_bytes() == GOLDEN.read_bytes()
+    assert read(GOLDEN) == read(tmp_path / "s")
+
+
+def test_the_golden_file_is_what_the_documentation_says() -> None:
+    content = GOLDEN.read_bytes()
+    assert content[:8] == b"DYNCONS\x01"
+    frames = frames_of(content)
+    kinds = [content[start] for start, _ in frames]
+    assert kinds == [1, *[2] * len(RECORDS), 3]
+    index_start, magic = TRAILER.unpack(content[-TRAILER.size :])
+    assert (index_start, magic) == (frames[-1][0], b"DYNCEND\x01")
+    assert frames[-1][1] == len(content) - TRAILER.size
+    for record, (start, end) in zip(RECORDS, frames[1:-1], strict=True):
+        assert DirectoryRecord.unpack(content[start + FRAME.size : end]) == record
+
+
+def test_a_snapshot_of_nothing(tmp_path: Path) -> None:
+    SnapshotWriter(tmp_path / "s", SnapshotHeader("inventory", "empty.txt", 5)).finish()
+    snapshot = Snapshot(tmp_path / "s")
+    assert (len(snapshot.table), snapshot.lost, snapshot.finished) == (0, 0, True)
+    assert snapshot.header == SnapshotHeader("inventory", "empty.txt", 5, "", (), {})
+    snapshot.close()
+
+
+def test_a_source_may_have_a_name_that_is_not_text(tmp_path: Path) -> None:
+    header = SnapshotHeader("inventory", os.fsdecode(b"/data/\xff.csv"), 5)
+    SnapshotWriter(tmp_path / "s", header).finish()
+    snapshot = Snapshot(tmp_path / "s")
+    assert snapshot.header == header
+    snapshot.close()
+
+
+def test_words_that_are_not_text_do_not_keep_a_snapshot_from_being_finished(tmp_path: Path) -> None:
+    writer = SnapshotWriter(tmp_path / "s", HEADER)
+    writer.append(DirectoryRecord(b"/a", State.FAILED, Reason.SERVER, "no \ud800 and no \udcff"))
+    writer.finish()
+    assert read(tmp_path / "s")[0][0][3] == "no ? and no ?"
+
+
+def test_fields_that_a_later_header_has_are_passed_over(tmp_path: Path) -> None:
+    packed = msgpack.packb({**msgpack.unpackb(HEADER.pack()), "invented_later": 1})
+    assert SnapshotHeader.unpack(packed) == HEADER
+
+
+@pytest.mark.parametrize(
+    "fields", [5, None, [], {}, {"kind": "listing"}, {"kind": "a", "source": "b", "created": 1, "tops": 5}]
+)
+def test_a_header_that_is_none_is_refused(tmp_path: Path, fields: object) -> None:
+    path = tmp_path / "s.part"
+    path.write_bytes(MAGIC + make_frame(1, msgpack.packb(fields)))
+    with pytest.raises(SnapshotError, match=r"s\.part: damaged snapshot: not a header"):
+        Snapshot(path)
+
+
+def test_a_part_can_be_read_while_it_is_written(tmp_path: Path) -> None:
+    writer = SnapshotWriter(tmp_path / "s", HEADER)
+    assert os.listdir(tmp_path) == ["s.part"]
+    for count, record in enumerate(RECORDS, 1):
+        writer.append(record)
+        writer.flush()
+        snapshot = Snapshot(writer.part)
+        assert (snapshot.finished, snapshot.lost, snapshot.header) == (False, 0, HEADER)
+        latest = {known.path: known for known in RECORDS[:count]}
+        for path, known in latest.items():
+            row = snapshot.table.find(path)
+            assert row is not None
+            assert (snapshot.table.state(row), snapshot.table.load(row)) == (known.state, known.files)
+        snapshot.close()
+    before = read(writer.part)[0]
+    writer.finish()
+    assert read(tmp_path / "s")[0] == before
+
+
+def test_the_names_of_parts(tmp_path: Path) -> None:
+    assert part_of(tmp_path / "a.snapshot") == tmp_path / "a.snapshot.part"
+    assert is_part(tmp_path / "a.snapshot.part")
+    assert not is_part(tmp_path / "a.snapshot")
+
+
+def test_a_later_record_replaces_an_earlier_one(tmp_path: Path) -> None:
+    writer = SnapshotWriter(tmp_path / "s", HEADER)
+    writer.append(listed(b"/d", files((b"old", 1, 1), (b"older", 2, 2)), (b"sub", 1)))
+    writer.append(listed(b"/d", files((b"new", 3, 3))))
+    writer.append(DirectoryRecord(b"/d/sub", State.FAILED, Reason.TIMEOUT, "slow"))
+    writer.append(listed(b"/d/sub", files((b"f", 4, 4))))
+    writer.close()
+    for finish in (False, True):
+        if finish:
+            SnapshotWriter.resume(tmp_path / "s").finish()
+        snapshot = Snapshot(tmp_path / "s" if finish else writer.part)
+        table = snapshot.table
+        assert [table.load(row).name_list() for row in range(len(table))] == [[b"new"], [b"f"]]
+        assert (table.total_files(), table.total_size(), table.details) == (2, 7, {})
+        snapshot.close()
+
+
+def test_the_old_file_is_whole_until_the_new_one_is(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    writer = SnapshotWriter(path, HEADER)
+    writer.append(listed(b"/old"))
+    writer.finish()
+    old = path.read_bytes()
+    reader = Snapshot(path)
+    writer = SnapshotWriter(path, HEADER)
+    for number in range(1000):
+        writer.append(listed(b"/new%d" % number, files((b"f", 1, 1))))
+        assert number % 100 or path.read_bytes() == old
+    writer.sync()
+    assert path.read_bytes() == old
+    writer.finish()
+    assert len(read(path)[0]) == 1000
+    # Who had the old one open goes on with the old one.
+    assert reader.table.load(0) == NO_FILES
+    assert reader.table.paths == [b"/old"]
+    reader.close()
+
+
+def test_what_is_discarded_leaves_no_trace(tmp_path: Path) -> None:
+    write_golden(tmp_path / "s")
+    writer = SnapshotWriter(tmp_path / "s", HEADER)
+    writer.append(listed(b"/new"))
+    writer.discard()
+    assert os.listdir(tmp_path) == ["s"]
+    assert (tmp_path / "s").read_bytes() == GOLDEN.read_bytes()
+
+
+def test_a_new_writer_drops_the_part_of_an_earlier_one(tmp_path: Path) -> None:
+    part_with(tmp_path / "s", RECORDS)
+    writer = SnapshotWriter(tmp_path / "s", HEADER)
+    assert read(writer.part) == ([], 0)
+    writer.discard()
+
+
+def test_frames_are_appended_unread(tmp_path: Path) -> None:
+    frames = [directory_frame(record) for record in RECORDS]
+    entries = [Entry.of(record, len(frame)) for record, frame in zip(RECORDS, frames, strict=True)]
+    writer = SnapshotWriter(tmp_path / "s", HEADER)
+    writer.append_frames(entries[:3], b"".join(frames[:3]))
+    writer.append_frames((), b"")
+    writer.append_frames(iter(entries[3:]), b"".join(frames[3:]))
+    writer.finish()
+    assert (tmp_path / "s").read_bytes() == GOLDEN.read_bytes()
+
+
+@pytest.mark.parametrize("change", [-1, 1, 1000])
+def test_frames_that_are_not_as_long_as_their_entries_say_are_refused(tmp_path: Path, change: int) -> None:
+    writer = SnapshotWriter(tmp_path / "s", HEADER)
+    writer.append(RECORDS[0])
+    frame = directory_frame(RECORDS[1])
+    with pytest.raises(ValueError, match="do not add up"):
+        writer.append_frames([Entry.of(RECORDS[1], len(frame) + change)], frame)
+    assert writer.index.state_of(RECORDS[1].path) == State.UNFILLED
+    writer.append(RECORDS[1])
+    writer.finish()
+    rows, _ = read(tmp_path / "s")
+    part = part_with(tmp_path / "t", RECORDS[:2])
+    assert rows == read(part)[0]
+
+
+DIRECTORIES = 100_000
+
+
+def test_opening_a_large_snapshot_reads_no_files(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    held = FileColumns.from_rows((b"%d" % number * 20, 1000, 5) for number in range(10))
+    record = listed(b"/d/000000", held)
+    frame = directory_frame(record)
+    entry = Entry.of(record, len(frame))
+    writer = SnapshotWriter(path, HEADER)
+    writer.append(listed(b"/d", NO_FILES, *[(b"%06d" % number, number) for number in range(DIRECTORIES)]))
+    first = len(directory_frame(listed(b"/d")))
+    for number in range(DIRECTORIES):
+        this = b"/d/%06d" % number
+        packed = make_frame(2, frame[FRAME.size :].replace(b"/d/000000", this))
+        writer.append_frames(
+            [
+                Entry(
+                    this,
+                    State.LISTED,
+                    Reason.NONE,
+                    "",
+                    7,
+                    entry.files,
+                    entry.size,
+                    5,
+                    entry.digest,
+                    entry.directories,
+                    len(frame),
+                )
+            ],
+            packed,
+        )
+    writer.finish()
+    # With the directories wiped out, whatever were read of them would be found to be damaged.
+    with path.open("r+b") as file:
+        index_start = TRAILER.unpack(file.read()[-TRAILER.size :])[0]
+        start = len(MAGIC) + FRAME.size + len(HEADER.pack()) + first
+        file.seek(start)
+        file.write(b"\xff" * (index_start - start))
+    tracemalloc.start()
+    snapshot = Snapshot(path)
+    held_memory, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    table = snapshot.table
+    assert (len(table), table.total_files()) == (DIRECTORIES + 1, 10 * DIRECTORIES)
+    assert table.total_size() == 10_000 * DIRECTORIES
+    assert held_memory < 300 * DIRECTORIES < path.stat().st_size
+    with pytest.raises(SnapshotError, match="damaged"):
+        table.load(1)
+    snapshot.close()
+
+
+def test_a_closed_snapshot_gives_no_files(tmp_path: Path) -> None:
+    snapshot = Snapshot(GOLDEN)
+    snapshot.close()
+    assert snapshot.table.digest(0) != NO_DIGEST
+    with pytest.raises(SnapshotError, match=r"version-1\.snapshot"):
+        snapshot.table.load(1)
+
+
+def test_a_writer_that_was_left_behind_cannot_spoil_what_another_starts(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    header = SnapshotHeader("listing", "test", 1)
+    forgotten = SnapshotWriter(path, header)
+    forgotten.append(DirectoryRecord(b"/old", State.LISTED))
+    writer = SnapshotWriter(path, header)
+    forgotten.append(DirectoryRecord(b"/older", State.LISTED))
+    forgotten.flush()
+    with pytest.raises(SnapshotError, match="another writer has started over"):
+        forgotten.finish()
+    writer.append(DirectoryRecord(b"/new", State.LISTED))
+    writer.finish()
+    forgotten.close()
+    snapshot = Snapshot(path)
+    assert snapshot.table.paths == [b"/new"]
+    snapshot.close()
+
+
+def test_a_journal_is_gone_on_with_only_when_its_writer_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s"
+    first = SnapshotWriter(path, SnapshotHeader("listing", "test", 1))
+    first.append(DirectoryRecord(b"/a", State.LISTED))
+    first.flush()
+    monkeypatch.setattr("storage.snapshot._LOCK_SECONDS", 0.2)
+    with pytest.raises(SnapshotError, match="another process still writes to it"):
+        SnapshotWriter.resume(path)
+    first.close()
+    second = SnapshotWriter.resume(path)
+    assert second.index.state_of(b"/a") == State.LISTED
+    second.close()
