@@ -1,7 +1,7 @@
 """A listing as text: one file a line, for people and for other programs.
 
-An inventory reader takes every character as it stands, so that a name which had to be escaped is another name to it:
-what is to be compared is better kept as a snapshot.
+The text form begins with a line that says that its names are escaped, so that our own reader gets the same names back,
+and then names each directory that could not be listed: our reader refuses such a list, which a snapshot need not fear.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from pathlib import Path
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from engine.table import DirectoryTable
-from storage.reports import AtomicFile, _exact_path
+from storage.inventory.chunks import ESCAPED_MARK, UNLISTED_MARK
+from storage.reports import AtomicFile, exact_path
 
 
 def write_listing(table: DirectoryTable, output: Path, form: str) -> None:
@@ -22,6 +23,10 @@ def write_listing(table: DirectoryTable, output: Path, form: str) -> None:
         ReportError: the file cannot be written; what was there before stays.
     """
     with AtomicFile(output) as file:
+        if form == "text":
+            file.write(paths.decode(ESCAPED_MARK) + "\n")
+            for path, reason, _ in table.unlisted():
+                file.write(f"{paths.decode(UNLISTED_MARK)}{paths.escape(path)} ({reason.label})\n")
         for block in _blocks(table, form):
             file.write(block)
 
@@ -39,7 +44,7 @@ def _lines(directory: bytes, rows: list[tuple[bytes, int, int]], form: str) -> I
             known_mtime = f" {mtime}" if mtime != UNKNOWN_MTIME else ""
             yield f"{paths.escape(path)} {size}{known_mtime}\n" if size != UNKNOWN_SIZE else f"{paths.escape(path)}\n"
         else:
-            exact = _exact_path(path)
+            exact = exact_path(path)
             sizes = f', "size": {size}' if size != UNKNOWN_SIZE else ""
             times = f', "mtime": {mtime}' if mtime != UNKNOWN_MTIME else ""
             yield f"{exact}{sizes}{times}}}\n"

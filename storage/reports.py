@@ -243,7 +243,7 @@ class ReportSet:
         for path, reason, detail in rows:
             self.unlisted += 1
             words = paths.escape(detail.encode("utf-8", "backslashreplace"))
-            exact = _exact_path(path) + f', "reason": {_quote(reason.label)}, "detail": {_quote(detail)}}}\n'
+            exact = exact_path(path) + f', "reason": {_quote(reason.label)}, "detail": {_quote(detail)}}}\n'
             self._write(Report.UNLISTED, [f"{paths.escape(path)}\t{reason.label}\t{words}\n"], [exact])
 
     def commit(self) -> list[Path]:
@@ -323,7 +323,7 @@ def _text_lines(finding: Finding) -> Iterable[str]:
 def _exact_lines(finding: Finding) -> Iterator[str]:
     """Give one JSON object a line; a size or mtime that is not known is null."""
     if finding.kind == Kind.EMPTY:
-        yield f'{_exact_path(finding.directory)}, "mtime": {_known(finding.mtime, UNKNOWN_MTIME)}}}\n'
+        yield f'{exact_path(finding.directory)}, "mtime": {_known(finding.mtime, UNKNOWN_MTIME)}}}\n'
         return
     files = finding.files
     remote_sizes = array("q", finding.remote_sizes) if finding.kind == Kind.SIZE_MISMATCH else None
@@ -348,10 +348,10 @@ def _exact_paths(directory: bytes, files: FileColumns) -> list[str]:
             : len(files)
         ]
     except UnicodeDecodeError:
-        return [_exact_path(prefix + name) for name in files.name_list()]
+        return [exact_path(prefix + name) for name in files.name_list()]
 
 
-def _exact_path(path: bytes) -> str:
+def exact_path(path: bytes) -> str:
     """Begin an object; what is not valid UTF-8 is shown with replacement characters, and exactly in base64."""
     try:
         return f'{{"path": {_quote(path.decode())}'

@@ -12,17 +12,27 @@ from storage.inventory.errors import malformed
 MAX_LINE = 1 << 20
 """Bytes after which something without a newline is not taken for a list any more."""
 
+ESCAPED_MARK = b"# names are escaped"
+"""The first line of a list in which `engine.paths.escape` was applied to each path; other lists are taken verbatim."""
+
+UNLISTED_MARK = b"# not listed: "
+"""Stands before each directory that such a list does not cover. A comparison could not be told, so it is refused."""
+
 _NEWLINE = ord("\n")
 _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Whole lines, each ended by one newline; ``first_line`` counts from 1, ``next_line`` is the one behind them."""
+    """Whole lines, each ended by one newline; ``first_line`` counts from 1, ``next_line`` is the one behind them.
+
+    ``escaped`` says that paths are to be unescaped.
+    """
 
     first_line: int
     next_line: int
     data: bytes
+    escaped: bool = False
 
     def lines(self) -> list[bytes]:
         """Split the lines."""
@@ -53,7 +63,7 @@ def read_chunks(blocks: Iterable[bytes], source: str) -> Iterator[Chunk]:
     """
     first_line = 1
     pending: list[bytes] = []
-    with_returns = False
+    with_returns = escaped = False
     for block in _until_end(blocks):
         cut = block.rfind(b"\n") + 1
         if block and not cut:
@@ -68,12 +78,15 @@ def read_chunks(blocks: Iterable[bytes], source: str) -> Iterator[Chunk]:
         if first_line == 1:
             data = data.removeprefix(_BOM)
             with_returns = data[: data.find(b"\n") + 1].endswith(b"\r\n")
+            escaped = data.startswith(ESCAPED_MARK)
         if not data.endswith(b"\n"):
             data += b"\n"
         if with_returns:
             data = data.replace(b"\r\n", b"\n")
-        chunk = Chunk(first_line, first_line + _count_lines(data), data)
+        chunk = Chunk(first_line, first_line + _count_lines(data), data, escaped)
         _refuse_nul(chunk, source)
+        if escaped and b"\n" + UNLISTED_MARK in data:
+            raise malformed(source, first_line + 1, "a complete list; of an incomplete one, compare the snapshot", data)
         yield chunk
         first_line = chunk.next_line
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from engine.paths import unescape
 from storage.inventory.chunks import Chunk
 from storage.inventory.detect import EXPECTED, SIZED, TIMED
 from storage.inventory.entries import Rows, read_path, read_size, read_time, sizes_of, split_lines, times_of
@@ -32,6 +33,8 @@ def read_text(chunks: Iterable[Chunk], numbers: int, root: bytes | None, source:
 
 def _quick(chunk: Chunk, numbers: int) -> Rows | None:
     data = chunk.data
+    if chunk.escaped and b"\\" in data:
+        return None
     if data.startswith((b"root", b"xroot")) and b"?" not in data:
         data = _URL_STARTS.sub(b"/", data)
     columns = split_lines(data, numbers)
@@ -62,6 +65,8 @@ def _careful(chunk: Chunk, numbers: int, root: bytes | None, source: str) -> Row
     for number, line in chunk.numbered():
         path, *fields = _cut(line, number, numbers, source)
         try:
+            if chunk.escaped:
+                path = unescape(path.decode("utf-8", "surrogateescape"))
             directory, name = read_path(path, root)
             if numbers:
                 sizes.append(read_size(fields[0]))

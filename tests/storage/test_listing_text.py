@@ -7,14 +7,15 @@ from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, FileColumns
 from engine.record import DirectoryRecord, DirectorySummary
 from engine.states import Reason, State
 from engine.table import DirectoryTable
-from storage.inventory import read_inventory
+from storage.inventory import InventoryError, read_inventory
 from storage.listing_text import write_listing
 from storage.reports import ReportError
 
 
-def table(*directories: tuple[bytes, list[tuple[bytes, int, int]]]) -> DirectoryTable:
+def table(*directories: tuple[bytes, list[tuple[bytes, int, int]]], unseen: bytes | None = None) -> DirectoryTable:
     records = [DirectoryRecord(path, State.LISTED, files=FileColumns.from_rows(rows)) for path, rows in directories]
-    records.append(DirectoryRecord(b"/store/unseen", State.FAILED, Reason.TIMEOUT))
+    if unseen is not None:
+        records.append(DirectoryRecord(unseen, State.FAILED, Reason.TIMEOUT))
     return DirectoryTable.from_summaries([DirectorySummary.of(r) for r in records], lambda row: records[row].files)
 
 
@@ -23,6 +24,7 @@ STORE = table(
     (b"/store", []),
     (b"/store/a b", [(b"plain", 5, 100), (b"new\nline", 6, 101), (b"\xff", 7, 102)]),
     (b"/store/c", [(b"no size", UNKNOWN_SIZE, 103), (b"no time", 8, UNKNOWN_MTIME)]),
+    unseen=b"/store/unseen",
 )
 
 
@@ -30,6 +32,8 @@ def test_text_has_path_size_and_time_in_tree_order(tmp_path: Path) -> None:
     output = tmp_path / "listing.txt"
     write_listing(STORE, output, "text")
     assert output.read_text() == (
+        "# names are escaped\n"
+        "# not listed: /store/unseen (timeout)\n"
         "/top 1 10\n"
         "/store/a b/new\\nline 6 101\n"
         "/store/a b/plain 5 100\n"
@@ -53,7 +57,8 @@ def test_json_lines_are_exact(tmp_path: Path) -> None:
 
 
 def test_our_own_inventory_reader_reads_the_text(tmp_path: Path) -> None:
-    files = {b"/store/mc": [(b"a", 5, 100), (b"run 5", 6, 101)], b"/store/mc/x": [(b"b", 0, -3)]}
+    hostile = [(b"a\\b", 1, 5), (b"new\nline", 2, 6), (b"run 5", 6, 101), (b"\xff", 3, 7)]
+    files = {b"/store/mc": [(b"a", 5, 100), *hostile], b"/store/mc/x": [(b"b", 0, -3)]}
     output = tmp_path / "listing.txt"
     write_listing(table(*files.items()), output, "text")
     records: list[DirectoryRecord] = []
@@ -61,10 +66,17 @@ def test_our_own_inventory_reader_reads_the_text(tmp_path: Path) -> None:
     assert {record.path: record.files.rows() for record in records if record.files} == files
 
 
-@pytest.mark.parametrize("form", ["text", "jsonl"])
-def test_a_store_without_files_gives_an_empty_list(tmp_path: Path, form: str) -> None:
+def test_our_own_inventory_reader_refuses_the_text_of_an_incomplete_listing(tmp_path: Path) -> None:
+    output = tmp_path / "listing.txt"
+    write_listing(STORE, output, "text")
+    with pytest.raises(InventoryError, match="expected a complete list; of an incomplete one, compare the snapshot"):
+        read_inventory(output, lambda _record: None, listed_at=0)
+
+
+@pytest.mark.parametrize(("form", "expected"), [("text", b"# names are escaped\n"), ("jsonl", b"")])
+def test_a_store_without_files_gives_an_empty_list(tmp_path: Path, form: str, expected: bytes) -> None:
     write_listing(table((b"/", [])), tmp_path / "listing", form)
-    assert (tmp_path / "listing").read_bytes() == b""
+    assert (tmp_path / "listing").read_bytes() == expected
 
 
 def test_what_was_there_stays_when_the_listing_cannot_be_read_to_its_end(tmp_path: Path) -> None:
