@@ -88,8 +88,8 @@ class RayRef:
 class RayRuntime:
     """Runs actors on Ray: on the cluster at ``address``, or on a node of its own that is started here.
 
-    ``address`` is Ray's (``HOST:PORT`` or ``ray://HOST:PORT``); None takes the cluster that ``ray start`` started on
-    this machine, and starts a node on loopback when there is none.
+    ``address`` is ``HOST:PORT``, ``ray://HOST:PORT``, or ``auto`` for the cluster that ``ray start`` started on this
+    machine; None takes that cluster too, and starts a node on loopback when there is none.
 
     Raises:
         RuntimeUnavailable: from the constructor, when nothing answers at the address.
@@ -117,6 +117,10 @@ class RayRuntime:
 
     @staticmethod
     def _start(address: str | None, options: dict[str, Any]) -> Any:
+        if address == "auto":
+            address = _current_cluster()
+            if address is None:
+                raise ConnectionError("no cluster runs on this machine; start one with: ray start --head")
         address = address or _current_cluster()
         if address:
             _must_answer(address)

@@ -104,8 +104,13 @@ set_up_xrootd() {
         "Install them as root, then try again: apt-get install xrootd-server xrootd-client"
 }
 
+compile_modules() {
+    # An editable installation is not compiled, and where Python may not write bytecode it would be at every start.
+    "$venv/bin/python" -m compileall -q actors engine storage cli dynamo_consistency
+}
+
 case "${1:-}" in
-environment) set_up_environment ;;
+environment) set_up_environment && compile_modules ;;
 xrootd) set_up_xrootd ;;
 *) fail "usage: scripts/setup.sh environment|xrootd" ;;
 esac

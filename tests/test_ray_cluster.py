@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import shlex
 import subprocess
 from pathlib import Path
@@ -72,10 +71,6 @@ def test_every_port_is_chosen_and_no_two_are_the_same() -> None:
         assert len(set(chosen)) == len(chosen)
         for name in ("node_manager_port", "object_manager_port", "min_worker_port", "max_worker_port"):
             assert options[name]
-
-
-def test_workers_offer_places_for_listers() -> None:
-    assert json.loads(start_options("worker_start_ray_commands")["resources"])["lister"] > 0
 
 
 def test_what_is_copied_to_the_machines_is_what_the_commands_install() -> None:

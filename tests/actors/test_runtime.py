@@ -116,6 +116,7 @@ def test_a_node_of_our_own_is_on_loopback(ray_runtime: Runtime) -> None:
         ("127.0.0.1:{port}", "nobody answers there"),
         ("ray://127.0.0.1:{port}", "nobody answers there"),
         ("127.0.0.1", "expected HOST:PORT"),
+        ("auto", "no cluster runs on this machine"),
         ("127.0.0.1:{other}", "not a Ray cluster"),
     ],
 )
