@@ -20,7 +20,7 @@ from engine.index import Entry
 from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
 from engine.record import DirectoryRecord
 from engine.states import Reason
-from engine.work import Task, TaskKind
+from engine.work import NO_OTHERS, Task, TaskKind
 from storage.listers.factory import open_lister
 from storage.listers.protocol import Ask, Lister, Request
 from storage.snapshot import directory_frame
@@ -54,6 +54,7 @@ class _Job:
     unknown: list[bytes] = field(default_factory=list)
     reason: Reason = Reason.NONE
     detail: str = ""
+    others: int = 0
 
 
 class ListerActor:
@@ -62,6 +63,9 @@ class ListerActor:
     def __init__(self, name: str, settings: ListerSettings, coordinator: ActorRef) -> None:
         self._pump = _Pump(name, settings, coordinator)
         self._thread = threading.Thread(target=self._pump.run, name=f"{name} pump", daemon=True)
+
+    def start(self) -> None:
+        """Begin to pull."""
         self._thread.start()
 
     def working(self) -> bool:
@@ -140,8 +144,9 @@ class _Pump:
     def _confirm(self, lister: Lister, task: Task) -> None:
         by_listing: list[bytes] = []
         by_stat: list[bytes] = []
+        listed = len(task.names) >= _NAMES_FROM or NO_OTHERS in task.names
         for name in task.names:
-            many = len(task.names) >= _NAMES_FROM and len(name) < _CUT_LENGTH and b"\n" not in name
+            many = listed and len(name) < _CUT_LENGTH and b"\n" not in name
             (by_listing if many or b"?" in name else by_stat).append(name)
         job = _Job(task, tuple(by_listing), open=len(by_stat) + bool(by_listing))
         for name in by_stat:
@@ -175,7 +180,9 @@ class _Pump:
         job.open -= 1
         if not job.open:
             settled = tuple(job.absent), tuple(job.present), tuple(job.unknown)
-            self._verdicts.append(Verdict(job.task.path, job.task.attempt, *settled, job.reason, job.detail))
+            self._verdicts.append(
+                Verdict(job.task.path, job.task.attempt, *settled, job.reason, job.detail, job.others)
+            )
 
     def _listed(self, task: Task, outcome: Outcome) -> None:
         if not isinstance(outcome, Listed | Failed):
@@ -233,6 +240,7 @@ def _sort_out(job: _Job, names: tuple[bytes, ...], outcome: Outcome) -> None:
         case Absent() | Failed(Reason.NOT_FOUND | Reason.NOT_A_DIRECTORY):
             job.absent.extend(names)
         case NamesListed(there):
+            job.others = len(there.difference(job.task.names))
             for name in names:
                 (job.present if name in there else job.absent).append(name)
         case Failed(reason, detail):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 from actors.coordinator import Coordinator
@@ -15,6 +15,9 @@ from engine.gates import Refusal, root_refusal
 
 _START_PATIENCE = 120.0
 """Seconds that an actor may take to come up; on a cluster a process has to be started for it."""
+
+_MUSTER_SECONDS = 15.0
+"""Seconds to wait for the last lister before the others begin without it."""
 
 _PATIENCE = 60.0
 """Seconds that the coordinator may take for one message."""
@@ -90,6 +93,7 @@ class Listing:
         self._hired = 0
         self._wanted = max(1, job.listers)
         self._looked_at = 0.0
+        self._began = time.monotonic()
         self.progress = Progress()
         self.coordinator = runtime.spawn(f"coordinator:{job.label}", Coordinator, job.plan)
 
@@ -103,6 +107,13 @@ class Listing:
         self.coordinator.ask("start").result(_START_PATIENCE)
         for _ in range(self._wanted):
             self._hire()
+        # Processes that start take the processors from those that work already, so all begin together.
+        patience = time.monotonic() + _MUSTER_SECONDS
+        while time.monotonic() < patience and not all(lister.question.done() for lister in self._listers):
+            time.sleep(0.005)
+        for lister in self._listers:
+            lister.ref.ask("start")
+        self._began = time.monotonic()
 
     def __enter__(self) -> Listing:
         return self
@@ -127,9 +138,10 @@ class Listing:
             try:
                 if why:
                     self.coordinator.ask("kill", why).result(_PATIENCE)
-                self.progress = self.coordinator.ask("progress").result(_PATIENCE)
+                progress: Progress = self.coordinator.ask("progress").result(_PATIENCE)
             except (ActorLost, TimeoutError) as error:
                 raise ListingFailed(f"the coordinator of {self._label} is lost: {error}") from error
+            self.progress = replace(progress, seconds=self.seconds)
             self._oversight.watch(phase, self.progress)
             if self.progress.killed:
                 raise Killed(self.progress.killed)
@@ -138,6 +150,11 @@ class Listing:
             self._look_after_listers()
             polls += 1
             time.sleep(0.02 if polls < _QUICK_POLLS else 0.2)
+
+    @property
+    def seconds(self) -> float:
+        """The time since the listers began."""
+        return time.monotonic() - self._began
 
     @property
     def listers(self) -> list[ActorRef]:
@@ -186,6 +203,7 @@ class Listing:
         self.coordinator.ask("lister_lost", lister.ref.name).result(_PATIENCE)
         if self._hired < 4 * self._wanted + 4:
             self._hire()
+            self._listers[-1].ref.ask("start")
         elif not self._listers:
             raise ListingFailed(f"all listers of {self._label} are lost; the last one: {trouble}")
 
@@ -204,4 +222,4 @@ def list_store(runtime: Runtime, job: StoreJob, oversight: Oversight) -> Progres
             listing.discard()
             raise Refused(root_refusal(progress.failures))
         listing.seal()
-        return progress
+        return replace(progress, seconds=listing.seconds)

@@ -72,7 +72,7 @@ class Verdict:
     """What the store said about missing candidates in one directory.
 
     ``absent`` it denied, ``present`` it has after all; for ``unknown`` there was no answer that can be relied on, for
-    the reason given.
+    the reason given. ``others`` counts what is in the directory besides the names asked for, if it was listed for that.
     """
 
     path: bytes
@@ -82,6 +82,7 @@ class Verdict:
     unknown: tuple[bytes, ...] = ()
     reason: Reason = Reason.NONE
     detail: str = ""
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,16 @@ def pack_verdicts(verdicts: Sequence[Verdict]) -> bytes:
     """Encode verdicts for a message."""
     packed: bytes = msgpack.packb(
         [
-            (v.path, v.attempt, v.absent, v.present, v.unknown, int(v.reason), v.detail.encode("utf-8", "replace"))
+            (
+                v.path,
+                v.attempt,
+                v.absent,
+                v.present,
+                v.unknown,
+                int(v.reason),
+                v.detail.encode("utf-8", "replace"),
+                v.others,
+            )
             for v in verdicts
         ]
     )
@@ -176,8 +186,8 @@ def unpack_verdicts(packed: bytes) -> list[Verdict]:
     """Decode what `pack_verdicts` made."""
     rows: Any = msgpack.unpackb(packed, use_list=False)
     return [
-        Verdict(path, attempt, absent, present, unknown, Reason(reason), detail.decode())
-        for path, attempt, absent, present, unknown, reason, detail in rows
+        Verdict(path, attempt, absent, present, unknown, Reason(reason), detail.decode(), others)
+        for path, attempt, absent, present, unknown, reason, detail, others in rows
     ]
 
 
@@ -186,7 +196,8 @@ class Progress:
     """How far a listing is: directories by state, what is queued and being asked, and the requests sent so far.
 
     ``size`` is in bytes; ``resumed`` counts directories taken over from a journal; ``idle`` says that nothing is left
-    to ask; ``failures`` has the last few, newest last, as (path, reason, detail).
+    to ask; ``failures`` has the last few, newest last, as (path, reason, detail); ``seconds`` is the time since the
+    listers began.
     """
 
     listed: int = 0
@@ -201,3 +212,4 @@ class Progress:
     idle: bool = False
     killed: str = ""
     failures: tuple[tuple[bytes, Reason, str], ...] = ()
+    seconds: float = 0.0

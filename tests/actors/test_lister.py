@@ -54,6 +54,7 @@ def work(threads: ThreadRuntime, store: MemoryStore, tasks: list[Task], in_fligh
     desk: ActorRef = threads.spawn("desk", Desk, tasks, done)
     settings = ListerSettings(StoreSpec((publish("lister-test", store),)), in_flight, batch=8)
     lister = threads.spawn("lister", ListerActor, "lister", settings, desk)
+    lister.ask("start").result(10)
     assert done.wait(60), lister.ask("trouble").result(10)
     assert lister.ask("trouble").result(10) == ""
     batches: list[Batch] = desk.ask("handed_in").result(10)
@@ -149,6 +150,7 @@ def test_a_lister_without_a_store_says_what_its_trouble_is(threads: ThreadRuntim
     desk = threads.spawn("desk", Desk, [], threading.Event())
     settings = ListerSettings(StoreSpec(("gopher://nowhere",)))
     lister = threads.spawn("lister", ListerActor, "lister", settings, desk)
+    lister.ask("start").result(10)
     while lister.ask("working").result(10):
         pass
     assert "gopher" in lister.ask("trouble").result(10)
