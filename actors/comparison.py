@@ -9,19 +9,22 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from actors.history_store import pack_unlisted
 from actors.messages import Verdict, unpack_verdicts
 from actors.runtime import ActorRef, Answer
+from engine import paths
+from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, FileColumns
 from engine.compare import CompareOptions, Tally, compare, empty_directories
 from engine.filters import PatternFilter
 from engine.findings import Finding, Kind, pack_findings
 from engine.gates import Refusal, listing_gate
 from engine.states import Reason, State
 from engine.table import DirectoryTable
+from engine.work import NO_OTHERS
 from storage.snapshot import Snapshot
 
 _BATCH = 200
@@ -140,7 +143,9 @@ class _Work:
             candidates = self._compare(inventory.table, remote.table)
             unlisted += self._settle(candidates, {path for path, _, _ in unlisted})
             if plan.whole_run:
-                for finding in empty_directories(remote.table, plan.young_after):
+                refuted = self._refuted(remote.table)
+                unlisted += refuted
+                for finding in empty_directories(remote.table, plan.young_after, [path for path, _, _ in refuted]):
                     self._send(finding)
         result.unlisted = len(unlisted)
         for start in range(0, len(unlisted), 10 * _BATCH):
@@ -179,25 +184,56 @@ class _Work:
         open_candidates = {finding.directory: finding for finding in candidates}
         confirmed: dict[bytes, Finding] = {}
         contradicted: list[tuple[bytes, Reason, str]] = []
-        while open_candidates and self._coordinator is not None:
+        for finding, verdict in self._verdicts_on(open_candidates):
+            confirmed[verdict.path] = self._judged(finding, verdict)
+            if verdict.present and verdict.path not in unlisted:
+                self._result.disagreeing += 1
+                first = verdict.present[0].decode("utf-8", "backslashreplace")
+                contradicted.append(
+                    (verdict.path, Reason.CUT_SHORT, f"the store has {first}, which its listing lacked")
+                )
+        for finding in candidates:
+            self._send(confirmed[finding.directory])
+        return contradicted
+
+    def _refuted(self, remote: DirectoryTable) -> list[tuple[bytes, Reason, str]]:
+        """Give the directories that look empty and are not: what of them was listed was not all.
+
+        A listing that is cut short behind a sub-directory looks like one without files. One that came without any entry
+        is beyond doubt, since a lister asks twice before it hands that in.
+        """
+        if self._coordinator is None:
+            return []
+        inside: dict[bytes, list[bytes]] = {}
+        for finding in empty_directories(remote, self._plan.young_after):
+            inside.setdefault(paths.parent_of(finding.directory) or b"/", []).append(paths.name_of(finding.directory))
+            if finding.directory in inside:
+                inside[finding.directory].append(NO_OTHERS)
+        questions = [_question(path, names) for path, names in inside.items() if NO_OTHERS in names]
+        for start in range(0, len(questions), _BATCH):
+            self._ask_for(questions[start : start + _BATCH])
+        refuted: list[tuple[bytes, Reason, str]] = []
+        for _, verdict in self._verdicts_on({question.directory: question for question in questions}):
+            if verdict.unknown:
+                refuted.append((verdict.path, verdict.reason, verdict.detail))
+            elif verdict.others:
+                self._result.disagreeing += 1
+                detail = f"the store has {verdict.others} entries that its listing lacked"
+                refuted.append((verdict.path, Reason.CUT_SHORT, detail))
+        return sorted(refuted)
+
+    def _verdicts_on(self, asked: dict[bytes, Finding]) -> Iterator[tuple[Finding, Verdict]]:
+        """Wait for the verdict on each of the candidates, which are taken out as they come."""
+        while asked and self._coordinator is not None:
             if self._stopped():
                 raise RuntimeError("the comparison was stopped")
             verdicts = unpack_verdicts(self._coordinator.ask("take_verdicts").result(_PATIENCE))
             for verdict in verdicts:
-                finding = open_candidates.pop(verdict.path, None)
+                finding = asked.pop(verdict.path, None)
                 if finding is not None:
-                    confirmed[verdict.path] = self._judged(finding, verdict)
-                    if verdict.present and verdict.path not in unlisted:
-                        self._result.disagreeing += 1
-                        first = verdict.present[0].decode("utf-8", "backslashreplace")
-                        contradicted.append(
-                            (verdict.path, Reason.CUT_SHORT, f"the store has {first}, which its listing lacked")
-                        )
+                    yield finding, verdict
             if not verdicts:
                 time.sleep(_POLL)
-        for finding in candidates:
-            self._send(confirmed[finding.directory])
-        return contradicted
 
     def _judged(self, finding: Finding, verdict: Verdict) -> Finding:
         """Keep of a candidate what the store denied."""
@@ -241,3 +277,7 @@ class _Work:
         while len(self._under_way) >= _UNDER_WAY:
             self._under_way.popleft().result(_PATIENCE)
         self._under_way.append(self._history.ask(method, packed))
+
+
+def _question(directory: bytes, names: list[bytes]) -> Finding:
+    return Finding(Kind.EMPTY, directory, FileColumns.from_rows((name, UNKNOWN_SIZE, UNKNOWN_MTIME) for name in names))

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from actors.comparison import ComparisonPlan
 from actors.history_store import StorePlan
+from actors.jobs import inventory_into_snapshot, store_job
 from actors.run import CheckJob, Results, check_site
 from cli.compare_command import show_findings
 from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode, of_result
-from cli.jobs import inventory_into_snapshot, store_job
 from cli.session import RunOptions, Settings, open_runtime, overseen
 from engine.paths import escape
 from storage.reports import ReportError
@@ -86,7 +86,7 @@ def check(settings: Settings, request: CheckRequest, options: RunOptions) -> tup
     directory = RunDirectory(site.var_location, site.name)
     job = CheckJob(
         site.name,
-        replace(store_job(store, site, directory.listing, options), label=site.name),
+        replace(store_job(store, site, directory.listing, options.listers, options.in_flight), label=site.name),
         ComparisonPlan(
             directory.inventory,
             directory.listing,

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from actors.comparison import ComparisonPlan
 from actors.history_store import StorePlan
+from actors.jobs import inventory_into_snapshot, store_job
 from actors.listing import list_store
 from actors.run import Results, compare_snapshots, compare_with_store
 from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode, of_result
-from cli.jobs import address_of, inventory_into_snapshot, store_job
 from cli.session import RunOptions, Settings, open_runtime, overseen
 from storage.snapshot import is_part, is_snapshot
 from storage.source import FileSource, Source, StoreSource, parse_source
@@ -100,7 +100,8 @@ def _store_plan(output: str | None) -> StorePlan:
 def _side(settings: Settings, source: Source, scratch: Path, options: RunOptions) -> _Side:
     if isinstance(source, StoreSource):
         site = source.site or settings.config.top_level(source.label)
-        return _Side(scratch, store_job(source, site, scratch, options), source.label, address_of(source))
+        job = store_job(source, site, scratch, options.listers, options.in_flight)
+        return _Side(scratch, job, source.label, source.address)
     if is_snapshot(source.path):
         if is_part(source.path):
             print(

@@ -146,7 +146,9 @@ def _served(data: Path) -> Iterator[tuple[str, bool]]:
         server = XRootDServer(root=data)
         server.start()
     except CannotServe as error:
-        print(f"no XRootD server ({error}); the demo reads the directory itself", file=sys.stderr)
+        # What follows the first line is the server's log.
+        why = str(error).splitlines()[0].rstrip(":")
+        print(f"no XRootD server ({why}); the demo reads the directory itself", file=sys.stderr)
         yield f"file://{data}", os.geteuid() != 0
         return
     try:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actors.jobs import store_job
 from actors.listing import list_store
 from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode, of_result
-from cli.jobs import address_of, store_job
 from cli.session import RunOptions, Settings, open_runtime, overseen
 from engine.paths import escape
 from engine.states import State
@@ -53,12 +52,10 @@ def run(
     ):
         direct = output is not None and form == "snapshot"
         path = output if direct and output is not None else Path(scratch) / "listing.snapshot"
-        job = store_job(store, site, path.absolute(), options)
-        started = time.monotonic()
+        job = store_job(store, site, path.absolute(), options.listers, options.in_flight)
         kept = f"what was listed so far is in {part_of(path)}" if direct else ""
-        with overseen(store.label, address_of(store), kept) as oversight:
+        with overseen(store.label, store.address, kept) as oversight:
             progress = list_store(actors, job, oversight)
-        seconds = time.monotonic() - started
         snapshot = Snapshot(path)
         table = snapshot.table
         if output is not None and not direct:
@@ -70,7 +67,7 @@ def run(
             "unlisted": sum(1 for _ in table.unlisted()),
             "empty": len(table.empty_rows()),
             "requests": progress.requests,
-            "seconds": round(seconds, 3),
+            "seconds": round(progress.seconds, 3),
         }
         if options.as_json:
             print(json.dumps(result))

@@ -7,6 +7,7 @@ import pwd
 import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import tempfile
@@ -52,6 +53,7 @@ class XRootDServer:
             except KeyError as error:
                 raise CannotServe(f"xrootd refuses to run as root, and there is no user {_ACCOUNT}") from error
             os.chown(self._admin, account.pw_uid, account.pw_gid)
+            _must_reach(self.root, account)
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -159,6 +161,20 @@ class XRootDServer:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _must_reach(directory: Path, account: pwd.struct_passwd) -> None:
+    """Find out what the server would say at the end of a long log.
+
+    Raises:
+        CannotServe: a directory above keeps the account out.
+    """
+    for above in directory.absolute().parents:
+        found = above.stat()
+        own = found.st_uid == account.pw_uid
+        bit = stat.S_IXUSR if own else stat.S_IXGRP if found.st_gid == account.pw_gid else stat.S_IXOTH
+        if not found.st_mode & bit:
+            raise CannotServe(f"the user {account.pw_name}, as which it runs, may not enter {above}")
 
 
 def _free_port() -> int:

@@ -9,7 +9,7 @@ that either side did not list completely, nothing is ever reported, not even whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -225,17 +225,20 @@ def _without(column: bytes, positions: Names) -> bytes:
     return b"".join([column[a << 3 : b << 3] for a, b in zip(cuts, [*positions, len(column) >> 3], strict=True)])
 
 
-def empty_directories(remote: DirectoryTable, young_after: float | None) -> Iterator[Finding]:
+def empty_directories(
+    remote: DirectoryTable, young_after: float | None, refuted: Iterable[bytes] = ()
+) -> Iterator[Finding]:
     """Give directories below which there is no file, in an order in which each can be removed by a plain ``rmdir``.
 
-    With an age limit, those that are too young or of unknown age are left out, and with them the directories above.
+    With an age limit, those that are too young or of unknown age are left out, and with them the directories above; so
+    are the ``refuted``, of which the store said that they hold more than their listing.
     """
-    young: set[bytes] = set()
+    spared = set(refuted)
     for row in remote.empty_rows():
         path, mtime = remote.paths[row], int(remote.mtimes[row])
-        if path in young or (young_after is not None and not 0 <= mtime <= young_after):
+        if path in spared or (young_after is not None and not 0 <= mtime <= young_after):
             parent = paths.parent_of(path)
             if parent is not None:
-                young.add(parent)
+                spared.add(parent)
         else:
             yield Finding(Kind.EMPTY, path, mtime=mtime)

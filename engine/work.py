@@ -11,6 +11,9 @@ from enum import IntEnum
 
 from engine.states import Reason, State
 
+NO_OTHERS = b""
+"""Among the names of a CONFIRM: also count what the directory holds besides them. No entry has this name."""
+
 
 class TaskKind(IntEnum):
     """What a lister is asked to do. A path may have an open task of each kind."""
@@ -23,7 +26,7 @@ class TaskKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One attempt at one directory; ``names`` are what a CONFIRM asks for.
+    """One attempt at one directory; ``names`` are what a CONFIRM asks for, `NO_OTHERS` whether there is more.
 
     Attempts are numbered from 1 and grow with each lease of a path, so that an old report is told from a new one.
     """

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -244,15 +244,19 @@ _VERBATIM_KEYS = frozenset(("RootPath", "Inventory", "InventoryFormat", "VarLoca
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A validated configuration. Build it with `load` or `default`."""
+    """A validated configuration. Build it with `load` or `default`.
+
+    ``given`` has the keys of the file, overridden from the environment, as they were written there.
+    """
 
     path: Path | None
     _keys: _TopKeys
     _overridden: frozenset[str]
+    given: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], environment: Mapping[str, str]) -> Config:
-        """Read a file and override its keys from the environment.
+    def load(cls, path: str | os.PathLike[str], environment: Mapping[str, str], loader: Any = None) -> Config:
+        """Read a file and override its keys from the environment; see `read_mapping` for ``loader``.
 
         Relative file names start from the file's directory, those in the environment from the working directory.
 
@@ -260,7 +264,7 @@ class Config:
             ConfigError: with every problem that was found.
         """
         file = Path(path)
-        return cls._build(file, read_mapping(file), printable(str(file)), environment)
+        return cls._build(file, read_mapping(file, loader), printable(str(file)), environment)
 
     @classmethod
     def default(cls, environment: Mapping[str, str]) -> Config:
@@ -285,7 +289,23 @@ class Config:
             key: directory / getattr(keys, key) for key in ("VarLocation", "WebDir") if key not in keys.model_fields_set
         }
         changed = {key: getattr(override_keys, key) for key in override_keys.model_fields_set}
-        return cls(file, keys.model_copy(update=defaults | changed), frozenset(changed))
+        return cls(file, keys.model_copy(update=defaults | changed), frozenset(changed), {**values, **overrides})
+
+    def with_directories(self, directories: Sequence[str]) -> Config:
+        """Give the same configuration with another DirectoryList, which goes before all others, for every site.
+
+        Raises:
+            ConfigError: with every problem that was found.
+        """
+        keys, problems = _validate({"DirectoryList": directories}, Path(), "DIRECTORYLIST")
+        if keys is None:
+            raise ConfigError(*problems)
+        return replace(
+            self,
+            _keys=self._keys.model_copy(update={"DirectoryList": keys.DirectoryList}),
+            _overridden=self._overridden | {"DirectoryList"},
+            given={**self.given, "DirectoryList": list(directories)},
+        )
 
     @property
     def sites(self) -> tuple[str, ...]:

@@ -1,11 +1,17 @@
-"""Configuration files as plain mappings: JSON, YAML and TOML, none of which may say the same thing twice."""
+"""Configuration files as plain mappings: JSON, YAML and TOML, none of which may say the same thing twice.
+
+ConfigError          a configuration cannot be used
+└── ConfigUnreadable its file cannot be read; also an OSError
+"""
 
 from __future__ import annotations
 
 import json
 import tomllib
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import yaml
@@ -28,20 +34,26 @@ class ConfigError(Exception):
         return "\n".join(self.problems)
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
+class ConfigUnreadable(ConfigError, OSError):
+    """The file of a configuration is not there or cannot be read."""
+
+
+def read_mapping(path: Path, loader: Any = None) -> dict[str, Any]:
     """Read a configuration file.
 
     The suffix tells the format: ``.json``, ``.yaml``, ``.yml`` or ``.toml``; with another or none, JSON is tried, then
-    YAML.
+    YAML. A ``loader``, if given, decides instead: an object whose ``load`` is called with the open text, or one of the
+    modules ``json``, ``yaml`` and ``tomllib``, which stand for the strict readers here.
 
     Raises:
-        ConfigError: the file cannot be read, is malformed, has a key twice, or is not a mapping.
+        ConfigUnreadable: the file is not there or cannot be read.
+        ConfigError: it is malformed, has a key twice, or is not a mapping.
     """
     where = printable(str(path))
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{where}: cannot be read: {error.strerror}") from error
+        raise ConfigUnreadable(f"{where}: cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ConfigError(f"{where}: not a file name: {error}") from error
     try:
@@ -49,7 +61,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{where}: line {line}: not UTF-8") from error
-    reader = _READERS.get(path.suffix.lower(), parse_value)
+    reader = _READERS.get(path.suffix.lower(), parse_value) if loader is None else _reader_of(loader)
     try:
         value = reader(text)
     except ValueError as error:
@@ -147,9 +159,25 @@ def _read_toml(text: str) -> Any:
         raise ValueError("nested too deeply") from error
 
 
+def _reader_of(loader: Any) -> Callable[[str], Any]:
+    if isinstance(loader, ModuleType) and loader.__name__ in _MODULES:
+        return _MODULES[loader.__name__]
+
+    def read(text: str) -> Any:
+        try:
+            return loader.load(StringIO(text))
+        except Exception as error:
+            # Only the loader's own module knows what it raises.
+            raise ValueError(f"{type(error).__name__}: {error}") from error
+
+    return read
+
+
 _READERS: dict[str, Callable[[str], Any]] = {
     ".json": _read_json,
     ".yaml": _read_yaml,
     ".yml": _read_yaml,
     ".toml": _read_toml,
 }
+
+_MODULES: dict[str, Callable[[str], Any]] = {"json": _read_json, "yaml": _read_yaml, "tomllib": _read_toml}

@@ -9,6 +9,8 @@ whole or not at all. Lists keep the order in which findings arrive, which is tre
 from __future__ import annotations
 
 import base64
+import fcntl
+import glob
 import json
 import os
 import secrets
@@ -37,8 +39,9 @@ class ReportError(Exception):
 class AtomicFile:
     """A file that appears under its name with `publish`, complete and on the disk, or never.
 
-    ``write`` takes text; a lone surrogate in it is written as ``\\udcxx``, which JSON reads back. ``finish`` flushes
-    and closes; ``discard`` may be called at any time and then leaves nothing behind.
+    ``write`` takes text; a lone surrogate in it is written as ``\\udcxx``, which JSON reads back. ``finish`` brings
+    it to the disk; ``discard`` may be called at any time and then leaves nothing behind. ``clear_up`` removes what a
+    process that was killed could not discard.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,10 +53,22 @@ class AtomicFile:
             # Not tempfile's, which nobody else may read: a web server has to.
             self._stream = open(self._temporary, "xb", buffering=_BUFFER)  # noqa: SIM115
         self._there = True
+        # Says that it is being written, until it has its name; where locks do not work nobody clears up, either.
+        with suppress(OSError):
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    @staticmethod
+    def clear_up(path: Path) -> None:
+        """Remove what processes that were killed while they wrote this file have left."""
+        for left in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
+            # Neither what cannot be removed nor what another process writes is in the way.
+            with suppress(OSError), left.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
 
     def write(self, text: str) -> None:
         """Append text."""
-        assert self._stream is not None, "written after it was finished"
+        assert self._stream is not None, "written after it was published"
         with _naming(self.path):
             self._stream.write(text.encode("utf-8", "backslashreplace"))
 
@@ -63,8 +78,6 @@ class AtomicFile:
             with _naming(self.path):
                 self._stream.flush()
                 os.fsync(self._stream.fileno())
-                self._stream.close()
-            self._stream = None
 
     def publish(self) -> None:
         """Finish, and take the place of the file with the name."""
@@ -72,6 +85,7 @@ class AtomicFile:
         with _naming(self.path):
             os.replace(self._temporary, self.path)
         self._there = False
+        self.discard()
 
     def discard(self) -> None:
         """Remove what was written, unless it was published."""
@@ -222,6 +236,7 @@ class ReportSet:
         for path in self.paths():
             if path.is_dir():
                 raise ReportError(f"{path}: cannot be written: it is a directory")
+            AtomicFile.clear_up(path)
         # A long run must not leave half-written files behind when it is killed, so they are opened with the first
         # finding, and whether they can be is tried here.
         AtomicFile(self.paths()[0]).discard()

@@ -37,6 +37,11 @@ class StoreSource:
     site: SiteConfig | None
     label: str
 
+    @property
+    def address(self) -> str:
+        """Where the store is, unless the label says so already."""
+        return ", ".join(self.spec.doors) if self.site is not None else ""
+
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
@@ -60,13 +65,18 @@ def parse_source(text: str, config: Config | None) -> Source:
     if not text:
         raise SourceError(f"an empty source; expected {_FORMS}")
     if config is not None and text in config.sites:
-        return _site_source(config.site(text))
+        return site_source(config.site(text))
     if is_url(text):
         return _url_source(text, config)
     return _local_source(text, config)
 
 
-def _site_source(site: SiteConfig) -> StoreSource:
+def site_source(site: SiteConfig) -> StoreSource:
+    """Give the store of a site.
+
+    Raises:
+        SourceError: it has no doors.
+    """
     if not site.doors:
         raise SourceError(f"the site {site.name} has no doors; set Sites.{site.name}.Doors to a list of URLs")
     return StoreSource(site.store_spec(), site.directories, site, site.name)

@@ -226,6 +226,40 @@ def test_what_the_store_has_after_all_marks_its_directory_and_is_not_judged(
     assert names(tmp_path, "missing") == ["/store/d/gone"]
 
 
+def test_a_directory_cut_short_behind_its_sub_directories_is_not_empty(
+    tmp_path: Path, start_threads: Callable[[], Runtime]
+) -> None:
+    store = MemoryStore()
+    for path in ("/store/hollow/a/b", "/store/cut/above/a/b", "/store/unsure/a", "/store/kept/a/b"):
+        store.add_directory(path.encode())
+    for path in ("/store/f", "/store/cut/above/z", "/store/kept/z"):
+        store.add_file(path.encode(), 1)
+    asks = frozenset((Ask.LIST,))
+    store.misbehave(b"/store/cut/above", Fault(keep=1, asks=asks))
+    store.misbehave(b"/store/unsure", Fault(Fault.failing(Reason.TIMEOUT).outcome, asks=frozenset((Ask.NAMES,))))
+    found = run(start_threads(), tmp_path, quick(tmp_path, store, {"/store/f": 1}, "hollow")).comparison
+    empty = (tmp_path / "www" / f"{SITE}_empty.txt").read_text().splitlines()
+    assert sorted(empty) == sorted(
+        f"/store/{name}"
+        for name in (
+            "cut/above/a",
+            "cut/above/a/b",
+            "hollow",
+            "hollow/a",
+            "hollow/a/b",
+            "kept/a",
+            "kept/a/b",
+            "unsure/a",
+        )
+    )
+    unlisted = (tmp_path / "www" / f"{SITE}_unlisted.txt").read_text().splitlines()
+    assert [line.split("\t") for line in unlisted] == [
+        ["/store/cut/above", "listing cut short", "the store has 1 entries that its listing lacked"],
+        ["/store/unsure", "timeout", ""],
+    ]
+    assert (found.empty, found.unlisted, found.disagreeing) == (8, 2, 1)
+
+
 def test_candidates_that_nobody_can_confirm_are_not_missing(
     tmp_path: Path, start_threads: Callable[[], Runtime]
 ) -> None:

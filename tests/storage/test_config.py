@@ -70,6 +70,24 @@ def test_the_environment_is_the_last_word(tmp_path: Path) -> None:
     assert config.top_level().timeout == 2.5
 
 
+def test_what_was_given_is_kept_as_it_was_written(tmp_path: Path) -> None:
+    config = _load(tmp_path, {"IgnoreAge": 3, "VarLocation": "v"}, Timeout="5", DirectoryList="[mc]", HOME="/root")
+    assert config.given == {"IgnoreAge": 3, "VarLocation": "v", "Timeout": 5, "DirectoryList": ["mc"]}
+    assert Config.default({}).given == {}
+
+
+def test_other_directories_go_before_all_others(tmp_path: Path) -> None:
+    values = {"Timeout": 5, "DirectoryList": ["a"], "Sites": {"T2_A": {"DirectoryList": ["b"]}}}
+    before = _load(tmp_path, values, DirectoryList="[c]")
+    config = before.with_directories(("d", "d/e"))
+    assert config.site("T2_A").directories == config.top_level().directories == (b"/store/d",)
+    assert config.given["DirectoryList"] == ["d", "d/e"]
+    assert config.site("T2_A").timeout == 5
+    assert before.site("T2_A").directories == (b"/store/c",)
+    with pytest.raises(ConfigError, match=r"DIRECTORYLIST: DirectoryList\[1\]: expected a directory inside RootPath"):
+        before.with_directories(["d", "/e"])
+
+
 def test_text_in_the_environment_is_taken_as_it_is(tmp_path: Path) -> None:
     site = _load(tmp_path, {}, RootPath="/a: [b] #c", Inventory=str(tmp_path / "2024"), Runtime="threads").top_level()
     assert site.root_path == b"/a: [b] #c"

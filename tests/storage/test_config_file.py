@@ -1,15 +1,16 @@
 import json
 import pickle
+import tomllib
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.config_file import ConfigError, parse_value, read_mapping
+from storage.config_file import ConfigError, ConfigUnreadable, parse_value, read_mapping
 
 
 def _problem(path: Path, content: str | bytes) -> str:
@@ -149,3 +150,50 @@ def test_an_error_has_a_line_for_each_problem_and_travels() -> None:
     error = ConfigError("one", "two")
     assert str(error) == "one\ntwo"
     assert pickle.loads(pickle.dumps(error)).problems == ("one", "two")
+
+
+@pytest.mark.parametrize(
+    ("loader", "content"),
+    [(json, '{"Timeout": 5}'), (yaml, "Timeout: 5\n"), (tomllib, "Timeout = 5\n")],
+    ids=["json", "yaml", "tomllib"],
+)
+def test_a_loader_decides_instead_of_the_suffix(tmp_path: Path, loader: Any, content: str) -> None:
+    path = tmp_path / "c.conf"
+    path.write_text(content)
+    assert read_mapping(path, loader) == {"Timeout": 5}
+
+
+def test_the_modules_stand_for_the_strict_readers(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text('{"Timeout": 5, "Timeout": 6}')
+    for loader in json, yaml:
+        with pytest.raises(ConfigError, match=r'"?Timeout"? stands twice'):
+            read_mapping(path, loader)
+    path.write_text("Timeout: 5\n")
+    with pytest.raises(ConfigError, match="line 1, column 1"):
+        read_mapping(path, json)
+
+
+class _Words:
+    """Any object will do that reads an open text file."""
+
+    def load(self, file: TextIO) -> object:
+        words = file.read().split()
+        return dict(zip(words[::2], map(int, words[1::2]), strict=True))
+
+
+def test_a_loader_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    path.write_text("Timeout 5 Retries 1")
+    assert read_mapping(path, _Words()) == {"Timeout": 5, "Retries": 1}
+    path.write_text("Timeout soon")
+    with pytest.raises(ConfigError, match=r"c\.json: ValueError: invalid literal"):
+        read_mapping(path, _Words())
+
+
+def test_a_file_that_is_not_there_is_an_os_error_too(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="cannot be read: No such file or directory") as caught:
+        read_mapping(tmp_path / "nowhere")
+    assert isinstance(caught.value, ConfigUnreadable)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), str(again)) == (ConfigUnreadable, str(caught.value))

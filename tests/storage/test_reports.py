@@ -144,6 +144,20 @@ def test_what_is_not_committed_leaves_no_trace(tmp_path: Path) -> None:
     assert read(tmp_path / "S_compare_orphan.txt") == "/old\n"
 
 
+def test_what_a_killed_process_left_is_removed_and_what_another_one_writes_is_not(tmp_path: Path) -> None:
+    left = [tmp_path / f".S_{name}.0123abcd.tmp" for name in ("compare_orphan.txt", "empty.jsonl")]
+    others = [tmp_path / ".Sx_empty.txt.0123abcd.tmp", tmp_path / ".S_empty.txt.new", tmp_path / "S_empty.txt"]
+    for path in [*left, *others]:
+        path.touch()
+    with AtomicFile(tmp_path / "S_unlisted.txt") as written:
+        written.write("line\n")
+        written.finish()
+        with ReportSet(tmp_path, "S"):
+            assert [path.exists() for path in left] == [False, False]
+            assert all(path.exists() for path in others)
+    assert (tmp_path / "S_unlisted.txt").read_text() == "line\n"
+
+
 def test_a_set_is_used_once(tmp_path: Path) -> None:
     with ReportSet(tmp_path, "S") as reports:
         reports.add([Finding(Kind.ORPHAN, b"/s", columns(b"x"))])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engine import paths
 from storage.config import Config
 from storage.listers.protocol import StoreSpec
-from storage.source import FileSource, Source, SourceError, StoreSource, parse_source
+from storage.source import FileSource, Source, SourceError, StoreSource, parse_source, site_source
 
 
 @pytest.fixture
@@ -53,6 +53,15 @@ def test_a_site_brings_its_doors_and_directories(config: Config) -> None:
     assert source.site == config.site("T2_A")
     assert source.label == "T2_A"
     assert pickle.loads(pickle.dumps(source)) == source
+
+
+def test_a_site_is_the_same_source_with_or_without_its_configuration(config: Config) -> None:
+    assert site_source(config.site("T2_A")) == parse_source("T2_A", config)
+
+
+def test_a_source_has_an_address_unless_its_label_says_it(config: Config) -> None:
+    assert _store(parse_source("T2_A", config)).address == "root://a//cms, root://b//own"
+    assert _store(parse_source("root://a//store", config)).address == ""
 
 
 def test_a_site_without_doors_names_the_key(config: Config) -> None:

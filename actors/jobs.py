@@ -1,20 +1,21 @@
-"""From what stands on the command line to what the actors are given."""
+"""From the settings of a site to what the actors are given: a runtime, a listing, the snapshot of an inventory."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.listing import StoreJob
 from actors.messages import ListerSettings, ListingPlan
-from cli.session import RunOptions
 from engine.work import QueueLimits
 from storage.snapshot import SnapshotHeader, SnapshotWriter
 from storage.source import StoreSource
 
 if TYPE_CHECKING:
+    from actors.runtime import Runtime
     from engine.record import DirectoryRecord
     from storage.inventory import InventoryCounts
     from storage.site_config import SiteConfig
@@ -22,24 +23,48 @@ if TYPE_CHECKING:
 _MIN_LEASE = 120.0
 
 
-def store_job(source: StoreSource, site: SiteConfig, snapshot: Path, options: RunOptions) -> StoreJob:
-    """Describe the listing of a store into a snapshot; ``site`` has the settings, the options go before them."""
+@contextmanager
+def open_runtime(name: str, address: str | None = None) -> Iterator[Runtime]:
+    """Start the runtime ``ray`` or ``threads`` and end it afterwards; an ``address`` is that of a Ray cluster.
+
+    Ray is loaded only when it is asked for.
+
+    Raises:
+        RuntimeUnavailable: Ray could not be started or reached.
+    """
+    runtime: Runtime
+    if name == "threads":
+        from actors.threads import ThreadRuntime
+
+        runtime = ThreadRuntime()
+    else:
+        from actors.ray_runtime import RayRuntime
+
+        runtime = RayRuntime(address)
+    try:
+        yield runtime
+    finally:
+        runtime.shutdown()
+
+
+def store_job(
+    source: StoreSource, site: SiteConfig, snapshot: Path, listers: int | None = None, in_flight: int | None = None
+) -> StoreJob:
+    """Describe the listing of a store into a snapshot.
+
+    ``site`` has the settings; the number of listers, and of requests that each keeps in flight, go before them.
+    """
     header = SnapshotHeader("listing", ", ".join(source.spec.doors), int(time.time()), site.name, source.tops)
     # A lister has several requests for each lease, and each may run into its timeout before the next one starts.
     lease = max(_MIN_LEASE, 8 * site.timeout)
     limits = QueueLimits(max_attempts=site.retries + 1, max_depth=site.max_depth, lease_seconds=lease)
-    window = options.in_flight or site.in_flight
+    window = in_flight or site.in_flight
     return StoreJob(
         source.label,
         ListingPlan(header, snapshot, limits, site.ignore_directories),
         ListerSettings(source.spec, window),
-        options.listers or site.listers,
+        listers or site.listers,
     )
-
-
-def address_of(source: StoreSource) -> str:
-    """Say where a store is, unless its label says so already."""
-    return ", ".join(source.spec.doors) if source.site is not None else ""
 
 
 def inventory_into_snapshot(

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actors.jobs import inventory_into_snapshot, open_runtime, store_job
+from actors.messages import Killed
+from actors.runtime import ActorLost, RuntimeUnavailable
+from storage.config import Config
+from storage.inventory import InventoryMalformed
+from storage.snapshot import Snapshot, is_part
+from storage.source import site_source
+
+
+class Echo:
+    def say(self, word: str) -> str:
+        return word
+
+
+def config(directory: Path, settings: str) -> Config:
+    path = directory / "config.yaml"
+    path.write_text(f"Sites: {{T2_A: {{Doors: [root://a, root://b], {settings}}}}}\n")
+    return Config.load(path, {})
+
+
+def test_a_runtime_ends_with_its_block() -> None:
+    with open_runtime("threads") as runtime:
+        echo = runtime.spawn("echo", Echo)
+        assert (runtime.name, echo.ask("say", "yes").result(10)) == ("threads", "yes")
+    with pytest.raises(ActorLost):
+        echo.ask("say", "no").result(10)
+
+
+def test_a_cluster_that_does_not_answer() -> None:
+    with pytest.raises(RuntimeUnavailable, match="no Ray at nonsense"), open_runtime("ray", "nonsense"):
+        pass
+
+
+def test_a_listing_is_as_its_site_says_unless_asked_otherwise(tmp_path: Path) -> None:
+    settings = "NumThreads: 3, InFlight: 7, Retries: 1, MaxDepth: 9, Timeout: 100, IgnoreDirectories: [/x]"
+    site = config(tmp_path, settings).site("T2_A")
+    job = store_job(site_source(site), site, tmp_path / "s")
+    assert (job.label, job.listers, job.settings.in_flight) == ("T2_A", 3, 7)
+    assert (job.plan.snapshot, job.plan.ignored, job.plan.header.tops) == (
+        tmp_path / "s",
+        (b"/x",),
+        (b"/store/mc", b"/store/data"),
+    )
+    limits = job.plan.limits
+    assert (limits.max_attempts, limits.max_depth, limits.lease_seconds) == (2, 9, 800.0)
+    asked = store_job(site_source(site), site, tmp_path / "s", listers=5, in_flight=11)
+    assert (asked.listers, asked.settings.in_flight) == (5, 11)
+
+
+def test_an_inventory_becomes_a_snapshot(tmp_path: Path) -> None:
+    site = config(tmp_path, "InventoryFormat: auto").site("T2_A")
+    inventory = tmp_path / "inventory"
+    inventory.write_text("/store/mc/a/f 5\n/store/other/f 6\n")
+    counts = inventory_into_snapshot(inventory, tmp_path / "s", site, (b"/store/mc",))
+    assert (counts.files, counts.skipped) == (1, 1)
+    snapshot = Snapshot(tmp_path / "s")
+    assert (snapshot.header.kind, snapshot.header.site, snapshot.header.tops) == ("inventory", "T2_A", (b"/store/mc",))
+    assert snapshot.table.paths == [b"/", b"/store", b"/store/mc", b"/store/mc/a"]
+    snapshot.close()
+
+
+def test_one_that_cannot_be_read_or_was_given_up_leaves_nothing(tmp_path: Path) -> None:
+    site = config(tmp_path, "InventoryFormat: sizes").site("T2_A")
+    inventory = tmp_path / "inventory"
+    inventory.write_text("/store/mc/a/f five\n")
+    with pytest.raises(InventoryMalformed):
+        inventory_into_snapshot(inventory, tmp_path / "s", site)
+
+    def heed() -> None:
+        raise Killed("that is enough")
+
+    inventory.write_text("".join(f"/store/mc/{number}/f 5\n" for number in range(1000)))
+    with pytest.raises(Killed):
+        inventory_into_snapshot(inventory, tmp_path / "s", site, heed=heed)
+    assert not (tmp_path / "s").exists()
+    assert not any(is_part(path) for path in tmp_path.iterdir())

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from engine.columns import DirectoryColumns
+from engine.record import DirectoryRecord
+from engine.states import State
+from storage.snapshot import SnapshotHeader, SnapshotWriter
+from tests.cli.planted import OLD, PlantedSite
+from tests.cli.program import run
+
+KEYS = ["missing", "missing_bytes", "orphan", "orphan_bytes", "size_mismatch", "protected", "seconds"]
+
+
+def read(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+def test_an_inventory_and_a_store(site: PlantedSite) -> None:
+    ended = run("compare", "inventory.txt", site.source, "-o", "base", "--ignore-age", "1", "--json", cwd=site.home)
+    assert (ended.code, ended.err) == (0, "")
+    assert list(ended.json) == KEYS
+    expected = {key: count for key, count in site.expected().items() if key in KEYS}
+    assert {key: ended.json[key] for key in expected} == expected
+    assert read(site.home / "base_missing.txt") == site.missing
+    assert read(site.home / "base_orphan.txt") == site.orphan
+    assert read(site.home / "base_size_mismatch.txt") == site.mismatch
+
+
+def test_without_an_age_limit_young_files_count(site: PlantedSite) -> None:
+    ended = run("compare", "inventory.txt", site.source, "--json", cwd=site.home)
+    assert ended.json["orphan"] == len(site.orphan) + 1
+
+
+def test_the_text_for_people_says_what_was_not_judged(site: PlantedSite) -> None:
+    ended = run("compare", "inventory.txt", site.source, "--ignore-age", "1", "-o", "lists/base", cwd=site.home)
+    assert ended.out.splitlines() == [
+        "unlisted:      1 directory",
+        "missing:       3 files (300 bytes)",
+        "orphan:        3 files (21 bytes)",
+        "size mismatch: 1 file",
+        "not judged:    1 file (could not be seen: permission denied 1)",
+        "too young:     1 file",
+        "written:       lists/base_missing.txt",
+        "written:       lists/base_orphan.txt",
+        "written:       lists/base_size_mismatch.txt",
+    ]
+
+
+def test_snapshots_text_and_packed_lists_say_the_same(site: PlantedSite) -> None:
+    run("list", site.source, "-o", "site.snap", cwd=site.home)
+    (site.home / "inventory.gz").write_bytes(gzip.compress(site.inventory.read_bytes()))
+    results = []
+    for inventory in ("inventory.txt", "inventory.gz"):
+        result = run("compare", inventory, "site.snap", "--ignore-age", "1", "--json", cwd=site.home).json
+        results.append({key: value for key, value in result.items() if key != "seconds"})
+    assert results[0] == results[1] == {key: count for key, count in site.expected().items() if key in KEYS}
+
+
+def test_lists_without_sizes_compare_by_name(site: PlantedSite) -> None:
+    site.write_inventory(with_sizes=False)
+    ended = run("compare", "inventory.txt", site.source, "--ignore-age", "1", cwd=site.home)
+    assert "missing:       3 files\n" in ended.out
+    assert "orphan:        3 files (21 bytes)\n" in ended.out
+    assert "size mismatch: 0 files\n" in ended.out
+
+
+def test_two_stores(site: PlantedSite) -> None:
+    ended = run("compare", site.source, f"{site.source}/data", "--json", cwd=site.home)
+    assert ended.code == 0
+    # The second one was only looked at below data, so nothing is known of what the first has elsewhere.
+    assert (ended.json["missing"], ended.json["orphan"]) == (0, 0)
+    assert ended.json["protected"] == site.files - 5
+
+
+def test_what_an_unfinished_listing_lacks_is_not_judged(site: PlantedSite) -> None:
+    top = site.lfn.encode()
+    writer = SnapshotWriter(site.home / "site.snap", SnapshotHeader("listing", "", OLD, "", (top,)))
+    children = DirectoryColumns.from_rows([(b"data", OLD), (b"mc", OLD)])
+    writer.append(DirectoryRecord(top, State.LISTED, listed_at=OLD, directories=children))
+    writer.flush()
+    writer.close()
+    ended = run("compare", "inventory.txt", "site.snap.part", cwd=site.home)
+    assert ended.code == 0
+    assert ended.err == (
+        f"dynamo-consistency: warning: {site.home}/site.snap.part is an unfinished listing; "
+        "what it lacks is not judged\n"
+    )
+    expected = len(read(site.inventory))
+    assert "missing:       0 files\n" in ended.out
+    assert f"not judged:    {expected} files (could not be seen: never reached {expected})\n" in ended.out
+
+
+@pytest.mark.parametrize(("ignore_age", "code"), [("1", 1), ("100000", 5)])
+def test_exit_code(site: PlantedSite, ignore_age: str, code: int) -> None:
+    ended = run(
+        "compare", "inventory.txt", site.source, "--exit-code", "--json", "--ignore-age", ignore_age, cwd=site.home
+    )
+    assert ended.code == code
+
+
+def test_equal_lists_exit_with_0(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("/store/x 5\n")
+    assert run("compare", "a", "b", "--exit-code", cwd=tmp_path).code == 0
+
+
+def test_a_store_without_files_is_refused(site: PlantedSite) -> None:
+    ended = run("compare", "inventory.txt", f"{site.source}/mc/empty", "-o", "base", cwd=site.home)
+    assert ended.code == 4
+    lines = len(read(site.inventory))
+    assert ended.message == f"{site.source}/mc/empty: the store lists 0 files where the inventory has {lines}"
+    assert not list(site.home.glob("base*"))
+
+
+def test_a_store_where_nobody_answers_leaves_no_lists(site: PlantedSite) -> None:
+    ended = run(
+        "compare", "inventory.txt", "root://localhost:1//store", "-o", "base", cwd=site.home, env={"Retries": "0"}
+    )
+    assert ended.code == 4
+    assert ended.message.startswith("root://localhost:1//store: no top directory could be listed (/store: ")
+    assert not list(site.home.glob("base*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["good", "nowhere"], '"nowhere" is neither a site nor a path on disk'),
+        (["malformed", "good"], 'inventory malformed line 2: expected "path size" as in most lines, found "/b six"'),
+        (["good", "cut.snap"], "cut.snap: damaged snapshot: "),
+        (["good", "cut.gz"], "inventory cut.gz: "),
+        (["good", "good", "-o", ""], "-o: expected how the names of the lists begin"),
+        (["good", "good", "-o", "lists/"], "-o: expected how the names of the lists begin"),
+        (["good", "good", "-o", "good/base"], "good: cannot be written: "),
+        (["good", "good", "--ignore-age", "-1"], "Invalid value for '--ignore-age'"),
+        (["good"], "Missing argument 'REMOTE'; see dynamo-consistency compare --help"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
+    (tmp_path / "good").write_text("/a 5\n/b 6\n/c 7\n")
+    (tmp_path / "malformed").write_text("/a 5\n/b six\n/c 7\n/d 8\n")
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(b"/a 5\n" * 9)[:-9])
+    SnapshotWriter(tmp_path / "cut.snap", SnapshotHeader("listing", "", 0, "", (b"/",))).finish()
+    (tmp_path / "cut.snap").write_bytes((tmp_path / "cut.snap").read_bytes()[:-1])
+    before = {path.name for path in tmp_path.iterdir()}
+    ended = run("compare", *arguments, cwd=tmp_path)
+    assert ended.code == 2
+    assert said in ended.message
+    assert {path.name for path in tmp_path.iterdir()} == before
