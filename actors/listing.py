@@ -172,7 +172,7 @@ class Listing:
     def _hire(self) -> None:
         self._hired += 1
         name = f"lister:{self._label}:{self._hired}"
-        lister = self._runtime.spawn(name, ListerActor, name, self._settings, self.coordinator)
+        lister = self._runtime.spawn_anywhere(name, ListerActor, name, self._settings, self.coordinator)
         self._listers.append(_Employed(lister, lister.ask("trouble"), time.monotonic()))
 
     def _look_after_listers(self) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.runtime import ActorLost, ActorRef, RuntimeUnavailable
 
@@ -124,17 +125,27 @@ class RayRuntime:
         address = address or _current_cluster()
         if address:
             _must_answer(address)
+            if _is_on_loopback_only(address):
+                _stay_on_loopback()
             return ray.init(address=address, **options)
         _stay_on_loopback()
         return ray.init(address="local", include_dashboard=True, dashboard_host=_LOOPBACK, **options)
 
     def spawn(self, name: str, actor: type, *arguments: Any) -> ActorRef:
-        """Start an actor in a process of its own, under its name in the dashboard."""
+        """Start an actor on the node that this process is on, where its files are."""
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        return self._spawn(name, actor, arguments, scheduling_strategy=here)
+
+    def spawn_anywhere(self, name: str, actor: type, *arguments: Any) -> ActorRef:
+        """Start an actor on whichever node has room; actors are spread over the cluster."""
+        return self._spawn(name, actor, arguments, scheduling_strategy="SPREAD")
+
+    def _spawn(self, name: str, actor: type, arguments: tuple[Any, ...], **placement: Any) -> ActorRef:
         remote: Any = ray.remote(num_cpus=_CPU_SHARE, max_restarts=0, max_task_retries=0)(actor)
         give_up = time.monotonic() + _NAME_SECONDS
         while True:
             try:
-                reference = RayRef(name, remote.options(name=name).remote(*arguments))
+                reference = RayRef(name, remote.options(name=name, **placement).remote(*arguments))
                 break
             except ValueError as error:
                 # An actor that was killed keeps its name for a moment.
@@ -169,7 +180,7 @@ def _current_cluster() -> str | None:
 
 
 def _stay_on_loopback() -> None:
-    """Let a node of our own listen to this machine only; Ray's servers have no authentication.
+    """Keep Ray on the loopback interface: whoever reaches its ports can run code.
 
     Ray replaces a loopback address by one that others can reach, except where it takes the system for one that has no
     clusters. It decides on that when it is imported, hence the second line; a test looks at the result.
@@ -192,7 +203,21 @@ def _must_answer(address: str) -> None:
     except OSError as error:
         raise ConnectionError(f"nobody answers there ({error.strerror or error})") from error
     if not address.startswith("ray://") and not _is_healthy(address):
-        raise ConnectionError("what answers there is not a Ray cluster of this version")
+        raise ConnectionError(
+            "what answers there is not a Ray cluster of this version, or it wants a token (RAY_AUTH_MODE=token)"
+        )
+
+
+def _is_on_loopback_only(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    if host not in ("localhost", _LOOPBACK):
+        return False
+    try:
+        utilities: Any = ray.util
+        socket.create_connection((utilities.get_node_ip_address(), int(port)), timeout=_PROBE_SECONDS).close()
+    except OSError:
+        return True
+    return False
 
 
 def _is_healthy(address: str) -> bool:

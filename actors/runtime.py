@@ -68,7 +68,10 @@ class Runtime(Protocol):
         """The URL of a page that shows the actors; empty when there is none."""
 
     def spawn(self, name: str, actor: type, *arguments: Any) -> ActorRef:
-        """Start an actor and return at once."""
+        """Start an actor on this machine and return at once."""
+
+    def spawn_anywhere(self, name: str, actor: type, *arguments: Any) -> ActorRef:
+        """Start an actor that needs no files of this machine, wherever there is room, and return at once."""
 
     def shutdown(self) -> None:
         """End every actor that this runtime started."""

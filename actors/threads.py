@@ -115,6 +115,10 @@ class ThreadRuntime:
         self._actors.append(reference)
         return reference
 
+    def spawn_anywhere(self, name: str, actor: type, *arguments: Any) -> ActorRef:
+        """Start an actor; there is only one place."""
+        return self.spawn(name, actor, *arguments)
+
     def shutdown(self) -> None:
         """End every actor and wait a little for their threads."""
         for reference in self._actors:

@@ -78,26 +78,17 @@ def open_runtime(options: RunOptions, configured: str | None, default: str) -> I
         CommandError: an address for the runtime that has none.
         RuntimeUnavailable: Ray could not be started or reached.
     """
-    runtime: Runtime
+    from actors import jobs
+
     name, address = options.runtime or configured or default, options.address
     if name not in RUNTIMES:
         raise CommandError(f"--runtime: expected ray or threads, found {name!r}")
-    if name == "threads":
-        if address:
-            raise CommandError("--address goes with --runtime ray")
-        from actors.threads import ThreadRuntime
-
-        runtime = ThreadRuntime()
-    else:
-        from actors.ray_runtime import RayRuntime
-
-        runtime = RayRuntime(address or os.environ.get("RAY_ADDRESS") or None)
+    if name == "threads" and address:
+        raise CommandError("--address goes with --runtime ray")
+    with jobs.open_runtime(name, address or os.environ.get("RAY_ADDRESS") or None) as runtime:
         if runtime.dashboard:
             print(f"Ray dashboard: {runtime.dashboard}", file=sys.stderr)
-    try:
         yield runtime
-    finally:
-        runtime.shutdown()
 
 
 @contextmanager
