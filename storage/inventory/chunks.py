@@ -85,8 +85,8 @@ def read_chunks(blocks: Iterable[bytes], source: str) -> Iterator[Chunk]:
             data = data.replace(b"\r\n", b"\n")
         chunk = Chunk(first_line, first_line + _count_lines(data), data, escaped)
         _refuse_nul(chunk, source)
-        if escaped and b"\n" + UNLISTED_MARK in data:
-            raise malformed(source, first_line + 1, "a complete list; of an incomplete one, compare the snapshot", data)
+        if escaped:
+            _refuse_unlisted(chunk, source)
         yield chunk
         first_line = chunk.next_line
 
@@ -107,3 +107,13 @@ def _refuse_nul(chunk: Chunk, source: str) -> None:
     if at >= 0:
         before = chunk.data.count(b"\n", 0, at)
         raise malformed(source, chunk.first_line + before, "text without NUL bytes", chunk.lines()[before])
+
+
+def _refuse_unlisted(chunk: Chunk, source: str) -> None:
+    at = chunk.data.find(b"\n" + UNLISTED_MARK)
+    if at >= 0:
+        before = chunk.data.count(b"\n", 0, at + 1)
+        line = chunk.lines()[before]
+        raise malformed(
+            source, chunk.first_line + before, "a complete list; of an incomplete one, compare the snapshot", line
+        )
