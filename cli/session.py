@@ -19,7 +19,7 @@ from cli.exits import CommandError, ExitCode
 if TYPE_CHECKING:
     from actors.listing import Oversight
     from actors.runtime import Runtime
-    from storage.config import Config
+    from storage.site_config import KnownSites
 
 DEFAULT_CONFIG = Path("consistency_config.json")
 """Read when it is there and ``--config`` names no other."""
@@ -40,8 +40,12 @@ class Settings:
         return self.config_file is not None or DEFAULT_CONFIG.is_file()
 
     @cached_property
-    def config(self) -> Config:
+    def config(self) -> KnownSites:
         """The configuration, read on first use; without a file, the defaults and the environment."""
+        from storage.site_config import KEYS, Defaults
+
+        if not self.has_config_file and KEYS.isdisjoint(os.environ):
+            return Defaults()
         from storage.config import Config
 
         if self.has_config_file:

@@ -101,7 +101,7 @@ class FileColumns:
         if len(self) < _FEW:
             return sum([size for size in array("q", self.sizes) if size > 0])
         sizes = self.size_array()
-        return int(sizes[sizes > 0].sum())
+        return int(sizes.sum()) if sizes.min() >= 0 else int(sizes[sizes > 0].sum())
 
     def newest(self) -> int:
         """Give the latest known mtime, or ``UNKNOWN_MTIME``."""

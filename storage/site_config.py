@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from storage.door_url import with_prefix
 from storage.listers.protocol import StoreSpec
+
+KEYS = frozenset(
+    (
+        *("RootPath", "DirectoryList", "IgnoreDirectories", "IgnoreAge", "Doors", "GlobalRedirectors", "RedirectorAge"),
+        *("Inventory", "InventoryFormat", "Runtime", "NumThreads", "GFALThreads", "InFlight", "Connections", "Retries"),
+        *("Timeout", "MaxDepth", "InventoryAge", "ListAge", "SaveCache", "VarLocation", "WebDir", "MaxMissing"),
+        *("MaxOrphan", "DeleteOrphans", "UseTransferQueue", "FreeMem", "UnmergedLogsAge", "ListDeletable", "Email"),
+        *("AccessMethod", "PathPrefix", "Redirectors", "UseLoadBalancer", "Unmerged", "AdditionalLogDeletions"),
+        "Sites",
+    )
+)
+"""The keys of a configuration; an environment variable of the same name overrides one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,49 +34,51 @@ class Email:
 class SiteConfig:
     """Every setting of one site; plain types, frozen and picklable. ``docs/configuration.md`` explains the keys.
 
+    The defaults are those of a configuration that says nothing.
+
     ``directories`` and ``additional_log_deletions`` are absolute canonical paths, none below another. Ages are in days,
     ``timeout`` in seconds, ``free_mem`` in GB. ``doors`` are in the form that `storage.door_url` gives, without
     ``path_prefix``, which is a canonical absolute path or empty. Files and folders are absolute. ``list_deletable`` is
     a JSON object.
     """
 
-    name: str
-    root_path: bytes
-    directories: tuple[bytes, ...]
-    ignore_directories: tuple[bytes, ...]
-    ignore_age_days: float
-    doors: tuple[str, ...]
-    path_prefix: bytes
-    access_method: str
-    redirector: str | None
-    global_redirectors: tuple[str, ...]
-    redirector_age: float
-    use_load_balancer: bool
-    inventory: Path | None
-    inventory_format: str
-    runtime: str | None
-    listers: int
-    gfal_threads: int
-    in_flight: int
-    connections: int
-    retries: int
-    timeout: float
-    max_depth: int
-    inventory_age: float
-    list_age: float
-    save_cache: bool
-    var_location: Path
-    web_dir: Path
-    max_missing: int
-    max_orphan: int
-    delete_orphans: bool
-    use_transfer_queue: bool
-    free_mem: float
-    unmerged: bool
-    unmerged_logs_age: float
-    additional_log_deletions: tuple[bytes, ...]
-    list_deletable: str
-    email: Email | None
+    name: str = ""
+    root_path: bytes = b"/store"
+    directories: tuple[bytes, ...] = (b"/store/mc", b"/store/data")
+    ignore_directories: tuple[bytes, ...] = ()
+    ignore_age_days: float = 1.0
+    doors: tuple[str, ...] = ()
+    path_prefix: bytes = b""
+    access_method: str = "XRootD"
+    redirector: str | None = None
+    global_redirectors: tuple[str, ...] = ()
+    redirector_age: float = 1.0
+    use_load_balancer: bool = False
+    inventory: Path | None = None
+    inventory_format: str = "auto"
+    runtime: str | None = None
+    listers: int = 1
+    gfal_threads: int = 32
+    in_flight: int = 64
+    connections: int = 2
+    retries: int = 3
+    timeout: float = 30.0
+    max_depth: int = 40
+    inventory_age: float = 0.00005
+    list_age: float = 1.0
+    save_cache: bool = False
+    var_location: Path = field(default_factory=lambda: Path.cwd() / "var")
+    web_dir: Path = field(default_factory=lambda: Path.cwd() / "www")
+    max_missing: int = 100
+    max_orphan: int = 1000
+    delete_orphans: bool = True
+    use_transfer_queue: bool = True
+    free_mem: float = 0.0
+    unmerged: bool = False
+    unmerged_logs_age: float = 28.0
+    additional_log_deletions: tuple[bytes, ...] = ()
+    list_deletable: str = "{}"
+    email: Email | None = None
 
     def store_spec(self) -> StoreSpec:
         """Describe the site's store to a lister; ``path_prefix`` goes on each door that has no path of its own."""
@@ -72,3 +87,38 @@ class SiteConfig:
             timeout=self.timeout,
             connections=self.connections,
         )
+
+
+class KnownSites(Protocol):
+    """What knows sites and their settings: a `storage.config.Config`, or the `Defaults`."""
+
+    @property
+    def path(self) -> Path | None:
+        """The file that the settings come from."""
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The names of the configured sites."""
+
+    def site(self, name: str) -> SiteConfig:
+        """Give the settings of a configured site; raises `ConfigError` for any other."""
+
+    def top_level(self, name: str = "") -> SiteConfig:
+        """Give the settings of what is no configured site."""
+
+
+class Defaults:
+    """Stands for a configuration that says nothing, without the tenth of a second that it takes to load one."""
+
+    path = None
+    sites: tuple[str, ...] = ()
+
+    def site(self, name: str) -> SiteConfig:
+        """Raise the error of a configuration without sites."""
+        from storage.config import Config
+
+        return Config.default({}).site(name)
+
+    def top_level(self, name: str = "") -> SiteConfig:
+        """Give the default settings under a name."""
+        return SiteConfig(name)

@@ -6,17 +6,12 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from engine import paths
 from storage.door_url import DoorURL, is_url, parse_door
 from storage.listers.protocol import StoreSpec
 from storage.shown import printable, quoted
-from storage.site_config import SiteConfig
-
-if TYPE_CHECKING:
-    # Loading it takes longer than everything else here, and its caller already has.
-    from storage.config import Config
+from storage.site_config import KnownSites, SiteConfig
 
 _FORMS = (
     "a site of the configuration, root://host[:port]//path, roots://host[:port]//path, file:///path, "
@@ -53,7 +48,7 @@ class FileSource:
 Source = StoreSource | FileSource
 
 
-def parse_source(text: str, config: Config | None) -> Source:
+def parse_source(text: str, config: KnownSites | None) -> Source:
     """Find out what ``text`` stands for.
 
     A site goes before a directory of the same name, which can be written ``./NAME``. A source that is not a site takes
@@ -82,7 +77,7 @@ def site_source(site: SiteConfig) -> StoreSource:
     return StoreSource(site.store_spec(), site.directories, site, site.name)
 
 
-def _url_source(text: str, config: Config | None) -> Source:
+def _url_source(text: str, config: KnownSites | None) -> Source:
     try:
         url = parse_door(text)
     except ValueError as error:
@@ -96,7 +91,7 @@ def _url_source(text: str, config: Config | None) -> Source:
     return StoreSource(_spec(door, config), (url.path,), None, printable(str(url)))
 
 
-def _local_source(text: str, config: Config | None) -> Source:
+def _local_source(text: str, config: KnownSites | None) -> Source:
     try:
         given = paths.encode(text)
         os.stat(given)
@@ -127,7 +122,7 @@ def _same_file(first: bytes, second: bytes) -> bool:
         return False
 
 
-def _on_disk(path: bytes, text: str, config: Config | None) -> Source:
+def _on_disk(path: bytes, text: str, config: KnownSites | None) -> Source:
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
@@ -139,7 +134,7 @@ def _on_disk(path: bytes, text: str, config: Config | None) -> Source:
     return StoreSource(_spec("file://", config), (path,), None, printable(paths.decode(path)))
 
 
-def _spec(door: str, config: Config | None) -> StoreSpec:
+def _spec(door: str, config: KnownSites | None) -> StoreSpec:
     if config is None:
         return StoreSpec((door,))
     settings = config.top_level()
