@@ -81,12 +81,12 @@ class XRootDServer:
         raise CannotServe(f"xrootd does not start:\n{self.log}")
 
     def stop(self) -> None:
-        """End the server and remove what it served."""
+        """End the server and remove its temporary directory; a ``root`` that it was given stays."""
         self._end()
         shutil.rmtree(self._home, ignore_errors=True)
 
     def kill(self) -> None:
-        """End the server at once; `start` brings it back on the same port."""
+        """End the server and keep its data; `start` brings it back on the same port."""
         self._end()
 
     def restart(self) -> None:

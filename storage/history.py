@@ -55,7 +55,7 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunCounts:
-    """What a run counted. Each field is a column of the table ``runs``; ``seconds`` is how long the listing took."""
+    """What a run counted. Each field is a column of the table ``runs``; ``seconds`` is how long the run took."""
 
     files: int = 0
     directories: int = 0

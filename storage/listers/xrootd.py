@@ -34,7 +34,7 @@ from storage.listers import xrdfs, xrootd_answers
 from storage.listers.doors import Door
 from storage.listers.protocol import Ask, Request, Sink
 from storage.listers.watchdog import GRACE, Flight, Watchdog
-from storage.listers.xrootd_errors import Status, failure, is_complete, is_denied
+from storage.listers.xrootd_errors import Status, failure, is_answer, is_complete, is_denied
 
 _CLIENT_SETTINGS = {
     # How often, in seconds, the client looks at its deadlines; 15 by default.
@@ -65,6 +65,7 @@ _Then: TypeAlias = Callable[[Flight, Status, Any], Outcome | None]
 class _Connection:
     filesystem: Any
     renewed: float = -math.inf
+    heard: float = -math.inf
     flights: set[Flight] = field(default_factory=set)
 
 
@@ -210,16 +211,19 @@ class XRootDLister:
             self._watchdog.end(flight, outcome)
 
     def _release(self, flight: Flight, connection: _Connection, status: Status) -> None:
+        now = time.monotonic()
         with self._lock:
             connection.flights.discard(flight)
+            if is_answer(status):
+                connection.heard = now
             if (
                 not status["ok"]
-                and (status["fatal"] or failure(status).reason == Reason.CONNECTION)
+                and _is_lost(connection, flight, status)
                 and connection in self._connections
-                and time.monotonic() - connection.renewed >= _RENEWAL
+                and now - connection.renewed >= _RENEWAL
             ):
                 fresh = self._connect()
-                fresh.renewed = time.monotonic()
+                fresh.renewed = now
                 self._connections[self._connections.index(connection)] = fresh
 
     def _connect(self) -> _Connection:
@@ -272,6 +276,14 @@ def _load_client() -> Callable[[str], Any]:
 
 def _load(connection: _Connection) -> int:
     return len(connection.flights)
+
+
+def _is_lost(connection: _Connection, flight: Flight, status: Status) -> bool:
+    """Tell whether another connection may do better, by the status of a request that failed on this one."""
+    reason = failure(status).reason
+    # The library keeps a connection on which every request runs out of time, although it may be stuck for good.
+    stuck = reason == Reason.TIMEOUT and connection.heard < flight.started
+    return stuck or status["fatal"] or reason == Reason.CONNECTION
 
 
 def _unsendable(path: bytes) -> str:

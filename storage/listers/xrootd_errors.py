@@ -42,6 +42,11 @@ def is_complete(status: Status) -> bool:
     return bool(status["ok"]) and status["code"] == 0
 
 
+def is_answer(status: Status) -> bool:
+    """Tell whether the status is the server's, whatever it says, and not one of the client about the way to it."""
+    return bool(status["ok"]) or status["code"] == _ANSWERED
+
+
 def is_denied(status: Status) -> bool:
     """Tell whether the server itself answered that there is no such path."""
     return not status["ok"] and status["code"] == _ANSWERED and status["errno"] == _NOT_FOUND

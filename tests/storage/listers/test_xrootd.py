@@ -6,8 +6,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from functools import partial
 
 import pytest
@@ -214,6 +216,55 @@ def test_a_restarted_server_is_reached_again(start_xrootd: Callable[..., XRootDS
             assert reason_of(outcome) in (Reason.CONNECTION, Reason.TIMEOUT)
             time.sleep(0.1)
         assert isinstance(outcome, Listed)
+
+
+class StuckRelay:
+    """Passes on what a server says, until the connections that there are fall silent for good."""
+
+    def __init__(self, port: int) -> None:
+        self._server = ("127.0.0.1", port)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._ends: list[socket.socket] = []
+        self._silent: set[socket.socket] = set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"root://localhost:{self._listening.getsockname()[1]}"
+
+    def silence(self) -> None:
+        self._silent.update(self._ends)
+
+    def close(self) -> None:
+        for end in (self._listening, *self._ends):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client = self._listening.accept()[0]
+                server = socket.create_connection(self._server)
+                self._ends += [client, server]
+                for source, target in ((client, server), (server, client)):
+                    threading.Thread(target=self._relay, args=(source, target), daemon=True).start()
+
+    def _relay(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if source not in self._silent:
+                    target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+
+def test_a_connection_that_is_stuck_is_replaced(start_xrootd: Callable[..., XRootDServer]) -> None:
+    relay = StuckRelay(start_xrootd().port)
+    with closing(relay), asking(opened(relay.url, timeout=2, connections=1)) as asker:
+        assert isinstance(asker.list(b"/store"), Listed)
+        relay.silence()
+        assert reason_of(asker.list(b"/store")) == Reason.TIMEOUT
+        assert isinstance(asker.list(b"/store"), Listed)
 
 
 def test_a_user_in_the_door_is_the_user_at_the_server(start_xrootd: Callable[..., XRootDServer]) -> None:

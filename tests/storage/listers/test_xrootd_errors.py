@@ -4,7 +4,7 @@ import pytest
 
 from engine.listing import Failed
 from engine.states import Reason
-from storage.listers.xrootd_errors import Status, failure, is_complete, is_denied
+from storage.listers.xrootd_errors import Status, failure, is_answer, is_complete, is_denied
 
 
 def status(code: int, errno: int = 0, message: str = "[ERROR] said\n", ok: bool = False) -> Status:
@@ -58,3 +58,10 @@ def test_only_the_server_itself_can_deny() -> None:
     assert is_denied(status(400, 3011))
     for said in (status(400, 3010), status(304, 3011), status(204, 3011), status(400, 3011, ok=True), status(0)):
         assert not is_denied(said)
+
+
+def test_only_what_the_server_said_is_an_answer() -> None:
+    assert is_answer(status(0, ok=True))
+    assert is_answer(status(400, 3011))
+    assert not is_answer(status(206))
+    assert not is_answer(status(102, 3011))
