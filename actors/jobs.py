@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from engine.record import DirectoryRecord
     from storage.inventory import InventoryCounts
     from storage.site_config import SiteConfig
+
+_log = logging.getLogger(__name__)
 
 _MIN_LEASE = 120.0
 
@@ -95,10 +98,23 @@ def inventory_into_snapshot(
 
     try:
         counts = read_inventory(
-            inventory, append, format=site.inventory_format, root=site.root_path, keep=keep, listed_at=now
+            inventory,
+            append,
+            format=site.inventory_format,
+            root=site.root_path,
+            keep=keep,
+            listed_at=now,
+            heed=heed,
         )
         writer.finish()
     except BaseException:
         writer.discard()
         raise
+    if counts.duplicates:
+        _log.warning(
+            "inventory %s: %d lines name a file again, %d of them with another size; the last line counts",
+            inventory,
+            counts.duplicates,
+            counts.conflicts,
+        )
     return counts

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
+from typing import Any
 
 from actors.coordinator import Coordinator
 from actors.lister import ListerActor
 from actors.messages import Killed, ListerSettings, ListingPlan, Progress
 from actors.runtime import ActorLost, ActorRef, Answer, Runtime, dismiss
 from engine.gates import Refusal, root_refusal
+
+_log = logging.getLogger(__name__)
 
 _START_PATIENCE = 120.0
 """Seconds that an actor may take to come up; on a cluster a process has to be started for it."""
@@ -71,6 +76,28 @@ class Oversight:
     watch: Callable[[str, Progress], None] = lambda _phase, _progress: None
 
 
+def heed(oversight: Oversight) -> None:
+    """Raise `Killed` when the oversight asks to stop."""
+    why = oversight.stop()
+    if why:
+        raise Killed(why)
+
+
+def await_answer(answer: Answer, patience: float, oversight: Oversight) -> Any:
+    """Wait for an answer for up to ``patience`` seconds, with an eye on the oversight.
+
+    Raises:
+        Killed: the oversight asked to stop.
+        TimeoutError, ActorLost, Exception: see `Answer.result`.
+    """
+    give_up = time.monotonic() + patience
+    while not answer.done() and time.monotonic() < give_up:
+        heed(oversight)
+        with suppress(TimeoutError):
+            return answer.result(0.1)
+    return answer.result(0)
+
+
 @dataclass(slots=True)
 class _Employed:
     """A lister, and the question after its trouble that is under way: since when, and how long it may take."""
@@ -104,12 +131,13 @@ class Listing:
             SnapshotError, OSError: the journal cannot be gone on with, or not be written.
             ActorLost: the coordinator did not come up.
         """
-        self.coordinator.ask("start").result(_START_PATIENCE)
+        await_answer(self.coordinator.ask("start"), _START_PATIENCE, self._oversight)
         for _ in range(self._wanted):
             self._hire()
         # Processes that start take the processors from those that work already, so all begin together.
         patience = time.monotonic() + _MUSTER_SECONDS
         while time.monotonic() < patience and not all(lister.question.done() for lister in self._listers):
+            heed(self._oversight)
             time.sleep(0.005)
         for lister in self._listers:
             lister.ref.ask("start")
@@ -172,7 +200,8 @@ class Listing:
     def _hire(self) -> None:
         self._hired += 1
         name = f"lister:{self._label}:{self._hired}"
-        lister = self._runtime.spawn_anywhere(name, ListerActor, name, self._settings, self.coordinator)
+        spawn = self._runtime.spawn if self._settings.spec.is_of_this_machine else self._runtime.spawn_anywhere
+        lister = spawn(name, ListerActor, name, self._settings, self.coordinator)
         self._listers.append(_Employed(lister, lister.ask("trouble"), time.monotonic()))
 
     def _look_after_listers(self) -> None:
@@ -198,6 +227,7 @@ class Listing:
         return trouble
 
     def _dismiss(self, lister: _Employed, trouble: str) -> None:
+        _log.warning("%s is replaced: %s", lister.ref.name, trouble)
         self._listers.remove(lister)
         lister.ref.kill()
         self.coordinator.ask("lister_lost", lister.ref.name).result(_PATIENCE)

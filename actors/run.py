@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from os import getpid
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from actors.comparison import Comparison, ComparisonPlan, ComparisonResult
 from actors.history_store import HistoryStore, StorePlan
-from actors.listing import Listing, ListingFailed, Oversight, Refused, StoreJob
+from actors.listing import Listing, ListingFailed, Oversight, Refused, StoreJob, await_answer
 from actors.messages import Killed, Progress
 from actors.runtime import ActorLost, ActorRef, Runtime, dismiss
 from storage.history import RunCounts, RunStatus
 from storage.rundir import RunDirectory, RunInfo
+
+_log = logging.getLogger(__name__)
 
 _START_PATIENCE = 120.0
 _FINISH_PATIENCE = 3600.0
@@ -58,7 +62,8 @@ def _quick(
     runtime: Runtime, store: StorePlan, work: Callable[[ActorRef], tuple[ComparisonResult, Progress]]
 ) -> Results:
     started = time.monotonic()
-    history = runtime.spawn("history-store", HistoryStore, store)
+    # Several such commands may share a cluster, where names are unique.
+    history = runtime.spawn(f"history-store:{uuid4().hex[:8]}", HistoryStore, store)
     try:
         history.ask("open_run", "", time.time(), runtime.name).result(_START_PATIENCE)
         result, progress = work(history)
@@ -71,7 +76,7 @@ def _quick(
 
 
 def _compare(runtime: Runtime, plan: ComparisonPlan, history: ActorRef, oversight: Oversight) -> ComparisonResult:
-    comparison = runtime.spawn("comparison", Comparison, plan, None, history)
+    comparison = runtime.spawn(f"comparison:{uuid4().hex[:8]}", Comparison, plan, None, history)
     try:
         return _wait_for(comparison, oversight)
     finally:
@@ -122,6 +127,8 @@ def _wait_for(comparison: ActorRef, oversight: Oversight) -> ComparisonResult:
 class CheckJob:
     """A whole run of one site.
 
+    ``inventory_time`` is when the inventory was made, in seconds since the epoch, and ``ignore_age`` in days: what
+    changed after that time, less that age, is too young to be judged.
     ``read_inventory`` writes the snapshot of the inventory at the path it is given, and gives up with `Killed` when the
     function that it is passed says so. ``inventory_mark`` and ``store_mark`` say which inventory and store these are: a
     journal is gone on with only if both are the same. ``list_age`` is in days.
@@ -134,6 +141,7 @@ class CheckJob:
     read_inventory: Callable[[Path, Callable[[], None]], None]
     inventory_mark: dict[str, Any]
     store_mark: dict[str, Any]
+    inventory_time: float = math.inf
     ignore_age: float = 0.0
     list_age: float = 1.0
     fresh: bool = False
@@ -154,6 +162,15 @@ def check_site(runtime: Runtime, job: CheckJob, directory: RunDirectory, oversig
     directory.acquire(info)
     with directory:
         return _Check(runtime, job, directory, oversight, started).run()
+
+
+def young_after(begun: float, inventory_time: float, ignore_age: float) -> float:
+    """Give the time after which a change is too young to be judged, in seconds since the epoch.
+
+    A file that came after the inventory was made cannot be in it, so the age (days) counts from there. With an age of 0
+    the operator says that the inventory is as good as new; then only what changes during the run is left alone.
+    """
+    return min(begun, inventory_time) - ignore_age * 86400 if ignore_age else begun
 
 
 class _Check:
@@ -190,7 +207,7 @@ class _Check:
         history = self._runtime.spawn(f"history-store:{self._job.site}", HistoryStore, self._job.results)
         try:
             opened = history.ask("open_run", self._job.site, self._started, self._runtime.name)
-            return self._recorded(history, opened.result(_START_PATIENCE))
+            return self._recorded(history, await_answer(opened, _START_PATIENCE, self._oversight))
         finally:
             dismiss(history)
 
@@ -203,15 +220,14 @@ class _Check:
             incomplete = bool(result.unlisted or result.protected)
             reports = self._finish(history, RunStatus.INCOMPLETE if incomplete else RunStatus.DONE, result, True)
         except Killed as error:
-            self._finish(history, RunStatus.HALTED, ComparisonResult(), False, str(error))
+            self._give_up(history, RunStatus.HALTED, ComparisonResult(), str(error))
             raise
         except Refused as error:
             self._directory.forget()
-            self._finish(history, RunStatus.FAILED, result, False, f"{error.refusal.gate}: {error}")
+            self._give_up(history, RunStatus.FAILED, result, f"{error.refusal.gate}: {error}")
             raise
         except Exception as error:
-            with suppress(ActorLost):
-                self._finish(history, RunStatus.FAILED, ComparisonResult(), False, str(error) or type(error).__name__)
+            self._give_up(history, RunStatus.FAILED, ComparisonResult(), str(error) or type(error).__name__)
             raise
         self._directory.forget()
         return Results(run, result, tuple(reports), self._progress, self._seconds())
@@ -231,18 +247,24 @@ class _Check:
         elif not earlier.inventory_read:
             job.read_inventory(directory.inventory, self._heed)
             directory.inventory_is_read()
-        # Files that changed after the inventory was read are too young to be judged, and a run that goes on has
-        # the inventory of the run before.
-        reference = self._started if earlier is None else earlier.started
+        # A run that goes on has the inventory of the run before.
+        begun = self._started if earlier is None else earlier.started
         store = replace(job.store, plan=replace(job.store.plan, snapshot=directory.listing, resume=earlier is not None))
         plan = replace(
             job.comparison,
             inventory=directory.inventory,
             remote=directory.listing,
-            young_after=reference - job.ignore_age * 86400 if job.ignore_age else None,
+            young_after=young_after(begun, job.inventory_time, job.ignore_age),
         )
         result, self._progress = _list_and_compare(self._runtime, store, plan, history, self._oversight)
         return result
+
+    def _give_up(self, history: ActorRef, status: RunStatus, result: ComparisonResult, message: str) -> None:
+        """Note how the run ended; what ended it matters more than what goes wrong here."""
+        try:
+            self._finish(history, status, result, False, message)
+        except Exception as error:
+            _log.warning("%s: the end of the run could not be recorded: %s", self._job.site, error)
 
     def _finish(
         self, history: ActorRef, status: RunStatus, result: ComparisonResult, keep: bool, message: str = ""

@@ -7,9 +7,11 @@ Nothing else may be assumed of it; in particular not in which process it lives. 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Protocol
+
+_log = logging.getLogger(__name__)
 
 _RELEASE_SECONDS = 5.0
 """An actor that needs longer than this is ended as it is; what it acknowledged is on disk."""
@@ -79,6 +81,12 @@ class Runtime(Protocol):
 
 def dismiss(actor: ActorRef) -> None:
     """Let an actor give back what it holds, through its method ``release``, and end it."""
-    with suppress(ActorLost, TimeoutError):
+    try:
         actor.ask("release").result(_RELEASE_SECONDS)
-    actor.kill()
+    except (ActorLost, TimeoutError):
+        pass
+    except Exception as error:
+        # Whatever ended the run matters more than what its end runs into.
+        _log.warning("%s could not give back what it held: %s", actor.name, error)
+    finally:
+        actor.kill()

@@ -102,6 +102,7 @@ def check(settings: Settings, request: CheckRequest, options: RunOptions) -> tup
             "tops": [repr(top) for top in store.tops],
             "ignored": [repr(pattern) for pattern in site.ignore_directories],
         },
+        inventory_time=file.path.stat().st_mtime,
         ignore_age=site.ignore_age_days,
         list_age=site.list_age,
         fresh=request.fresh,

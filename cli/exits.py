@@ -52,7 +52,7 @@ def as_command_error(error: BaseException) -> CommandError | None:
             return CommandError("halted", ExitCode.HALTED)
         case Killed():
             return CommandError(f"halted: {error}", ExitCode.HALTED)
-        case Refused() | ListingFailed() | ActorLost():
+        case Refused() | ListingFailed() | ActorLost() | TimeoutError():
             return CommandError(str(error), ExitCode.NOT_LISTED)
         case RunDirError() if not isinstance(error, AlreadyRunning):
             return CommandError(f"VarLocation: {error}")

@@ -50,12 +50,14 @@ def read_inventory(
     keep: Sequence[bytes] = (),
     listed_at: int,
     chunk_size: int = CHUNK_SIZE,
+    heed: Callable[[], None] = lambda: None,
 ) -> InventoryCounts:
     """Read an inventory and hand one record for each directory that has files, and each ancestor, to ``append``.
 
     Records come in tree order and all are `State.LISTED`, at ``listed_at`` (seconds since the epoch). ``format`` is
     auto, paths, sizes, csv or tsv. Relative paths are joined to ``root``. Entries that are not below one of the
-    canonical directories ``keep`` are skipped. ``chunk_size`` is in bytes. A file without entries gives no records.
+    canonical directories ``keep`` are skipped. ``chunk_size`` is in bytes. ``heed`` is called after each chunk and may
+    raise to give up. A file without entries gives no records.
 
     Raises:
         InventoryError: the file cannot be read or a line is not what it should be; no record was handed over then.
@@ -74,6 +76,7 @@ def read_inventory(
         nonlocal lines
         for chunk in chunks:
             lines = chunk.next_line - 1
+            heed()
             yield chunk
 
     with closing(read_blocks(file, source, chunk_size)) as blocks:

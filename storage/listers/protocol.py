@@ -47,6 +47,11 @@ class StoreSpec:
     timeout: float = 30.0
     connections: int = 2
 
+    @property
+    def is_of_this_machine(self) -> bool:
+        """Whether a lister elsewhere would see something else behind the same doors."""
+        return any(door.partition(":")[0] in ("file", "memory") for door in self.doors)
+
 
 Sink = Callable[[int, Outcome], None]
 """Takes the number of a request and its outcome. May be called from any thread; must not block or raise."""

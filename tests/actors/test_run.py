@@ -14,7 +14,7 @@ from actors.comparison import ComparisonPlan
 from actors.history_store import StorePlan
 from actors.listing import Oversight, Refused, StoreJob
 from actors.messages import Killed, ListerSettings, ListingPlan, Progress
-from actors.run import CheckJob, Results, check_site, compare_snapshots
+from actors.run import CheckJob, Results, check_site, compare_snapshots, young_after
 from actors.runtime import Runtime
 from engine.columns import FileColumns
 from engine.record import DirectoryRecord
@@ -322,3 +322,36 @@ def test_two_snapshots_are_compared_without_asking_anybody(runtime: Runtime, tmp
     assert (tmp_path / "x_missing.txt").read_text() == "/d/a\n"
     assert (tmp_path / "x_orphan.txt").read_text() == "/d/d\n"
     assert Snapshot(left).finished
+
+
+DAY = 86400.0
+
+
+def test_the_age_counts_from_the_inventory() -> None:
+    begun = 100 * DAY
+    assert young_after(begun, inventory_time=96 * DAY, ignore_age=1) == 95 * DAY
+    assert young_after(begun, inventory_time=200 * DAY, ignore_age=1) == 99 * DAY
+    assert young_after(begun, inventory_time=96 * DAY, ignore_age=0) == begun
+
+
+def test_a_file_that_is_newer_than_an_old_inventory_is_no_orphan(
+    tmp_path: Path, start_threads: Callable[[], Runtime]
+) -> None:
+    store = MemoryStore()
+    now = int(time.time())
+    for name, days in (("known", 50), ("orphan", 40), ("new", 2)):
+        store.add_file(f"/store/{name}".encode(), 1, now - days * 86400)
+    job = quick(tmp_path, store, {"/store/known": 1}, "old inventory")
+    old = replace(job, inventory_time=now - 4 * DAY, ignore_age=1.0)
+    assert run(start_threads(), tmp_path, old).comparison.orphan == 1
+    assert names(tmp_path, "orphan") == ["/store/orphan"]
+
+
+def test_what_comes_during_the_run_is_left_alone_whatever_the_age_limit(
+    tmp_path: Path, start_threads: Callable[[], Runtime]
+) -> None:
+    store = MemoryStore()
+    store.add_file(b"/store/known", 1, 1)
+    store.add_file(b"/store/during", 1, int(time.time()) + 60)
+    results = run(start_threads(), tmp_path, quick(tmp_path, store, {"/store/known": 1}, "during"))
+    assert (results.comparison.orphan, results.comparison.young) == (0, 1)

@@ -85,11 +85,15 @@ def test_an_actor_that_was_killed_is_lost(runtime: Runtime) -> None:
     counter = runtime.spawn("doomed", Counter, 0)
     assert counter.ask("add", 1).result(60) == 1
     counter.kill()
-    # The end may take a moment, in which messages are still answered.
-    with pytest.raises(ActorLost):
+
+    def ask_for_long() -> None:
+        # The end may take a moment, in which messages are still answered.
         for _ in range(1000):
             counter.ask("add", 1).result(60)
             time.sleep(0.01)
+
+    with pytest.raises(ActorLost):
+        ask_for_long()
 
 
 def test_an_actor_that_cannot_be_made_raises_to_whoever_asks(runtime: Runtime) -> None:
