@@ -14,17 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from actors.history_store import pack_unlisted
-from actors.messages import Verdict, unpack_verdicts
+from actors.messages import unpack_verdicts
 from actors.runtime import ActorRef, Answer
-from engine import paths
-from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, FileColumns
 from engine.compare import CompareOptions, Tally, compare, empty_directories
+from engine.confirm import Doubt, Verdict, contradiction, emptiness_questions, judge, not_empty, refutation
 from engine.filters import PatternFilter
 from engine.findings import Finding, Kind, pack_findings
 from engine.gates import Refusal, listing_gate
-from engine.states import Reason, State
+from engine.states import State
 from engine.table import DirectoryTable
-from engine.work import NO_OTHERS
 from storage.snapshot import Snapshot
 
 _BATCH = 200
@@ -43,8 +41,9 @@ _POLL = 0.02
 class ComparisonPlan:
     """What is compared: two snapshots, and what is not to be called a difference.
 
-    ``young_after`` is in seconds since the epoch, None without an age limit. ``tops`` are the directories of which at
-    least one must be listed; without any there is no gate. ``ignored`` are substrings of paths that are left alone.
+    ``young_after`` is in seconds since the epoch, None without an age limit. ``tops`` are the directories that the
+    listing started from, for the gates; without any they are those of the listing's own header. ``ignored`` are substrings of paths that are left
+    alone.
     """
 
     inventory: Path
@@ -60,8 +59,10 @@ class ComparisonPlan:
 class ComparisonResult:
     """What was found. Sizes are in bytes; ``protected`` files were not judged, ``young`` ones left alone.
 
-    ``disagreeing`` counts directories in which the store has a file that its listing lacked. ``reasons`` says why files
-    were protected.
+    ``disagreeing`` counts directories that are unlisted because the store has what their listing, which claimed to be
+    complete, lacked: above 0 the store's listings are not to be relied on. ``kept`` counts files that would be orphans
+    if the plan did not keep those, ``ignored`` differing files that its patterns leave alone. ``reasons`` says why
+    files were protected.
     """
 
     files: int = 0
@@ -76,6 +77,8 @@ class ComparisonResult:
     unlisted: int = 0
     protected: int = 0
     young: int = 0
+    kept: int = 0
+    ignored: int = 0
     disagreeing: int = 0
     inventory_files: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
@@ -135,25 +138,30 @@ class _Work:
         result.files, result.size = remote.table.total_files(), remote.table.total_size()
         result.directories = remote.table.count(State.LISTED)
         result.inventory_files = inventory.table.total_files()
-        if plan.tops:
-            result.refusal = listing_gate(remote.table, plan.tops, result.inventory_files)
+        # A saved listing knows where it started; a list of files does not, and says nothing of what it could not see.
+        tops = plan.tops or (remote.header.tops if remote.header.kind == "listing" else ())
+        if tops:
+            result.refusal = listing_gate(remote.table, inventory.table, tops)
         unlisted = list(remote.table.unlisted())
         result.unlisted = len(unlisted)
         if result.refusal is None:
             candidates = self._compare(inventory.table, remote.table)
-            unlisted += self._settle(candidates, {path for path, _, _ in unlisted})
+            doubts = self._settle(candidates, {path for path, _, _ in unlisted})
             if plan.whole_run:
-                refuted = self._refuted(remote.table)
-                unlisted += refuted
-                for finding in empty_directories(remote.table, plan.young_after, [path for path, _, _ in refuted]):
+                doubts += self._refuted(remote.table)
+                for finding in empty_directories(remote.table, plan.young_after, not_empty(doubts)):
                     self._send(finding)
+            # A directory may be doubted for a file and for its emptiness.
+            by_path = {doubt.path: doubt for doubt in reversed(doubts)}
+            result.disagreeing = sum(doubt.disagrees for doubt in by_path.values())
+            unlisted += sorted((doubt.path, doubt.reason, doubt.detail) for doubt in by_path.values())
         result.unlisted = len(unlisted)
         for start in range(0, len(unlisted), 10 * _BATCH):
             self._pass_on("stage_unlisted", pack_unlisted(unlisted[start : start + 10 * _BATCH]))
         self._flush()
         while self._under_way:
             self._under_way.popleft().result(_PATIENCE)
-        result.protected, result.young = self._tally.protected, self._tally.young
+        result.protected, result.young, result.ignored = self._tally.protected, self._tally.young, self._tally.kept
         result.reasons = {reason.label: count for reason, count in sorted(self._tally.reasons.items())}
         return result
 
@@ -170,7 +178,9 @@ class _Work:
                 if len(candidates) - asked >= _BATCH:
                     self._ask_for(candidates[asked:])
                     asked = len(candidates)
-            elif finding.kind != Kind.ORPHAN or not self._plan.keep_orphans:
+            elif finding.kind == Kind.ORPHAN and self._plan.keep_orphans:
+                self._result.kept += len(finding)
+            else:
                 self._send(finding)
         self._ask_for(candidates[asked:])
         return candidates
@@ -179,51 +189,34 @@ class _Work:
         if candidates and self._coordinator is not None:
             self._coordinator.ask("confirm", pack_findings(candidates)).result(_PATIENCE)
 
-    def _settle(self, candidates: list[Finding], unlisted: set[bytes]) -> list[tuple[bytes, Reason, str]]:
+    def _settle(self, candidates: list[Finding], unlisted: set[bytes]) -> list[Doubt]:
         """Wait for the verdicts and send what the store denied; give the directories whose listing was contradicted."""
-        open_candidates = {finding.directory: finding for finding in candidates}
         confirmed: dict[bytes, Finding] = {}
-        contradicted: list[tuple[bytes, Reason, str]] = []
-        for finding, verdict in self._verdicts_on(open_candidates):
-            confirmed[verdict.path] = self._judged(finding, verdict)
-            if verdict.present and verdict.path not in unlisted:
-                self._result.disagreeing += 1
-                first = verdict.present[0].decode("utf-8", "backslashreplace")
-                contradicted.append(
-                    (verdict.path, Reason.CUT_SHORT, f"the store has {first}, which its listing lacked")
-                )
+        doubts: list[Doubt | None] = []
+        for finding, verdict in self._verdicts_on(candidates):
+            judgement = judge(finding, verdict)
+            confirmed[verdict.path] = judgement.missing
+            for count, reason in judgement.protected:
+                self._tally.protect(count, reason)
+            doubts.append(contradiction(verdict, unlisted))
         for finding in candidates:
             self._send(confirmed[finding.directory])
-        return contradicted
+        return [doubt for doubt in doubts if doubt is not None]
 
-    def _refuted(self, remote: DirectoryTable) -> list[tuple[bytes, Reason, str]]:
-        """Give the directories that look empty and are not: what of them was listed was not all.
-
-        A listing that is cut short behind a sub-directory looks like one without files. One that came without any entry
-        is beyond doubt, since a lister asks twice before it hands that in.
-        """
+    def _refuted(self, remote: DirectoryTable) -> list[Doubt]:
+        """Give the directories that look empty and are not."""
         if self._coordinator is None:
             return []
-        inside: dict[bytes, list[bytes]] = {}
-        for finding in empty_directories(remote, self._plan.young_after):
-            inside.setdefault(paths.parent_of(finding.directory) or b"/", []).append(paths.name_of(finding.directory))
-            if finding.directory in inside:
-                inside[finding.directory].append(NO_OTHERS)
-        questions = [_question(path, names) for path, names in inside.items() if NO_OTHERS in names]
+        empty = empty_directories(remote, self._plan.young_after)
+        questions = emptiness_questions(finding.directory for finding in empty)
         for start in range(0, len(questions), _BATCH):
             self._ask_for(questions[start : start + _BATCH])
-        refuted: list[tuple[bytes, Reason, str]] = []
-        for _, verdict in self._verdicts_on({question.directory: question for question in questions}):
-            if verdict.unknown:
-                refuted.append((verdict.path, verdict.reason, verdict.detail))
-            elif verdict.others:
-                self._result.disagreeing += 1
-                detail = f"the store has {verdict.others} entries that its listing lacked"
-                refuted.append((verdict.path, Reason.CUT_SHORT, detail))
-        return sorted(refuted)
+        doubts = [refutation(verdict) for _, verdict in self._verdicts_on(questions)]
+        return [doubt for doubt in doubts if doubt is not None]
 
-    def _verdicts_on(self, asked: dict[bytes, Finding]) -> Iterator[tuple[Finding, Verdict]]:
-        """Wait for the verdict on each of the candidates, which are taken out as they come."""
+    def _verdicts_on(self, findings: list[Finding]) -> Iterator[tuple[Finding, Verdict]]:
+        """Wait for the verdict on each of the findings that were asked for."""
+        asked = {finding.directory: finding for finding in findings}
         while asked and self._coordinator is not None:
             if self._stopped():
                 raise RuntimeError("the comparison was stopped")
@@ -234,16 +227,6 @@ class _Work:
                     yield finding, verdict
             if not verdicts:
                 time.sleep(_POLL)
-
-    def _judged(self, finding: Finding, verdict: Verdict) -> Finding:
-        """Keep of a candidate what the store denied."""
-        self._tally.protect(len(verdict.unknown), verdict.reason)
-        self._tally.protect(len(verdict.present), Reason.CUT_SHORT)
-        if len(verdict.absent) == len(finding.files):
-            return finding
-        absent = frozenset(verdict.absent)
-        positions = [i for i, name in enumerate(finding.files.name_list()) if name in absent]
-        return Finding(finding.kind, finding.directory, finding.files.select(positions))
 
     def _send(self, finding: Finding) -> None:
         count = len(finding)
@@ -277,7 +260,3 @@ class _Work:
         while len(self._under_way) >= _UNDER_WAY:
             self._under_way.popleft().result(_PATIENCE)
         self._under_way.append(self._history.ask(method, packed))
-
-
-def _question(directory: bytes, names: list[bytes]) -> Finding:
-    return Finding(Kind.EMPTY, directory, FileColumns.from_rows((name, UNKNOWN_SIZE, UNKNOWN_MTIME) for name in names))

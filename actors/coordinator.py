@@ -38,7 +38,7 @@ from engine.work import (
     WorkRequested,
 )
 from engine.workqueue import WorkQueue
-from storage.snapshot import SnapshotError, SnapshotWriter, part_of
+from storage.snapshot import SnapshotBusy, SnapshotError, SnapshotWriter, part_of
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Coordinator:
         self._verdicts: list[Verdict] = []
         self._failures: deque[tuple[bytes, Reason, str]] = deque(maxlen=_LAST_FAILURES)
         self._files = self._size = self._resumed = 0
-        self._killed = ""
+        self._killed = self._note = ""
         self._open = False
         self._synced = time.monotonic()
 
@@ -66,7 +66,8 @@ class Coordinator:
         """Open the journal, or go on from the one that is there, and queue what is to be listed.
 
         Raises:
-            OSError: the journal cannot be written.
+            SnapshotBusy: another process writes to the journal that is there.
+            OSError: the journal cannot be read or written. Like the other one, this leaves it as it is.
         """
         plan = self._plan
         tops = plan.header.tops
@@ -82,13 +83,16 @@ class Coordinator:
         self._handle(DirectoriesSeeded(tops, tops))
 
     def _resume(self) -> bool:
-        """Open the journal that is there; one that cannot be read is replaced, since the store has it all again."""
+        """Open the journal that is there; what is no journal is replaced, since the store has it all again."""
         if not part_of(self._plan.snapshot).exists():
             return False
         try:
             self._journal = SnapshotWriter.resume(self._plan.snapshot)
+        except SnapshotBusy:
+            raise
         except SnapshotError as error:
-            _log.warning("starting over: %s", error)
+            self._note = f"starting over: {error}"
+            _log.warning("%s", self._note)
             return False
         return True
 
@@ -208,6 +212,7 @@ class Coordinator:
             idle=self._queue.idle,
             killed=self._killed,
             failures=tuple(self._failures),
+            note=self._note,
         )
 
     def kill(self, why: str) -> None:

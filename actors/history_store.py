@@ -78,22 +78,35 @@ class HistoryStore:
             self._reports.add_unlisted(unlisted)
 
     def finish(self, finished: float, status: str, counts: RunCounts, keep: bool, message: str) -> list[str]:
-        """End the run; with ``keep`` its findings replace the older ones. Gives the paths of the reports written."""
+        """End the run; with ``keep`` its findings replace the older ones. Gives the paths of the reports written.
+
+        Raises:
+            ReportError: the reports cannot be written. The run is still open then, and may be ended without ``keep``;
+                only when it was a rename that failed, it is in the database and stays there.
+            HistoryError: the database cannot be written; the run is still open.
+        """
+        if self._reports is not None:
+            if keep:
+                self._reports.prepare()
+            else:
+                self._reports.discard()
         if self._database is not None:
             self._database.finish_run(
                 self._run, finished, RunStatus(status), counts, keep_findings=keep, message=message
             )
-        if self._reports is None:
+            # What is recorded stays recorded, whatever becomes of the renames.
+            self._close_database()
+        if self._reports is None or not keep:
             return []
-        if not keep:
-            self._reports.discard()
-            return []
-        return [str(path) for path in self._reports.commit()]
+        return [str(path) for path in self._reports.publish()]
 
     def release(self) -> None:
         """Drop what was not finished and close the database."""
         if self._reports is not None:
             self._reports.discard()
+        self._close_database()
+
+    def _close_database(self) -> None:
         database, self._database = self._database, None
         if database is not None:
             database.close()

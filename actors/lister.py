@@ -11,26 +11,23 @@ import gc
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from actors.messages import Assignment, Batch, ListerSettings, ListingReport, Verdict
+from actors.messages import Assignment, Batch, ListerSettings, ListingReport
 from actors.runtime import ActorLost, ActorRef, Answer
 from engine import paths
+from engine.confirm import Confirmation, ConfirmLimits, Question, Verdict
 from engine.index import Entry
-from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
+from engine.listing import Failed, Listed, Outcome
 from engine.record import DirectoryRecord
 from engine.states import Reason
-from engine.work import NO_OTHERS, Task, TaskKind
+from engine.work import Task, TaskKind
 from storage.listers.factory import open_lister
-from storage.listers.protocol import Ask, Lister, Request
+from storage.listers.protocol import LONGEST_LISTED_NAME, Ask, Lister, Request
 from storage.snapshot import directory_frame
 
-_NAMES_FROM = 4
-"""From so many candidates in a directory on, one listing of its names is cheaper than asking for each."""
-
-_CUT_LENGTH = 254
-"""XRootD servers cut longer names in a listing, so these can only be asked for one by one."""
+_CONFIRM_LIMITS = ConfirmLimits(LONGEST_LISTED_NAME)
 
 _REPORT_AFTER = 0.1
 """Seconds after which a report goes out although the batch is not full."""
@@ -42,23 +39,12 @@ _COORDINATOR_PATIENCE = 60.0
 """Seconds after which a coordinator that does not answer is taken for dead."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Job:
-    """A task on its way.
-
-    For a confirmation: the names asked for by one listing (the others are asked for one by one), how many requests are
-    still open, and what came back.
-    """
+    """A task on its way; without a confirmation it is a listing."""
 
     task: Task
-    by_listing: tuple[bytes, ...] = ()
-    open: int = 1
-    absent: list[bytes] = field(default_factory=list)
-    present: list[bytes] = field(default_factory=list)
-    unknown: list[bytes] = field(default_factory=list)
-    reason: Reason = Reason.NONE
-    detail: str = ""
-    others: int = 0
+    confirmation: Confirmation | None = None
 
 
 class ListerActor:
@@ -71,10 +57,6 @@ class ListerActor:
     def start(self) -> None:
         """Begin to pull."""
         self._thread.start()
-
-    def working(self) -> bool:
-        """Whether the lister still pulls."""
-        return self._thread.is_alive()
 
     def trouble(self) -> str:
         """Say why the lister gave up; empty when it did not."""
@@ -98,8 +80,9 @@ class _Pump:
         self._stopped = False
         self._number = 0
         self._backlog: deque[Task] = deque()
-        # By number of the request: its job, and the one name that it asked for.
-        self._jobs: dict[int, tuple[_Job, bytes | None]] = {}
+        self._unasked: deque[tuple[_Job, Question]] = deque()
+        # By number of the request.
+        self._asked: dict[int, tuple[_Job, Question]] = {}
         self._reports: list[ListingReport] = []
         self._frames: list[bytes] = []
         self._verdicts: list[Verdict] = []
@@ -133,31 +116,31 @@ class _Pump:
                 lister.close()
 
     def _submit(self, lister: Lister) -> None:
-        while self._backlog and len(self._jobs) < self._settings.in_flight:
-            task = self._backlog.popleft()
-            if task.kind == TaskKind.LIST:
-                self._ask(lister, _Job(task), Ask.LIST)
+        while len(self._asked) < self._settings.in_flight:
+            if self._unasked:
+                self._ask(lister, *self._unasked.popleft())
+            elif self._backlog:
+                self._begin(self._backlog.popleft())
             else:
-                self._confirm(lister, task)
+                return
 
-    def _ask(self, lister: Lister, job: _Job, ask: Ask, name: bytes | None = None) -> None:
+    def _begin(self, task: Task) -> None:
+        if task.kind == TaskKind.LIST:
+            self._unasked.append((_Job(task), None))
+            return
+        confirmation = Confirmation(task.names, _CONFIRM_LIMITS)
+        job = _Job(task, confirmation)
+        self._unasked.extend((job, question) for question in confirmation.begin())
+
+    def _ask(self, lister: Lister, job: _Job, question: Question) -> None:
         self._number += 1
-        self._jobs[self._number] = (job, name)
+        self._asked[self._number] = (job, question)
         path = job.task.path
-        lister.submit(Request(self._number, ask, path if name is None else paths.join(path, name)))
-
-    def _confirm(self, lister: Lister, task: Task) -> None:
-        by_listing: list[bytes] = []
-        by_stat: list[bytes] = []
-        listed = len(task.names) >= _NAMES_FROM or NO_OTHERS in task.names
-        for name in task.names:
-            many = listed and len(name) < _CUT_LENGTH and b"\n" not in name
-            (by_listing if many or b"?" in name else by_stat).append(name)
-        job = _Job(task, tuple(by_listing), open=len(by_stat) + bool(by_listing))
-        for name in by_stat:
-            self._ask(lister, job, Ask.STAT, name)
-        if by_listing:
-            self._ask(lister, job, Ask.NAMES)
+        if question is not None:
+            request = Request(self._number, Ask.STAT, paths.join(path, question))
+        else:
+            request = Request(self._number, Ask.LIST if job.confirmation is None else Ask.NAMES, path)
+        lister.submit(request)
 
     def _collect(self) -> None:
         """Take in what has come, waiting for the first of it."""
@@ -175,19 +158,15 @@ class _Pump:
             return
 
     def _take(self, number: int, outcome: Outcome) -> None:
-        job, name = self._jobs.pop(number)
+        job, question = self._asked.pop(number)
         if not self._reports and not self._verdicts:
             self._oldest = time.monotonic()
-        if job.task.kind == TaskKind.LIST:
+        if job.confirmation is None:
             self._listed(job.task, outcome)
             return
-        _sort_out(job, job.by_listing if name is None else (name,), outcome)
-        job.open -= 1
-        if not job.open:
-            settled = tuple(job.absent), tuple(job.present), tuple(job.unknown)
-            self._verdicts.append(
-                Verdict(job.task.path, job.task.attempt, *settled, job.reason, job.detail, job.others)
-            )
+        self._unasked.extend((job, further) for further in job.confirmation.take(question, outcome))
+        if job.confirmation.settled:
+            self._verdicts.append(job.confirmation.verdict(job.task.path, job.task.attempt))
 
     def _listed(self, task: Task, outcome: Outcome) -> None:
         if not isinstance(outcome, Listed | Failed):
@@ -221,7 +200,7 @@ class _Pump:
 
     @property
     def _open_work(self) -> int:
-        return len(self._backlog) + len(self._jobs)
+        return len(self._backlog) + len(self._unasked) + len(self._asked)
 
     def _may_pull(self) -> bool:
         """Whether it is time for more work: later, if there are reports that are worth waiting for others."""
@@ -235,22 +214,3 @@ class _Pump:
         self._sent_at = now
         self._reports, self._frames, self._verdicts = [], [], []
         self._exchange.on_done(lambda: self._inbox.put(None))
-
-
-def _sort_out(job: _Job, names: tuple[bytes, ...], outcome: Outcome) -> None:
-    """Put names where the answer to the request that asked for them says they belong."""
-    match outcome:
-        case Present():
-            job.present.extend(names)
-        case Absent() | Failed(Reason.NOT_FOUND | Reason.NOT_A_DIRECTORY):
-            job.absent.extend(names)
-        case NamesListed(there):
-            job.others = len(there.difference(job.task.names))
-            for name in names:
-                (job.present if name in there else job.absent).append(name)
-        case Failed(reason, detail):
-            job.unknown.extend(names)
-            job.reason, job.detail = reason, detail
-        case Listed():
-            job.unknown.extend(names)
-            job.reason, job.detail = Reason.SERVER, "a listing came instead of an answer to the question"

@@ -33,8 +33,8 @@ _LISTER_PATIENCE = 30.0
 _LOOK_EVERY = 1.0
 """Seconds between two looks at the listers."""
 
-_QUICK_POLLS = 100
-"""So many times the progress is asked for in quick succession, so that short listings end at once."""
+_SHORTEST_POLL, _LONGEST_POLL = 0.01, 0.25
+"""Seconds between two looks at the progress: a twentieth of the time so far, so that short listings end at once."""
 
 
 class ListingFailed(Exception):
@@ -160,7 +160,6 @@ class Listing:
             Killed: the oversight asked to stop.
             ListingFailed: all listers are lost, or the coordinator is.
         """
-        polls = 0
         while True:
             why = self._oversight.stop()
             try:
@@ -176,8 +175,7 @@ class Listing:
             if self.progress.idle and (until is None or until()):
                 return self.progress
             self._look_after_listers()
-            polls += 1
-            time.sleep(0.02 if polls < _QUICK_POLLS else 0.2)
+            time.sleep(min(_LONGEST_POLL, _SHORTEST_POLL + self.seconds / 20))
 
     @property
     def seconds(self) -> float:

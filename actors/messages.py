@@ -15,6 +15,7 @@ from typing import Any
 import msgpack
 
 from engine.columns import DirectoryColumns
+from engine.confirm import Verdict as Verdict
 from engine.index import Entry
 from engine.states import Reason, State
 from engine.work import QueueLimits, Task
@@ -65,24 +66,6 @@ class ListingReport:
 
     attempt: int
     entry: Entry
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the store said about missing candidates in one directory.
-
-    ``absent`` it denied, ``present`` it has after all; for ``unknown`` there was no answer that can be relied on, for
-    the reason given. ``others`` counts what is in the directory besides the names asked for, if it was listed for that.
-    """
-
-    path: bytes
-    attempt: int
-    absent: tuple[bytes, ...] = ()
-    present: tuple[bytes, ...] = ()
-    unknown: tuple[bytes, ...] = ()
-    reason: Reason = Reason.NONE
-    detail: str = ""
-    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +180,7 @@ class Progress:
 
     ``size`` is in bytes; ``resumed`` counts directories taken over from a journal; ``idle`` says that nothing is left
     to ask; ``failures`` has the last few, newest last, as (path, reason, detail); ``seconds`` is the time since the
-    listers began.
+    listers began; ``note`` is one line that somebody who watches should see, such as that a journal was of no use.
     """
 
     listed: int = 0
@@ -213,3 +196,4 @@ class Progress:
     killed: str = ""
     failures: tuple[tuple[bytes, Reason, str], ...] = ()
     seconds: float = 0.0
+    note: str = ""

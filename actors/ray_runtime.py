@@ -125,8 +125,6 @@ class RayRuntime:
         address = address or _current_cluster()
         if address:
             _must_answer(address)
-            if _is_on_loopback_only(address):
-                _stay_on_loopback()
             return ray.init(address=address, **options)
         _stay_on_loopback()
         return ray.init(address="local", include_dashboard=True, dashboard_host=_LOOPBACK, **options)
@@ -202,9 +200,11 @@ def _must_answer(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE_SECONDS).close()
     except OSError as error:
         raise ConnectionError(f"nobody answers there ({error.strerror or error})") from error
+    if _is_on_loopback_only(address):
+        _stay_on_loopback()
     if not address.startswith("ray://") and not _is_healthy(address):
         raise ConnectionError(
-            "what answers there is not a Ray cluster of this version, or it wants a token (RAY_AUTH_MODE=token)"
+            "what answers there is not a Ray cluster of this version, or it wants a token: set RAY_AUTH_MODE=token"
         )
 
 

@@ -135,6 +135,10 @@ def show_findings(results: Results) -> None:
     if found.protected:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in found.reasons.items())
         print(f"not judged:    {human_count(found.protected, 'file')} (could not be seen: {reasons})")
+    if found.kept:
+        print(f"kept:          {human_count(found.kept, 'file')} that would be orphans (DeleteOrphans is off)")
+    if found.ignored:
+        print(f"ignored:       {human_count(found.ignored, 'file')} that differ (IgnoreDirectories)")
     if found.young:
         print(f"too young:     {human_count(found.young, 'file')}")
     for path in results.reports:

@@ -176,6 +176,10 @@ def demo(
     _leave(run(runtime, directory, as_json))
 
 
+_INTERRUPTED = (128 + signal.SIGINT, signal.SIGTERM)
+"""What typer makes of Ctrl-C, and what Ray exits with while its own handler of SIGTERM is in place."""
+
+
 def _leave(code: ExitCode) -> None:
     if code != ExitCode.DONE:
         raise typer.Exit(code)
@@ -191,6 +195,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = app(standalone_mode=False) or 0
+        if code in _INTERRUPTED:
+            raise KeyboardInterrupt
     except BaseException as error:
         code = _report(error)
     sys.exit(code)
@@ -204,6 +210,8 @@ def _usage(message: str, context: typer.Context | None) -> str:
 
 def _report(error: BaseException) -> int:
     """Say on stderr what went wrong and give the exit code for it."""
+    if isinstance(error, SystemExit) and error.code in _INTERRUPTED:
+        error = KeyboardInterrupt()
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else ExitCode.USAGE
     # typer has no public names for the errors of the command line itself.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -40,13 +40,20 @@ def _var_location(settings: Settings, site: str) -> Path:
 
 def show_history(settings: Settings, site: str, limit: int, as_json: bool) -> ExitCode:
     """Print the last runs of a site, newest first."""
-    path = _var_location(settings, site) / "db" / "consistency.db"
+    var_location = _var_location(settings, site)
+    directory, path = RunDirectory(var_location, site), var_location / "db" / "consistency.db"
     if not path.is_file():
         raise CommandError(f"no history of {site}: {path} does not exist; a check makes it")
-    from storage.history import HistoryDatabase
+    from storage.history import HistoryDatabase, RunStatus
 
     with HistoryDatabase(path) as database:
         runs = database.runs(site, limit)
+        if any(row.status == RunStatus.RUNNING for row in runs) and not directory.is_locked():
+            # It may have ended since they were read. What runs still was killed; only the next check writes that down.
+            runs = [
+                replace(row, status=RunStatus.DIED) if row.status == RunStatus.RUNNING else row
+                for row in database.runs(site, limit)
+            ]
         known = database.sites()
     if not runs and site not in known:
         raise CommandError(f"no runs of {site} in {path}; it has runs of: {', '.join(known) or 'none'}")

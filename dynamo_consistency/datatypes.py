@@ -13,7 +13,7 @@ from dynamo_consistency import config
 from engine import paths
 from engine import tree as engine_tree
 from engine.tree import BadPath, NotEmpty
-from storage.reports import AtomicFile
+from storage.atomic import AtomicFile
 from storage.tree_file import open_tree, write_tree
 
 __all__ = ["BadPath", "Differences", "DirectoryInfo", "NotEmpty", "compare", "get_info", "of_site"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 
 class PatternFilter:
@@ -18,17 +18,6 @@ class PatternFilter:
     def __call__(self, path: bytes) -> bool:
         """Tell whether the path is to be left alone."""
         return any(pattern in path for pattern in self._patterns)
-
-
-class AnyOf:
-    """Protects what one of several filters protects."""
-
-    def __init__(self, *filters: Callable[[bytes], bool]) -> None:
-        self._filters = filters
-
-    def __call__(self, path: bytes) -> bool:
-        """Tell whether the path is to be left alone."""
-        return any(protects(path) for protects in self._filters)
 
 
 def everything(_path: bytes) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from engine import paths
 from engine.states import Reason, State
@@ -30,10 +33,11 @@ def root_refusal(failures: Sequence[tuple[bytes, Reason, str]]) -> Refusal:
     return Refusal("root", f"no top directory could be listed ({'; '.join(words)})")
 
 
-def listing_gate(remote: DirectoryTable, tops: Sequence[bytes], expected_files: int) -> Refusal | None:
+def listing_gate(remote: DirectoryTable, inventory: DirectoryTable, tops: Sequence[bytes]) -> Refusal | None:
     """Refuse a listing of which no top directory could be listed, or which is empty where the inventory is not.
 
-    A store that is mounted empty after an outage looks exactly like one that lost everything.
+    A store that is mounted empty after an outage looks exactly like one that lost everything, and so does a part of it
+    that has a mount of its own. ``tops`` may lie below one another.
     """
     failures = []
     for top in tops:
@@ -44,6 +48,41 @@ def listing_gate(remote: DirectoryTable, tops: Sequence[bytes], expected_files: 
         failures.append((top, reason, "" if row is None else remote.details.get(row, "")))
     else:
         return root_refusal(failures)
+    expected_files = inventory.total_files()
     if expected_files and not remote.total_files():
         return Refusal("zero-files", f"the store lists 0 files where the inventory has {expected_files}")
-    return None
+    return _empty_tops(remote, inventory, tops)
+
+
+def _empty_tops(remote: DirectoryTable, inventory: DirectoryTable, tops: Sequence[bytes]) -> Refusal | None:
+    words = []
+    blind = remote.blind_rows()
+    for top in dict.fromkeys(tops):
+        row = remote.find(top)
+        if row is None or blind[row] >= 0 or remote.files[_rows_under(remote, top)].sum():
+            continue
+        expected_files = _seen_files(remote, inventory, top)
+        if expected_files:
+            words.append(f"0 files below {paths.escape(top)} where the inventory has {expected_files}")
+    if not words:
+        return None
+    more = [f"{len(words) - _NAMED} more"] if len(words) > _NAMED else []
+    return Refusal("zero-files", f"the store lists {'; '.join(words[:_NAMED] + more)}")
+
+
+def _seen_files(remote: DirectoryTable, inventory: DirectoryTable, top: bytes) -> int:
+    """Count the inventory's files below a top, without those below what was not listed: these are not judged anyway."""
+    seen = np.ones(len(inventory), dtype=np.bool_)
+    here = _rows_under(remote, top)
+    for row in range(here.start, here.stop):
+        if remote.states[row] != State.LISTED:
+            seen[_rows_under(inventory, remote.paths[row])] = False
+    below = _rows_under(inventory, top)
+    return int(inventory.files[below][seen[below]].sum())
+
+
+def _rows_under(table: DirectoryTable, path: bytes) -> slice:
+    """Give the rows of a directory and of everything below it; it needs no row itself."""
+    key = paths.tree_key(path)
+    start = bisect_left(table.paths, key, key=paths.tree_key)
+    return slice(start, bisect_left(table.paths, key + b"\x01", lo=start, key=paths.tree_key))

@@ -51,5 +51,4 @@ class Failed:
 
 ListingOutcome = Listed | Failed
 NamesOutcome = NamesListed | Failed
-StatOutcome = Present | Absent | Failed
 Outcome = Listed | NamesListed | Present | Absent | Failed

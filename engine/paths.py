@@ -90,10 +90,12 @@ _UNESCAPES = {b"\\": b"\\", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 def escape(path: bytes) -> str:
     """Give one printable line for a list that people read; ``unescape`` gives the same bytes back.
 
-    Backslashes, control characters, line separators and bytes that are not UTF-8 are escaped; everything else,
-    blanks and other scripts included, stands as it is.
+    Backslashes, control characters, line separators, bytes that are not UTF-8 and a blank at the end are escaped;
+    everything else, other blanks and other scripts included, stands as it is.
     """
-    return _UNSAFE.sub(_escape_one, decode(path))
+    line = _UNSAFE.sub(_escape_one, decode(path))
+    # Nobody could tell it from what separates the path from the next field.
+    return line[:-1] + "\\x20" if line.endswith(" ") else line
 
 
 def _escape_one(match: re.Match[str]) -> str:

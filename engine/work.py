@@ -55,7 +55,7 @@ class QueueLimits:
     max_delay: float = 30.0
     lease_seconds: float = 120.0
     max_depth: int = 40
-    idle_wait: float = 0.02
+    idle_wait: float = 0.05
     batch: int = 1024
 
     def __post_init__(self) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from engine.table import DirectoryTable
+from storage.atomic import AtomicFile
 from storage.inventory.chunks import ESCAPED_MARK, UNLISTED_MARK
-from storage.reports import AtomicFile, exact_path
+from storage.reports import exact_path
 
 
 def write_listing(table: DirectoryTable, output: Path, form: str) -> None:

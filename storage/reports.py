@@ -1,156 +1,28 @@
 """The files that a run writes: lists for people, one name a line, and next to them an exact form for programs.
 
-Every file is written under another name in the same directory, flushed to the disk and renamed, so that it is there
-whole or not at all. Lists keep the order in which findings arrive, which is tree order.
-
-    ReportError    a file or directory cannot be written, in one line that names it
+Every file is there whole or not at all (`storage.atomic`). Lists keep the order in which findings arrive, which is tree
+order.
 """
 
 from __future__ import annotations
 
 import base64
-import fcntl
-import glob
 import json
-import os
-import secrets
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, FileColumns
 from engine.findings import Finding, Kind
 from engine.states import Reason
+from storage.atomic import AtomicFile, naming, sync_directory
+from storage.atomic import ReportError as ReportError
 
-_BUFFER = 1 << 20
 _quote: Callable[[str], str] = json.JSONEncoder(ensure_ascii=False).encode
-
-
-class ReportError(Exception):
-    """A report cannot be written; the message names its path."""
-
-
-class AtomicFile:
-    """A file that appears under its name with `publish`, complete and on the disk, or never.
-
-    ``write`` takes text; a lone surrogate in it is written as ``\\udcxx``, which JSON reads back. ``finish`` brings
-    it to the disk; ``discard`` may be called at any time and then leaves nothing behind. ``clear_up`` removes what a
-    process that was killed could not discard.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        self._stream: BinaryIO | None = None
-        self._there = False
-        with _naming(path):
-            # Not tempfile's, which nobody else may read: a web server has to.
-            self._stream = open(self._temporary, "xb", buffering=_BUFFER)  # noqa: SIM115
-        self._there = True
-        # Says that it is being written, until it has its name; where locks do not work nobody clears up, either.
-        with suppress(OSError):
-            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    @staticmethod
-    def clear_up(path: Path) -> None:
-        """Remove what processes that were killed while they wrote this file have left."""
-        for left in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
-            # Neither what cannot be removed nor what another process writes is in the way.
-            with suppress(OSError), left.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                left.unlink()
-
-    def write(self, text: str) -> None:
-        """Append text."""
-        assert self._stream is not None, "written after it was published"
-        with _naming(self.path):
-            self._stream.write(text.encode("utf-8", "backslashreplace"))
-
-    def finish(self) -> None:
-        """Bring everything that was written to the disk."""
-        if self._stream is not None:
-            with _naming(self.path):
-                self._stream.flush()
-                os.fsync(self._stream.fileno())
-
-    def publish(self) -> None:
-        """Finish, and take the place of the file with the name."""
-        self.finish()
-        with _naming(self.path):
-            os.replace(self._temporary, self.path)
-        self._there = False
-        self.discard()
-
-    def discard(self) -> None:
-        """Remove what was written, unless it was published."""
-        if self._stream is not None:
-            # What cannot be flushed to a full disk is not wanted any more.
-            with suppress(OSError):
-                self._stream.close()
-            self._stream = None
-        if self._there:
-            self._temporary.unlink(missing_ok=True)
-            self._there = False
-
-    def __enter__(self) -> AtomicFile:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self.publish()
-                sync_directory(self.path.parent)
-        finally:
-            self.discard()
-
-
-class ListWriter:
-    """A list of files, one path a line; published at the end of a ``with`` block that raises nothing."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = AtomicFile(path)
-
-    def write(self, directory: bytes, files: FileColumns) -> None:
-        """Append the files of one directory."""
-        self._file.write("".join(f"{path}\n" for path in _printable_paths(directory, files)))
-
-    def __enter__(self) -> ListWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.__exit__(kind, error, trace)
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write a value as indented JSON, whole or not at all.
-
-    Raises:
-        ReportError: the file cannot be written.
-        TypeError, ValueError: JSON cannot hold the value; NaN and infinities are among those.
-    """
-    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
-    with AtomicFile(path) as file:
-        file.write(text + "\n")
-
-
-def sync_directory(directory: Path) -> None:
-    """Bring renames in a directory to the disk."""
-    with _naming(directory):
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 class Report(Enum):
@@ -202,19 +74,11 @@ QUICK_LAYOUT = Layout(
 """What a quick comparison writes."""
 
 
-@dataclass(slots=True)
-class Tally:
-    """How many findings of a kind there are, and the bytes of those whose size is known."""
-
-    count: int = 0
-    bytes: int = 0
-
-
 class ReportSet:
-    """All lists of one run, which are published together with `commit`, or never.
+    """All lists of one run, which are published together, or never.
 
-    A list is a ``.txt``; its exact form stands next to it as a ``.jsonl``.
-    ``tallies`` counts by `Kind`, also what has no list; ``unlisted`` counts directories.
+    A list is a ``.txt``; its exact form stands next to it as a ``.jsonl``. `commit` is `prepare` and `publish`, between
+    which something else may have to be done.
 
     Raises:
         ReportError: the directory cannot be made or written, the base is no file name, or a directory stands where a
@@ -222,8 +86,6 @@ class ReportSet:
     """
 
     def __init__(self, directory: Path, base: str, layout: Layout = RUN_LAYOUT) -> None:
-        self.tallies = {kind: Tally() for kind in Kind}
-        self.unlisted = 0
         if not base or "/" in base or "\0" in base:
             raise ReportError(f"{directory}: {base!r} cannot begin the name of a report")
         self._directory = directory
@@ -231,7 +93,7 @@ class ReportSet:
         self._exact = layout.exact
         self._files: dict[Path, AtomicFile] = {}
         self._over = False
-        with _naming(directory):
+        with naming(directory):
             directory.mkdir(parents=True, exist_ok=True)
         for path in self.paths():
             if path.is_dir():
@@ -248,35 +110,46 @@ class ReportSet:
     def add(self, findings: Iterable[Finding]) -> None:
         """Append findings to the lists of their kinds."""
         for finding in findings:
-            tally = self.tallies[finding.kind]
-            tally.count += len(finding)
-            tally.bytes += finding.files.total_size()
             self._write(_REPORTS[finding.kind], _text_lines(finding), _exact_lines(finding))
 
     def add_unlisted(self, rows: Iterable[tuple[bytes, Reason, str]]) -> None:
         """Append directories that have no complete listing, with reason and detail."""
         for path, reason, detail in rows:
-            self.unlisted += 1
             words = paths.escape(detail.encode("utf-8", "backslashreplace"))
             exact = exact_path(path) + f', "reason": {_quote(reason.label)}, "detail": {_quote(detail)}}}\n'
             self._write(Report.UNLISTED, [f"{paths.escape(path)}\t{reason.label}\t{words}\n"], [exact])
 
-    def commit(self) -> list[Path]:
-        """Write every list, empty ones too, then rename one after another; gives their paths.
+    def prepare(self) -> None:
+        """Bring every list to the disk, empty ones too, without giving it its name.
 
         Raises:
-            ReportError: a file could not be written; then none is published, unless it was a rename that failed.
+            ReportError: a file could not be written; everything is discarded.
         """
         try:
-            files = [self._file(path) for path in self.paths()]
-            for file in files:
-                file.finish()
-            for file in files:
-                file.publish()
+            for path in self.paths():
+                self._file(path).finish()
+        except BaseException:
+            self.discard()
+            raise
+
+    def publish(self) -> list[Path]:
+        """Give what was prepared its names, one after another; gives the paths.
+
+        Raises:
+            ReportError: a rename failed; those before it are done, those behind it are not.
+        """
+        try:
+            for path in self.paths():
+                self._file(path).publish()
             sync_directory(self._directory)
         finally:
             self.discard()
         return self.paths()
+
+    def commit(self) -> list[Path]:
+        """Prepare and publish; gives the paths."""
+        self.prepare()
+        return self.publish()
 
     def discard(self) -> None:
         """Remove what is not published; nothing can be added any more."""
@@ -309,19 +182,13 @@ class ReportSet:
             self._file(path.with_suffix(".jsonl")).write("".join(exact))
 
 
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ReportError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-
 def _printable_paths(directory: bytes, files: FileColumns) -> list[str]:
     """Escape the paths of all files at once: a slash is in no name and is never escaped, so it can hold them apart."""
     if not files:
         return []
     prefix = paths.escape(paths.join(directory, b""))
+    if b" \0" in files.names or files.names.endswith(b" "):
+        return [prefix + paths.escape(name) for name in files.name_list()]
     return [prefix + name for name in paths.escape(files.names.replace(b"\0", b"/")).split("/")]
 
 

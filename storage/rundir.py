@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from storage.atomic import ReportError, write_json
 from storage.snapshot import part_of
 
 _GLANCE = 0.5
@@ -101,7 +102,7 @@ class RunDirectory:
             try:
                 _take(lock)
                 self._halt.unlink(missing_ok=True)
-                write_json(self._info, asdict(info))
+                _write(self._info, asdict(info))
             except BaseException:
                 os.close(lock)
                 raise
@@ -176,15 +177,22 @@ class RunDirectory:
         """Note the start of a new run and drop what an earlier one left unfinished.
 
         ``mark`` says what the run compares, in JSON's terms; ``started`` is in seconds since the epoch.
+
+        Raises:
+            RunDirError: it cannot be noted.
         """
         self.forget()
         part_of(self.listing).unlink(missing_ok=True)
-        write_json(self._state, {"mark": mark, "started": started, "inventory_read": False})
+        _write(self._state, {"mark": mark, "started": started, "inventory_read": False})
 
     def inventory_is_read(self) -> None:
-        """Note that the inventory's snapshot is whole and belongs to this run."""
+        """Note that the inventory's snapshot is whole and belongs to this run.
+
+        Raises:
+            RunDirError: it cannot be noted.
+        """
         state = json.loads(self._state.read_text())
-        write_json(self._state, {**state, "inventory_read": True})
+        _write(self._state, {**state, "inventory_read": True})
 
     def unfinished(self, mark: dict[str, Any], not_before: float) -> Unfinished | None:
         """Say whether there is a run to go on with: of the same ``mark``, still at work at ``not_before`` or later.
@@ -211,6 +219,13 @@ class RunDirectory:
         self._state.unlink(missing_ok=True)
 
 
+def _write(path: Path, value: object) -> None:
+    try:
+        write_json(path, value)
+    except ReportError as error:
+        raise RunDirError(str(error)) from error
+
+
 def _take(lock: int) -> None:
     """Lock; whoever looks whether it is locked has it for an instant, which is waited out."""
     end = time.monotonic() + _GLANCE
@@ -221,10 +236,3 @@ def _take(lock: int) -> None:
             if time.monotonic() > end:
                 raise
         time.sleep(0.01)
-
-
-def write_json(path: Path, value: object) -> None:
-    """Replace a small JSON file in one step."""
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(json.dumps(value, indent=1) + "\n")
-    os.replace(temporary, path)

@@ -7,6 +7,7 @@ and renames it, so that a file called ``NAME`` is always whole, and one that is 
 Errors:
     SnapshotError: the file is not a snapshot, is from a newer program, or is damaged; of a part, everything before the
         first damaged frame can still be read.
+        SnapshotBusy: nothing is wrong with it, but another process has it.
 """
 
 from __future__ import annotations
@@ -53,6 +54,10 @@ _PART = ".part"
 
 class SnapshotError(Exception):
     """A snapshot that cannot be used; the message names the file and what is wrong with it."""
+
+
+class SnapshotBusy(SnapshotError):
+    """A part that another process writes to; it may be gone on with later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,23 +152,26 @@ class SnapshotWriter:
         """Go on with the part that an earlier writer left; its torn tail, if it has one, is cut off.
 
         Raises:
-            SnapshotError: there is no part, not even its header is whole, or another process keeps writing to it.
+            SnapshotError: there is nothing in it to go on from: it is no snapshot, of another version, or not even its
+                header is whole.
+            SnapshotBusy: another process keeps writing to it, or has just finished it.
+            OSError: there is no part, or it cannot be read or written; nothing is known about what is in it.
         """
         writer = cls.__new__(cls)
         part = part_of(path)
-        file: BinaryIO | None = None
+        file = part.open("r+b", buffering=1 << 20)
         try:
-            file = part.open("r+b", buffering=1 << 20)
-            _lock(file)
+            _lock(file, part)
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
                 writer._start(path, _read_header(part, view))
                 end = _scan(view, writer.index.add)
             file.truncate(end)
             file.seek(end)
-        except (OSError, ValueError, SnapshotError) as error:
-            if file is not None:
-                file.close()
-            raise SnapshotError(f"{part}: cannot go on from this journal: {error}") from error
+        except BaseException as error:
+            file.close()
+            if isinstance(error, ValueError):
+                raise SnapshotError(f"{part}: cannot go on from this journal: {error}") from error
+            raise
         writer._file, writer._offset = file, end
         return writer
 
@@ -215,7 +223,7 @@ class SnapshotWriter:
         self._write(make_frame(_INDEX, _pack_index(self.index)))
         self._write(_TRAILER.pack(start, _TRAILER_MAGIC))
         self.sync()
-        if not self._is_mine():
+        if not _has_name(self._file, self.part):
             raise SnapshotError(f"{self.part}: another writer has started over")
         self._file.close()
         os.replace(self.part, self.path)
@@ -224,12 +232,6 @@ class SnapshotWriter:
             os.fsync(directory)
         finally:
             os.close(directory)
-
-    def _is_mine(self) -> bool:
-        try:
-            return os.path.samestat(os.fstat(self._file.fileno()), os.stat(self.part))
-        except FileNotFoundError:
-            return False
 
     def close(self) -> None:
         """Stop here and keep the part, for a later `resume`."""
@@ -346,17 +348,27 @@ class Snapshot:
         self._view.close()
 
 
-def _lock(file: BinaryIO) -> None:
+def _lock(file: BinaryIO, part: Path) -> None:
     """Wait for the end of a process that was told to stop, or was left behind, and still writes."""
     give_up = time.monotonic() + _LOCK_SECONDS
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
+            break
         except BlockingIOError as error:
             if time.monotonic() > give_up:
-                raise SnapshotError("another process still writes to it") from error
+                raise SnapshotBusy(f"{part}: another process still writes to it") from error
             time.sleep(0.1)
+    # To go on with a file that was finished meanwhile would cut the index off it.
+    if not _has_name(file, part):
+        raise SnapshotBusy(f"{part}: another process has finished it or started over")
+
+
+def _has_name(file: BinaryIO, part: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(part))
+    except FileNotFoundError:
+        return False
 
 
 def _read_header(path: Path, view: mmap.mmap) -> SnapshotHeader:

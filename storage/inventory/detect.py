@@ -75,8 +75,8 @@ class Layout:
 Sample = list[tuple[int, bytes]]
 
 
-def take_sample(chunks: Iterator[Chunk]) -> tuple[Sample, Iterator[Chunk]]:
-    """Give the first lines that say something, with their numbers, and all the chunks again."""
+def take_sample(chunks: Iterator[Chunk]) -> tuple[Sample, bool, Iterator[Chunk]]:
+    """Give the first lines that say something, with their numbers, whether they are escaped, and all chunks again."""
     taken: list[Chunk] = []
     sample: Sample = []
     for chunk in chunks:
@@ -84,11 +84,13 @@ def take_sample(chunks: Iterator[Chunk]) -> tuple[Sample, Iterator[Chunk]]:
         sample.extend(chunk.numbered())
         if len(sample) >= SAMPLE:
             break
-    return sample[:SAMPLE], chain(taken, chunks)
+    return sample[:SAMPLE], any(chunk.escaped for chunk in taken), chain(taken, chunks)
 
 
-def recognise(sample: Sample, wanted: Format | None, source: str) -> Layout:
+def recognise(sample: Sample, escaped: bool, wanted: Format | None, source: str) -> Layout:
     """Tell the layout of a file from its first lines, in the format ``wanted`` if one is given.
+
+    An ``escaped`` list is one of our own, in which nothing that names may look like means another program's format.
 
     Raises:
         InventoryMalformed: a table without a usable header, a known format that is not read, or text of which most but
@@ -102,7 +104,7 @@ def recognise(sample: Sample, wanted: Format | None, source: str) -> Layout:
             header = _header(line, first, b"\t" if b"\t" in first else b",", source)
             if header is not None:
                 return Layout(Format.TSV if header.delimiter == b"\t" else Format.CSV, header=header)
-            return _recognise_text(sample, source)
+            return _recognise_text(sample, escaped, source)
         case Format.PATHS:
             return Layout(Format.PATHS)
         case Format.SIZES:
@@ -114,9 +116,9 @@ def recognise(sample: Sample, wanted: Format | None, source: str) -> Layout:
             return Layout(wanted, header=header)
 
 
-def _recognise_text(sample: Sample, source: str) -> Layout:
+def _recognise_text(sample: Sample, escaped: bool, source: str) -> Layout:
     line, first = sample[0]
-    for pattern, name in _FOREIGN:
+    for pattern, name in () if escaped else _FOREIGN:
         if pattern.match(first):
             raise malformed(source, line, f"a format that is read, which {name} is not", first)
     numbers = _numbers(sample, source)

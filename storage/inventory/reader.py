@@ -80,8 +80,8 @@ def read_inventory(
             yield chunk
 
     with closing(read_blocks(file, source, chunk_size)) as blocks:
-        sample, chunks = take_sample(count_lines(read_chunks(blocks, source)))
-        layout = recognise(sample, wanted, source)
+        sample, escaped, chunks = take_sample(count_lines(read_chunks(blocks, source)))
+        layout = recognise(sample, escaped, wanted, source)
         if sample:
             for rows in _rows(chunks, layout, root, source):
                 builder.add(rows)

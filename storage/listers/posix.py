@@ -24,6 +24,10 @@ from storage.listers.protocol import Ask, Request, Sink
 from storage.listers.watchdog import Flight, Watchdog
 
 _MAX_THREADS = 8
+"""Calls at a time, but for those that were given up."""
+
+_MOST_THREADS = 64
+"""Threads in all. With so many of them hanging the mount is gone, and every further request ends by its timeout."""
 
 _REASONS = {
     errno.EACCES: Reason.PERMISSION,
@@ -41,8 +45,8 @@ _REASONS = {
 class PosixLister:
     """Asks the file system below a ``file://`` door, with up to eight threads.
 
-    A call that hangs, as on a mount whose server is gone, cannot be interrupted: it costs a thread, which is left
-    behind, and the request ends by ``timeout`` (seconds).
+    A call that hangs, as on a mount whose server is gone, cannot be interrupted: the request ends by ``timeout``
+    (seconds), and another thread takes the place of the one that hangs, which is left behind.
 
     Raises:
         ValueError: the door names another host.
@@ -52,11 +56,15 @@ class PosixLister:
         if door.host not in ("", "localhost"):
             raise ValueError(f"a file system on another host: {door.host!r}")
         self._door = door
-        self._watchdog = Watchdog(sink, timeout)
         self._requests = 0
         self._queue: SimpleQueue[Flight | None] = SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        self._threads = 0
+        # What is being asked, and what of it was given up although its call has not come back.
+        self._asked: set[Flight] = set()
+        self._hanging: set[Flight] = set()
+        self._closed = False
         self._lock = threading.Lock()
+        self._watchdog = Watchdog(sink, timeout, silent=self._replace)
 
     @property
     def requests(self) -> int:
@@ -68,24 +76,55 @@ class PosixLister:
         self._queue.put(self._watchdog.start(request))
         with self._lock:
             self._requests += 1
-            if len(self._threads) < min(len(self._watchdog), _MAX_THREADS):
-                # Daemons: a thread that hangs in the kernel must not keep the program from ending.
-                thread = threading.Thread(target=self._work, name="posix-lister", daemon=True)
-                self._threads.append(thread)
-                thread.start()
+            if self._usable < len(self._watchdog):
+                self._hire()
 
     def close(self) -> None:
         """Drop what is in flight. Threads end with the call they are in."""
-        self._watchdog.close()
         with self._lock:
-            for _ in self._threads:
+            self._closed = True
+            for _ in range(self._threads):
                 self._queue.put(None)
-            self._threads.clear()
+        self._watchdog.close()
+
+    @property
+    def _usable(self) -> int:
+        return self._threads - len(self._hanging)
+
+    def _hire(self) -> None:
+        """Start one more thread if that is allowed; the lock is held."""
+        if not self._closed and self._usable < _MAX_THREADS and self._threads < _MOST_THREADS:
+            self._threads += 1
+            # Daemons: a thread that hangs in the kernel must not keep the program from ending.
+            threading.Thread(target=self._work, name="posix-lister", daemon=True).start()
+
+    def _replace(self, flight: Flight) -> bool:
+        """Take note of a call that hangs; what waits behind it may be well."""
+        with self._lock:
+            if flight in self._asked:
+                self._hanging.add(flight)
+                if not self._queue.empty():
+                    self._hire()
+        return False
 
     def _work(self) -> None:
         while (flight := self._queue.get()) is not None:
-            if self._watchdog.is_open(flight):
-                self._watchdog.end(flight, self._answer(flight.request))
+            if self._watchdog.is_open(flight) and not self._serve(flight):
+                return
+
+    def _serve(self, flight: Flight) -> bool:
+        """Answer a request; gives whether this thread is still wanted, its place not being taken."""
+        with self._lock:
+            self._asked.add(flight)
+        outcome = self._answer(flight.request)
+        with self._lock:
+            self._asked.discard(flight)
+            self._hanging.discard(flight)
+            wanted = self._closed or self._usable <= _MAX_THREADS
+            if not wanted:
+                self._threads -= 1
+        self._watchdog.end(flight, outcome)
+        return wanted
 
     def _answer(self, request: Request) -> Outcome:
         path = self._door.locate(request.path)

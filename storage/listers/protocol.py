@@ -13,6 +13,12 @@ from typing import Protocol
 
 from engine.listing import Outcome
 
+LONGEST_LISTED_NAME = 254
+"""XRootD servers cut longer names in a listing to this many bytes, without a word.
+
+So a listed name of this length may be the first part of another one, and a longer one is in no listing.
+"""
+
 
 class Ask(IntEnum):
     """The three questions a store is asked."""

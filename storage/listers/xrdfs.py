@@ -16,7 +16,7 @@ from engine import paths
 from engine.columns import DirectoryColumns, FileColumns
 from engine.listing import Failed, Listed, ListingOutcome, NamesListed, NamesOutcome
 from engine.states import Reason
-from storage.listers.xrootd_answers import CUT_LENGTH
+from storage.listers.protocol import LONGEST_LISTED_NAME
 
 _MODE = rb"(?P<kind>[d-])[r-][w-][x-]"
 _TIME = rb"(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)"
@@ -100,7 +100,7 @@ def _run(program: str, server: str, options: list[str], path: bytes, timeout: in
 def _name_in(directory: bytes, path: bytes) -> bytes | None:
     start = directory if directory == b"/" else directory + b"/"
     name = path.removeprefix(start)
-    if not path.startswith(start) or not name or b"/" in name or len(name) == CUT_LENGTH:
+    if not path.startswith(start) or not name or b"/" in name or len(name) == LONGEST_LISTED_NAME:
         return None
     return name
 

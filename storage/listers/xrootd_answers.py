@@ -15,13 +15,11 @@ from engine import paths
 from engine.columns import NO_DIRECTORIES, NO_FILES, DirectoryColumns, FileColumns
 from engine.listing import Failed, Listed, ListingOutcome, NamesListed, NamesOutcome
 from engine.states import Reason
+from storage.listers.protocol import LONGEST_LISTED_NAME
 
 IS_DIRECTORY = 2
 IS_OTHER = 4
 _NOT_A_FILE = IS_DIRECTORY | IS_OTHER
-
-CUT_LENGTH = 254
-"""Servers cut a longer name to this many bytes."""
 
 Entry: TypeAlias = dict[str, Any]
 _Row: TypeAlias = tuple[str, int, int, int]
@@ -60,17 +58,23 @@ def names(entries: Sequence[Entry]) -> NamesOutcome:
     if bad is not None:
         return bad
     encoded = frozenset([name.encode() for name in found])
-    if len(found) != len(entries) and any(len(name) == CUT_LENGTH for name in encoded):
-        return Failed(Reason.BAD_NAME, f"a name of more than {CUT_LENGTH} bytes was cut by the server")
+    if len(found) != len(entries) and any(len(name) == LONGEST_LISTED_NAME for name in encoded):
+        return Failed(Reason.BAD_NAME, f"a name of more than {LONGEST_LISTED_NAME} bytes was cut by the server")
     return NamesListed(encoded)
 
 
 def may_be_cut(outcome: Listed | NamesListed) -> list[bytes]:
     """Give the names that may be the first part of a longer one."""
     if isinstance(outcome, NamesListed):
-        return [name for name in outcome.names if len(name) == CUT_LENGTH]
+        return [name for name in outcome.names if len(name) == LONGEST_LISTED_NAME]
     blocks = (outcome.files.names, outcome.directories.names)
-    return [name for names in blocks if len(names) >= CUT_LENGTH for name in names.split(b"\0") if len(name) == 254]
+    return [
+        name
+        for names in blocks
+        if len(names) >= LONGEST_LISTED_NAME
+        for name in names.split(b"\0")
+        if len(name) == LONGEST_LISTED_NAME
+    ]
 
 
 def signed(value: int) -> int:
@@ -91,8 +95,8 @@ def _without_duplicates(rows: list[_Row]) -> ListingOutcome:
     for before, row in pairwise(rows):
         if before[0] != row[0]:
             continue
-        if len(row[0].encode()) == CUT_LENGTH:
-            return Failed(Reason.BAD_NAME, f"a name of more than {CUT_LENGTH} bytes was cut by the server")
+        if len(row[0].encode()) == LONGEST_LISTED_NAME:
+            return Failed(Reason.BAD_NAME, f"a name of more than {LONGEST_LISTED_NAME} bytes was cut by the server")
         if before != row:
             return Failed(Reason.PARTIAL, f"'{_show(row[0])}' is listed twice, with different attributes")
     return _split(unique)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +17,7 @@ from engine.listing import Failed, Listed, ListingOutcome
 from engine.record import DirectoryRecord
 from engine.states import Reason, State
 from engine.work import QueueLimits, TaskKind
-from storage.snapshot import Snapshot, SnapshotHeader, directory_frame, part_of
+from storage.snapshot import Snapshot, SnapshotBusy, SnapshotHeader, SnapshotWriter, directory_frame, part_of
 
 TOP = b"/store/mc"
 
@@ -184,4 +186,44 @@ def test_a_journal_that_cannot_be_read_is_replaced(make: Maker, tmp_path: Path) 
     part_of(tmp_path / "s").write_bytes(b"not a journal at all")
     coordinator = make(resume=True)
     assert coordinator.progress().resumed == 0
+    assert coordinator.progress().note.startswith("starting over: ")
     assert paths_of(coordinator.exchange("one", NOTHING, 10)) == [TOP]
+
+
+def test_there_is_nothing_to_note_about_a_journal_that_is_gone_on_with(make: Maker) -> None:
+    coordinator = make()
+    coordinator.release()
+    assert make(resume=True).progress().note == ""
+
+
+def test_a_journal_that_another_process_writes_is_left_to_it(
+    make: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coordinator = make()
+    coordinator.exchange("one", NOTHING, 10)
+    monkeypatch.setattr("storage.snapshot._LOCK_SECONDS", 0.2)
+    with pytest.raises(SnapshotBusy):
+        make(resume=True)
+    coordinator.exchange("one", answer(TOP, 1, listed((b"f",))), 10)
+    coordinator.seal()
+    assert Snapshot(tmp_path / "s").table.total_files() == 1
+
+
+def test_a_journal_that_may_not_be_opened_is_kept() -> None:
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as where:
+        header = SnapshotHeader("listing", "memory", 1, "SITE", (TOP,))
+        SnapshotWriter(Path(where, "s"), header).close()
+        part = part_of(Path(where, "s"))
+        content = part.read_bytes()
+        # Everybody may replace the journal, and nobody, not even root without its rights, may go on with it.
+        Path(where).chmod(0o777)
+        part.chmod(0o444)
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            with pytest.raises(PermissionError):
+                Coordinator(ListingPlan(header, Path(where, "s"), QueueLimits(), resume=True)).start()
+        finally:
+            os.seteuid(user)
+        assert part.read_bytes() == content

@@ -11,10 +11,12 @@ from actors.lister import ListerActor
 from actors.messages import Assignment, Batch, ListerSettings, Verdict
 from actors.runtime import ActorRef
 from actors.threads import ThreadRuntime
+from engine.listing import Absent, Outcome
 from engine.states import Reason, State
 from engine.work import Task, TaskKind
 from storage.listers.memory import Fault, MemoryStore, publish
-from storage.listers.protocol import Ask, StoreSpec
+from storage.listers.protocol import Ask, Request, StoreSpec
+from tests.servers.fixtures import ServedDirectory
 
 D = b"/store/d"
 
@@ -49,10 +51,14 @@ def threads() -> Iterator[ThreadRuntime]:
     runtime.shutdown()
 
 
-def work(threads: ThreadRuntime, store: MemoryStore, tasks: list[Task], in_flight: int = 4) -> list[Batch]:
+def work(threads: ThreadRuntime, store: MemoryStore, tasks: list[Task]) -> list[Batch]:
+    return work_at(threads, publish("lister-test", store), tasks)
+
+
+def work_at(threads: ThreadRuntime, door: str, tasks: list[Task]) -> list[Batch]:
     done = threading.Event()
     desk: ActorRef = threads.spawn("desk", Desk, tasks, done)
-    settings = ListerSettings(StoreSpec((publish("lister-test", store),)), in_flight, batch=8)
+    settings = ListerSettings(StoreSpec((door,)), in_flight=4, batch=8)
     lister = threads.spawn("lister", ListerActor, "lister", settings, desk)
     lister.ask("start").result(10)
     assert done.wait(60), lister.ask("trouble").result(10)
@@ -103,7 +109,68 @@ def test_many_candidates_are_looked_up_in_one_listing_of_the_names(threads: Thre
     batches = work(threads, store, tasks)
     (verdict,) = [v for b in batches for v in b.verdicts]
     assert (verdict.absent, verdict.present) == (tuple(names), (b"here",))
-    assert batches[-1].requests == 1
+    # One listing, and a question after the only name that it has.
+    assert batches[-1].requests == 2
+
+
+DANGLING = Fault(Absent(), asks=frozenset((Ask.STAT,)))
+
+
+@pytest.mark.parametrize("others", [0, 1, 2, 3, 20])
+def test_a_name_without_a_file_is_absent_however_many_are_asked_for(threads: ThreadRuntime, others: int) -> None:
+    store = MemoryStore()
+    store.add_file(D + b"/here")
+    store.add_file(D + b"/dangling")
+    store.misbehave(D + b"/dangling", DANGLING)
+    gone = [f"gone{number}".encode() for number in range(others)]
+    verdict = confirm(threads, store, b"dangling", b"here", *gone)
+    assert sorted(verdict.absent) == [b"dangling", *sorted(gone)]
+    assert (verdict.present, verdict.unknown) == ((b"here",), ())
+
+
+@pytest.mark.parametrize("others", [0, 20])
+def test_a_dangling_link_on_a_real_server_is_absent_however_many_are_asked_for(
+    threads: ThreadRuntime, xrootd_directory: ServedDirectory, others: int
+) -> None:
+    (xrootd_directory.path / "here").touch()
+    (xrootd_directory.path / "link").symlink_to("here")
+    (xrootd_directory.path / "dangling").symlink_to("nowhere")
+    gone = [f"gone{number}".encode() for number in range(others)]
+    task = Task(TaskKind.CONFIRM, xrootd_directory.lfn, 1, (b"dangling", b"here", b"link", *gone))
+    (verdict,) = [v for b in work_at(threads, xrootd_directory.url, [task]) for v in b.verdicts]
+    assert sorted(verdict.absent) == [b"dangling", *sorted(gone)]
+    assert (sorted(verdict.present), verdict.unknown) == ([b"here", b"link"], ())
+
+
+class CountingStore(MemoryStore):
+    """Knows how many questions were open at most."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: set[int] = set()
+        self.most = 0
+
+    def fault(self, request: Request) -> Fault | None:
+        self.open.add(request.number)
+        self.most = max(self.most, len(self.open))
+        return super().fault(request)
+
+    def answer(self, request: Request) -> Outcome:
+        outcome = super().answer(request)
+        self.open.discard(request.number)
+        return outcome
+
+
+@pytest.mark.parametrize("name", ["short%d", "x" * 254 + "%d"])
+def test_a_confirmation_keeps_to_the_requests_that_may_be_in_flight(threads: ThreadRuntime, name: str) -> None:
+    store = CountingStore()
+    names = [(name % number).encode() for number in range(20)]
+    for one in names:
+        store.add_file(D + b"/" + one)
+        store.misbehave(D + b"/" + one, Fault(delay=0.01))
+    verdict = confirm(threads, store, *names)
+    assert sorted(verdict.present) == sorted(names)
+    assert 1 <= store.most <= 4
 
 
 def test_a_directory_that_is_not_there_has_none_of_its_files(threads: ThreadRuntime) -> None:
@@ -140,10 +207,12 @@ def test_a_listing_of_names_is_not_asked_about_names_that_it_cannot_carry(thread
 def test_a_name_with_a_question_mark_is_looked_up_in_a_listing(threads: ThreadRuntime) -> None:
     store = MemoryStore()
     store.add_file(D + b"/what?")
-    # Asked for by itself, a server would cut it at the question mark.
-    store.misbehave(D + b"/what?", Fault(Fault.failing(Reason.BAD_NAME).outcome, asks=frozenset((Ask.STAT,))))
-    verdict = confirm(threads, store, b"what?", b"gone")
-    assert (verdict.absent, verdict.present, verdict.unknown) == ((b"gone",), (b"what?",), ())
+    # Asked for by themselves, a server would cut them at the question mark.
+    for name in (b"/what?", b"/gone?"):
+        store.misbehave(D + name, Fault(Fault.failing(Reason.BAD_NAME).outcome, asks=frozenset((Ask.STAT,))))
+    verdict = confirm(threads, store, b"what?", b"gone?", b"gone")
+    assert (sorted(verdict.absent), verdict.present) == ([b"gone", b"gone?"], ())
+    assert (verdict.unknown, verdict.reason) == ((b"what?",), Reason.BAD_NAME)
 
 
 def test_a_lister_without_a_store_says_what_its_trouble_is(threads: ThreadRuntime) -> None:
@@ -151,6 +220,6 @@ def test_a_lister_without_a_store_says_what_its_trouble_is(threads: ThreadRuntim
     settings = ListerSettings(StoreSpec(("gopher://nowhere",)))
     lister = threads.spawn("lister", ListerActor, "lister", settings, desk)
     lister.ask("start").result(10)
-    while lister.ask("working").result(10):
+    while not (trouble := lister.ask("trouble").result(10)):
         pass
-    assert "gopher" in lister.ask("trouble").result(10)
+    assert "gopher" in trouble

@@ -32,7 +32,7 @@ from storage.inventory import InventoryError
 from storage.listers.protocol import StoreSpec
 from storage.reports import ReportError
 from storage.rundir import AlreadyRunning
-from storage.snapshot import SnapshotError, SnapshotHeader
+from storage.snapshot import SnapshotBusy, SnapshotError, SnapshotHeader
 
 HOSTILE = b"/store/new\nline/\xff\xfe b"
 
@@ -63,6 +63,7 @@ ERRORS = [
     ActorLost("gone"),
     RuntimeUnavailable("no Ray"),
     SnapshotError("x: damaged"),
+    SnapshotBusy("x: another process"),
     HistoryError("x: locked"),
     ReportError("x: full"),
     InventoryError("x line 1"),

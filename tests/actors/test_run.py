@@ -355,3 +355,76 @@ def test_what_comes_during_the_run_is_left_alone_whatever_the_age_limit(
     store.add_file(b"/store/during", 1, int(time.time()) + 60)
     results = run(start_threads(), tmp_path, quick(tmp_path, store, {"/store/known": 1}, "during"))
     assert (results.comparison.orphan, results.comparison.young) == (0, 1)
+
+
+def test_orphans_and_files_that_are_left_alone_are_counted(
+    tmp_path: Path, start_threads: Callable[[], Runtime]
+) -> None:
+    store = MemoryStore()
+    for name in ("f", "new1", "new2", "tmp/a"):
+        store.add_file(f"/store/d/{name}".encode(), 1)
+    job = quick(tmp_path, store, {"/store/d/f": 1, "/store/d/gone-tmp": 1, "/store/d/gone": 1}, "kept")
+    plan = replace(job.comparison, keep_orphans=True, ignored=(b"tmp",))
+    found = run(start_threads(), tmp_path, replace(job, comparison=plan)).comparison
+    assert (found.missing, found.orphan, found.kept, found.ignored) == (1, 0, 2, 2)
+    assert names(tmp_path, "orphan") == []
+
+
+def test_a_dangling_link_is_missing_however_many_files_are(
+    tmp_path: Path, xrootd_directory: ServedDirectory, start_threads: Callable[[], Runtime]
+) -> None:
+    there = put(xrootd_directory, {"few/f": 1, "many/f": 1})
+    top = xrootd_directory.lfn.decode()
+    gone = [f"{top}/few/dangling", f"{top}/many/dangling", *(f"{top}/many/gone{number}" for number in range(9))]
+    for directory in ("few", "many"):
+        (xrootd_directory.path / directory / "dangling").symlink_to("nowhere")
+    inventory = there | dict.fromkeys(gone, 1)
+    job = make_job(tmp_path, xrootd_directory.url, xrootd_directory.lfn, inventory)
+    found = run(start_threads(), tmp_path, job).comparison
+    assert names(tmp_path, "missing") == sorted(gone)
+    assert (found.missing, found.protected, found.unlisted, found.disagreeing) == (11, 0, 0, 0)
+
+
+def test_one_empty_top_among_others_is_refused(tmp_path: Path, start_threads: Callable[[], Runtime]) -> None:
+    store = MemoryStore()
+    store.add_file(b"/store/data/f", 1)
+    store.add_directory(b"/store/mc")
+    job = quick(tmp_path, store, {"/store/data/f": 1, "/store/mc/a/1": 1, "/store/mc/a/2": 1}, "one top")
+    tops = (b"/store/data", b"/store/mc")
+    plan = replace(job.store.plan, header=replace(job.store.plan.header, tops=tops))
+    job = replace(job, store=replace(job.store, plan=plan), comparison=replace(job.comparison, tops=tops))
+    with pytest.raises(Refused, match="0 files below /store/mc where the inventory has 2"):
+        run(start_threads(), tmp_path, job)
+    with HistoryDatabase(tmp_path / "consistency.db") as history:
+        assert list(history.missing(SITE)) == []
+
+
+def test_a_directory_in_which_the_store_has_a_file_after_all_is_not_empty(
+    tmp_path: Path, start_threads: Callable[[], Runtime]
+) -> None:
+    store = MemoryStore()
+    store.add_file(b"/store/f", 1)
+    store.add_directory(b"/store/hollow")
+    # The first listing has nothing of it, the second one only a directory.
+    store.add_file(b"/store/up/late/f", 1)
+    store.add_directory(b"/store/cut/a")
+    store.add_file(b"/store/cut/z", 1)
+    asks = frozenset((Ask.LIST,))
+    store.misbehave(b"/store/up/late", Fault(keep=0, asks=asks))
+    store.misbehave(b"/store/cut", Fault(keep=1, asks=asks))
+    inventory = {"/store/f": 1, "/store/up/late/f": 1, "/store/cut/z": 1}
+    found = run(start_threads(), tmp_path, quick(tmp_path, store, inventory, "late")).comparison
+    empty = (tmp_path / "www" / f"{SITE}_empty.txt").read_text().splitlines()
+    assert sorted(empty) == ["/store/cut/a", "/store/hollow"]
+    assert (found.missing, found.protected, found.unlisted, found.disagreeing) == (0, 2, 2, 2)
+
+
+def test_a_saved_listing_of_an_empty_store_is_refused_too(tmp_path: Path, start_threads: Callable[[], Runtime]) -> None:
+    inventory = snapshot(tmp_path / "inventory", {b"a": 1})
+    writer = SnapshotWriter(tmp_path / "listing", SnapshotHeader("listing", "test", 1, tops=(b"/d",)))
+    writer.append(DirectoryRecord(b"/d", State.LISTED))
+    writer.finish()
+    plan = ComparisonPlan(inventory, tmp_path / "listing", whole_run=False)
+    with pytest.raises(Refused, match="0 files"):
+        compare_snapshots(start_threads(), plan, StorePlan(tmp_path, "x", lists_only=True), Oversight())
+    assert not (tmp_path / "x_missing.txt").exists()

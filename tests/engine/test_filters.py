@@ -1,4 +1,4 @@
-from engine.filters import AnyOf, PatternFilter, everything
+from engine.filters import PatternFilter, everything
 
 
 def test_a_pattern_is_a_plain_piece_of_a_path() -> None:
@@ -21,13 +21,6 @@ def test_without_patterns_nothing_is_protected() -> None:
         assert not PatternFilter(patterns)(b"/anything")
     assert PatternFilter([b"", b"x"])
     assert not PatternFilter([b"", b"x"])(b"/y")
-
-
-def test_one_of_several_filters_is_enough() -> None:
-    protects = AnyOf(PatternFilter([b"a"]), PatternFilter([b"b"]))
-    assert [protects(path) for path in (b"/a", b"/b", b"/c")] == [True, True, False]
-    assert not AnyOf()(b"/a")
-    assert AnyOf(PatternFilter([]), everything)(b"/c")
 
 
 def test_everything_is_everything() -> None:

@@ -1,6 +1,7 @@
 import pytest
 
 from engine.gates import Refusal, listing_gate, root_refusal
+from engine.paths import tree_key
 from engine.record import DirectorySummary
 from engine.states import Reason, State
 from engine.table import DirectoryTable
@@ -9,7 +10,17 @@ TOPS = (b"/store/data", b"/store/mc")
 
 
 def store(*summaries: DirectorySummary) -> DirectoryTable:
-    return DirectoryTable.from_summaries(summaries)
+    return DirectoryTable.from_summaries(sorted(summaries, key=lambda summary: tree_key(summary.path)))
+
+
+def listed(**files: int) -> DirectoryTable:
+    """Make a table of listed directories, of which ``a_b`` stands for ``/a/b``."""
+    return store(
+        *(DirectorySummary(b"/" + name.replace("_", "/").encode(), State.LISTED, files=n) for name, n in files.items())
+    )
+
+
+EXPECTED = listed(store_data=600, store_mc=0, store_mc_run1=400)
 
 
 def test_one_top_that_was_listed_lets_a_run_pass() -> None:
@@ -17,12 +28,12 @@ def test_one_top_that_was_listed_lets_a_run_pass() -> None:
         DirectorySummary(b"/store/data", State.FAILED, Reason.TIMEOUT),
         DirectorySummary(b"/store/mc", State.LISTED, files=1),
     )
-    assert listing_gate(remote, TOPS, expected_files=1000) is None
+    assert listing_gate(remote, EXPECTED, TOPS) is None
 
 
 def test_a_listing_without_any_top_is_refused_with_the_reasons() -> None:
     remote = store(DirectorySummary(b"/store/data", State.FAILED, Reason.CONNECTION, "refused\nby  the door"))
-    assert listing_gate(remote, TOPS, expected_files=1000) == Refusal(
+    assert listing_gate(remote, EXPECTED, TOPS) == Refusal(
         "root",
         "no top directory could be listed (/store/data: refused by the door; /store/mc: never reached)",
     )
@@ -31,17 +42,90 @@ def test_a_listing_without_any_top_is_refused_with_the_reasons() -> None:
 @pytest.mark.parametrize("state", [State.FAILED, State.IGNORED, State.UNFILLED])
 def test_only_a_complete_listing_of_a_top_counts(state: State) -> None:
     remote = store(DirectorySummary(b"/store/mc", state), DirectorySummary(b"/store/mc/a", State.LISTED, files=5))
-    refusal = listing_gate(remote, (b"/store/mc",), expected_files=5)
+    refusal = listing_gate(remote, EXPECTED, (b"/store/mc",))
     assert refusal is not None
     assert refusal.gate == "root"
 
 
 def test_an_empty_store_is_refused_where_the_inventory_has_files() -> None:
     remote = store(DirectorySummary(b"/store/data", State.LISTED), DirectorySummary(b"/store/mc", State.LISTED))
-    assert listing_gate(remote, TOPS, expected_files=1000) == Refusal(
+    assert listing_gate(remote, EXPECTED, TOPS) == Refusal(
         "zero-files", "the store lists 0 files where the inventory has 1000"
     )
-    assert listing_gate(remote, TOPS, expected_files=0) is None
+    assert listing_gate(remote, store(), TOPS) is None
+
+
+def test_one_empty_top_among_others_is_refused_where_the_inventory_has_files_below_it() -> None:
+    remote = listed(store_data=600, store_data_a=1, store_mc=0, store_mc_run1=0)
+    assert listing_gate(remote, EXPECTED, TOPS) == Refusal(
+        "zero-files", "the store lists 0 files below /store/mc where the inventory has 400"
+    )
+
+
+@pytest.mark.parametrize(
+    ("remote", "inventory"),
+    [
+        pytest.param(listed(store_data=1, store_mc=0), listed(store_data=600, store_mc=0), id="nothing expected"),
+        pytest.param(listed(store_data=1), EXPECTED, id="never reached"),
+        pytest.param(listed(store_data=1, store_mc=0, store_mc_run2=1), EXPECTED, id="a file elsewhere below it"),
+        pytest.param(listed(store_data=1, store_mc=0), listed(store_data=1, store_mcs=5), id="a neighbour's files"),
+    ],
+)
+def test_a_top_is_not_refused_without_cause(remote: DirectoryTable, inventory: DirectoryTable) -> None:
+    assert listing_gate(remote, inventory, TOPS) is None
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.IGNORED, State.UNFILLED])
+def test_files_that_nobody_looked_for_do_not_close_the_gate(state: State) -> None:
+    # What lies below such a directory is not judged, so an empty top says nothing about it.
+    remote = store(
+        DirectorySummary(b"/store/data", State.LISTED, files=1),
+        DirectorySummary(b"/store/mc", State.LISTED),
+        DirectorySummary(b"/store/mc/run1", state),
+    )
+    assert listing_gate(remote, EXPECTED, TOPS) is None
+    inventory = listed(store_mc_run1_a=3, store_mc_run1=5, store_mc_run2=2)
+    assert listing_gate(remote, inventory, TOPS) == Refusal(
+        "zero-files", "the store lists 0 files below /store/mc where the inventory has 2"
+    )
+
+
+def test_a_top_below_another_one_is_looked_at_by_itself() -> None:
+    remote = listed(store=1, store_data=0, store_mc=1)
+    refusal = listing_gate(remote, EXPECTED, (b"/store", b"/store/data", b"/store/data"))
+    assert refusal == Refusal("zero-files", "the store lists 0 files below /store/data where the inventory has 600")
+    assert listing_gate(remote, EXPECTED, (b"/store",)) is None
+
+
+def test_a_top_below_one_that_was_not_listed_is_not_judged() -> None:
+    remote = store(
+        DirectorySummary(b"/other", State.LISTED, files=1),
+        DirectorySummary(b"/store", State.FAILED, Reason.TIMEOUT),
+        DirectorySummary(b"/store/data", State.LISTED),
+    )
+    assert listing_gate(remote, EXPECTED, (b"/other", b"/store", b"/store/data")) is None
+
+
+def test_the_root_may_be_a_top() -> None:
+    root = store(DirectorySummary(b"/", State.LISTED), DirectorySummary(b"/store/data", State.LISTED))
+    inventory = store(DirectorySummary(b"/store/data", State.LISTED, files=2))
+    assert listing_gate(root, inventory, (b"/",)) == Refusal(
+        "zero-files", "the store lists 0 files where the inventory has 2"
+    )
+
+
+def test_a_refusal_of_many_tops_is_one_line_and_names_a_few() -> None:
+    tops = [b"/top%d\n" % number for number in range(9)]
+    remote = store(
+        DirectorySummary(b"/good", State.LISTED, files=1), *(DirectorySummary(top, State.LISTED) for top in tops)
+    )
+    inventory = store(*(DirectorySummary(top, State.LISTED, files=1) for top in tops))
+    refusal = listing_gate(remote, inventory, [b"/good", *tops])
+    assert refusal is not None
+    assert refusal.message.isprintable()
+    assert "/top2\\n" in refusal.message
+    assert "/top3" not in refusal.message
+    assert refusal.message.endswith("; 6 more")
 
 
 def test_a_refusal_is_one_line_and_names_a_few_tops() -> None:

@@ -99,6 +99,10 @@ def test_the_keys_of_different_paths_differ() -> None:
     [
         (b"/plain name", "/plain name"),
         ("/größe/данные/数".encode(), "/größe/данные/数"),
+        (b"/a blank behind ", "/a blank behind\\x20"),
+        (b"/two  ", "/two \\x20"),
+        (b"/a tab behind\t", "/a tab behind\\t"),
+        (b"/dir /name", "/dir /name"),
         (b"/back\\slash", "/back\\\\slash"),
         (b"/new\nline\tand\rreturn", "/new\\nline\\tand\\rreturn"),
         (b"/bell\x07\x7f", "/bell\\x07\\x7f"),
@@ -125,6 +129,7 @@ def test_every_byte_comes_back(byte: int) -> None:
 def test_every_path_comes_back_from_one_printable_line(path: bytes) -> None:
     line = paths.escape(path)
     assert len(line.splitlines()) <= 1
+    assert not line.endswith((" ", "\t"))
     assert line == line.encode("utf-8").decode("utf-8")
     assert paths.unescape(line) == path
 

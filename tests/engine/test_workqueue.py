@@ -108,16 +108,16 @@ def test_a_lister_that_wants_nothing_gets_nothing() -> None:
 def test_an_idle_lister_waits_as_long_as_more_may_come() -> None:
     desk = seeded(b"/store")
     desk.take("a")
-    assert desk.ask("b") == Wait(0.02)
+    assert desk.ask("b") == Wait(LIMITS.idle_wait)
     desk.tell(DirectoryListed("a", b"/store", 1))
-    assert desk.ask("b") == Wait(0.02)
+    assert desk.ask("b") == Wait(LIMITS.idle_wait)
 
 
 def test_listers_go_home_when_nothing_is_left_and_nothing_will_come() -> None:
     desk = seeded(b"/store")
     desk.tell(NoMoreWork())
     desk.take("a")
-    assert desk.ask("b") == Wait(0.02)
+    assert desk.ask("b") == Wait(LIMITS.idle_wait)
     desk.tell(DirectoryListed("a", b"/store", 1))
     assert desk.ask("b") == GoHome()
 

@@ -2,6 +2,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, FileColumns
 from engine.record import DirectoryRecord, DirectorySummary
@@ -60,6 +62,35 @@ def test_our_own_inventory_reader_reads_the_text(tmp_path: Path) -> None:
     hostile = [(b"a\\b", 1, 5), (b"new\nline", 2, 6), (b"run 5", 6, 101), (b"\xff", 3, 7)]
     files = {b"/store/mc": [(b"a", 5, 100), *hostile], b"/store/mc/x": [(b"b", 0, -3)]}
     output = tmp_path / "listing.txt"
+    write_listing(table(*files.items()), output, "text")
+    records: list[DirectoryRecord] = []
+    read_inventory(output, records.append, listed_at=0)
+    assert {record.path: record.files.rows() for record in records if record.files} == files
+
+
+NAMES = st.one_of(
+    st.binary(min_size=1, max_size=8),
+    st.text(" \t#\\x20n5.|=\r\n\"'", min_size=1, max_size=8).map(str.encode),
+).filter(lambda name: not set(name) & {0, 0x2F} and name not in (b".", b".."))
+SIZES = st.integers(0, 2**58)
+TIMES = st.integers(-(2**63) + 1, 2**63 - 1)
+FILES = st.dictionaries(NAMES, st.tuples(SIZES, TIMES), min_size=1, max_size=4)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.dictionaries(NAMES, FILES, min_size=1, max_size=4))
+@example({b"a ": {b" ": (1, 2), b"b ": (3, 4), b"c\t": (5, 6)}})
+@example({b"d": {b"5 ": (1, 2)}})
+@example({b"d": {b"x size=5": (1, 2)}})
+@example({b"d|5|": {b"x": (1, 2)}})
+def test_our_own_inventory_reader_reads_any_names_from_the_text(
+    tmp_path_factory: pytest.TempPathFactory, tree: dict[bytes, dict[bytes, tuple[int, int]]]
+) -> None:
+    files = {
+        b"/" + directory: sorted((name, size, mtime) for name, (size, mtime) in held.items())
+        for directory, held in sorted(tree.items())
+    }
+    output = tmp_path_factory.mktemp("any") / "listing.txt"
     write_listing(table(*files.items()), output, "text")
     records: list[DirectoryRecord] = []
     read_inventory(output, records.append, listed_at=0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.rundir import AlreadyRunning, RunDirectory, RunDirError, RunInfo, Unfinished, directory_name, write_json
+from storage.rundir import AlreadyRunning, RunDirectory, RunDirError, RunInfo, Unfinished, directory_name
 from storage.snapshot import Snapshot, SnapshotHeader, SnapshotWriter, part_of
 
 ROOT = Path(__file__).parents[2]
@@ -215,8 +215,8 @@ def test_a_place_that_cannot_be_used_is_refused_and_not_left_locked(tmp_path: Pa
     with pytest.raises(RunDirError, match="cannot use"):
         RunDirectory(tmp_path / "file", "S").acquire(INFO)
     directory = RunDirectory(tmp_path, "S")
-    (directory.path / "running.json.new").mkdir(parents=True)
-    with pytest.raises(RunDirError, match="cannot use") as caught:
+    (directory.path / "running.json").mkdir(parents=True)
+    with pytest.raises(RunDirError, match=r"running\.json: cannot be written") as caught:
         directory.acquire(INFO)
     assert not isinstance(caught.value, AlreadyRunning)
     assert not directory.is_locked()
@@ -384,12 +384,9 @@ def test_a_damaged_note_of_a_run_is_no_note(directory: RunDirectory, damage: Cal
     assert directory.unfinished(MARK, 0.0) is None
 
 
-def test_a_small_file_is_replaced_in_one_step(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
-    write_json(path, {"old": 1})
-    with pytest.raises(TypeError, match="JSON"):
-        write_json(path, {"new": object()})
-    assert json.loads(path.read_text()) == {"old": 1}
-    write_json(path, {"new": "é"})
-    assert json.loads(path.read_text()) == {"new": "é"}
-    assert [file.name for file in tmp_path.iterdir()] == ["x.json"]
+def test_a_note_that_cannot_be_written_is_an_error_of_the_directory(directory: RunDirectory) -> None:
+    (directory.path / "run.json").unlink(missing_ok=True)
+    directory.begin(MARK, 1000.5)
+    directory.path.rename(directory.path.with_name("moved"))
+    with pytest.raises(RunDirError, match=r"run\.json: cannot be written"):
+        directory.begin(MARK, 1000.5)

@@ -1,4 +1,6 @@
+import errno
 import os
+import threading
 import tracemalloc
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from engine.states import Reason, State
 from storage.snapshot import (
     MAGIC,
     Snapshot,
+    SnapshotBusy,
     SnapshotError,
     SnapshotHeader,
     SnapshotWriter,
@@ -318,9 +321,47 @@ def test_a_journal_is_gone_on_with_only_when_its_writer_is_gone(
     first.append(DirectoryRecord(b"/a", State.LISTED))
     first.flush()
     monkeypatch.setattr("storage.snapshot._LOCK_SECONDS", 0.2)
-    with pytest.raises(SnapshotError, match="another process still writes to it"):
+    with pytest.raises(SnapshotBusy, match=r"s\.part: another process still writes to it"):
         SnapshotWriter.resume(path)
     first.close()
     second = SnapshotWriter.resume(path)
     assert second.index.state_of(b"/a") == State.LISTED
     second.close()
+
+
+def test_what_was_finished_while_others_waited_for_it_stays_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s"
+    first = part_with(path, RECORDS)
+    writer = SnapshotWriter.resume(path)
+    waiting = threading.Event()
+    monkeypatch.setattr("storage.snapshot.time.sleep", lambda _seconds: waiting.set())
+
+    def finish() -> None:
+        waiting.wait()
+        writer.finish()
+
+    other = threading.Thread(target=finish)
+    other.start()
+    with pytest.raises(SnapshotBusy, match="another process has finished it"):
+        SnapshotWriter.resume(path)
+    other.join()
+    assert path.read_bytes() == GOLDEN.read_bytes()
+    assert not first.exists()
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOLCK])
+def test_a_disk_that_fails_says_nothing_about_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    part = part_with(tmp_path / "s", RECORDS)
+    content = part.read_bytes()
+
+    def fail(_file: object, _operation: int) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr("storage.snapshot.fcntl.flock", fail)
+    with pytest.raises(OSError, match=os.strerror(error)):
+        SnapshotWriter.resume(tmp_path / "s")
+    assert part.read_bytes() == content

@@ -133,7 +133,7 @@ def test_a_part_whose_header_is_not_whole_cannot_be_gone_on_with(tmp_path: Path)
 
 def test_without_a_part_there_is_nothing_to_go_on_with(tmp_path: Path) -> None:
     write_golden(tmp_path / "s")
-    with pytest.raises(SnapshotError, match=r"s\.part: cannot go on from this journal"):
+    with pytest.raises(FileNotFoundError):
         SnapshotWriter.resume(tmp_path / "s")
     assert os.listdir(tmp_path) == ["s"]
 

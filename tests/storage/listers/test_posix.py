@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from engine.listing import Absent, Failed, Listed, NamesListed, Present
 from engine.states import Reason
 from storage.listers.factory import open_lister
 from storage.listers.protocol import Ask, StoreSpec
+from storage.listers.watchdog import Flight, Watchdog
 from tests.storage.listers.asking import Asker, asking
 
 NOON = 1_600_000_000
@@ -98,3 +100,60 @@ def test_a_name_that_is_too_long_is_a_failure(asker: Asker) -> None:
         outcome = asker.ask(ask, b"/" + b"n" * 256)
         assert isinstance(outcome, Failed)
         assert outcome.reason == Reason.BAD_NAME
+
+
+class Impatient(Watchdog):
+    """Gives up what hangs at its next look, and nothing else ever."""
+
+    def _missed(self, now: float) -> list[Flight]:
+        return [flight for flight in list(self._flights) if b"/hung" in flight.request.path]
+
+
+class Hang:
+    """A file system on which the directories ``hung…`` answer when they are let go; counts who waits for one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.waiting = 0
+        self.let_go = threading.Event()
+        self._lock = threading.Lock()
+        self._scandir = os.scandir
+        monkeypatch.setattr("storage.listers.posix.os.scandir", self.scandir)
+        monkeypatch.setattr("storage.listers.posix.Watchdog", Impatient)
+
+    def scandir(self, path: bytes) -> Iterator[os.DirEntry[bytes]]:
+        if b"/hung" in path:
+            with self._lock:
+                self.waiting += 1
+            self.let_go.wait()
+        return self._scandir(path)
+
+
+@pytest.fixture
+def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hang]:
+    hang = Hang(monkeypatch)
+    yield hang
+    hang.let_go.set()
+
+
+def test_calls_that_hang_do_not_keep_others_from_being_made(tmp_path: Path, hang: Hang, asker: Asker) -> None:
+    put(tmp_path / "file")
+    hung = [asker.send(Ask.LIST, b"/hung%d" % number) for number in range(20)]
+    healthy = [asker.send(Ask.LIST, b"/") for _ in range(20)]
+
+    assert asker.wait(healthy) == [Listed(FileColumns.from_rows([(b"file", 1, NOON)]))] * 20
+    assert {outcome.reason for outcome in asker.wait(hung) if isinstance(outcome, Failed)} == {Reason.TIMEOUT}
+
+    assert isinstance(asker.list(b"/"), Listed)
+    hang.let_go.set()
+    assert asker.wait(asker.send(Ask.LIST, b"/") for _ in range(100)) == [asker.list(b"/")] * 100
+    assert {len(asker.outcomes[number]) for number in hung} == {1}
+
+
+def test_no_more_than_so_many_threads_are_left_hanging(
+    hang: Hang, asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.listers.posix._MOST_THREADS", 10)
+    for _ in range(4):
+        outcomes = asker.wait([asker.send(Ask.LIST, b"/hung") for _ in range(8)])
+        assert [outcome.reason for outcome in outcomes if isinstance(outcome, Failed)] == [Reason.TIMEOUT] * 8
+    assert hang.waiting == 10

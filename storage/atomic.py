@@ -1,0 +1,131 @@
+"""Files that are there whole or not at all: written under another name, brought to the disk, and renamed.
+
+ReportError    a file or directory cannot be written, in one line that names it
+"""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+_BUFFER = 1 << 20
+
+
+class ReportError(Exception):
+    """A file cannot be written; the message names its path."""
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Translate what the operating system says about a file into an error that names the one that is meant."""
+    try:
+        yield
+    except OSError as error:
+        raise ReportError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+class AtomicFile:
+    """A file that appears under its name with `publish`, complete and on the disk, or never.
+
+    ``write`` takes text; a lone surrogate in it is written as ``\\udcxx``, which JSON reads back. ``finish`` brings
+    it to the disk; ``discard`` may be called at any time and then leaves nothing behind. ``clear_up`` removes what a
+    process that was killed could not discard.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        self._stream: BinaryIO | None = None
+        self._there = False
+        with naming(path):
+            # Not tempfile's, which nobody else may read: a web server has to.
+            self._stream = open(self._temporary, "xb", buffering=_BUFFER)  # noqa: SIM115
+        self._there = True
+        # Says that it is being written, until it has its name; where locks do not work nobody clears up, either.
+        with suppress(OSError):
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    @staticmethod
+    def clear_up(path: Path) -> None:
+        """Remove what processes that were killed while they wrote this file have left."""
+        for left in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
+            # Neither what cannot be removed nor what another process writes is in the way.
+            with suppress(OSError), left.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
+
+    def write(self, text: str) -> None:
+        """Append text."""
+        assert self._stream is not None, "written after it was published"
+        with naming(self.path):
+            self._stream.write(text.encode("utf-8", "backslashreplace"))
+
+    def finish(self) -> None:
+        """Bring everything that was written to the disk."""
+        if self._stream is not None:
+            with naming(self.path):
+                self._stream.flush()
+                os.fsync(self._stream.fileno())
+
+    def publish(self) -> None:
+        """Finish, and take the place of the file with the name."""
+        self.finish()
+        with naming(self.path):
+            os.replace(self._temporary, self.path)
+        self._there = False
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove what was written, unless it was published."""
+        if self._stream is not None:
+            # What cannot be flushed to a full disk is not wanted any more.
+            with suppress(OSError):
+                self._stream.close()
+            self._stream = None
+        if self._there:
+            self._temporary.unlink(missing_ok=True)
+            self._there = False
+
+    def __enter__(self) -> AtomicFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.publish()
+                sync_directory(self.path.parent)
+        finally:
+            self.discard()
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value as indented JSON, whole or not at all, and remove what an earlier try left behind.
+
+    Raises:
+        ReportError: the file cannot be written.
+        TypeError, ValueError: JSON cannot hold the value; NaN and infinities are among those.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
+    AtomicFile.clear_up(path)
+    with AtomicFile(path) as file:
+        file.write(text + "\n")
+
+
+def sync_directory(directory: Path) -> None:
+    """Bring renames in a directory to the disk."""
+    with naming(directory):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
