@@ -42,8 +42,8 @@ class ComparisonPlan:
     """What is compared: two snapshots, and what is not to be called a difference.
 
     ``young_after`` is in seconds since the epoch, None without an age limit. ``tops`` are the directories that the
-    listing started from, for the gates; without any they are those of the listing's own header. ``ignored`` are substrings of paths that are left
-    alone.
+    listing started from, for the gates; without any they are those of the listing's own header. ``ignored`` are
+    substrings of paths that are left alone.
     """
 
     inventory: Path

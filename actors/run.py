@@ -20,6 +20,7 @@ from actors.messages import Killed, Progress
 from actors.runtime import ActorLost, ActorRef, Runtime, dismiss
 from storage.history import RunCounts, RunStatus
 from storage.rundir import RunDirectory, RunInfo
+from storage.snapshot import Snapshot, SnapshotError
 
 _log = logging.getLogger(__name__)
 
@@ -244,7 +245,7 @@ class _Check:
             self._watch("reading the inventory", self._progress)
             job.read_inventory(directory.inventory, self._heed)
             directory.inventory_is_read()
-        elif not earlier.inventory_read:
+        elif not (earlier.inventory_read and _is_whole(directory.inventory)):
             job.read_inventory(directory.inventory, self._heed)
             directory.inventory_is_read()
         # A run that goes on has the inventory of the run before.
@@ -290,3 +291,15 @@ class _Check:
             _FINISH_PATIENCE
         )
         return reports
+
+
+def _is_whole(inventory: Path) -> bool:
+    """Tell whether the snapshot that an earlier run left can be compared; found out before the store is listed."""
+    try:
+        snapshot = Snapshot(inventory)
+        snapshot.verify()
+        snapshot.close()
+    except (SnapshotError, OSError) as error:
+        _log.warning("reading the inventory again: %s", error)
+        return False
+    return True

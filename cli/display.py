@@ -20,6 +20,7 @@ class ProgressDisplay:
     def __init__(self, label: str) -> None:
         self._label = label
         self._status: Any = None
+        self._note = ""
         self._started = time.monotonic()
         self._drawn = 0.0
 
@@ -39,6 +40,9 @@ class ProgressDisplay:
 
     def show(self, phase: str, progress: Progress) -> None:
         """Take note of the progress, and draw it when it is time to."""
+        if progress.note and progress.note != self._note:
+            self._note = progress.note
+            print(f"dynamo-consistency: {self._label}: {progress.note}", file=sys.stderr)
         now = time.monotonic()
         if self._status is None or now - self._drawn < _EVERY:
             return

@@ -343,6 +343,16 @@ class Snapshot:
 
         return load
 
+    def verify(self) -> None:
+        """Read every directory of a finished snapshot.
+
+        Raises:
+            SnapshotError: one of them is damaged.
+        """
+        end = _scan(self._view, lambda _entry, _offset: None)
+        if end != _find_index(self._view):
+            raise SnapshotError(f"{self.path}: damaged snapshot: byte {end}: no whole directory is there")
+
     def close(self) -> None:
         """Give the file back; the table can no longer load."""
         self._view.close()

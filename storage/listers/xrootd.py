@@ -16,15 +16,18 @@ lock and be slower.
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 import os
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
+from types import TracebackType
 from typing import Any, TypeAlias
 
 from engine import paths
@@ -35,6 +38,8 @@ from storage.listers.doors import Door
 from storage.listers.protocol import Ask, Request, Sink
 from storage.listers.watchdog import GRACE, Flight, Watchdog
 from storage.listers.xrootd_errors import Status, failure, is_answer, is_complete, is_denied
+
+_log = logging.getLogger(__name__)
 
 _CLIENT_SETTINGS = {
     # How often, in seconds, the client looks at its deadlines; 15 by default.
@@ -262,6 +267,7 @@ class XRootDLister:
         self._watchdog.end(flight, outcome)
 
 
+@cache
 def _load_client() -> Callable[[str], Any]:
     """Import the bindings, which read their settings from the environment as they are loaded."""
     for name, value in _CLIENT_SETTINGS.items():
@@ -270,8 +276,25 @@ def _load_client() -> Callable[[str], Any]:
     import XRootD.client  # noqa: F401
     from pyxrootd import client
 
+    _keep_quiet_about_names()
     opener: Callable[[str], Any] = client.FileSystem
     return opener
+
+
+def _keep_quiet_about_names() -> None:
+    """Keep the bindings from printing an error for each name that is not UTF-8; the watchdog sees to such directories.
+
+    They hand it to Python's hook for errors that nobody caught, without a traceback, as no code in Python could.
+    """
+    before = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if trace is None and isinstance(error, UnicodeDecodeError):
+            _log.debug("a name that is not UTF-8: %s", error)
+        else:
+            before(kind, error, trace)
+
+    sys.excepthook = hook
 
 
 def _load(connection: _Connection) -> int:

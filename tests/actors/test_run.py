@@ -193,6 +193,28 @@ def test_another_inventory_is_not_compared_with_an_old_journal(
     assert run(start_threads(), tmp_path, other).listing.resumed == 0
 
 
+@pytest.mark.parametrize("left", [0.0, 0.5, 1.0])
+def test_an_inventory_that_was_damaged_since_is_read_again(
+    tmp_path: Path, start_threads: Callable[[], Runtime], left: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = MemoryStore()
+    for number in range(20):
+        store.add_file(f"/store/{number}/f".encode(), 1)
+        store.misbehave(f"/store/{number}".encode(), Fault(delay=0.05))
+    job = quick(tmp_path, store, {f"/store/{number}/f": 1 for number in range(21)}, "damaged")
+    with pytest.raises(Killed):
+        run(start_threads(), tmp_path, job, halting(after=3))
+    inventory = RunDirectory(tmp_path, SITE).inventory
+    data = bytearray(inventory.read_bytes())
+    # In the middle of a directory, which the index knows nothing of.
+    data[data.index(b"/store/7") + 2] ^= 1
+    inventory.write_bytes(data[: int(len(data) * left)])
+    results = run(start_threads(), tmp_path, job)
+    assert results.listing.resumed > 0
+    assert (results.comparison.missing, results.comparison.orphan) == (1, 0)
+    assert "reading the inventory again" in caplog.text
+
+
 def test_fresh_starts_over_and_so_does_a_journal_that_is_too_old(
     tmp_path: Path, start_threads: Callable[[], Runtime]
 ) -> None:

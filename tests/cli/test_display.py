@@ -41,3 +41,10 @@ def test_counts_have_their_noun() -> None:
     assert human_count(1, "directory", "directories") == "1 directory"
     assert human_count(2000, "directory", "directories") == "2,000 directories"
     assert human_count(0, "file") == "0 files"
+
+
+def test_a_note_is_told_once_even_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressDisplay("T2_X") as display:
+        for _ in range(3):
+            display.show("listing", Progress(note="starting over: the journal is damaged"))
+    assert capsys.readouterr().err == "dynamo-consistency: T2_X: starting over: the journal is damaged\n"

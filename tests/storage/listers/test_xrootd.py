@@ -150,7 +150,9 @@ def test_names_of_254_bytes_are_names(xrootd_directory: ServedDirectory, asker: 
     assert asker.names(b"/long") == NamesListed(frozenset(names))
 
 
-def test_names_that_are_not_utf8_come_through_the_program(xrootd_directory: ServedDirectory) -> None:
+def test_names_that_are_not_utf8_come_through_the_program(
+    xrootd_directory: ServedDirectory, capfd: pytest.CaptureFixture[str]
+) -> None:
     names = [b"latin-\xe4\xf6", b"plain", b" blank \xff"]
     for name in names:
         put(xrootd_directory, b"/bytes/" + name, 5)
@@ -166,6 +168,7 @@ def test_names_that_are_not_utf8_come_through_the_program(xrootd_directory: Serv
     assert listed.files == FileColumns.from_rows([(name, 5, NOON) for name in names])
     assert listed.directories.name_list() == [b"sub"]
     assert named == NamesListed(frozenset((*names, b"sub")))
+    assert capfd.readouterr().err == ""
 
 
 def test_what_is_not_exported_is_forbidden(xrootd_server: XRootDServer) -> None:
