@@ -138,8 +138,9 @@ class _Work:
         result.files, result.size = remote.table.total_files(), remote.table.total_size()
         result.directories = remote.table.count(State.LISTED)
         result.inventory_files = inventory.table.total_files()
-        # A saved listing knows where it started; a list of files does not, and says nothing of what it could not see.
-        tops = plan.tops or (remote.header.tops if remote.header.kind == "listing" else ())
+        # A finished listing knows where it started; a list of files does not.
+        is_listing = remote.finished and remote.header.kind == "listing"
+        tops = plan.tops or (remote.header.tops if is_listing else ())
         if tops:
             result.refusal = listing_gate(remote.table, inventory.table, tops)
         unlisted = list(remote.table.unlisted())

@@ -289,7 +289,8 @@ def _keep_quiet_about_names() -> None:
     before = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if trace is None and isinstance(error, UnicodeDecodeError):
+        # With several such names the second error finds the first one on its way.
+        if trace is None and isinstance(error.__cause__ or error, UnicodeDecodeError):
             _log.debug("a name that is not UTF-8: %s", error)
         else:
             before(kind, error, trace)
