@@ -65,6 +65,8 @@ class ListerActor:
     def release(self) -> None:
         """Stop pulling and drop what is in flight."""
         self._pump.stop()
+        if self._thread.ident is None:
+            self._pump.close()
 
 
 class _Pump:
@@ -90,18 +92,33 @@ class _Pump:
         self._exchange: Answer | None = None
         self._sent_at = 0.0
         self._pull_after = 0.0
+        # Opened here, since loading a protocol's library takes longer than the listing of a small site.
+        self._lister = self._open()
+
+    def _open(self) -> Lister | None:
+        try:
+            return open_lister(self._settings.spec, lambda number, outcome: self._inbox.put((number, outcome)))
+        except Exception as error:
+            self.trouble = f"{type(error).__name__}: {error}"
+            return None
 
     def stop(self) -> None:
         """End the thread at its next look."""
         self._stopped = True
         self._inbox.put(None)
 
+    def close(self) -> None:
+        """Release the lister of a thread that was never started."""
+        if self._lister is not None:
+            self._lister.close()
+
     def run(self) -> None:
         """Work until the coordinator sends everyone home."""
-        lister: Lister | None = None
+        lister = self._lister
+        if lister is None:
+            return
         gc.set_threshold(_GC_THRESHOLD)
         try:
-            lister = open_lister(self._settings.spec, lambda number, outcome: self._inbox.put((number, outcome)))
             while not self._stopped:
                 self._submit(lister)
                 self._talk(lister)
@@ -112,8 +129,7 @@ class _Pump:
             # The supervisor asks for this; a thread that just ended would look like a hang.
             self.trouble = f"{type(error).__name__}: {error}"
         finally:
-            if lister is not None:
-                lister.close()
+            lister.close()
 
     def _submit(self, lister: Lister) -> None:
         while len(self._asked) < self._settings.in_flight:

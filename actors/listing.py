@@ -34,7 +34,7 @@ _LOOK_EVERY = 1.0
 """Seconds between two looks at the listers."""
 
 _SHORTEST_POLL, _LONGEST_POLL = 0.01, 0.25
-"""Seconds between two looks at the progress: a twentieth of the time so far, so that short listings end at once."""
+"""Seconds between two looks at the progress: a fiftieth of the time so far, so that short listings end at once."""
 
 
 class ListingFailed(Exception):
@@ -175,7 +175,7 @@ class Listing:
             if self.progress.idle and (until is None or until()):
                 return self.progress
             self._look_after_listers()
-            time.sleep(min(_LONGEST_POLL, _SHORTEST_POLL + self.seconds / 20))
+            time.sleep(min(_LONGEST_POLL, _SHORTEST_POLL + self.seconds / 50))
 
     @property
     def seconds(self) -> float:
