@@ -112,7 +112,7 @@ def _list_and_compare(
 
 
 def _wait_for(comparison: ActorRef, oversight: Oversight) -> ComparisonResult:
-    pause = 0.005
+    began = time.monotonic()
     while True:
         result: ComparisonResult | None = comparison.ask("result").result(_START_PATIENCE)
         if result is not None:
@@ -120,8 +120,8 @@ def _wait_for(comparison: ActorRef, oversight: Oversight) -> ComparisonResult:
         why = oversight.stop()
         if why:
             raise Killed(why)
-        time.sleep(pause)
-        pause = min(0.1, pause * 1.5)
+        # A fiftieth of the time so far, so that a short comparison does not wait to be looked at.
+        time.sleep(min(0.1, 0.005 + (time.monotonic() - began) / 50))
 
 
 @dataclass(frozen=True, slots=True)

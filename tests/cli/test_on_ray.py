@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,51 +12,19 @@ from cli.xrootd_server import XRootDServer
 from storage.rundir import RunDirectory
 from storage.snapshot import part_of
 from tests.cli.planted import PlantedSite, findings
-from tests.cli.program import PATIENCE, environment, eventually, run, start, wait_for
+from tests.cli.program import eventually, run, start, wait_for
 from tests.cli.test_halt import listed
-
-_SERVE = """
-import sys
-import ray
-from actors.ray_runtime import RayRuntime
-runtime = RayRuntime()
-print(ray.get_runtime_context().gcs_address, flush=True)
-sys.stdin.read()
-runtime.shutdown()
-"""
-
-
-@dataclass(frozen=True)
-class Node:
-    """A Ray node of another process: its address, and what a client's environment needs to reach it."""
-
-    address: str
-    env: dict[str, str]
+from tests.servers.ray_node import RayNode, running_ray_node
 
 
 @pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    """One node on loopback for all tests of this module, with a token that is theirs alone."""
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", _SERVE],
-        env=environment(**token),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        address = process.stdout.readline().strip()
-        assert address
-        # Without the last one Ray's client takes a loopback address for one that others should reach, and asks there.
-        yield Node(address, {**token, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"})
-    finally:
-        process.communicate(timeout=PATIENCE)
+def node() -> Iterator[RayNode]:
+    """One node on loopback for all tests of this module."""
+    with running_ray_node() as node:
+        yield node
 
 
-def test_a_check_on_a_cluster_finds_exactly_what_was_planted(site: PlantedSite, node: Node) -> None:
+def test_a_check_on_a_cluster_finds_exactly_what_was_planted(site: PlantedSite, node: RayNode) -> None:
     site.configure(Runtime="ray", NumThreads=2)
     ended = run("check", "--address", node.address, "--json", cwd=site.home, env=node.env)
     assert ended.code == 0, ended.err
@@ -70,7 +34,7 @@ def test_a_check_on_a_cluster_finds_exactly_what_was_planted(site: PlantedSite, 
     assert (row["status"], row["runtime"]) == ("incomplete", "ray")
 
 
-def test_errors_keep_their_words_across_processes(site: PlantedSite, node: Node) -> None:
+def test_errors_keep_their_words_across_processes(site: PlantedSite, node: RayNode) -> None:
     (site.home / "www").write_text("in the way")
     ended = run("check", "--runtime", "ray", cwd=site.home, env={**node.env, "RAY_ADDRESS": node.address})
     assert ended.code == 2
@@ -78,7 +42,7 @@ def test_errors_keep_their_words_across_processes(site: PlantedSite, node: Node)
 
 
 def test_a_run_on_a_cluster_is_halted_and_gone_on_with(
-    start_xrootd: Callable[..., XRootDServer], tmp_path: Path, node: Node
+    start_xrootd: Callable[..., XRootDServer], tmp_path: Path, node: RayNode
 ) -> None:
     server = start_xrootd()
     (server.store / "site").mkdir()
