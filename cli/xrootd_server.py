@@ -97,6 +97,9 @@ class XRootDServer:
     def pause(self) -> None:
         """Stop the server's process: connections stay, and nothing answers."""
         self._signal(signal.SIGSTOP)
+        if self._process is not None:
+            # Its threads go on for a moment after the signal was sent.
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let it go on after `pause`."""

@@ -225,8 +225,9 @@ class SnapshotWriter:
         self.sync()
         if not _has_name(self._file, self.part):
             raise SnapshotError(f"{self.part}: another writer has started over")
-        self._file.close()
+        # Closing it gives the lock to whoever waits to go on with the part, so its name goes first.
         os.replace(self.part, self.path)
+        self._file.close()
         directory = os.open(self.path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
