@@ -21,10 +21,22 @@ from tests.cli.program import PROGRAM, environment, run
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 COMMANDS_PAGE = (ROOT / "docs/commands.md").read_text()
+COMMAND_PAGES = ROOT / "docs/commands"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 GROUP = typer.main.get_command(app)
-COMMANDS: dict[str, Any] = GROUP.commands  # type: ignore[attr-defined]
+
+
+def commands_of(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Give the commands of a group and of the groups in it, as they are typed."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands_of(command, f"{before}{name} ")
+        else:
+            yield before + name, command
+
+
+COMMANDS: dict[str, Any] = dict(commands_of(GROUP))
 SHARING = ("list", "compare", "check")
 """Commands whose common options stand in a section of their own."""
 
@@ -35,10 +47,17 @@ OLD = 1_700_000_000
 
 
 def section(title: str) -> str:
-    """Give the part of the page about commands that is below a heading of the second level."""
+    """Give the part of the page about all commands that is below a heading of the second level."""
     match = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", COMMANDS_PAGE, re.MULTILINE | re.DOTALL)
     assert match, f"docs/commands.md has no section {title!r}"
     return match[1]
+
+
+def page_of(command: str) -> str:
+    """Give the page of one command; its name is that of the command with hyphens for blanks."""
+    page = COMMAND_PAGES / f"{command.replace(' ', '-')}.md"
+    assert page.exists(), f"docs/commands has no page of {command!r}"
+    return page.read_text()
 
 
 def first_cells(text: str) -> Iterator[str]:
@@ -68,11 +87,13 @@ def keys_of(text: str) -> list[str]:
     return [key for table in tables for cell in first_cells(table) for key in re.findall(r"`([a-z_]+)`", cell)]
 
 
-def test_every_command_is_in_the_overview_and_has_a_section() -> None:
+def test_every_command_is_in_the_overview_and_has_a_page() -> None:
     introduction = COMMANDS_PAGE.partition("\n## ")[0]
-    assert re.findall(r"^\| \[`(\w+)`\]\(#\w+\)", introduction, re.MULTILINE) == list(COMMANDS)
+    listed = re.findall(r"^\| \[`([\w -]+)`\]\(commands/([\w-]+)\.md\)", introduction, re.MULTILINE)
+    assert listed == [(command, command.replace(" ", "-")) for command in COMMANDS]
     for command in COMMANDS:
-        assert section(command)
+        assert page_of(command).startswith(f"# {command}\n")
+    assert {page.stem for page in COMMAND_PAGES.iterdir()} == {command.replace(" ", "-") for command in COMMANDS}
 
 
 def test_the_options_before_the_command_are_documented() -> None:
@@ -83,13 +104,13 @@ def test_the_options_before_the_command_are_documented() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_of_a_command_is_documented_and_no_other(command: str) -> None:
     common = documented_options(section("Options of `list`, `compare` and `check`")) if command in SHARING else set()
-    assert documented_options(section(command)) | common == options_of(COMMANDS[command])
+    assert documented_options(page_of(command)) | common == options_of(COMMANDS[command])
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_usage_names_every_argument(command: str) -> None:
     arguments = "".join(rf" \[?{argument}\]?" for argument in arguments_of(COMMANDS[command]))
-    assert re.search(rf"^    dynamo-consistency {command}{arguments}( \[|$)", section(command), re.MULTILINE)
+    assert re.search(rf"^    dynamo-consistency {command}{arguments}( \[|$)", page_of(command), re.MULTILINE)
 
 
 def test_the_table_of_exit_codes_is_that_of_the_program() -> None:
@@ -183,14 +204,14 @@ def test_every_json_key_is_documented(scratch: Path) -> None:
         "history": run(*before, "history", "T2_EXAMPLE", "--json", cwd=scratch),
     }
     for command in SHARING:
-        assert sorted(keys_of(section(command))) == sorted(results[command].json), command
+        assert sorted(keys_of(page_of(command))) == sorted(results[command].json), command
     history = results["history"].json
     assert sorted(history) == ["runs", "site"]
     # The counts of a run are those of a check; the page refers to them.
     counts = set(results["check"].json) - {"site", "run"}
     (row,) = history["runs"]
     assert counts <= set(row)
-    assert set(keys_of(section("history"))) - {"files", "seconds"} == set(row) - counts
+    assert set(keys_of(page_of("history"))) - {"files", "seconds"} == set(row) - counts
 
 
 @pytest.mark.parametrize("command", ["make demo", "make test"])

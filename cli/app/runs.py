@@ -1,0 +1,101 @@
+"""The commands that list and compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.app.options import (
+    AddressOption,
+    ExitCodeOption,
+    InFlightOption,
+    JsonOption,
+    ListersOption,
+    RuntimeOption,
+    leave,
+)
+from cli.session import RunOptions
+
+
+def list_source(
+    context: typer.Context,
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A site, root://host[:port]//path, file:///path or a directory.")
+    ],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The file to write.")] = None,
+    form: Annotated[str, typer.Option("--format", help="The file's format: snapshot, text or jsonl.")] = "snapshot",
+    runtime: RuntimeOption = None,
+    address: AddressOption = None,
+    listers: ListersOption = None,
+    in_flight: InFlightOption = None,
+    exit_code: ExitCodeOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List a store and save what was seen."""
+    from cli.list_command import run
+
+    options = RunOptions(runtime, address, listers, in_flight, exit_code, as_json)
+    leave(run(context.obj, source, output, form, options))
+
+
+def compare(
+    context: typer.Context,
+    inventory: Annotated[str, typer.Argument(metavar="INVENTORY", help="A snapshot, an inventory file or a SOURCE.")],
+    remote: Annotated[str, typer.Argument(metavar="REMOTE", help="A snapshot, a list of files or a SOURCE.")],
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="BASE", help="Write BASE_missing.txt and BASE_orphan.txt.")
+    ] = None,
+    ignore_age: Annotated[
+        float | None, typer.Option("--ignore-age", min=0, metavar="DAYS", help="Leave younger files alone.")
+    ] = None,
+    runtime: RuntimeOption = None,
+    address: AddressOption = None,
+    listers: ListersOption = None,
+    in_flight: InFlightOption = None,
+    exit_code: ExitCodeOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two lists of files."""
+    from cli.compare_command import run
+
+    options = RunOptions(runtime, address, listers, in_flight, exit_code, as_json)
+    leave(run(context.obj, inventory, remote, output, ignore_age, options))
+
+
+def check(
+    context: typer.Context,
+    site: Annotated[str | None, typer.Argument(metavar="SITE", help="The site; the only one when left out.")] = None,
+    inventory: Annotated[
+        Path | None, typer.Option("--inventory", help="The inventory file, instead of the configuration's.")
+    ] = None,
+    remote: Annotated[
+        str | None, typer.Option("--remote", metavar="SOURCE", help="The store, instead of the configuration's doors.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over, even if an unfinished run is there.")] = False,
+    runtime: RuntimeOption = None,
+    address: AddressOption = None,
+    listers: ListersOption = None,
+    in_flight: InFlightOption = None,
+    exit_code: ExitCodeOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a site: list it, compare it with its inventory, record and report what differs."""
+    from cli.check_command import CheckRequest, run
+
+    options = RunOptions(runtime, address, listers, in_flight, exit_code, as_json)
+    leave(run(context.obj, CheckRequest(site, inventory, remote, fresh), options))
+
+
+def demo(
+    runtime: RuntimeOption = None,
+    directory: Annotated[
+        Path | None, typer.Option("--directory", help="Where to put the demo; a new temporary directory by default.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a small site with known faults and check it, on a real XRootD server when there is one."""
+    from cli.demo import run
+
+    leave(run(runtime, directory, as_json))
