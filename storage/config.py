@@ -2,244 +2,29 @@
 
 Whoever starts the program builds a `Config` and hands out the `SiteConfig` of each site. The environment is the
 operator's last word: a variable with the name of a key beats a site's own key, which beats the file's top level, which
-beats the default. ``docs/configuration.md`` has the keys.
+beats the default. ``docs/configuration.md`` has the keys, `storage.config_keys` what each may be.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    ValidationError,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import ValidationError
 
 from engine import paths
 from storage.config_file import ConfigError, parse_value, read_mapping
-from storage.door_url import DOOR_FORMS, check_authority, parse_door
+from storage.config_keys import KEYS, VERBATIM_KEYS, CommonKeys, EmailKeys, Model, SiteKeys, SQLKeys, TopKeys
 from storage.shown import printable, quoted, shown
-from storage.site_config import Email, SiteConfig
+from storage.site_config import Email, SiteConfig, SQLSettings
 
 __all__ = ["KEYS", "Config", "ConfigError", "Email", "SiteConfig"]
 
 _T = TypeVar("_T")
-
-_NO_PARAMETERS = "no '?' may stand in the path of a door"
-_SITE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-
-
-def _not(expected: str, why: str = "") -> PydanticCustomError:
-    return PydanticCustomError("expected", "{expected}", {"expected": expected, "why": why})
-
-
-def _expected(words: str) -> WrapValidator:
-    """Say what is right in place of pydantic's own words."""
-
-    def wrap(value: object, handler: ValidatorFunctionWrapHandler) -> object:
-        try:
-            return handler(value)
-        except ValidationError as error:
-            raise _not(words) from error
-
-    return WrapValidator(wrap)
-
-
-def _text(words: str, convert: Callable[[str], object]) -> PlainValidator:
-    """Take text that ``convert`` accepts; its ``ValueError`` says why it does not."""
-
-    def validate(value: object) -> object:
-        if not isinstance(value, str):
-            raise _not(words)
-        try:
-            return convert(value)
-        except ValueError as error:
-            raise _not(words, str(error)) from error
-
-    return PlainValidator(validate)
-
-
-def _site_name(text: str) -> str:
-    # It becomes part of file names.
-    if not _SITE_NAME.fullmatch(text):
-        raise ValueError
-    return text
-
-
-def _plain(text: str) -> str:
-    if not text or not text.isprintable():
-        raise ValueError
-    return text
-
-
-def _substring(text: str) -> bytes:
-    if not text:
-        raise ValueError("it would leave out everything")
-    return paths.encode(text)
-
-
-def _absolute(text: str) -> bytes:
-    if not text.startswith("/"):
-        raise ValueError
-    return paths.canonical(paths.encode(text))
-
-
-def _relative(text: str) -> bytes:
-    if text.startswith("/"):
-        raise ValueError
-    return paths.canonical(paths.encode(text))
-
-
-def _prefix(text: str) -> bytes:
-    path = _absolute(text) if text else b""
-    if b"?" in path:
-        raise ValueError(_NO_PARAMETERS)
-    return b"" if path == b"/" else path
-
-
-def _door(text: str) -> str:
-    door = parse_door(text)
-    if b"?" in door.path:
-        raise ValueError(_NO_PARAMETERS)
-    return str(door)
-
-
-def _host(text: str) -> str:
-    check_authority(text)
-    return text
-
-
-def _flag(value: object) -> bool:
-    if isinstance(value, bool) or (isinstance(value, int) and value in (0, 1)):
-        return bool(value)
-    raise _not("true or false")
-
-
-def _local_path(value: object, info: ValidationInfo) -> Path:
-    """Read a file name; a relative one starts from the directory in the context."""
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise _not("a file name")
-    return Path(info.context or "", value)
-
-
-def _json_object(value: object) -> str:
-    words = "a mapping of what JSON can hold"
-    if not isinstance(value, dict):
-        raise _not(words)
-    try:
-        return json.dumps(value, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise _not(words) from error
-
-
-_Site = Annotated[str, _text("a site name of letters, digits, '_', '-' and '.'", _site_name)]
-_Plain = Annotated[str, _text("a line of text", _plain)]
-_Substring = Annotated[bytes, _text("a part of a path", _substring)]
-_Absolute = Annotated[bytes, _text("an absolute path without '.' and '..'", _absolute)]
-_Relative = Annotated[bytes, _text("a directory inside RootPath, without a leading '/', '.' and '..'", _relative)]
-_Prefix = Annotated[bytes, _text("an absolute path without '.' and '..', or an empty one", _prefix)]
-_Door = Annotated[str, _text(DOOR_FORMS, _door)]
-_Host = Annotated[str, _text("host or host:port", _host)]
-_LocalPath = Annotated[Path, PlainValidator(_local_path)]
-_Flag = Annotated[bool, PlainValidator(_flag)]
-_JSONObject = Annotated[str, PlainValidator(_json_object)]
-_Method = Annotated[
-    Literal["XRootD", "SRM", "directx", "RAL-Reader"], _expected("one of XRootD, SRM, directx and RAL-Reader")
-]
-_Format = Annotated[
-    Literal["auto", "paths", "sizes", "csv", "tsv"], _expected("one of auto, paths, sizes, csv and tsv")
-]
-_Runtime = Annotated[Literal["ray", "threads"], _expected("ray or threads")]
-_Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False), _expected("a number of seconds above 0")]
-_Days = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), _expected("a number of days, 0 or more")]
-_Gigabytes = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), _expected("a number of GB, 0 or more")]
-_Count = Annotated[int, Field(strict=True, ge=0), _expected("a whole number, 0 or more")]
-_Positive = Annotated[int, Field(strict=True, ge=1), _expected("a whole number, 1 or more")]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _EmailKeys(_Model):
-    Sender: _Plain
-    Recipients: tuple[_Plain, ...]
-
-
-class _CommonKeys(_Model):
-    """The keys that read the same at the top level and in a site."""
-
-    RootPath: _Absolute = b"/store"
-    DirectoryList: tuple[_Relative, ...] = (b"mc", b"data")
-    IgnoreDirectories: tuple[_Substring, ...] = ()
-    IgnoreAge: _Days = 1.0
-    Doors: tuple[_Door, ...] = ()
-    GlobalRedirectors: tuple[_Host, ...] = ()
-    RedirectorAge: _Days = 1.0
-    Inventory: _LocalPath | None = None
-    InventoryFormat: _Format = "auto"
-    Runtime: _Runtime | None = None
-    NumThreads: _Positive = 1
-    GFALThreads: _Positive = 32
-    InFlight: _Positive = 64
-    Connections: _Positive = 2
-    Retries: _Count = 3
-    Timeout: _Seconds = 30.0
-    MaxDepth: _Positive = 40
-    InventoryAge: _Days = 0.00005
-    ListAge: _Days = 1
-    SaveCache: _Flag = False
-    VarLocation: _LocalPath = Path("var")
-    WebDir: _LocalPath = Path("www")
-    MaxMissing: _Count = 100
-    MaxOrphan: _Count = 1000
-    DeleteOrphans: _Flag = True
-    UseTransferQueue: _Flag = True
-    FreeMem: _Gigabytes = 0.0
-    UnmergedLogsAge: _Days = 28.0
-    ListDeletable: _JSONObject = "{}"
-    Email: _EmailKeys | None = None
-
-
-class _SiteKeys(_CommonKeys):
-    """The keys of one entry of ``Sites``; what names sites at the top level is a plain value here."""
-
-    AccessMethod: _Method | None = None
-    PathPrefix: _Prefix | None = None
-    Redirectors: _Host | None = None
-    UseLoadBalancer: _Flag | None = None
-    Unmerged: _Flag | None = None
-    AdditionalLogDeletions: tuple[_Relative, ...] | None = None
-
-
-class _TopKeys(_CommonKeys):
-    AccessMethod: dict[_Site, _Method] = {}
-    PathPrefix: dict[_Site, _Prefix] = {}
-    Redirectors: dict[_Site, _Host] = {}
-    UseLoadBalancer: tuple[_Site, ...] = ()
-    Unmerged: tuple[_Site, ...] = ()
-    AdditionalLogDeletions: dict[_Site, tuple[_Relative, ...]] = {}
-    Sites: dict[_Site, _SiteKeys] = {}
-
-
-KEYS: tuple[str, ...] = tuple(_TopKeys.model_fields)
-"""Every key of the top level; an environment variable of the same name overrides it."""
-
-_VERBATIM_KEYS = frozenset(("RootPath", "Inventory", "InventoryFormat", "VarLocation", "WebDir", "Runtime"))
-"""Keys whose value is text, which an environment variable holds as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +35,7 @@ class Config:
     """
 
     path: Path | None
-    _keys: _TopKeys
+    _keys: TopKeys
     _overridden: frozenset[str]
     given: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -326,11 +111,11 @@ class Config:
 
     def top_level(self, name: str = "") -> SiteConfig:
         """Give the settings of a site, or of a store without a name, that has no entry under ``Sites``."""
-        return self._resolve(name, _SiteKeys())
+        return self._resolve(name, SiteKeys())
 
-    def _resolve(self, name: str, own: _SiteKeys) -> SiteConfig:
+    def _resolve(self, name: str, own: SiteKeys) -> SiteConfig:
         top = self._keys
-        own_keys = own.model_fields_set & _CommonKeys.model_fields.keys() - self._overridden
+        own_keys = own.model_fields_set & CommonKeys.model_fields.keys() - self._overridden
         keys = top.model_copy(update={key: getattr(own, key) for key in own_keys})
         prefix = self._of_site("PathPrefix", top.PathPrefix, own.PathPrefix, name)
         logs = self._of_site("AdditionalLogDeletions", top.AdditionalLogDeletions, own.AdditionalLogDeletions, name)
@@ -346,9 +131,15 @@ class Config:
             redirector=self._of_site("Redirectors", top.Redirectors, own.Redirectors, name),
             global_redirectors=keys.GlobalRedirectors,
             redirector_age=keys.RedirectorAge,
+            banned_doors=keys.BannedDoors,
+            dump=keys.Dump,
             use_load_balancer=self._is_named("UseLoadBalancer", top.UseLoadBalancer, own.UseLoadBalancer, name),
             inventory=keys.Inventory,
             inventory_format=keys.InventoryFormat,
+            inventory_table=keys.InventoryTable,
+            backend=keys.Backend,
+            backends=tuple(sorted(keys.Backends.items())),
+            sql=_sql_settings(keys.SQL),
             runtime=keys.Runtime,
             listers=keys.NumThreads,
             gfal_threads=keys.GFALThreads,
@@ -383,6 +174,20 @@ class Config:
         return name in names if own is None or key in self._overridden else own
 
 
+def _sql_settings(keys: SQLKeys | None) -> SQLSettings | None:
+    if keys is None:
+        return None
+    return SQLSettings(
+        keys.URL,
+        keys.Files,
+        keys.ProtectedDatasets,
+        keys.PendingDeletions,
+        keys.Sites,
+        keys.ReadySites,
+        keys.OtherCopies,
+    )
+
+
 def _tops(root: bytes, directories: tuple[bytes, ...]) -> tuple[bytes, ...]:
     """Give the absolute directories, without those that another one covers; the root itself when none is named."""
     tops = list(dict.fromkeys([paths.join(root, directory) for directory in directories])) or [root]
@@ -398,15 +203,15 @@ def _read_environment(environment: Mapping[str, str]) -> tuple[dict[str, Any], l
         if not text.strip():
             continue
         try:
-            values[key] = text if key in _VERBATIM_KEYS else parse_value(text)
+            values[key] = text if key in VERBATIM_KEYS else parse_value(text)
         except ValueError as error:
             problems.append(f"environment: {key}: neither JSON nor YAML: {printable(str(error))}")
     return values, problems
 
 
-def _validate(values: Mapping[str, Any], directory: Path, where: str) -> tuple[_TopKeys | None, list[str]]:
+def _validate(values: Mapping[str, Any], directory: Path, where: str) -> tuple[TopKeys | None, list[str]]:
     try:
-        return _TopKeys.model_validate(values, context=directory), []
+        return TopKeys.model_validate(values, context=directory), []
     except ValidationError as error:
         return None, [f"{where}: {_problem(e['loc'], e['type'], e['input'], e.get('ctx', {}))}" for e in error.errors()]
 
@@ -425,9 +230,11 @@ def _problem(location: tuple[int | str, ...], kind: str, value: object, context:
 
 def _unknown_key(location: tuple[int | str, ...]) -> str:
     *parents, key = location
-    model: type[_Model] = _SiteKeys if parents[:1] == ["Sites"] else _TopKeys
+    model: type[Model] = SiteKeys if parents[:1] == ["Sites"] else TopKeys
     if parents[-1:] == ["Email"]:
-        model = _EmailKeys
+        model = EmailKeys
+    elif parents[-1:] == ["SQL"]:
+        model = SQLKeys
     known = {name.lower(): name for name in model.model_fields}
     nearest = get_close_matches(str(key).lower(), known, n=1)
     place = f"{_name(tuple(parents))}: " if parents else ""

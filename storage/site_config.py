@@ -12,7 +12,8 @@ from storage.listers.protocol import StoreSpec
 KEYS = frozenset(
     (
         *("RootPath", "DirectoryList", "IgnoreDirectories", "IgnoreAge", "Doors", "GlobalRedirectors", "RedirectorAge"),
-        *("Inventory", "InventoryFormat", "Runtime", "NumThreads", "GFALThreads", "InFlight", "Connections", "Retries"),
+        *("BannedDoors", "Dump", "Inventory", "InventoryFormat", "InventoryTable", "Backend", "Backends", "SQL"),
+        *("Runtime", "NumThreads", "GFALThreads", "InFlight", "Connections", "Retries"),
         *("Timeout", "MaxDepth", "InventoryAge", "ListAge", "SaveCache", "VarLocation", "WebDir", "MaxMissing"),
         *("MaxOrphan", "DeleteOrphans", "UseTransferQueue", "FreeMem", "UnmergedLogsAge", "ListDeletable", "Email"),
         *("AccessMethod", "PathPrefix", "Redirectors", "UseLoadBalancer", "Unmerged", "AdditionalLogDeletions"),
@@ -28,6 +29,19 @@ class Email:
 
     sender: str
     recipients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SQLSettings:
+    """A database that a backend asks: its SQLAlchemy URL and the queries; None: that question is not asked."""
+
+    url: str
+    files: str | None = None
+    protected_datasets: str | None = None
+    pending_deletions: str | None = None
+    sites: str | None = None
+    ready_sites: str | None = None
+    other_copies: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +67,15 @@ class SiteConfig:
     redirector: str | None = None
     global_redirectors: tuple[str, ...] = ()
     redirector_age: float = 1.0
+    banned_doors: tuple[str, ...] = ()
+    dump: Path | None = None
     use_load_balancer: bool = False
     inventory: Path | None = None
     inventory_format: str = "auto"
+    inventory_table: str = "files"
+    backend: str = "files"
+    backends: tuple[tuple[str, str], ...] = ()
+    sql: SQLSettings | None = None
     runtime: str | None = None
     listers: int = 1
     gfal_threads: int = 32
