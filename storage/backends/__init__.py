@@ -1,0 +1,1 @@
+"""Who answers what the program cannot know by itself; see `storage.backends.protocols`."""

@@ -1,0 +1,131 @@
+"""The questions that are asked of a backend, one small protocol each.
+
+A backend may answer some of them; the configuration says which backend answers which (keys ``Backend``, ``Backends``).
+Names are LFNs and cross this border as ``str`` with ``surrogateescape``, as in the front end; a backend of another
+package need not know anything else of this project.
+
+    BackendError    a backend cannot be found or used, or failed; the message says which, where, and what would help
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class BackendError(Exception):
+    """A backend cannot be found or used, or failed; the message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryRow:
+    """One file that should be at a site: its LFN, and what is known of it.
+
+    ``size`` in bytes, ``mtime`` in seconds since the epoch: None when not known. ``block`` and ``dataset`` name what it
+    belongs to, ``group`` who owns that; empty when not known.
+    """
+
+    lfn: str
+    size: int | None = None
+    mtime: int | None = None
+    block: str = ""
+    dataset: str = ""
+    group: str = ""
+
+
+class Inventory(Protocol):
+    """What should be at a site."""
+
+    def list_files(self, site: str) -> Iterable[InventoryRow]:
+        """Give every file that should be at a site, in any order; sorted by LFN is the fast path."""
+
+    def protected_datasets(self, site: str) -> Collection[str]:
+        """Name the datasets whose files are never called orphans there: those that belong, are ignored or protected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfers:
+    """What became of a request to bring files back; the LFNs by what their sources are.
+
+    ``requested`` are on their way; ``no_disk`` have no other copy on disk (there may be one on tape), and
+    ``unrecoverable`` none on disk or tape.
+    """
+
+    requested: Sequence[str] = field(default=())
+    no_disk: Sequence[str] = field(default=())
+    unrecoverable: Sequence[str] = field(default=())
+
+
+class Registry(Protocol):
+    """Takes the requests that follow from findings. It is only ever asked for a site that is set to act."""
+
+    def delete(self, site: str, lfns: Sequence[str]) -> int:
+        """Ask for files or empty directories to be deleted, in this order; gives how many requests were new.
+
+        Asking twice for the same is harmless.
+        """
+
+    def transfer(self, site: str, lfns: Sequence[str]) -> Transfers:
+        """Ask for lost files to be brought back, and say which of them have no source. Twice the same is harmless."""
+
+    def sources(self, site: str, lfns: Sequence[str]) -> Transfers:
+        """Say what `transfer` would, without asking for anything; ``requested`` are those that have a source."""
+
+
+class SiteInfo(Protocol):
+    """Which sites there are."""
+
+    def site_list(self) -> Sequence[str]:
+        """Name all sites."""
+
+    def ready_sites(self) -> Collection[str]:
+        """Name the sites that are in a state to be checked."""
+
+
+class Deletions(Protocol):
+    """What is on its way out."""
+
+    def deletion_requests(self, site: str) -> Collection[str]:
+        """Name the datasets whose deletion at a site was asked for; their files may be missing, and are no orphans."""
+
+
+class SiteCheck(Protocol):
+    """A last look before a run."""
+
+    def check_site(self, site: str) -> str:
+        """Say why a site should not be checked now; empty when it may be."""
+
+
+class Blocks(Protocol):
+    """Sums missing files up for people."""
+
+    def filelist_to_blocklist(self, site: str, lfns: Iterable[str]) -> Iterable[tuple[str, str, str, int, int]]:
+        """Give (group, dataset, block, files, bytes) of each block that files of the list belong to, sorted."""
+
+
+class DatasetFilter(Protocol):
+    """Tells whether a file belongs to one of some datasets. It travels between processes, so it pickles."""
+
+    def protected(self, file_name: str) -> bool:
+        """Whether the file is in one of the datasets, or its name does not say in which it is."""
+
+
+class Datasets(Protocol):
+    """Knows which dataset a file belongs to by its name."""
+
+    def filter(self, datasets: Collection[str]) -> DatasetFilter:
+        """Make the filter that protects the files of these datasets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """Who answers what; what `storage.backends.choose` gives for the settings of a site."""
+
+    inventory: Inventory
+    registry: Registry
+    sites: SiteInfo
+    deletions: Deletions
+    check: SiteCheck
+    blocks: Blocks
+    datasets: Datasets
