@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help demo test lint format bench bench-quick clean environment xrootd
+.PHONY: help demo test lint format bench bench-quick clean environment xrootd servers
 
 help:
 	@echo "make demo         a whole check of a small made-up site, set-up included"
@@ -19,7 +19,7 @@ demo: environment
 	@bash scripts/setup.sh xrootd || echo "Going on without an XRootD server."
 	@$(BIN)/dynamo-consistency demo
 
-test: environment xrootd lint
+test: environment servers lint
 	@$(BIN)/python -m pytest
 
 lint: environment
@@ -46,3 +46,6 @@ environment:
 
 xrootd:
 	@bash scripts/setup.sh xrootd
+
+servers:
+	@bash scripts/setup.sh servers

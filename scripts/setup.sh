@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh environment    .venv with the project (editable) and its tested dependencies
 #   scripts/setup.sh xrootd         XRootD's server and client, from Debian, when run as root
+#   scripts/setup.sh servers        the same and all other programs that the tests run, likewise
 #
 # PYTHON=… chooses the interpreter of the environment. Ends with 1 and says what to do when something cannot be had.
 
@@ -89,20 +90,33 @@ set_up_environment() {
     printf '%s\n' "$wanted" >"$stamp"
 }
 
-set_up_xrootd() {
-    local program missing=()
-    for program in xrootd xrdfs; do
-        command -v "$program" >/dev/null || missing+=("$program")
+# Takes pairs of a program and the Debian package that brings it; installs what is missing.
+set_up_programs() {
+    local pair programs=() packages=()
+    for pair in "$@"; do
+        if ! PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null; then
+            programs+=("${pair%%:*}")
+            packages+=(${pair#*:})
+        fi
     done
-    if [ ${#missing[@]} -eq 0 ]; then
+    if [ ${#programs[@]} -eq 0 ]; then
         return
     fi
-    if may_apt && apt_install xrootd-server xrootd-client; then
+    if may_apt && apt_install "${packages[@]}"; then
         return
     fi
-    fail "XRootD's programs are missing: ${missing[*]}." \
-        "Install them as root, then try again: apt-get install xrootd-server xrootd-client"
+    fail "Programs are missing: ${programs[*]}." \
+        "Install them as root, then try again: apt-get install ${packages[*]}"
 }
+
+readonly xrootd=(xrootd:xrootd-server xrdfs:xrootd-client)
+readonly servers=(
+    "${xrootd[@]}"
+    chromium:chromium
+    chromedriver:chromium-driver
+    pg_ctlcluster:postgresql
+    "gfal-ls:gfal2-util-scripts gfal2-plugin-xrootd gfal2-plugin-file"
+)
 
 compile_modules() {
     # An editable installation is not compiled, and where Python may not write bytecode it would be at every start.
@@ -111,6 +125,7 @@ compile_modules() {
 
 case "${1:-}" in
 environment) set_up_environment && compile_modules ;;
-xrootd) set_up_xrootd ;;
-*) fail "usage: scripts/setup.sh environment|xrootd" ;;
+xrootd) set_up_programs "${xrootd[@]}" ;;
+servers) set_up_programs "${servers[@]}" ;;
+*) fail "usage: scripts/setup.sh environment|xrootd|servers" ;;
 esac
