@@ -9,16 +9,18 @@ that either side did not list completely, nothing is ever reported, not even whe
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-
-import numpy as np
+from itertools import compress, count
+from operator import ne
 
 from engine import paths
-from engine.columns import UNKNOWN_SIZE, FileColumns
+from engine.columns import NO_FILES, UNKNOWN_SIZE, FileColumns, Numbers, numbers
 from engine.findings import Finding, Kind
 from engine.merge import Names, difference
-from engine.states import Reason, State
+from engine.states import Reason
+from engine.step import in_step
 from engine.table import DirectoryTable
 
 
@@ -60,43 +62,13 @@ def compare(
     Missing ones are candidates: a listing alone never proves that something is absent.
     """
     judge = _Judge(inventory, remote, options, tally)
-    for left, right in _in_step(inventory, remote):
+    for left, right in in_step(inventory, remote):
         if left is not None and right is not None:
             yield from judge.both(left, right)
         elif left is not None:
             yield from judge.inventory_only(left)
         elif right is not None:
             yield from judge.remote_only(right)
-
-
-def _in_step(left: DirectoryTable, right: DirectoryTable) -> Iterator[tuple[int | None, int | None]]:
-    """Merge the rows of two tables that are in tree order; pairs with equal digests are left out."""
-    left_paths, right_paths = left.paths, right.paths
-    left_digests, right_digests = left.digests, right.digests
-    left_count, right_count = len(left_paths), len(right_paths)
-    complete = State.LISTED
-    i = j = 0
-    while i < left_count and j < right_count:
-        a, b = left_paths[i], right_paths[j]
-        if a == b:
-            if (
-                left_digests[i << 4 : (i + 1) << 4] != right_digests[j << 4 : (j + 1) << 4]
-                or left.states[i] != complete
-                or right.states[j] != complete
-            ):
-                yield i, j
-            i += 1
-            j += 1
-        elif paths.tree_key(a) < paths.tree_key(b):
-            yield i, None
-            i += 1
-        else:
-            yield None, j
-            j += 1
-    for row in range(i, left_count):
-        yield row, None
-    for row in range(j, right_count):
-        yield None, row
 
 
 class _Sight:
@@ -131,62 +103,67 @@ class _Judge:
         self._options = options
         self._tally = tally
 
-    def both(self, left: int, right: int) -> Iterator[Finding]:
+    def both(self, left: int, right: int) -> list[Finding]:
         """Judge a directory that both sides know."""
         unseen = self._remote_sight.unseen(right)
         if unseen is not None:
-            self._tally.protect(int(self._inventory.files[left]), unseen)
-            return
+            self._tally.protect(self._inventory.files[left], unseen)
+            return []
         unseen = self._inventory_sight.unseen(left)
         if unseen is not None:
-            self._tally.protect(int(self._remote.files[right]), unseen)
-            return
+            self._tally.protect(self._remote.files[right], unseen)
+            return []
         self._tally.opened += 1
-        expected = self._inventory.load(left) if self._inventory.files[left] else FileColumns()
-        found = self._remote.load(right) if self._remote.files[right] else FileColumns()
-        yield from self._differences(self._remote.paths[right], expected, found)
+        expected = self._inventory.load(left) if self._inventory.files[left] else NO_FILES
+        found = self._remote.load(right) if self._remote.files[right] else NO_FILES
+        return self._differences(self._remote.paths[right], expected, found)
 
-    def inventory_only(self, row: int) -> Iterator[Finding]:
+    def inventory_only(self, row: int) -> list[Finding]:
         """Judge a directory that the store's listing does not have."""
-        count = int(self._inventory.files[row])
-        if not count:
-            return
+        files = self._inventory.files[row]
+        if not files:
+            return []
         path = self._inventory.paths[row]
         unseen = self._inventory_sight.unseen(row) or self._remote_sight.unseen_above(path)
         if unseen is not None:
-            self._tally.protect(count, unseen)
-            return
+            self._tally.protect(files, unseen)
+            return []
         self._tally.opened += 1
         expected = self._inventory.load(row)
-        yield from self._report(Kind.MISSING, path, expected, dict(enumerate(expected.name_list())))
+        return self._report(Kind.MISSING, path, expected, dict(enumerate(expected.name_list())))
 
-    def remote_only(self, row: int) -> Iterator[Finding]:
+    def remote_only(self, row: int) -> list[Finding]:
         """Judge a directory that the inventory does not have."""
-        count = int(self._remote.files[row])
-        if not count:
-            return
+        files = self._remote.files[row]
+        if not files:
+            return []
         path = self._remote.paths[row]
         unseen = self._remote_sight.unseen(row) or self._inventory_sight.unseen_above(path)
         if unseen is not None:
-            self._tally.protect(count, unseen)
-            return
+            self._tally.protect(files, unseen)
+            return []
         self._tally.opened += 1
         found = self._remote.load(row)
-        yield from self._report(Kind.ORPHAN, path, found, dict(enumerate(found.name_list())))
+        return self._report(Kind.ORPHAN, path, found, dict(enumerate(found.name_list())))
 
-    def _differences(self, directory: bytes, expected: FileColumns, found: FileColumns) -> Iterator[Finding]:
+    def _differences(self, directory: bytes, expected: FileColumns, found: FileColumns) -> list[Finding]:
         """Compare the files of one directory, all of them seen on both sides."""
         missing, orphan = difference(expected.names, found.names)
-        yield from self._report(Kind.MISSING, directory, expected, missing)
-        yield from self._report(Kind.ORPHAN, directory, found, orphan)
+        findings = self._report(Kind.MISSING, directory, expected, missing) if missing else []
+        if orphan:
+            findings += self._report(Kind.ORPHAN, directory, found, orphan)
         # Without what only one side has, the columns stand side by side.
-        if _without(expected.sizes, missing) != _without(found.sizes, orphan):
-            yield from self._mismatches(directory, expected, found, missing, orphan)
+        sizes, other_sizes = _without(expected.sizes, missing), _without(found.sizes, orphan)
+        if sizes != other_sizes:
+            different = _both_known_and_different(numbers(sizes), numbers(other_sizes))
+            left, right = _behind(different, missing), _behind(different, orphan)
+            findings += self._mismatches(directory, expected, found, left, right)
+        return findings
 
-    def _report(self, kind: Kind, directory: bytes, files: FileColumns, chosen: Names) -> Iterator[Finding]:
+    def _report(self, kind: Kind, directory: bytes, files: FileColumns, chosen: Names) -> list[Finding]:
         limit = self._options.young_after
         if limit is not None and chosen:
-            mtimes = files.mtime_array()
+            mtimes = numbers(files.mtimes)
             old = {i: name for i, name in chosen.items() if mtimes[i] <= limit}
             self._tally.young += len(chosen) - len(old)
             chosen = old
@@ -195,26 +172,47 @@ class _Judge:
             left = {i: name for i, name in chosen.items() if not keep(paths.join(directory, name))}
             self._tally.kept += len(chosen) - len(left)
             chosen = left
-        if chosen:
-            yield Finding(kind, directory, files if len(chosen) == len(files) else files.pick(chosen))
+        if not chosen:
+            return []
+        return [Finding(kind, directory, files if len(chosen) == len(files) else files.pick(chosen))]
 
     def _mismatches(
-        self, directory: bytes, expected: FileColumns, found: FileColumns, missing: Names, orphan: Names
-    ) -> Iterator[Finding]:
-        """Report what is on both sides with different known sizes."""
-        left = np.delete(np.arange(len(expected)), list(missing))
-        right = np.delete(np.arange(len(found)), list(orphan))
-        sizes, other_sizes = expected.size_array()[left], found.size_array()[right]
-        differ = (sizes != other_sizes) & (sizes != UNKNOWN_SIZE) & (other_sizes != UNKNOWN_SIZE)
-        left, right = left[differ], right[differ]
+        self, directory: bytes, expected: FileColumns, found: FileColumns, left: list[int], right: list[int]
+    ) -> list[Finding]:
+        """Report files whose sizes differ, given by their positions on either side."""
         limit = self._options.young_after
         if limit is not None:
-            old = (expected.mtime_array()[left] <= limit) & (found.mtime_array()[right] <= limit)
-            self._tally.young += len(left) - int(old.sum())
-            left, right = left[old], right[old]
-        if len(left):
-            remote_sizes = found.size_array()[right].tobytes()
-            yield Finding(Kind.SIZE_MISMATCH, directory, expected.select(left.tolist()), remote_sizes)
+            mtimes, other_mtimes = numbers(expected.mtimes), numbers(found.mtimes)
+            old = [mtimes[i] <= limit and other_mtimes[j] <= limit for i, j in zip(left, right, strict=True)]
+            self._tally.young += old.count(False)
+            left, right = list(compress(left, old)), list(compress(right, old))
+        if not left:
+            return []
+        remote_sizes = b"".join([found.sizes[j << 3 : (j + 1) << 3] for j in right])
+        return [Finding(Kind.SIZE_MISMATCH, directory, expected.select(left), remote_sizes)]
+
+
+def _both_known_and_different(sizes: Numbers, other_sizes: Numbers) -> list[int]:
+    """Give the positions, ascending, at which two columns of the same length have different known sizes."""
+    return [
+        position
+        for position in compress(count(), map(ne, sizes, other_sizes))
+        if UNKNOWN_SIZE not in (sizes[position], other_sizes[position])
+    ]
+
+
+def _behind(positions: list[int], left_out: Names) -> list[int]:
+    """Turn ascending positions in a column that leaves some values out into those in the whole column."""
+    if not left_out:
+        return positions
+    gaps = [*left_out, sys.maxsize]
+    passed = 0
+    whole = []
+    for position in positions:
+        while gaps[passed] <= position + passed:
+            passed += 1
+        whole.append(position + passed)
+    return whole
 
 
 def _without(column: bytes, positions: Names) -> bytes:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from itertools import compress
 
 from engine import paths
 from engine.states import Reason, State
@@ -59,7 +58,7 @@ def _empty_tops(remote: DirectoryTable, inventory: DirectoryTable, tops: Sequenc
     blind = remote.blind_rows()
     for top in dict.fromkeys(tops):
         row = remote.find(top)
-        if row is None or blind[row] >= 0 or remote.files[_rows_under(remote, top)].sum():
+        if row is None or blind[row] >= 0 or any(remote.files[_rows_under(remote, top)]):
             continue
         expected_files = _seen_files(remote, inventory, top)
         if expected_files:
@@ -72,13 +71,13 @@ def _empty_tops(remote: DirectoryTable, inventory: DirectoryTable, tops: Sequenc
 
 def _seen_files(remote: DirectoryTable, inventory: DirectoryTable, top: bytes) -> int:
     """Count the inventory's files below a top, without those below what was not listed: these are not judged anyway."""
-    seen = np.ones(len(inventory), dtype=np.bool_)
+    seen = bytearray(b"\1") * len(inventory)
     here = _rows_under(remote, top)
-    for row in range(here.start, here.stop):
-        if remote.states[row] != State.LISTED:
-            seen[_rows_under(inventory, remote.paths[row])] = False
+    for row in remote.rows_but(State.LISTED, first=here.start, last=here.stop):
+        hidden = _rows_under(inventory, remote.paths[row])
+        seen[hidden] = bytes(hidden.stop - hidden.start)
     below = _rows_under(inventory, top)
-    return int(inventory.files[below][seen[below]].sum())
+    return sum(compress(inventory.files[below], seen[below]))
 
 
 def _rows_under(table: DirectoryTable, path: bytes) -> slice:

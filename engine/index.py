@@ -10,10 +10,8 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from engine import paths
-from engine.columns import DIGEST_SIZE, NO_DIGEST, UNKNOWN_MTIME, DirectoryColumns, FileColumns, Int64s
+from engine.columns import DIGEST_SIZE, NO_DIGEST, UNKNOWN_MTIME, DirectoryColumns, FileColumns, Numbers, numbers
 from engine.record import DirectoryRecord
 from engine.states import Reason, State
 from engine.table import DirectoryTable
@@ -141,8 +139,8 @@ class IndexBuilder:
         return row
 
     def table(
-        self, loader: Callable[[Int64s, Int64s], Callable[[int], FileColumns]]
-    ) -> tuple[DirectoryTable, Int64s, Int64s]:
+        self, loader: Callable[[Numbers, Numbers], Callable[[int], FileColumns]]
+    ) -> tuple[DirectoryTable, Numbers, Numbers]:
         """Sort into tree order.
 
         ``loader`` is given the offsets and lengths of the frames by row, and makes the table's ``load``. Returns the
@@ -151,18 +149,18 @@ class IndexBuilder:
         path_list = list(self._rows)
         keys = list(map(paths.tree_key, path_list))
         order = sorted(range(len(keys)), key=keys.__getitem__)
-        rank = np.array(order, dtype=np.int64)
 
-        def column(values: array[int]) -> Int64s:
-            return np.array(values, dtype=np.int64)[rank]
+        def column(values: array[int]) -> Numbers:
+            return numbers(array("q", map(values.__getitem__, order)))
 
         offsets, lengths = column(self._offsets), column(self._lengths)
+        digests = bytes(self._digests)
         new_row = {old: new for new, old in enumerate(order)} if self._details else {}
         table = DirectoryTable(
             [path_list[i] for i in order],
-            np.frombuffer(bytes(self._states), dtype=np.uint8)[rank].tobytes(),
-            np.frombuffer(bytes(self._reasons), dtype=np.uint8)[rank].tobytes(),
-            np.frombuffer(bytes(self._digests), dtype=f"V{DIGEST_SIZE}")[rank].tobytes(),
+            bytes(map(self._states.__getitem__, order)),
+            bytes(map(self._reasons.__getitem__, order)),
+            b"".join([digests[start : start + DIGEST_SIZE] for start in (row * DIGEST_SIZE for row in order)]),
             column(self._files),
             column(self._sizes),
             column(self._newest),

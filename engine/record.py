@@ -89,7 +89,7 @@ class DirectoryRecord:
             raise ValueError(f"not a directory record: {error}") from error
 
 
-def unpack_files(packed: bytes, path: bytes | None) -> FileColumns:
+def unpack_files(packed: bytes | memoryview, path: bytes | None) -> FileColumns:
     """Decode the files alone of what `DirectoryRecord.pack` made; ``path``, when given, must be the record's own.
 
     Raises:

@@ -6,17 +6,21 @@ grows with the number of directories, never with the number of files.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
-import numpy.typing as npt
+from itertools import compress, count
+from typing import TYPE_CHECKING
 
 from engine import paths
-from engine.columns import DIGEST_SIZE, NO_FILES, FileColumns, Int64s
+from engine.columns import DIGEST_SIZE, NO_FILES, FileColumns, Numbers, numbers
 from engine.record import DirectorySummary
 from engine.states import Reason, State
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 def _no_files(_row: int) -> FileColumns:
@@ -36,11 +40,11 @@ class DirectoryTable:
     states: bytes
     reasons: bytes
     digests: bytes
-    files: Int64s
-    sizes: Int64s
-    newest: Int64s
-    mtimes: Int64s
-    listed_at: Int64s
+    files: Numbers
+    sizes: Numbers
+    newest: Numbers
+    mtimes: Numbers
+    listed_at: Numbers
     details: dict[int, str] = field(default_factory=dict)
     load: Callable[[int], FileColumns] = _no_files
 
@@ -53,8 +57,8 @@ class DirectoryTable:
     ) -> DirectoryTable:
         """Build from summaries that are already in tree order; ``load`` takes a row of the result."""
 
-        def column(values: Iterable[int]) -> Int64s:
-            return np.fromiter(values, dtype=np.int64, count=len(summaries))
+        def column(values: Iterable[int]) -> Numbers:
+            return numbers(array("q", values))
 
         return cls(
             [s.path for s in summaries],
@@ -99,14 +103,16 @@ class DirectoryTable:
 
     def total_files(self) -> int:
         """Count the files of all listed directories."""
-        return int(self.files.sum())
+        return sum(self.files)
 
     def total_size(self) -> int:
         """Sum the bytes of all files whose size is known."""
-        return int(self.sizes.sum())
+        return sum(self.sizes)
 
     def state_mask(self, state: State) -> npt.NDArray[np.bool_]:
         """Mark the rows in a state."""
+        import numpy as np
+
         return np.equal(np.frombuffer(self.states, dtype=np.uint8), state)
 
     def count(self, state: State) -> int:
@@ -115,18 +121,25 @@ class DirectoryTable:
 
     def unlisted(self) -> Iterator[tuple[bytes, Reason, str]]:
         """Give path, reason and detail of each directory that failed or was never reached."""
-        for row, state in enumerate(self.states):
-            if state in (State.FAILED, State.UNFILLED):
-                reason = Reason(self.reasons[row]) or Reason.NEVER_REACHED
-                yield self.paths[row], reason, self.details.get(row, "")
+        for row in self.rows_but(State.LISTED, State.IGNORED):
+            reason = Reason(self.reasons[row]) or Reason.NEVER_REACHED
+            yield self.paths[row], reason, self.details.get(row, "")
 
-    def blind_rows(self) -> Int64s:
+    def rows_but(self, *states: State, first: int = 0, last: int | None = None) -> Iterator[int]:
+        """Give the rows, from ``first`` on and before ``last``, that are in none of these states."""
+        part = self.states[first:last]
+        if len(states) == 1 and part.count(states[0]) == len(part):
+            return iter(())
+        return compress(count(first), part.translate(bytes(state not in states for state in range(256))))
+
+    def blind_rows(self) -> array[int]:
         """Give, for each row, the row of the nearest directory at or above it that was not listed; -1 for none."""
-        blind = np.full(len(self), -1, dtype=np.int64)
-        for row in np.flatnonzero(~self.state_mask(State.LISTED)).tolist():
+        blind = array("q", (-1,)) * len(self)
+        for row in self.rows_but(State.LISTED):
             # What is below a directory directly follows it, and the ones further down come later.
             end_key = paths.tree_key(self.paths[row]) + b"\x01"
-            blind[row : bisect_left(self.paths, end_key, lo=row, key=paths.tree_key)] = row
+            end = bisect_left(self.paths, end_key, lo=row, key=paths.tree_key)
+            blind[row:end] = array("q", (row,)) * (end - row)
         return blind
 
     def empty_rows(self) -> list[int]:

@@ -14,25 +14,24 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import mmap
 import os
 import struct
 import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgpack
-import numpy as np
 
-from engine.columns import DIGEST_SIZE, FileColumns, Int64s
+from engine.columns import DIGEST_SIZE, NO_FILES, FileColumns, Numbers, numbers
 from engine.index import Entry, IndexBuilder
 from engine.record import DirectoryRecord, unpack_files
 from engine.states import Reason, State
 from engine.table import DirectoryTable
+from storage.file_bytes import FileBytes
 
 MAGIC = b"DYNCONS\x01"
 _TRAILER_MAGIC = b"DYNCEND\x01"
@@ -45,8 +44,7 @@ _INDEX = 3
 
 _LOCK_SECONDS = 20.0
 
-_LOADS_KEPT = 64
-"""After so many directories the pages that were mapped for them are given back; they stay in the system's cache."""
+_STATES, _REASONS = bytes(State), bytes(Reason)
 
 _INDEX_COLUMNS = ("files", "sizes", "newest", "mtimes", "listed_at")
 _PART = ".part"
@@ -77,7 +75,7 @@ class SnapshotHeader:
         return packed
 
     @classmethod
-    def unpack(cls, packed: bytes) -> SnapshotHeader:
+    def unpack(cls, packed: bytes | memoryview) -> SnapshotHeader:
         """Decode the first frame; fields that a later version added are passed over.
 
         Raises:
@@ -162,7 +160,7 @@ class SnapshotWriter:
         file = part.open("r+b", buffering=1 << 20)
         try:
             _lock(file, part)
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+            with closing(FileBytes(file, part)) as view:
                 writer._start(path, _read_header(part, view))
                 end = _scan(view, writer.index.add)
             file.truncate(end)
@@ -249,8 +247,8 @@ class SnapshotWriter:
 class Snapshot:
     """A snapshot opened for reading: a finished one, or the part of one that still grows or was left.
 
-    ``table`` has a row for each directory; files are read through ``mmap`` when a row is loaded, which raises
-    `SnapshotError` when that directory is damaged. ``finished`` says that the file is no part; of a part, ``lost`` is
+    ``table`` has a row for each directory; files are read when a row is loaded, which raises `SnapshotError` when that
+    directory is damaged. ``finished`` says that the file is no part; of a part, ``lost`` is
     the number of bytes behind the last whole directory, such as those of a torn tail.
     """
 
@@ -263,10 +261,9 @@ class Snapshot:
         """
         self.path = path
         with path.open("rb") as file:
-            try:
-                self._view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except ValueError as error:
-                raise SnapshotError(f"{path}: not a snapshot: the file is empty") from error
+            self._view = FileBytes(file, path)
+        if not len(self._view):
+            raise SnapshotError(f"{path}: not a snapshot: the file is empty")
         try:
             self.header = _read_header(path, self._view)
             self.finished = not is_part(path)
@@ -287,11 +284,8 @@ class Snapshot:
             raise ValueError("there is something between its index and its end")
         fields: Any = msgpack.unpackb(payload, strict_map_key=False)
 
-        def column(name: str) -> Int64s:
-            return np.frombuffer(fields[name], dtype="<i8")
-
         count = len(fields["states"])
-        columns = [column(name) for name in (*_INDEX_COLUMNS, "offsets", "lengths")]
+        columns = [numbers(fields[name]) for name in (*_INDEX_COLUMNS, "offsets", "lengths")]
         path_list = fields["paths"].split(b"\0") if count else []
         files, sizes, newest, mtimes, listed_at, offsets, lengths = columns
         if len(fields["digests"]) != count * DIGEST_SIZE or any(
@@ -299,11 +293,11 @@ class Snapshot:
         ):
             raise ValueError("the columns of the index differ in length")
         if count and not (
-            max(fields["states"]) <= max(State)
-            and max(fields["reasons"]) <= max(Reason)
-            and min(offsets.min(), lengths.min(), files.min(), sizes.min()) >= 0
-            and offsets.max() <= index_start
-            and lengths.max() <= index_start
+            not fields["states"].translate(None, _STATES)
+            and not fields["reasons"].translate(None, _REASONS)
+            and all(_none_negative(fields[name]) for name in ("offsets", "lengths", "files", "sizes"))
+            and max(offsets) <= index_start
+            and max(lengths) <= index_start
             and all(0 <= row < count for row in fields["details"])
         ):
             raise ValueError("a value in the index is out of range")
@@ -322,22 +316,17 @@ class Snapshot:
         )
 
     def _loader(
-        self, offsets: Int64s, lengths: Int64s, path_list: Sequence[bytes] | None = None
+        self, offsets: Numbers, lengths: Numbers, path_list: Sequence[bytes] | None = None
     ) -> Callable[[int], FileColumns]:
         view = self._view
         path = self.path
-        loads = 0
 
         def load(row: int) -> FileColumns:
-            nonlocal loads
-            if not lengths[row]:
-                return FileColumns()
-            loads += 1
-            if loads % _LOADS_KEPT == 0:
-                view.madvise(mmap.MADV_DONTNEED)
-            offset = int(offsets[row])
+            length, offset = lengths[row], offsets[row]
+            if not length:
+                return NO_FILES
             try:
-                payload = _read_frame(view, offset, _DIRECTORY)[1]
+                payload = _read_frame(view, offset, _DIRECTORY, length)[1]
                 return unpack_files(payload, None if path_list is None else path_list[row])
             except ValueError as error:
                 raise SnapshotError(f"{path}: damaged snapshot: byte {offset}: {error}") from error
@@ -382,7 +371,7 @@ def _has_name(file: BinaryIO, part: Path) -> bool:
         return False
 
 
-def _read_header(path: Path, view: mmap.mmap) -> SnapshotHeader:
+def _read_header(path: Path, view: FileBytes) -> SnapshotHeader:
     if view[: len(MAGIC) - 1] != MAGIC[:-1]:
         raise SnapshotError(f"{path}: not a snapshot: it does not start as one")
     version = view[len(MAGIC) - 1 : len(MAGIC)]
@@ -391,27 +380,33 @@ def _read_header(path: Path, view: mmap.mmap) -> SnapshotHeader:
     return SnapshotHeader.unpack(_read_frame(view, len(MAGIC), _HEADER)[1])
 
 
-def _read_frame(view: mmap.mmap, offset: int, expected: int) -> tuple[int, bytes]:
-    """Give the offset behind a frame and its payload; ValueError when it is not whole or of another kind."""
-    start = offset + _FRAME.size
-    if offset < 0 or start > len(view):
+def _read_frame(view: FileBytes, offset: int, expected: int, guess: int = 0) -> tuple[int, memoryview]:
+    """Give the offset behind a frame and its payload; ValueError when it is not whole or of another kind.
+
+    ``guess`` is how long the frame may be, header included: when that is right, it is read in one go.
+    """
+    frame = view.read(offset, max(guess, _FRAME.size)) if offset >= 0 else b""
+    if len(frame) < _FRAME.size:
         raise ValueError(f"no frame at byte {offset}")
-    kind, length, checksum = _FRAME.unpack_from(view, offset)
-    payload = view[start : start + length]
+    kind, length, checksum = _FRAME.unpack_from(frame)
+    end = _FRAME.size + length
+    if len(frame) < end:
+        frame = view.read(offset, end)
+    payload = memoryview(frame)[_FRAME.size : end]
     if kind != expected or len(payload) != length or zlib.crc32(payload, kind) != checksum:
         raise ValueError(f"the frame at byte {offset} does not match its checksum")
-    return start + length, payload
+    return offset + end, payload
 
 
-def _find_index(view: mmap.mmap) -> int:
+def _find_index(view: FileBytes) -> int:
     if len(view) >= _TRAILER.size:
-        start, magic = _TRAILER.unpack_from(view, len(view) - _TRAILER.size)
+        start, magic = _TRAILER.unpack(view.read(len(view) - _TRAILER.size, _TRAILER.size))
         if magic == _TRAILER_MAGIC:
             return int(start)
     raise ValueError("it does not end with an index")
 
 
-def _scan(view: mmap.mmap, add: Callable[[Entry, int], None]) -> int:
+def _scan(view: FileBytes, add: Callable[[Entry, int], None]) -> int:
     """Read all whole directory frames from the start; give the offset behind the last of them."""
     offset, _ = _read_frame(view, len(MAGIC), _HEADER)
     while True:
@@ -422,6 +417,11 @@ def _scan(view: mmap.mmap, add: Callable[[Entry, int], None]) -> int:
             return offset
         add(Entry.of(record, end - offset), offset)
         offset = end
+
+
+def _none_negative(column: bytes) -> bool:
+    """Tell whether no int64 of a column has its sign bit set, which stands in the last byte of each."""
+    return column[7::8].isascii()
 
 
 def _pack_index(builder: IndexBuilder) -> bytes:

@@ -62,11 +62,11 @@ class Rows:
 
     def files_below(self) -> int:
         """Count the files below."""
-        return int(self.table.files[self.first : self.last].sum())
+        return sum(self.table.files[self.first : self.last])
 
     def size_below(self) -> int:
         """Sum the bytes below."""
-        return int(self.table.sizes[self.first : self.last].sum())
+        return sum(self.table.sizes[self.first : self.last])
 
     def filled_below(self) -> int:
         """Count the directories below that were reached."""
@@ -90,9 +90,9 @@ class Rows:
     def unsettled_below(self, ignore_age: float) -> int:
         """Count the directories below that are too young (in days), of unknown age, or were never reached."""
         part = slice(self.first, self.last)
-        listed_at = self.table.listed_at[part].astype(np.float64)
+        listed_at = np.asarray(self.table.listed_at[part]).astype(np.float64)
         limits = np.where(listed_at > 0, listed_at, self.opened_at) - ignore_age * SECONDS_A_DAY
-        mtimes = self.table.mtimes[part]
+        mtimes = np.asarray(self.table.mtimes[part])
         settled = (mtimes != UNKNOWN_MTIME) & (mtimes < limits) & (self._states() != State.UNFILLED)
         return int(np.count_nonzero(~settled))
 
