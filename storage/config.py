@@ -162,7 +162,7 @@ class Config:
             unmerged_logs_age=keys.UnmergedLogsAge,
             additional_log_deletions=_tops(keys.RootPath, logs) if logs else (),
             list_deletable=keys.ListDeletable,
-            email=Email(keys.Email.Sender, keys.Email.Recipients) if keys.Email else None,
+            email=Email(keys.Email.Sender, keys.Email.Recipients, keys.Email.Server) if keys.Email else None,
         )
 
     def _of_site(self, key: str, by_site: Mapping[str, _T], own: _T | None, name: str) -> _T | None:

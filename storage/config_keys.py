@@ -117,6 +117,13 @@ def _host(text: str) -> str:
     return text
 
 
+def _host_and_port(text: str) -> str:
+    check_authority(text)
+    if not re.search(r":\d+$", text):
+        raise ValueError
+    return text
+
+
 def _flag(value: object) -> bool:
     if isinstance(value, bool) or (isinstance(value, int) and value in (0, 1)):
         return bool(value)
@@ -149,6 +156,7 @@ _Relative = Annotated[bytes, _text("a directory inside RootPath, without a leadi
 _Prefix = Annotated[bytes, _text("an absolute path without '.' and '..', or an empty one", _prefix)]
 _Door = Annotated[str, _text(DOOR_FORMS, _door)]
 _Host = Annotated[str, _text("host or host:port", _host)]
+_HostAndPort = Annotated[str, _text("host:port", _host_and_port)]
 _LocalPath = Annotated[Path, PlainValidator(_local_path)]
 _Flag = Annotated[bool, PlainValidator(_flag)]
 _JSONObject = Annotated[str, PlainValidator(_json_object)]
@@ -181,6 +189,7 @@ class EmailKeys(Model):
 
     Sender: _Plain
     Recipients: tuple[_Plain, ...]
+    Server: _HostAndPort = "localhost:25"
 
 
 class SQLKeys(Model):

@@ -25,10 +25,11 @@ KEYS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Email:
-    """Whom to write to about an uncaught exception."""
+    """Whom to write to about an uncaught exception, and through which server (``host:port``)."""
 
     sender: str
     recipients: tuple[str, ...]
+    server: str = "localhost:25"
 
 
 @dataclass(frozen=True, slots=True)
