@@ -11,6 +11,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import PurePosixPath
+from statistics import median
 
 from benchmarks.machine import machine_line
 from engine.tree import DirectoryInfo
@@ -49,15 +50,15 @@ def memory(width: int) -> float:
 
 
 def seconds(width: int, repeat: int = 5) -> float:
-    """Give the best processor time of building the tree."""
+    """Give the median processor time of building the tree."""
     files = list(file_list(width))
-    best = float("inf")
+    taken = []
     for _ in range(repeat):
         start = time.process_time()
         tree = build(files)
-        best = min(best, time.process_time() - start)
+        taken.append(time.process_time() - start)
         assert tree.get_num_files() == FILES
-    return best
+    return median(taken)
 
 
 def main() -> None:

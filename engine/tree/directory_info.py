@@ -22,6 +22,7 @@ from engine.tree.files import (
     FileInfo,
     FileTuple,
     file_infos,
+    is_name,
     names_before,
     old_files,
     runs,
@@ -29,7 +30,7 @@ from engine.tree.files import (
     unlisted_info,
 )
 from engine.tree.node import BY_NAME, TreeNode
-from engine.tree.paths import below, full_name, inside, split
+from engine.tree.paths import below, encode_name, full_name, inside, split
 from engine.tree.records import records, table
 from engine.tree.text import displays, listing_text
 
@@ -119,19 +120,34 @@ class DirectoryInfo(TreeNode):
         """
         if not self.is_filled and not self.is_unlisted:
             self._fill([], [])
-        seen: dict[str, DirectoryInfo] = {}
+        seen: dict[str, Self] = {}
         late: dict[str, list[FileTuple]] = {}
+        above: dict[str, Self] = {}
         for head, names, rows in runs(file_infos):
             if head in seen:
                 late.setdefault(head, []).extend(rows)
                 continue
-            trail = self._trail(inside(self._name, head), True)
-            for node in trail:
-                node._hash = None
-            seen[head] = trail[-1]
+            seen[head] = self._reach(head, above)
             seen[head]._fill(names, rows)
         for head, rows in late.items():
             seen[head]._fill([row[0][len(head) :] for row in rows], rows)
+
+    def _reach(self, head: str, above: dict[str, Self]) -> Self:
+        """Give the node at a path that ends with a slash, or make it; ``above`` keeps the parents of those before."""
+        cut = head.rfind("/", 0, -1) + 1
+        name = head[cut:-1]
+        parent = above.get(head[:cut])
+        # Most directories are beside the one before, so that most of the path need not be walked again.
+        if parent is not None and is_name(name):
+            part = encode_name(name)
+            return parent._child(part) or parent._make(part)
+        trail = self._trail(inside(self._name, head), True)
+        for node in trail:
+            node._hash = None
+        # A relative path may or may not begin with the name of this node, which its parent alone does not tell.
+        if len(trail) > 1 and is_name(name) and head.startswith("/"):
+            above[head[:cut]] = trail[-2]
+        return trail[-1]
 
     def get_node(self, path: str, make_new: bool = True) -> Self | None:
         """Give the node at a path that is relative to this one, or absolute and begins with its name.

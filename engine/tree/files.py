@@ -155,11 +155,12 @@ def _pack(names: list[str]) -> bytes:
     except UnicodeEncodeError as error:
         raise BadPath(f"a name that no bytes stand for: {error}") from error
     if "/" in text or packed.count(b"\0") != len(names) - 1 or not _NOT_NAMES.isdisjoint(names):
-        raise BadPath(f"not a file name: {next(name for name in names if not _is_name(name))!r}")
+        raise BadPath(f"not a file name: {next(name for name in names if not is_name(name))!r}")
     return packed
 
 
-def _is_name(name: str) -> bool:
+def is_name(name: str) -> bool:
+    """Tell whether this can be the name of a file or directory."""
     return name not in _NOT_NAMES and "/" not in name and "\0" not in name
 
 

@@ -18,6 +18,18 @@ def split(path: str) -> tuple[bool, list[bytes]]:
         raise BadPath(f"a path that no bytes stand for: {error}") from error
 
 
+def encode_name(name: str) -> bytes:
+    """Give the bytes of a name.
+
+    Raises:
+        BadPath: no bytes stand for it.
+    """
+    try:
+        return paths.encode(name)
+    except UnicodeEncodeError as error:
+        raise BadPath(f"a name that no bytes stand for: {error}") from error
+
+
 def _split(raw: bytes) -> tuple[bool, list[bytes]]:
     parts = [part for part in raw.split(b"/") if part]
     if b"\0" in raw or b"." in parts or b".." in parts:

@@ -148,6 +148,28 @@ class TestAddFileList:
         tree = store(("data/a", 1), ("b", 2), ("/store//data///c", 3))
         assert tree.get_files() == ["/store/b", "/store/data/a", "/store/data/c"]
 
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_a_relative_path_may_begin_with_the_name_whatever_is_beside_it(self, order: int) -> None:
+        tree = DirectoryInfo("mc")
+        tree.add_file_list([("x/a", 1), ("mc/b", 2), ("mc/y/c", 3), ("mc/mc/d", 4)][::order])
+        assert tree.get_files() == ["mc/b", "mc/mc/d", "mc/x/a", "mc/y/c"]
+
+    @pytest.mark.parametrize("bad", ["/store/a/../x", "/store/a/./x", "/store/a/b\0/x", "/store/a/\ud800/x"])
+    def test_a_bad_directory_beside_a_good_one(self, bad: str) -> None:
+        with pytest.raises(BadPath):
+            DirectoryInfo("/store").add_file_list([("/store/a/good/x", 1), (bad, 1)])
+
+    def test_slashes_may_be_repeated_anywhere(self) -> None:
+        tree = DirectoryInfo("/store")
+        tree.add_file_list([("/store/a/b/x", 1), ("/store/a//y", 1), ("/store/a/b//z", 1), ("//store/a/c/x", 1)])
+        assert tree.get_files() == ["/store/a/y", "/store/a/b/x", "/store/a/b/z", "/store/a/c/x"]
+
+    def test_it_takes_the_hashes_away_of_what_it_changes(self) -> None:
+        tree = store(("/store/a/b/x", 1), ("/store/a/c/x", 1))
+        tree.setup_hash()
+        tree.add_file_list([("/store/a/b/y", 1), ("/store/a/c/y", 1), ("/store/a/d/y", 1)])
+        assert [node(tree, path).hash for path in ("", "a", "a/b", "a/c", "a/d")] == [None] * 5
+
     @pytest.mark.parametrize("name", ["/test", "/", ""])
     def test_any_root_will_do(self, name: str) -> None:
         tree = DirectoryInfo(name)
