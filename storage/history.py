@@ -1,7 +1,8 @@
 """The history of runs and findings, in one SQLite database.
 
 A run's findings are staged while they trickle in, in temporary tables that no other process sees, and appear in the
-database in one transaction when the run finishes. A process killed at any moment leaves what was there before.
+database in one transaction when the run finishes; or they are entered at once, a table at a time. A process killed at
+any moment leaves what was there before.
 
 Names are stored as TEXT when they are valid UTF-8 and as BLOB otherwise. Sizes and mtimes that are not known are NULL.
 Times are in seconds since the epoch and are given by the caller. Write-ahead logging keeps readers going while a run is
@@ -12,124 +13,46 @@ written; it needs a file system that only one machine uses.
 
 from __future__ import annotations
 
-import sqlite3
-import time
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass, field, fields
-from enum import StrEnum
-from itertools import chain, repeat
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from engine import paths
-from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, FileColumns
+from engine.columns import FileColumns
 from engine.findings import Finding, Kind
 from engine.states import Reason
-from storage import migrations
+from storage import history_changes, history_rows, history_staging
+from storage.history_changes import Changed, Changes
+from storage.history_connection import BUSY_SECONDS, HistoryConnection, HistoryError, connect
+from storage.history_rows import Acted
+from storage.history_staging import ONCE, FileGroup, Staging
+from storage.history_tables import (
+    COUNTS,
+    TABLE_OF,
+    FileRow,
+    RunCounts,
+    RunRow,
+    RunStatus,
+    Table,
+    stored,
+    text,
+)
 
-BUSY_SECONDS = 30
-"""How long to wait for another process that is writing."""
-
-FileRow = tuple[bytes, int, int]
-"""Path, size in bytes, mtime; `UNKNOWN_SIZE` and `UNKNOWN_MTIME` where not known."""
-
-
-class HistoryError(Exception):
-    """The history cannot be read or written; the message names its path and says what can be done."""
-
-
-class RunStatus(StrEnum):
-    """How a run stands. The values are part of the history database."""
-
-    RUNNING = "running"
-    DONE = "done"
-    HALTED = "halted"
-    FAILED = "failed"
-    INCOMPLETE = "incomplete"
-    DIED = "died"
-    """Its process ended without a word, or gave it up."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunCounts:
-    """What a run counted. Each field is a column of the table ``runs``; ``seconds`` is how long the run took."""
-
-    files: int = 0
-    directories: int = 0
-    bytes: int = 0
-    requests: int = 0
-    resumed: int = 0
-    missing: int = 0
-    missing_bytes: int = 0
-    orphan: int = 0
-    orphan_bytes: int = 0
-    size_mismatch: int = 0
-    empty: int = 0
-    unlisted: int = 0
-    protected: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class RunRow:
-    """One run. ``finished`` is None while it runs and when it died; ``message`` says what stopped it, if anything."""
-
-    id: int
-    site: str
-    started: float
-    finished: float | None
-    status: RunStatus
-    message: str
-    runtime: str
-    counts: RunCounts
-
-
-_COUNTS = tuple(column.name for column in fields(RunCounts))
-
-_MISSING = "invalid"
-_ORPHANS = "orphans"
-_UNMERGED = "unmerged"
-_MISMATCHES = "size_mismatches"
-_EMPTY = "empty_directories"
-_TARGETS = {Kind.MISSING: _MISSING, Kind.ORPHAN: _ORPHANS, Kind.SIZE_MISMATCH: _MISMATCHES}
-_FILE_COLUMNS = "site, run, directory, name, size, mtime, entered"
-_COLUMNS = {
-    _MISSING: _FILE_COLUMNS,
-    _ORPHANS: _FILE_COLUMNS,
-    _UNMERGED: _FILE_COLUMNS,
-    _MISMATCHES: "site, run, directory, name, size, mtime, entered, remote_size",
-    _EMPTY: "site, run, name, mtime, entered",
-}
-
-# The temporary tables of a run. Files are numbered as they come; a range of numbers is what one finding holds.
-_STAGED = {
-    "files": "id INTEGER PRIMARY KEY, name, size INTEGER, mtime INTEGER, remote_size INTEGER",
-    "ranges": "target TEXT, directory, first INTEGER, last INTEGER",
-    "empty": "name, mtime INTEGER",
-    "unlisted": "directory, reason INTEGER, detail TEXT",
-}
-
-# The order of the loops is forced: each range, its directory, its files.
-_SELECT_FILES = """
-    SELECT :site, :run, d.id, f.name, nullif(f.size, :no_size), nullif(f.mtime, :no_mtime), :entered{more}
-    FROM temp.staged_ranges_{run} r
-    CROSS JOIN directories d ON d.name = r.directory
-    CROSS JOIN temp.staged_files_{run} f ON f.id BETWEEN r.first AND r.last
-    WHERE r.target = '{table}'"""
-_NOT_MISSING = """
-    AND NOT EXISTS (SELECT 1 FROM invalid i WHERE i.site = :site AND i.directory = d.id AND i.name = f.name)"""
-
-
-@dataclass(slots=True)
-class _Staging:
-    """An open run: its site, the number of its last staged file, and the tables that it replaces."""
-
-    site: int
-    last: int = 0
-    replaces: set[str] = field(default_factory=lambda: {*_TARGETS.values(), _EMPTY})
+__all__ = [
+    "BUSY_SECONDS",
+    "Acted",
+    "Changed",
+    "Changes",
+    "FileRow",
+    "HistoryDatabase",
+    "HistoryError",
+    "RunCounts",
+    "RunRow",
+    "RunStatus",
+    "Table",
+    "connect",
+]
 
 
 class HistoryDatabase:
@@ -139,48 +62,9 @@ class HistoryDatabase:
     """
 
     def __init__(self, path: Path) -> None:
-        # Imported here because it takes a fifth of a second, which commands without a history need not wait for.
-        from sqlite_utils import Database
-
         self.path = path
-        self._staged: dict[int, _Staging] = {}
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise HistoryError(f"{path}: cannot make its directory: {error.strerror}") from error
-        with self._translated():
-            self._connection = sqlite3.connect(path, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        self._db = Database(self._connection, recursive_triggers=False, execute_plugins=False)
-        try:
-            with self._translated():
-                self._prepare()
-        except BaseException:
-            self._connection.close()
-            raise
-
-    def _prepare(self) -> None:
-        try:
-            migrations.check(self._db, migrations.HISTORY)
-            self._write_ahead()
-            # With the small default a transaction of a million rows writes most of its pages more than once.
-            self._db.execute("PRAGMA cache_size = -65536")
-            self._db.execute(f"PRAGMA journal_size_limit = {64 << 20}")
-            self._db.execute("PRAGMA foreign_keys = ON")
-            migrations.upgrade(self._db, migrations.HISTORY)
-        except migrations.SchemaError as error:
-            raise HistoryError(f"{self.path}: {error}; it was left as it is") from error
-
-    def _write_ahead(self) -> None:
-        # SQLite does not wait here by itself when another process makes the same switch or recovers a log.
-        deadline = time.monotonic() + BUSY_SECONDS
-        while True:
-            try:
-                self._db.execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if _primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise
-            time.sleep(0.05)
+        self._open: dict[int, Staging] = {}
+        self._connection = HistoryConnection(path)
 
     def __enter__(self) -> HistoryDatabase:
         return self
@@ -192,7 +76,7 @@ class HistoryDatabase:
 
     def close(self) -> None:
         """Close the database. What is still staged is gone; its runs become `DIED` with the next run of their site."""
-        self._staged.clear()
+        self._open.clear()
         self._connection.close()
 
     def open_run(self, site: str, started: float, runtime: str) -> int:
@@ -200,7 +84,7 @@ class HistoryDatabase:
 
         Runs of the site that are still marked running are dead, and become `DIED`.
         """
-        with self._transaction() as connection:
+        with self._connection.transaction() as connection:
             connection.execute("INSERT OR IGNORE INTO sites(name) VALUES (?)", (site,))
             (site_id,) = connection.execute("SELECT id FROM sites WHERE name = ?", (site,)).fetchone()
             connection.execute(
@@ -211,31 +95,30 @@ class HistoryDatabase:
                 (site_id, started, RunStatus.RUNNING, runtime),
             ).lastrowid
             assert run is not None
-            dead = [older for older, staging in self._staged.items() if staging.site == site_id]
+            dead = [older for older, staging in self._open.items() if staging.site == site_id]
             for older in dead:
-                _drop_staged(connection, older)
-            for name, columns in _STAGED.items():
-                connection.execute(f"CREATE TEMP TABLE staged_{name}_{run} ({columns})")
+                history_staging.drop(connection, older)
+            history_staging.create(connection, run)
         for older in dead:
-            del self._staged[older]
-        self._staged[run] = _Staging(site_id)
+            del self._open[older]
+        self._open[run] = Staging(site_id)
         return run
 
     def stage(self, run: int, findings: Iterable[Finding]) -> None:
         """Keep findings for `finish_run`, the whole batch or nothing of it, without locking the database."""
-        empty: list[tuple[str | bytes, int]] = []
+        empty: list[tuple[bytes, int]] = []
 
-        def files() -> Iterator[tuple[str, bytes, FileColumns, bytes]]:
+        def files() -> Iterator[FileGroup]:
             for finding in findings:
                 if finding.kind == Kind.EMPTY:
-                    empty.append((_stored(finding.directory), finding.mtime))
+                    empty.append((finding.directory, finding.mtime))
                 else:
-                    yield _TARGETS[finding.kind], finding.directory, finding.files, finding.remote_sizes
+                    yield TABLE_OF[finding.kind], finding.directory, finding.files, finding.remote_sizes
 
-        staging = self._open(run)
-        with self._transaction("DEFERRED") as connection:
-            last = _stage_files(connection, run, staging.last, files())
-            connection.executemany(f"INSERT INTO temp.staged_empty_{run} VALUES (?, ?)", empty)
+        staging = self._staging(run)
+        with self._connection.transaction("DEFERRED") as connection:
+            last = history_staging.stage_files(connection, run, staging.last, files())
+            history_staging.stage_empty(connection, run, empty)
         staging.last = last
 
     def stage_unmerged(self, run: int, directories: Iterable[tuple[bytes, FileColumns]]) -> None:
@@ -243,21 +126,36 @@ class HistoryDatabase:
 
         Not every run cleans: the site's older ones are replaced only when this was called, be it with nothing.
         """
-        files = ((_UNMERGED, directory, columns, b"") for directory, columns in directories)
-        staging = self._open(run)
-        with self._transaction("DEFERRED") as connection:
-            last = _stage_files(connection, run, staging.last, files)
+        files = ((Table.UNMERGED, directory, columns, b"") for directory, columns in directories)
+        staging = self._staging(run)
+        with self._connection.transaction("DEFERRED") as connection:
+            last = history_staging.stage_files(connection, run, staging.last, files)
         staging.last = last
-        staging.replaces.add(_UNMERGED)
+        staging.replaces.add(Table.UNMERGED)
 
     def stage_unlisted(self, run: int, rows: Iterable[tuple[bytes, Reason, str]]) -> None:
         """Keep directories that have no complete listing, with reason and detail, for `finish_run`."""
-        self._open(run)
-        with self._transaction("DEFERRED") as connection:
+        self._staging(run)
+        with self._connection.transaction("DEFERRED") as connection:
             connection.executemany(
                 f"INSERT INTO temp.staged_unlisted_{run} VALUES (?, ?, ?)",
-                ((_stored(path), int(reason), _text(detail)) for path, reason, detail in rows),
+                ((stored(path), int(reason), text(detail)) for path, reason, detail in rows),
             )
+
+    def report(self, run: int, table: Table, rows: Iterable[FileRow], entered: float) -> None:
+        """Enter files of an open run at once, all of them or none: they can be read back before it is finished.
+
+        ``rows`` are missing files, orphans or unmerged files, in any order. The first time that the run reports to a
+        table, the site's older rows of it move to the twin; later calls add. A file that the run has reported missing
+        is no orphan. Such a run is finished without ``keep_findings``.
+        """
+        if table in (Table.EMPTY, Table.MISMATCHES):
+            raise ValueError(f"{table} takes no plain files")
+        self._report(run, table, history_staging.by_directory(table, rows), (), entered)
+
+    def report_empty(self, run: int, rows: Iterable[tuple[bytes, int]], entered: float) -> None:
+        """Enter empty directories, path and mtime, at once; see `report`."""
+        self._report(run, Table.EMPTY, (), rows, entered)
 
     def finish_run(
         self,
@@ -274,278 +172,152 @@ class HistoryDatabase:
         orphan that is also missing is left out. Without, what was staged is dropped and the older rows stay. When this
         raises, nothing has changed, and it may be called again.
         """
-        staging = self._open(run)
-        with self._transaction() as connection:
-            (current,) = connection.execute("SELECT status FROM runs WHERE id = ?", (run,)).fetchone()
-            if current != RunStatus.RUNNING:
-                raise HistoryError(f"{self.path}: run {run} cannot finish, since a later run of its site has started")
+        staging = self._staging(run)
+        with self._connection.transaction() as connection:
+            self._heed_later_runs(run)
             if keep_findings:
-                _replace(connection, run, staging, finished)
+                history_staging.replace(connection, run, staging, finished)
             connection.execute(
-                f"UPDATE runs SET finished = ?, status = ?, message = ?, {', '.join(f'{c} = ?' for c in _COUNTS)} "
+                f"UPDATE runs SET finished = ?, status = ?, message = ?, {', '.join(f'{c} = ?' for c in COUNTS)} "
                 "WHERE id = ?",
-                (finished, status, _text(message), *astuple(counts), run),
+                (finished, status, text(message), *astuple(counts), run),
             )
-            _drop_staged(connection, run)
-        del self._staged[run]
+            history_staging.drop(connection, run)
+        del self._open[run]
 
     def abandon(self, run: int) -> None:
         """Drop what was staged and mark the run `DIED`; the site's older findings stay."""
-        self._open(run)
-        with self._transaction() as connection:
+        self._staging(run)
+        with self._connection.transaction() as connection:
             connection.execute(
                 "UPDATE runs SET status = ? WHERE id = ? AND status = ?", (RunStatus.DIED, run, RunStatus.RUNNING)
             )
-            _drop_staged(connection, run)
-        del self._staged[run]
+            history_staging.drop(connection, run)
+        del self._open[run]
 
-    def missing(self, site: str, acting: float | None = None) -> Iterator[FileRow]:
+    def missing(self, site: str, acting: float | None = None, least: int = 1) -> Iterator[FileRow]:
         """Give the missing files of a site, directories in tree order, names in byte order.
 
-        Someone who acts on them gives the time: then they are moved to the twin table before this returns. Otherwise
-        the iterator reads as it goes, and sees the database as it is when its first row is asked for.
+        Only those that were missing in at least ``least`` consecutive runs. Someone who acts on them gives the time:
+        then they are moved to the twin table before this returns. Otherwise the iterator reads as it goes, and sees the
+        database as it is when its first row is asked for.
         """
-        return self._files(_MISSING, site, acting)
+        return self._files(Table.MISSING, site, acting, least)
 
-    def orphans(self, site: str, acting: float | None = None) -> Iterator[FileRow]:
+    def orphans(self, site: str, acting: float | None = None, least: int = 1) -> Iterator[FileRow]:
         """Give the orphans of a site; as `missing`."""
-        return self._files(_ORPHANS, site, acting)
+        return self._files(Table.ORPHANS, site, acting, least)
 
     def unmerged(self, site: str, acting: float | None = None) -> Iterator[FileRow]:
         """Give the unmerged files of a site that may be deleted; as `missing`."""
-        return self._files(_UNMERGED, site, acting)
+        return self._files(Table.UNMERGED, site, acting)
 
     def size_mismatches(self, site: str) -> Iterator[tuple[bytes, int, int, int]]:
         """Give path, the inventory's size and mtime, and the store's size; as `missing`."""
-        with self._view() as connection:
-            yield from _file_rows(connection, _MISMATCHES, site, ", remote_size")
+        with self._connection.view() as connection:
+            yield from history_rows.file_rows(connection, Table.MISMATCHES, site, more=", remote_size")
 
     def empty_directories(self, site: str, acting: float | None = None) -> Iterator[tuple[bytes, int]]:
         """Give path and mtime of a site's empty directories, deepest first; ``acting`` as in `missing`."""
-        query = (
-            "SELECT CAST(name AS BLOB), ifnull(mtime, ?) FROM empty_directories "
-            "WHERE site = (SELECT id FROM sites WHERE name = ?)"
-        )
-        with self._view() if acting is None else self._transaction() as connection:
-            rows = connection.execute(query, (UNKNOWN_MTIME, site)).fetchall()
+        with self._connection.view() if acting is None else self._connection.transaction() as connection:
+            rows = history_rows.empty_rows(connection, site)
             if acting is not None:
-                _move_to_twin(connection, _EMPTY, site, acting)
-        rows.sort(key=lambda row: (-paths.depth_of(row[0]), paths.tree_key(row[0])))
+                history_staging.move_to_twin(connection, Table.EMPTY, site, acting)
         return iter(rows)
+
+    def mark_acted(self, site: str, table: Table, names: Iterable[bytes], acted: float) -> int:
+        """Note that somebody acted on some findings, given by their paths, at a time; gives how many there were.
+
+        They move to the twin, all in one transaction; paths that are not among the site's findings are passed over.
+        """
+        with self._connection.transaction() as connection:
+            return history_rows.act_on(connection, table, site, names, acted)
+
+    def acted(self, site: str, table: Table) -> Iterator[Acted]:
+        """Give the findings of a site that somebody acted on, of all its runs, the latest first."""
+        with self._connection.view() as connection:
+            yield from history_rows.acted_rows(connection, table, site)
+
+    def changes(self, site: str, names: int = 0) -> Changes:
+        """Tell which missing files and orphans are new and which are gone since the run before, in numbers.
+
+        The lists hold the first ``names`` files of each kind.
+        """
+        with self._connection.view() as connection:
+            return history_changes.changes(connection, site, names)
+
+    def has_findings(self, site: str) -> bool:
+        """Tell whether a run of the site has ever said which files are missing, be it none."""
+        return self.runs_with_findings(site) > 0
+
+    def runs_with_findings(self, site: str) -> int:
+        """Count the runs of the site that said which files are missing, be it none."""
+        with self._connection.view() as connection:
+            return history_rows.count_reported(connection, Table.MISSING, site)
+
+    def counts(self, run: int) -> RunCounts:
+        """Count what an open run has reported so far; what it cannot know is 0."""
+        staging = self._staging(run)
+        with self._connection.view() as connection:
+            return history_staging.counts_of(connection, run, staging.site)
 
     def unlisted(self, site: str) -> list[tuple[bytes, Reason, str]]:
         """Give path, reason and detail of what the last run with findings could not list, in tree order."""
-        query = (
-            "SELECT CAST(d.name AS BLOB), reason, detail FROM unlisted u JOIN directories d ON d.id = u.directory "
-            "WHERE u.site = (SELECT id FROM sites WHERE name = ?)"
-        )
-        with self._view() as connection:
-            rows = [(path, Reason(reason), detail) for path, reason, detail in connection.execute(query, (site,))]
-        return sorted(rows, key=lambda row: paths.tree_key(row[0]))
+        with self._connection.view() as connection:
+            return history_rows.unlisted_rows(connection, site)
 
     def runs(self, site: str | None = None, limit: int = 10) -> list[RunRow]:
         """Give the last runs of a site, or of all sites, newest first."""
-        query = (
-            f"SELECT r.id, s.name, started, finished, status, message, runtime, {', '.join(_COUNTS)} "
-            "FROM runs r JOIN sites s ON s.id = r.site WHERE :site IS NULL OR s.name = :site "
-            "ORDER BY r.id DESC LIMIT :limit"
-        )
-        with self._view() as connection:
-            rows = connection.execute(query, {"site": site, "limit": limit}).fetchall()
-        return [
-            RunRow(number, name, started, finished, RunStatus(status), message, runtime, RunCounts(*counts))
-            for number, name, started, finished, status, message, runtime, *counts in rows
-        ]
+        with self._connection.view() as connection:
+            return history_rows.run_rows(connection, site, limit)
 
     def sites(self) -> list[str]:
         """Name the sites that have had a run, sorted."""
-        with self._view() as connection:
+        with self._connection.view() as connection:
             return [name for (name,) in connection.execute("SELECT name FROM sites ORDER BY name")]
 
-    def _open(self, run: int) -> _Staging:
-        staging = self._staged.get(run)
+    def _staging(self, run: int) -> Staging:
+        staging = self._open.get(run)
         if staging is None:
             raise HistoryError(f"{self.path}: run {run} is not open here, so nothing can be staged or finished")
         return staging
 
-    def _files(self, table: str, site: str, acting: float | None) -> Iterator[FileRow]:
+    def _heed_later_runs(self, run: int) -> None:
+        (status,) = self._connection.sqlite.execute("SELECT status FROM runs WHERE id = ?", (run,)).fetchone()
+        if status != RunStatus.RUNNING:
+            raise HistoryError(f"{self.path}: run {run} cannot go on, since a later run of its site has started")
+
+    def _report(
+        self,
+        run: int,
+        table: Table,
+        files: Iterable[FileGroup],
+        empty: Iterable[tuple[bytes, int]],
+        entered: float,
+    ) -> None:
+        staging = self._staging(run)
+        # Staged first, so that nobody has to wait for the names to be sorted.
+        with self._connection.transaction("DEFERRED") as connection:
+            history_staging.create(connection, ONCE)
+            history_staging.stage_files(connection, ONCE, 0, files)
+            history_staging.stage_empty(connection, ONCE, empty)
+        try:
+            with self._connection.transaction() as connection:
+                self._heed_later_runs(run)
+                history_staging.report(connection, run, staging, table, entered)
+        finally:
+            with self._connection.transaction("DEFERRED") as connection:
+                history_staging.drop(connection, ONCE)
+        staging.reported.add(table)
+
+    def _files(self, table: Table, site: str, acting: float | None, least: int = 1) -> Iterator[FileRow]:
         if acting is None:
-            return self._lazy_files(table, site)
-        with self._transaction() as connection:
-            rows = list(_file_rows(connection, table, site))
-            _move_to_twin(connection, table, site, acting)
+            return self._lazy_files(table, site, least)
+        with self._connection.transaction() as connection:
+            rows: list[Any] = list(history_rows.file_rows(connection, table, site, least))
+            history_staging.move_to_twin(connection, table, site, acting, least)
         return iter(rows)
 
-    def _lazy_files(self, table: str, site: str) -> Iterator[FileRow]:
-        with self._view() as connection:
-            yield from _file_rows(connection, table, site)
-
-    @contextmanager
-    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        """Commit what is done inside, or undo it. A deferred one that writes only temporary tables locks nothing."""
-        with self._translated():
-            self._connection.execute(f"BEGIN {kind}")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                self._connection.rollback()
-                raise
-
-    @contextmanager
-    def _view(self) -> Iterator[sqlite3.Connection]:
-        """Open a connection that sees the database as it is now, whatever is written meanwhile, and cannot write."""
-        with self._translated():
-            address = f"{self.path.absolute().as_uri()}?mode=ro"
-            connection = sqlite3.connect(address, BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True)
-            with closing(connection):
-                connection.execute("BEGIN")
-                yield connection
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise HistoryError(f"{self.path}: {_explain(error)}") from error
-
-
-def _primary_code(error: sqlite3.Error) -> int:
-    """Give the low byte of the error code; the rest refines it. Errors of Python's own module have none."""
-    code: int = getattr(error, "sqlite_errorcode", 0)
-    return code & 0xFF
-
-
-def _explain(error: sqlite3.Error) -> str:
-    match _primary_code(error):
-        case sqlite3.SQLITE_BUSY:
-            return f"another process has kept it locked for over {BUSY_SECONDS} seconds"
-        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
-            return f"not a history database, or damaged ({error}); restore a copy, or move it away to start a new one"
-        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
-            return f"cannot be opened for writing, file or directory ({error})"
-        case _:
-            return str(error)
-
-
-def _stored(name: bytes) -> str | bytes:
-    """Give a name as it is stored: TEXT when valid UTF-8, else BLOB. ``CAST(… AS BLOB)`` reads both back."""
-    try:
-        return name.decode()
-    except UnicodeDecodeError:
-        return name
-
-
-def _stored_names(columns: FileColumns) -> Sequence[str | bytes]:
-    try:
-        return columns.names.decode().split("\0")
-    except UnicodeDecodeError:
-        return [_stored(name) for name in columns.name_list()]
-
-
-def _text(message: str) -> str:
-    """Make words fit for a TEXT column; a lone surrogate is not."""
-    return message.encode("utf-8", "backslashreplace").decode()
-
-
-def _stage_files(
-    connection: sqlite3.Connection, run: int, last: int, groups: Iterable[tuple[str, bytes, FileColumns, bytes]]
-) -> int:
-    """Stage (table, directory, files, remote sizes) after file number ``last``; gives the new last number."""
-    ranges: list[tuple[str, str | bytes, int, int]] = []
-
-    def rows() -> Iterator[Iterable[tuple[Any, ...]]]:
-        end = last
-        for table, directory, columns, remote_sizes in groups:
-            if columns:
-                first, end = end + 1, end + len(columns)
-                ranges.append((table, _stored(directory), first, end))
-                remote: Iterable[int | None] = array("q", remote_sizes) if remote_sizes else repeat(None, len(columns))
-                yield zip(
-                    range(first, end + 1),
-                    _stored_names(columns),
-                    columns.size_array().tolist(),
-                    columns.mtime_array().tolist(),
-                    remote,
-                    strict=True,
-                )
-
-    connection.executemany(f"INSERT INTO temp.staged_files_{run} VALUES (?, ?, ?, ?, ?)", chain.from_iterable(rows()))
-    connection.executemany(f"INSERT INTO temp.staged_ranges_{run} VALUES (?, ?, ?, ?)", ranges)
-    return ranges[-1][3] if ranges else last
-
-
-def _drop_staged(connection: sqlite3.Connection, run: int) -> None:
-    for name in _STAGED:
-        connection.execute(f"DROP TABLE temp.staged_{name}_{run}")
-
-
-def _replace(connection: sqlite3.Connection, run: int, staging: _Staging, entered: float) -> None:
-    """Put the staged rows in the place of the site's older ones."""
-    values = {
-        "site": staging.site,
-        "run": run,
-        "entered": entered,
-        "no_size": UNKNOWN_SIZE,
-        "no_mtime": UNKNOWN_MTIME,
-    }
-    for source in ("ranges", "unlisted"):
-        connection.execute(
-            f"INSERT OR IGNORE INTO directories(name) SELECT DISTINCT directory FROM temp.staged_{source}_{run}"
-        )
-    for table in staging.replaces:
-        _move_to_twin(connection, table, staging.site)
-    # Missing files go first: orphans are checked against them.
-    for table, more, condition in (
-        (_MISSING, "", ""),
-        (_ORPHANS, "", _NOT_MISSING),
-        (_UNMERGED, "", ""),
-        (_MISMATCHES, ", f.remote_size", ""),
-    ):
-        select = _SELECT_FILES.format(run=run, table=table, more=more) + condition
-        connection.execute(f"INSERT OR REPLACE INTO {table}({_COLUMNS[table]}) {select}", values)
-    connection.execute(
-        f"INSERT OR REPLACE INTO {_EMPTY}({_COLUMNS[_EMPTY]}) "
-        f"SELECT :site, :run, name, nullif(mtime, :no_mtime), :entered FROM temp.staged_empty_{run}",
-        values,
-    )
-    connection.execute("DELETE FROM unlisted WHERE site = :site", values)
-    connection.execute(
-        "INSERT OR REPLACE INTO unlisted(site, run, directory, reason, detail) "
-        f"SELECT :site, :run, d.id, u.reason, u.detail FROM temp.staged_unlisted_{run} u "
-        "CROSS JOIN directories d ON d.name = u.directory",
-        values,
-    )
-
-
-def _move_to_twin(connection: sqlite3.Connection, table: str, site: int | str, acted: float | None = None) -> None:
-    """Move a site's rows, the site given by number or name; ``acted`` is None when a newer run replaces them."""
-    values = {"site": site, "acted": acted}
-    where = "WHERE site = " + (":site" if isinstance(site, int) else "(SELECT id FROM sites WHERE name = :site)")
-    columns = _COLUMNS[table]
-    connection.execute(
-        f"INSERT INTO {table}_history({columns}, acted) SELECT {columns}, :acted FROM {table} {where}", values
-    )
-    connection.execute(f"DELETE FROM {table} {where}", values)
-
-
-def _file_rows(connection: sqlite3.Connection, table: str, site: str, more: str = "") -> Iterator[Any]:
-    """Give path, size, mtime and further columns of a site's rows, directories in tree order, names in byte order."""
-    found = connection.execute("SELECT id FROM sites WHERE name = ?", (site,)).fetchone()
-    if found is None:
-        return
-    directories = connection.execute(
-        "SELECT id, CAST(name AS BLOB) FROM directories "
-        f"WHERE id IN (SELECT DISTINCT directory FROM {table} WHERE site = ?)",
-        found,
-    ).fetchall()
-    directories.sort(key=lambda row: paths.tree_key(row[1]))
-    query = (
-        f"SELECT CAST(name AS BLOB), ifnull(size, {UNKNOWN_SIZE}), ifnull(mtime, {UNKNOWN_MTIME}){more} "
-        f"FROM {table} WHERE site = ? AND directory = ?"
-    )
-    for number, directory in directories:
-        prefix = paths.join(directory, b"")
-        # TEXT sorts before BLOB, so the order of the key is not quite that of the bytes.
-        for name, *values in sorted(connection.execute(query, (*found, number))):
-            yield (prefix + name, *values)
+    def _lazy_files(self, table: Table, site: str, least: int) -> Iterator[FileRow]:
+        with self._connection.view() as connection:
+            yield from history_rows.file_rows(connection, table, site, least)

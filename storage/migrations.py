@@ -104,6 +104,19 @@ def _file_tables(name: str, more: str = "") -> tuple[str, str]:
     )
 
 
+def _counters(name: str) -> tuple[str, ...]:
+    """Give the statements that let a table of files and its twin know how long a file has been found.
+
+    Columns are added without touching the rows, so that a large history is upgraded at once: whatever is there counts
+    as found once, when it was entered.
+    """
+    return tuple(
+        f"ALTER TABLE {table} ADD COLUMN {column}"
+        for table in (name, f"{name}_history")
+        for column in ("seen INTEGER NOT NULL DEFAULT 1", "since REAL")
+    )
+
+
 _EMPTY_COLUMNS = """
         site INTEGER NOT NULL REFERENCES sites(id),
         run INTEGER NOT NULL REFERENCES runs(id),
@@ -158,6 +171,28 @@ HISTORY = Schema(
         reason INTEGER NOT NULL,
         detail TEXT NOT NULL,
         PRIMARY KEY (site, directory)) WITHOUT ROWID""",
+            ),
+        ),
+        (
+            "0002_how_long_a_file_has_been_found",
+            (
+                *_counters("invalid"),
+                *_counters("orphans"),
+                """CREATE TABLE reported (
+        site INTEGER NOT NULL REFERENCES sites(id),
+        findings TEXT NOT NULL,
+        run INTEGER NOT NULL REFERENCES runs(id),
+        PRIMARY KEY (site, findings, run)) WITHOUT ROWID""",
+                *(
+                    "INSERT INTO reported(site, findings, run) "
+                    f"SELECT site, '{name}', id FROM runs WHERE status IN ('done', 'incomplete')"
+                    for name in ("invalid", "orphans", "size_mismatches", "empty_directories")
+                ),
+                # Only what was acted on has an entry, which is little.
+                *(
+                    f"CREATE INDEX {name}_acted ON {name}_history(site, acted) WHERE acted IS NOT NULL"
+                    for name in ("invalid", "orphans", "unmerged", "empty_directories")
+                ),
             ),
         ),
     ),

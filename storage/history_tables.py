@@ -1,0 +1,111 @@
+"""What the tables of the history hold: their names and columns, and the values of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+
+from engine.columns import FileColumns
+from engine.findings import Kind
+
+FileRow = tuple[bytes, int, int]
+"""Path, size in bytes, mtime; `UNKNOWN_SIZE` and `UNKNOWN_MTIME` where not known."""
+
+
+class Table(StrEnum):
+    """The tables of findings, each with a twin ``NAME_history``. The values are part of the history database."""
+
+    MISSING = "invalid"
+    ORPHANS = "orphans"
+    UNMERGED = "unmerged"
+    MISMATCHES = "size_mismatches"
+    EMPTY = "empty_directories"
+
+
+class RunStatus(StrEnum):
+    """How a run stands. The values are part of the history database."""
+
+    RUNNING = "running"
+    DONE = "done"
+    HALTED = "halted"
+    FAILED = "failed"
+    INCOMPLETE = "incomplete"
+    DIED = "died"
+    """Its process ended without a word, or gave it up."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunCounts:
+    """What a run counted. Each field is a column of the table ``runs``; ``seconds`` is how long the run took."""
+
+    files: int = 0
+    directories: int = 0
+    bytes: int = 0
+    requests: int = 0
+    resumed: int = 0
+    missing: int = 0
+    missing_bytes: int = 0
+    orphan: int = 0
+    orphan_bytes: int = 0
+    size_mismatch: int = 0
+    empty: int = 0
+    unlisted: int = 0
+    protected: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run. ``finished`` is None while it runs and when it died; ``message`` says what stopped it, if anything."""
+
+    id: int
+    site: str
+    started: float
+    finished: float | None
+    status: RunStatus
+    message: str
+    runtime: str
+    counts: RunCounts
+
+
+COUNTS = tuple(column.name for column in fields(RunCounts))
+"""The columns of ``runs`` that are fields of `RunCounts`, in that order."""
+
+TABLE_OF = {Kind.MISSING: Table.MISSING, Kind.ORPHAN: Table.ORPHANS, Kind.SIZE_MISMATCH: Table.MISMATCHES}
+"""Where the files of a finding go."""
+
+COUNTED = frozenset((Table.MISSING, Table.ORPHANS))
+"""The tables that know in how many consecutive runs a file was found."""
+
+_FILE_COLUMNS = "site, run, directory, name, size, mtime, entered"
+
+COLUMNS = {
+    Table.MISSING: f"{_FILE_COLUMNS}, seen, since",
+    Table.ORPHANS: f"{_FILE_COLUMNS}, seen, since",
+    Table.UNMERGED: _FILE_COLUMNS,
+    Table.MISMATCHES: f"{_FILE_COLUMNS}, remote_size",
+    Table.EMPTY: "site, run, name, mtime, entered",
+}
+"""The columns that a table and its twin share."""
+
+
+def stored(name: bytes) -> str | bytes:
+    """Give a name as it is stored: TEXT when valid UTF-8, else BLOB. ``CAST(… AS BLOB)`` reads both back."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return name
+
+
+def stored_names(columns: FileColumns) -> Sequence[str | bytes]:
+    """Give the names of files as they are stored."""
+    try:
+        return columns.names.decode().split("\0")
+    except UnicodeDecodeError:
+        return [stored(name) for name in columns.name_list()]
+
+
+def text(message: str) -> str:
+    """Make words fit for a TEXT column; a lone surrogate is not."""
+    return message.encode("utf-8", "backslashreplace").decode()
