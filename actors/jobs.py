@@ -2,52 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actors.deployment import open_runtime as open_runtime
 from actors.listing import StoreJob
 from actors.messages import ListerSettings, ListingPlan
 from engine.work import QueueLimits
-from storage.snapshot import SnapshotHeader, SnapshotWriter
+from storage.snapshot import SnapshotHeader
 from storage.source import StoreSource
 
 if TYPE_CHECKING:
-    from actors.runtime import Runtime
     from engine.record import DirectoryRecord
     from storage.inventory import InventoryCounts
     from storage.site_config import SiteConfig
 
-_log = logging.getLogger(__name__)
-
 _MIN_LEASE = 120.0
-
-
-@contextmanager
-def open_runtime(name: str, address: str | None = None) -> Iterator[Runtime]:
-    """Start the runtime ``ray`` or ``threads`` and end it afterwards; an ``address`` is that of a Ray cluster.
-
-    Ray is loaded only when it is asked for.
-
-    Raises:
-        RuntimeUnavailable: Ray could not be started or reached.
-    """
-    runtime: Runtime
-    if name == "threads":
-        from actors.threads import ThreadRuntime
-
-        runtime = ThreadRuntime()
-    else:
-        from actors.ray_runtime import RayRuntime
-
-        runtime = RayRuntime(address)
-    try:
-        yield runtime
-    finally:
-        runtime.shutdown()
 
 
 def store_job(
@@ -83,21 +55,13 @@ def inventory_into_snapshot(
         InventoryError: the inventory cannot be used; there is no snapshot then.
         OSError: the snapshot cannot be written.
     """
+    from storage.backends.into_snapshot import write_inventory
     from storage.inventory import read_inventory
 
     now = int(time.time())
-    writer = SnapshotWriter(snapshot, SnapshotHeader("inventory", str(inventory), now, site.name, keep))
-    appended = 0
 
-    def append(record: DirectoryRecord) -> None:
-        nonlocal appended
-        appended += 1
-        if appended % 1000 == 0:
-            heed()
-        writer.append(record)
-
-    try:
-        counts = read_inventory(
+    def read(append: Callable[[DirectoryRecord], None]) -> InventoryCounts:
+        return read_inventory(
             inventory,
             append,
             format=site.inventory_format,
@@ -105,16 +69,8 @@ def inventory_into_snapshot(
             keep=keep,
             listed_at=now,
             heed=heed,
+            table=site.inventory_table,
+            site=site.name,
         )
-        writer.finish()
-    except BaseException:
-        writer.discard()
-        raise
-    if counts.duplicates:
-        _log.warning(
-            "inventory %s: %d lines name a file again, %d of them with another size; the last line counts",
-            inventory,
-            counts.duplicates,
-            counts.conflicts,
-        )
-    return counts
+
+    return write_inventory(snapshot, SnapshotHeader("inventory", str(inventory), now, site.name, keep), read, heed)

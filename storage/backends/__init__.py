@@ -1,1 +1,8 @@
 """Who answers what the program cannot know by itself; see `storage.backends.protocols`."""
+
+from __future__ import annotations
+
+from storage.backends.choose import choose
+from storage.backends.protocols import BackendError, Backends
+
+__all__ = ["BackendError", "Backends", "choose"]

@@ -9,9 +9,14 @@ package need not know anything else of this project.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from engine.record import DirectoryRecord
+    from storage.inventory import InventoryCounts
 
 
 class BackendError(Exception):
@@ -45,11 +50,43 @@ class Inventory(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class InventoryIdentity:
+    """Which inventory this is: ``mark`` holds what changes with it, in JSON's terms; a run goes on only with the same.
+
+    ``made`` is when it was made, in seconds since the epoch; infinite when it is as new as the moment it is read.
+    ``label`` names it for people, without secrets.
+    """
+
+    mark: Mapping[str, Any]
+    label: str
+    made: float = math.inf
+
+
+@runtime_checkable
+class TreeInventory(Inventory, Protocol):
+    """An inventory with a quicker way to a tree than one row after the other."""
+
+    def identity(self, site: str) -> InventoryIdentity:
+        """Say which inventory `read_into` would read."""
+
+    def read_into(
+        self,
+        site: str,
+        append: Callable[[DirectoryRecord], None],
+        *,
+        keep: Sequence[bytes],
+        listed_at: int,
+        heed: Callable[[], None],
+    ) -> InventoryCounts:
+        """Hand every directory to ``append``, in tree order; see `storage.inventory.read_inventory`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Transfers:
     """What became of a request to bring files back; the LFNs by what their sources are.
 
-    ``requested`` are on their way; ``no_disk`` have no other copy on disk (there may be one on tape), and
-    ``unrecoverable`` none on disk or tape.
+    ``requested`` have a source, on disk or tape, and are on their way; ``no_disk`` have no other copy on disk, and
+    those of them that have none on tape either are ``unrecoverable`` as well.
     """
 
     requested: Sequence[str] = field(default=())

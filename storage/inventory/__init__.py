@@ -1,7 +1,7 @@
 """Readers of file inventories: lists of what should be at a site.
 
 Four formats are read, plain or compressed with gzip, bz2, xz or zstd: paths alone, ``path size [mtime]``, and CSV and
-TSV with a header. Compression and format are recognised by content, never by name.
+TSV with a header; and tables of SQLite databases. All are recognised by content, never by name.
 
 Errors::
 
@@ -13,6 +13,14 @@ Errors::
 from __future__ import annotations
 
 from storage.inventory.errors import InventoryError, InventoryMalformed, InventoryUnreadable
-from storage.inventory.reader import InventoryCounts, read_inventory
+from storage.inventory.reader import InventoryCounts, Reading, open_inventory, read_inventory
 
-__all__ = ["InventoryCounts", "InventoryError", "InventoryMalformed", "InventoryUnreadable", "read_inventory"]
+__all__ = [
+    "InventoryCounts",
+    "InventoryError",
+    "InventoryMalformed",
+    "InventoryUnreadable",
+    "Reading",
+    "open_inventory",
+    "read_inventory",
+]

@@ -11,10 +11,9 @@ from itertools import compress, count, islice
 from operator import ne
 
 import numpy as np
-import numpy.typing as npt
 
 from engine import paths
-from engine.columns import NO_FILES, UNKNOWN_MTIME, DirectoryColumns, Int64s
+from engine.columns import NO_FILES, UNKNOWN_MTIME, DirectoryColumns
 from engine.record import DirectoryRecord
 from engine.states import State
 from storage.inventory.entries import Rows
@@ -80,7 +79,7 @@ class TreeBuilder:
             return
         kept = np.repeat(numbers != _NOT_KEPT, np.diff(starts, append=len(directories)))
         self._skipped += len(directories) - int(kept.sum())
-        self.add(_select(rows, kept))
+        self.add(rows.select(kept.tolist()))
 
     def emit(self, append: Callable[[DirectoryRecord], None], listed_at: int) -> TreeCounts:
         """Hand every directory that has files, and every ancestor, to ``append``, in tree order."""
@@ -97,19 +96,6 @@ class TreeBuilder:
             append(DirectoryRecord(path, State.LISTED, listed_at=listed_at, files=columns, directories=directories))
             files += len(columns)
         return TreeCounts(files, pooled.bytes, len(order), pooled.duplicates, pooled.conflicts, self._skipped)
-
-
-def _select(rows: Rows, kept: npt.NDArray[np.bool_]) -> Rows:
-    mask = kept.tolist()
-
-    def texts(column: list[bytes]) -> list[bytes]:
-        return list(compress(column, mask))
-
-    def numbers(column: Int64s | None) -> Int64s | None:
-        return None if column is None else column[kept]
-
-    blocks = None if rows.blocks is None else texts(rows.blocks)
-    return Rows(texts(rows.directories), texts(rows.names), numbers(rows.sizes), numbers(rows.mtimes), blocks)
 
 
 def _tree(directories: Sequence[bytes]) -> tuple[list[bytes], dict[bytes, list[bytes]]]:

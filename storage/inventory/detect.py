@@ -20,6 +20,21 @@ PATH_COLUMNS = (b"lfn", b"path", b"file", b"name", b"pfn")
 SIZE_COLUMNS = (b"size", b"bytes", b"filesize")
 TIME_COLUMNS = (b"mtime", b"timestamp", b"date")
 BLOCK_COLUMNS = (b"block",)
+DATASET_COLUMNS = (b"dataset",)
+GROUP_COLUMNS = (b"group", b"owner")
+SITE_COLUMNS = (b"site",)
+PROTECTED_COLUMNS = (b"protected",)
+KNOWN_COLUMNS = (
+    PATH_COLUMNS,
+    SIZE_COLUMNS,
+    TIME_COLUMNS,
+    BLOCK_COLUMNS,
+    DATASET_COLUMNS,
+    GROUP_COLUMNS,
+    SITE_COLUMNS,
+    PROTECTED_COLUMNS,
+)
+"""The names of each column that means something, in the order of the positions in a `Columns`."""
 
 SIZED = re.compile(rb"(.*[^ \t])[ \t]([0-9]+)", re.DOTALL)
 TIMED = re.compile(rb"(.*[^ \t])[ \t]([0-9]+)[ \t]+(-?[0-9]+(?:\.[0-9]*)?)", re.DOTALL)
@@ -46,16 +61,45 @@ class Format(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Columns:
+    """The position of each column of a table that means something; None: there is no such column."""
+
+    path: int
+    size: int | None = None
+    mtime: int | None = None
+    block: int | None = None
+    dataset: int | None = None
+    group: int | None = None
+    site: int | None = None
+    protected: int | None = None
+
+
+def find_columns(names: Sequence[bytes]) -> Columns | None:
+    """Find the columns by their names, in any case; None when none of them is a path.
+
+    Raises:
+        ValueError: a name comes twice; says what was expected.
+    """
+    lowered = [name.strip().lower() for name in names]
+    found = [_positions(lowered, known) for known in KNOWN_COLUMNS]
+    if not found[0]:
+        return None
+    for positions in found:
+        if len(positions) > 1 and lowered[positions[0]] == lowered[positions[1]]:
+            raise ValueError("a header that names each column once")
+    path, *others = (positions[0] if positions else None for positions in found)
+    assert path is not None
+    return Columns(path, *others)
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
-    """The columns of a table: its first line, how many, what separates them, and the position of each that is used."""
+    """The head of a table: its line, how many columns, what separates them, and which of them are used."""
 
     line: int
     width: int
     delimiter: bytes
-    path: int
-    size: int | None
-    mtime: int | None
-    block: int | None
+    columns: Columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +113,7 @@ class Layout:
     @property
     def has_sizes(self) -> bool:
         """Whether the entries come with sizes."""
-        return self.numbers > 0 or (self.header is not None and self.header.size is not None)
+        return self.numbers > 0 or (self.header is not None and self.header.columns.size is not None)
 
 
 Sample = list[tuple[int, bytes]]
@@ -145,18 +189,16 @@ def _header(line: int, text: bytes, delimiter: bytes, source: str) -> Header | N
             return None
     else:
         fields = text.split(delimiter)
-    names = [field.strip().lower() for field in fields]
-    if any(b"/" in name for name in names) or not (path := _columns(names, PATH_COLUMNS)):
+    if any(b"/" in field for field in fields):
         return None
-    found = [path, *(_columns(names, known) for known in (SIZE_COLUMNS, TIME_COLUMNS, BLOCK_COLUMNS))]
-    for positions in found:
-        if len(positions) > 1 and names[positions[0]] == names[positions[1]]:
-            raise malformed(source, line, "a header that names each column once", text)
-    size, mtime, block = (positions[0] if positions else None for positions in found[1:])
-    return Header(line, len(names), delimiter, path[0], size, mtime, block)
+    try:
+        columns = find_columns(fields)
+    except ValueError as error:
+        raise malformed(source, line, str(error), text) from error
+    return None if columns is None else Header(line, len(fields), delimiter, columns)
 
 
-def _columns(names: Sequence[bytes], known: Iterable[bytes]) -> list[int]:
+def _positions(names: Sequence[bytes], known: Iterable[bytes]) -> list[int]:
     """Give the positions of columns with a known name, the most telling first."""
     return [at for name in known for at, found in enumerate(names) if found == name]
 

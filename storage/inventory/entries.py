@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import pairwise
+from itertools import compress, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,7 @@ class Rows:
     """Entries as columns of equal length, in the order of the file.
 
     ``directories`` are canonical, but the root is empty; ``sizes`` are in bytes and ``mtimes`` in seconds since the
-    epoch, both None when the format has none; so are ``blocks``.
+    epoch, both None when the format has none; so are the other columns, which are texts.
     """
 
     directories: list[bytes]
@@ -46,6 +47,27 @@ class Rows:
     sizes: Int64s | None = None
     mtimes: Int64s | None = None
     blocks: list[bytes] | None = None
+    datasets: list[bytes] | None = None
+    groups: list[bytes] | None = None
+    sites: list[bytes] | None = None
+    protected: list[bytes] | None = None
+
+    def select(self, mask: Sequence[bool]) -> Rows:
+        """Keep the rows whose place in ``mask`` is true."""
+
+        def texts(column: list[bytes] | None) -> list[bytes] | None:
+            return None if column is None else list(compress(column, mask))
+
+        def numbers(column: Int64s | None) -> Int64s | None:
+            return None if column is None else column[np.asarray(mask, dtype=np.bool_)]
+
+        return Rows(
+            list(compress(self.directories, mask)),
+            list(compress(self.names, mask)),
+            numbers(self.sizes),
+            numbers(self.mtimes),
+            *(texts(column) for column in (self.blocks, self.datasets, self.groups, self.sites, self.protected)),
+        )
 
 
 def read_path(text: bytes, root: bytes | None) -> tuple[bytes, bytes]:

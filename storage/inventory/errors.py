@@ -26,7 +26,19 @@ def unreadable(source: str, what: str) -> InventoryUnreadable:
 
 def malformed(source: str, line: int, expected: str, found: bytes) -> InventoryMalformed:
     """Say what was expected in a line, counted from 1, and show what stands there."""
+    return InventoryMalformed(f'inventory {source} line {line}: expected {expected}, found "{_shown(found)}"')
+
+
+def malformed_row(source: str, row: int, expected: str, found: object) -> InventoryMalformed:
+    """Say what was expected in a row of a database, counted from 1, and show the value that stands there."""
+    if isinstance(found, str):
+        found = paths.encode(found)
+    what = (
+        f'"{_shown(found)}"' if isinstance(found, bytes) else "NULL" if found is None else _shown(repr(found).encode())
+    )
+    return InventoryMalformed(f"inventory {source} row {row}: expected {expected}, found {what}")
+
+
+def _shown(found: bytes) -> str:
     shown = paths.escape(found[: _SHOWN + 1])
-    if len(shown) > _SHOWN:
-        shown = shown[: _SHOWN - 1] + "…"
-    return InventoryMalformed(f'inventory {source} line {line}: expected {expected}, found "{shown}"')
+    return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 from engine import paths
@@ -15,10 +16,12 @@ from storage.inventory.chunks import Chunk, read_chunks
 from storage.inventory.compression import read_blocks
 from storage.inventory.detect import Format, Layout, recognise, take_sample
 from storage.inventory.entries import Rows
+from storage.inventory.sqlite_table import DEFAULT_TABLE, TableReader, is_database, no_rows_of
 from storage.inventory.table_text import read_table
 from storage.inventory.text import read_text
 
 CHUNK_SIZE = 1 << 20
+_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,8 @@ class InventoryCounts:
 
     ``duplicates`` counts the entries that a later one of the same path replaced, ``conflicts`` those among them whose
     size was another than that of the entry that stays, ``skipped`` those outside of the directories to keep. ``lines``
-    are those of the file, comments included. ``has_sizes`` tells whether the format carries sizes.
+    are those of the file, comments included, or the rows of a table. ``has_sizes`` tells whether the format carries
+    sizes.
     """
 
     files: int
@@ -41,6 +45,16 @@ class InventoryCounts:
     format: str
 
 
+@dataclass(slots=True)
+class Reading:
+    """An inventory that is being read; ``lines``, those of the file or the rows of a table, grows meanwhile."""
+
+    format: str
+    has_sizes: bool
+    rows: Iterator[Rows]
+    lines: int = 0
+
+
 def read_inventory(
     path: Path | str,
     append: Callable[[DirectoryRecord], None],
@@ -51,42 +65,113 @@ def read_inventory(
     listed_at: int,
     chunk_size: int = CHUNK_SIZE,
     heed: Callable[[], None] = lambda: None,
+    table: str = DEFAULT_TABLE,
+    site: str = "",
 ) -> InventoryCounts:
     """Read an inventory and hand one record for each directory that has files, and each ancestor, to ``append``.
 
-    Records come in tree order and all are `State.LISTED`, at ``listed_at`` (seconds since the epoch). ``format`` is
-    auto, paths, sizes, csv or tsv. Relative paths are joined to ``root``. Entries that are not below one of the
-    canonical directories ``keep`` are skipped. ``chunk_size`` is in bytes. ``heed`` is called after each chunk and may
-    raise to give up. A file without entries gives no records.
+    Records come in tree order and all are `State.LISTED`, at ``listed_at`` (seconds since the epoch). Entries that are
+    not below one of the canonical directories ``keep`` are skipped. The other arguments are those of `open_inventory`.
+    A file without entries gives no records.
 
     Raises:
         InventoryError: the file cannot be read or a line is not what it should be; no record was handed over then.
         ValueError: an unknown format, or a ``root`` or ``keep`` that is not a canonical absolute path.
     """
+    for directory in keep:
+        _refuse_not_canonical(directory)
+    builder = TreeBuilder(keep)
+    with open_inventory(
+        path, format=format, root=root, chunk_size=chunk_size, heed=heed, table=table, site=site
+    ) as reading:
+        for rows in reading.rows:
+            builder.add(rows)
+    tree = builder.emit(append, listed_at)
+    return InventoryCounts(**asdict(tree), lines=reading.lines, has_sizes=reading.has_sizes, format=reading.format)
+
+
+@contextmanager
+def open_inventory(
+    path: Path | str,
+    *,
+    format: str = "auto",  # noqa: A002 - the word that the configuration uses
+    root: bytes | None = None,
+    chunk_size: int = CHUNK_SIZE,
+    heed: Callable[[], None] = lambda: None,
+    table: str = DEFAULT_TABLE,
+    site: str = "",
+) -> Iterator[Reading]:
+    """Open an inventory for reading its rows in the order of the file.
+
+    ``format`` is auto, paths, sizes, csv or tsv, and of no account for an SQLite database, of which ``table`` is read.
+    Relative paths are joined to ``root``. Where there is a column of sites, only the rows of ``site`` are given; all of
+    them when it is empty. ``chunk_size`` is in bytes. ``heed`` is called now and then and may raise to give up.
+
+    Raises:
+        InventoryError, ValueError: see `read_inventory`; also while the rows are read.
+    """
     wanted = None if format == "auto" else Format(format)
-    for directory in (*keep, *(() if root is None else (root,))):
-        if not directory.startswith(b"/") or paths.canonical(directory) != directory:
-            raise ValueError(f"not a canonical absolute path: {paths.escape(directory)}")
+    if root is not None:
+        _refuse_not_canonical(root)
     file = os.fspath(path)
     source = paths.escape(os.fsencode(file))
-    builder = TreeBuilder(keep)
-    lines = 0
-
-    def count_lines(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        nonlocal lines
-        for chunk in chunks:
-            lines = chunk.next_line - 1
-            heed()
-            yield chunk
-
+    chosen = paths.encode(site)
+    if is_database(file):
+        with closing(_open_table(TableReader(file, source, table, chosen, root), heed)) as opened:
+            yield next(opened)
+        return
     with closing(read_blocks(file, source, chunk_size)) as blocks:
+        reading = Reading("", False, iter(()))
+
+        def count_lines(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+            for chunk in chunks:
+                reading.lines = chunk.next_line - 1
+                heed()
+                yield chunk
+
         sample, escaped, chunks = take_sample(count_lines(read_chunks(blocks, source)))
         layout = recognise(sample, escaped, wanted, source)
+        reading.format, reading.has_sizes = layout.format.value, layout.has_sizes
         if sample:
-            for rows in _rows(chunks, layout, root, source):
-                builder.add(rows)
-    tree = builder.emit(append, listed_at)
-    return InventoryCounts(**asdict(tree), lines=lines, has_sizes=layout.has_sizes, format=layout.format.value)
+            reading.rows = _of_site(_rows(chunks, layout, root, source), chosen, source)
+        yield reading
+
+
+def _open_table(reader: TableReader, heed: Callable[[], None]) -> Generator[Reading, None, None]:
+    """Give the one reading of a table, and close the database when this is closed."""
+    with closing(reader.read(heed)) as batches:
+        first = next(batches, None)
+        columns = reader.columns
+        reading = Reading("sqlite", columns is not None and columns.size is not None, iter(()))
+
+        def counted() -> Iterator[Rows]:
+            for rows in chain(() if first is None else (first,), batches):
+                reading.lines += len(rows.names)
+                yield rows
+
+        reading.rows = counted()
+        yield reading
+
+
+def _of_site(batches: Iterator[Rows], site: bytes, source: str) -> Iterator[Rows]:
+    """Keep the rows of one site, where there is a column that says whose they are."""
+    found, others = False, set[str]()
+    for rows in batches:
+        if site and rows.sites is not None:
+            mask = [name.strip() == site for name in rows.sites]
+            if not any(mask):
+                others.update(paths.escape(name) for name in islice(dict.fromkeys(rows.sites), _NAMED))
+                continue
+            rows = rows if all(mask) else rows.select(mask)
+        found = True
+        yield rows
+    if others and not found:
+        raise no_rows_of(source, site, sorted(others)[:_NAMED])
+
+
+def _refuse_not_canonical(directory: bytes) -> None:
+    if not directory.startswith(b"/") or paths.canonical(directory) != directory:
+        raise ValueError(f"not a canonical absolute path: {paths.escape(directory)}")
 
 
 def _rows(chunks: Iterator[Chunk], layout: Layout, root: bytes | None, source: str) -> Iterator[Rows]:

@@ -11,7 +11,7 @@ import numpy as np
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from storage.inventory.chunks import Chunk, is_void
-from storage.inventory.detect import Header
+from storage.inventory.detect import Columns, Header
 from storage.inventory.entries import Rows, read_path, read_size, read_time, sizes_of, split_lines, times_of
 from storage.inventory.errors import malformed
 
@@ -62,47 +62,52 @@ def _quick(chunk: Chunk, header: Header) -> Rows | None:
         return None
     fields = chunk.data.replace(b"\n", delimiter).split(delimiter)
     fields.pop()
-    columns = split_lines(b"\n".join(fields[header.path :: width]) + b"\n")
-    if columns is None:
+    used = header.columns
+    located = split_lines(b"\n".join(fields[used.path :: width]) + b"\n")
+    if located is None:
         return None
     sizes = mtimes = None
-    if header.size is not None and (sizes := sizes_of(fields[header.size :: width])) is None:
+    if used.size is not None and (sizes := sizes_of(fields[used.size :: width])) is None:
         return None
-    if header.mtime is not None and (mtimes := times_of(fields[header.mtime :: width])) is None:
+    if used.mtime is not None and (mtimes := times_of(fields[used.mtime :: width])) is None:
         return None
-    blocks = None if header.block is None else fields[header.block :: width]
-    return Rows(columns[0], columns[1], sizes, mtimes, blocks)
+    texts = (None if at is None else fields[at::width] for at in _texts_of(used))
+    return Rows(located[0], located[1], sizes, mtimes, *texts)
+
+
+def _texts_of(used: Columns) -> tuple[int | None, ...]:
+    return (used.block, used.dataset, used.group, used.site, used.protected)
 
 
 def _careful(records: Iterable[Record], header: Header, root: bytes | None, source: str) -> Rows:
+    used = header.columns
     directories: list[bytes] = []
     names: list[bytes] = []
     sizes: list[int] = []
     mtimes: list[int] = []
-    blocks: list[bytes] = []
+    kept: list[list[bytes]] = []
     for number, fields in records:
         try:
             if len(fields) != header.width:
                 raise ValueError(f"{header.width} fields as in the header")
-            directory, name = read_path(fields[header.path], root)
-            if header.size is not None:
-                text = fields[header.size].strip()
+            directory, name = read_path(fields[used.path], root)
+            if used.size is not None:
+                text = fields[used.size].strip()
                 sizes.append(read_size(text) if text else UNKNOWN_SIZE)
-            if header.mtime is not None:
-                text = fields[header.mtime].strip()
+            if used.mtime is not None:
+                text = fields[used.mtime].strip()
                 mtimes.append(read_time(text) if text else UNKNOWN_MTIME)
         except ValueError as error:
             raise malformed(source, number, str(error), header.delimiter.join(fields)) from error
         directories.append(directory)
         names.append(name)
-        if header.block is not None:
-            blocks.append(fields[header.block])
+        kept.append(fields)
     return Rows(
         directories,
         names,
-        None if header.size is None else np.array(sizes, dtype=np.int64),
-        None if header.mtime is None else np.array(mtimes, dtype=np.int64),
-        None if header.block is None else blocks,
+        None if used.size is None else np.array(sizes, dtype=np.int64),
+        None if used.mtime is None else np.array(mtimes, dtype=np.int64),
+        *(None if at is None else [fields[at] for fields in kept] for at in _texts_of(used)),
     )
 
 

@@ -1,0 +1,87 @@
+"""From the keys ``Backend`` and ``Backends`` to who answers which question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from storage.backends import foreign
+from storage.backends.protocols import BackendError, Backends, Registry, Transfers
+from storage.shown import printable, quoted
+from storage.site_config import KnownSites, SiteConfig
+
+DEFAULT = "files"
+
+QUESTIONS = tuple(field.name for field in fields(Backends))
+"""What ``Backends`` may name a backend for."""
+
+
+def choose(config: KnownSites, site: SiteConfig) -> Backends:
+    """Give who answers which question about a site: the one that ``Backends`` names, else that of ``Backend``.
+
+    Nothing is opened or asked yet. A question that the backend of ``Backend`` has no answer to is left to ``files``;
+    one that ``Backends`` names must be answered by the backend named. Where UseTransferQueue is false the registry only
+    tells which sources there are.
+
+    Raises:
+        BackendError: there is no backend of a name, or it does not answer the question, or it cannot be loaded.
+    """
+    default = _files(config, site)
+    made = {DEFAULT: default}
+    by_question = dict(site.backends)
+
+    def backend(name: str) -> Backends:
+        if name not in made:
+            made[name] = _make(name, config, site, default)
+        return made[name]
+
+    chosen: dict[str, Any] = {}
+    for question in QUESTIONS:
+        name = by_question.get(question, site.backend)
+        answering = getattr(backend(name), question)
+        if question in by_question and name != DEFAULT and answering is getattr(default, question):
+            raise BackendError(
+                f"Backends.{question}: the backend {quoted(name)} does not answer this; "
+                f"name another one, or leave it out to have {DEFAULT}"
+            )
+        chosen[question] = answering
+    backends = Backends(**chosen)
+    return backends if site.use_transfer_queue else replace(backends, registry=_WithoutTransfers(backends.registry))
+
+
+@dataclass(frozen=True, slots=True)
+class _WithoutTransfers:
+    """A registry that is not asked to bring anything back."""
+
+    registry: Registry
+
+    def delete(self, site: str, lfns: Any) -> int:
+        return self.registry.delete(site, lfns)
+
+    def sources(self, site: str, lfns: Any) -> Transfers:
+        return self.registry.sources(site, lfns)
+
+    def transfer(self, site: str, lfns: Any) -> Transfers:
+        return replace(self.registry.sources(site, lfns), requested=())
+
+
+def _make(name: str, config: KnownSites, site: SiteConfig, default: Backends) -> Backends:
+    known = _BUILT_IN.get(name)
+    if known is not None:
+        return known(config, site, default)
+    entries = foreign.found()
+    if name not in entries:
+        valid = ", ".join(printable(each) for each in sorted({*_BUILT_IN, DEFAULT, *entries}))
+        raise BackendError(f"no backend {quoted(name)}; valid: {valid}")
+    return foreign.load(name, entries[name], config, site, default)
+
+
+def _files(config: KnownSites, site: SiteConfig) -> Backends:
+    from storage.backends.files import files_backend
+
+    return files_backend(config, site)
+
+
+_BUILT_IN: dict[str, Callable[[KnownSites, SiteConfig, Backends], Backends]] = {}
+"""By name, without the default, which every other one is given."""

@@ -1,0 +1,175 @@
+"""Inventories from files, as a backend gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine import paths
+from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
+from storage.backends.protocols import InventoryIdentity, InventoryRow
+from storage.config_file import ConfigError
+from storage.site_config import KnownSites, SiteConfig
+
+if TYPE_CHECKING:
+    from engine.record import DirectoryRecord
+    from storage.inventory import InventoryCounts
+    from storage.inventory.entries import Rows
+
+_TRUE = (b"1", b"true", b"yes")
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsOf:
+    """The settings of the site that a backend is made for, and of any other one that it is asked about."""
+
+    config: KnownSites
+    site: SiteConfig
+
+    def __call__(self, name: str) -> SiteConfig:
+        """Give the settings of a site; raises `ConfigError` for one that there is not."""
+        return self.site if name in ("", self.site.name) else self.config.site(name)
+
+
+class FileInventory:
+    """What should be at a site, from the file that ``Inventory`` names."""
+
+    def __init__(self, settings: SettingsOf) -> None:
+        self._settings = settings
+
+    def list_files(self, site: str) -> Iterator[InventoryRow]:
+        """Give the rows in the order of the file.
+
+        Raises:
+            ConfigError: no inventory is configured.
+            InventoryError: it cannot be used.
+        """
+        for rows in self._rows(site):
+            yield from _as_inventory_rows(rows)
+
+    def protected_datasets(self, site: str) -> Collection[str]:
+        """Name the datasets of rows in whose column ``protected`` there is 1, true or yes; none without that column."""
+        found = set[str]()
+        for rows in self._rows(site):
+            if rows.protected is None:
+                break
+            for flag, dataset in zip(rows.protected, _datasets_of(rows), strict=True):
+                if flag.strip().lower() in _TRUE and dataset:
+                    found.add(paths.decode(dataset))
+        return found
+
+    def identity(self, site: str) -> InventoryIdentity:
+        """Say which file, of which size and time, this is."""
+        settings = self._settings(site)
+        file = _file_of(settings)
+        status = file.stat()
+        mark = {
+            "path": str(file),
+            "size": status.st_size,
+            "mtime_ns": status.st_mtime_ns,
+            "format": settings.inventory_format,
+            "table": settings.inventory_table,
+        }
+        return InventoryIdentity(mark, str(file), status.st_mtime)
+
+    def read_into(
+        self,
+        site: str,
+        append: Callable[[DirectoryRecord], None],
+        *,
+        keep: Sequence[bytes],
+        listed_at: int,
+        heed: Callable[[], None],
+    ) -> InventoryCounts:
+        """Read the file by columns."""
+        from storage.inventory import read_inventory
+
+        settings = self._settings(site)
+        return read_inventory(
+            _file_of(settings),
+            append,
+            format=settings.inventory_format,
+            root=settings.root_path,
+            keep=keep,
+            listed_at=listed_at,
+            heed=heed,
+            table=settings.inventory_table,
+            site=settings.name,
+        )
+
+    def find(self, site: str, lfns: Collection[str]) -> Iterator[InventoryRow]:
+        """Give what the inventory says of some files, in the order of the file; nothing where there is none."""
+        wanted = {paths.encode(lfn) for lfn in lfns}
+        if not wanted or self._settings(site).inventory is None:
+            return
+        for rows in self._rows(site):
+            found = [lfn in wanted for lfn in _lfns(rows)]
+            if any(found):
+                yield from _as_inventory_rows(rows.select(found))
+
+    def other_sites(self, site: str, lfns: Collection[str]) -> dict[str, list[str]] | None:
+        """Name the other sites that have each of the files; None when the inventory does not say who has what."""
+        if self._settings(site).inventory is None:
+            return None
+        copies: dict[bytes, list[str]] = {paths.encode(lfn): [] for lfn in lfns}
+        for rows in self._rows(site, of_all=True):
+            if rows.sites is None:
+                return None
+            for lfn, owner in zip(_lfns(rows), rows.sites, strict=True):
+                if lfn in copies and (name := paths.decode(owner.strip())) != site:
+                    copies[lfn].append(name)
+        return {paths.decode(lfn): sites for lfn, sites in copies.items()}
+
+    def _rows(self, site: str, of_all: bool = False) -> Iterator[Rows]:
+        from storage.inventory import open_inventory
+
+        settings = self._settings(site)
+        with open_inventory(
+            _file_of(settings),
+            format=settings.inventory_format,
+            root=settings.root_path,
+            table=settings.inventory_table,
+            site="" if of_all else settings.name,
+        ) as reading:
+            yield from reading.rows
+
+
+def _file_of(settings: SiteConfig) -> Path:
+    if settings.inventory is None:
+        raise ConfigError(f"no inventory for {settings.name}: set Sites.{settings.name}.Inventory")
+    return settings.inventory
+
+
+def _lfns(rows: Rows) -> list[bytes]:
+    return [directory + b"/" + name for directory, name in zip(rows.directories, rows.names, strict=True)]
+
+
+def _datasets_of(rows: Rows) -> Sequence[bytes]:
+    """Give the dataset of each row: as it says, else what stands before the ``#`` of its block."""
+    blocks = rows.blocks or [b""] * len(rows.names)
+    datasets = rows.datasets or [b""] * len(rows.names)
+    return [dataset or block.rpartition(b"#")[0] for dataset, block in zip(datasets, blocks, strict=True)]
+
+
+def _as_inventory_rows(rows: Rows) -> Iterator[InventoryRow]:
+    count = len(rows.names)
+    empty = [b""] * count
+    for lfn, size, mtime, block, dataset, group in zip(
+        _lfns(rows),
+        [UNKNOWN_SIZE] * count if rows.sizes is None else rows.sizes.tolist(),
+        [UNKNOWN_MTIME] * count if rows.mtimes is None else rows.mtimes.tolist(),
+        rows.blocks or empty,
+        _datasets_of(rows),
+        rows.groups or empty,
+        strict=True,
+    ):
+        yield InventoryRow(
+            paths.decode(lfn),
+            None if size == UNKNOWN_SIZE else size,
+            None if mtime == UNKNOWN_MTIME else mtime,
+            paths.decode(block),
+            paths.decode(dataset),
+            paths.decode(group),
+        )

@@ -1,0 +1,144 @@
+"""An inventory that is a table, or a view, of an SQLite database. It is opened for reading only."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from engine import paths
+from storage.inventory.detect import PATH_COLUMNS, Columns, find_columns
+from storage.inventory.entries import Rows
+from storage.inventory.errors import InventoryError, InventoryMalformed, unreadable
+from storage.inventory.values import rows_of
+
+MAGIC = b"SQLite format 3\0"
+DEFAULT_TABLE = "files"
+
+_BATCH = 20_000
+_BUSY_SECONDS = 30
+_STEPS = 1_000_000
+"""How many steps of SQLite's machine pass between two questions whether to go on: some tens of milliseconds."""
+_NAMED = 10
+
+
+def is_database(path: str) -> bool:
+    """Tell an SQLite database by its first bytes; a file that cannot be read is none."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
+
+
+class TableReader:
+    """Reads the rows of one table; ``site`` chooses those of one site where there is a column of that name."""
+
+    def __init__(self, path: str, source: str, table: str, site: bytes, root: bytes | None) -> None:
+        self._path = path
+        self._file = source
+        self._table = table
+        self._site = site
+        self._root = root
+        self.rows_read = 0
+        self.columns: Columns | None = None
+
+    def read(self, heed: Callable[[], None]) -> Generator[Rows, None, None]:
+        """Give the rows in batches, as they come; ``columns`` is set from the first one on.
+
+        Raises:
+            InventoryUnreadable: the database cannot be read.
+            InventoryMalformed: there is no such table or column, or a value is not what its column holds.
+        """
+        stopped: list[BaseException] = []
+
+        def look() -> int:
+            # SQLite would lose an exception.
+            try:
+                heed()
+            except BaseException as error:
+                stopped.append(error)
+            return len(stopped)
+
+        with self._translated(stopped), closing(self._connect()) as connection:
+            connection.set_progress_handler(look, _STEPS)
+            yield from self._rows(connection, heed)
+
+    def _connect(self) -> sqlite3.Connection:
+        address = Path(self._path).absolute().as_uri()
+        connection = sqlite3.connect(f"{address}?mode=ro", _BUSY_SECONDS, uri=True, check_same_thread=False)
+        # Names stay what they are, whatever their encoding.
+        connection.text_factory = bytes
+        return connection
+
+    def _rows(self, connection: sqlite3.Connection, heed: Callable[[], None]) -> Iterator[Rows]:
+        table = self._find_table(connection)
+        names = [row[1] for row in connection.execute(f"PRAGMA table_xinfo({_quoted(table)})")]
+        self.columns = columns = self._find_columns(table, names)
+        source = f"{self._file}, table {paths.escape(table)},"
+        where, values = "", tuple[str, ...]()
+        if self._site and columns.site is not None:
+            where, values = f" WHERE {_quoted(names[columns.site])} = ?", (paths.decode(self._site),)
+        selected = ", ".join(map(_quoted, names))
+        cursor = connection.execute(f"SELECT {selected} FROM {_quoted(table)}{where}", values)
+        while records := cursor.fetchmany(_BATCH):
+            yield rows_of(records, columns, self._root, source, self.rows_read + 1)
+            self.rows_read += len(records)
+            heed()
+        if where and not self.rows_read:
+            self._refuse_other_sites(connection, table, names[columns.site or 0])
+
+    def _find_table(self, connection: sqlite3.Connection) -> bytes:
+        query = (
+            "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite!_%' ESCAPE '!'"
+        )
+        tables = sorted(name for (name,) in connection.execute(query))
+        wanted = paths.encode(self._table)
+        for table in tables:
+            if table.lower() == wanted.lower():
+                return bytes(table)
+        there = ", ".join(map(paths.escape, tables)) or "none"
+        raise InventoryMalformed(
+            f"inventory {self._file}: no table {paths.escape(wanted)}; it has: {there}; "
+            "InventoryTable names the one to read"
+        )
+
+    def _find_columns(self, table: bytes, names: list[bytes]) -> Columns:
+        columns = find_columns(names)
+        if columns is None:
+            known = ", ".join(map(paths.decode, PATH_COLUMNS))
+            raise InventoryMalformed(
+                f"inventory {self._file}: table {paths.escape(table)} has no column of paths ({known}); "
+                f"it has: {', '.join(map(paths.escape, names))}"
+            )
+        return columns
+
+    def _refuse_other_sites(self, connection: sqlite3.Connection, table: bytes, column: bytes) -> None:
+        query = f"SELECT DISTINCT {_quoted(column)} FROM {_quoted(table)} LIMIT {_NAMED}"
+        sites = [
+            str(site) if not isinstance(site, bytes) else paths.escape(site) for (site,) in connection.execute(query)
+        ]
+        if sites:
+            raise no_rows_of(self._file, self._site, sites)
+
+    @contextmanager
+    def _translated(self, stopped: list[BaseException]) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            if stopped:
+                raise stopped[0] from None
+            raise unreadable(self._file, f"the SQLite database cannot be read: {error}") from error
+
+
+def no_rows_of(source: str, site: bytes, others: list[str]) -> InventoryError:
+    """Say that an inventory has other sites only: taken for empty, it would make every file an orphan."""
+    return InventoryMalformed(
+        f"inventory {source}: no row of the site {paths.escape(site)}; "
+        f"its column of sites has: {', '.join(sorted(others))}"
+    )
+
+
+def _quoted(name: bytes) -> str:
+    return '"' + paths.decode(name).replace('"', '""') + '"'
