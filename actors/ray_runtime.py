@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -109,7 +112,7 @@ class RayRuntime:
         }
         self._actors: list[RayRef] = []
         try:
-            context = self._start(address, options)
+            context = _interruptible(lambda: self._start(address, options))
         except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
             where = f"at {address}" if address else "on this machine"
             raise RuntimeUnavailable(f"no Ray {where}: {str(error).splitlines()[0]}") from error
@@ -160,6 +163,48 @@ class RayRuntime:
                 reference.kill()
         self._actors.clear()
         ray.shutdown()
+
+
+def _interruptible(start: Callable[[], Any]) -> Any:
+    """Start Ray in a thread of its own, since it hears no signal for seconds at a stretch.
+
+    When the wait for it is interrupted, the processes that it has started by then are ended: they would notice only
+    after most of a minute that nobody needs them.
+    """
+    started: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            started.set_result(start())
+        except BaseException as error:
+            started.set_exception(error)
+
+    threading.Thread(target=run, name="ray-start", daemon=True).start()
+    try:
+        while not started.done():
+            with suppress(FutureTimeout):
+                started.exception(0.1)
+        return started.result()
+    except BaseException:
+        if not started.done():
+            _end_descendants()
+        raise
+
+
+def _end_descendants() -> None:
+    """Kill the processes below this one, those above first, so that none is started again."""
+    children: dict[int, list[int]] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        # A process may end while it is looked at.
+        with suppress(OSError):
+            parent = int(status.read_text(errors="replace").rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(status.parent.name))
+    pending = children.get(os.getpid(), [])
+    while pending:
+        process = pending.pop()
+        pending += children.get(process, [])
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 def _current_cluster() -> str | None:
