@@ -1,29 +1,29 @@
 """The comparison actor: compares two snapshots, has missing candidates confirmed, and sends findings to the history.
 
-The candidates go back to the coordinator, whose listers ask the store for each; only what the store denies then, a
-second time, is a finding. Methods return at once; a thread of the actor does the work.
+How candidates are confirmed is in `actors.confirmation`. Methods return at once; a thread of the actor does the work.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from actors.history_store import pack_unlisted
-from actors.messages import unpack_verdicts
 from actors.runtime import ActorRef, Answer
 from engine.compare import CompareOptions, Tally, compare, empty_directories
-from engine.confirm import Doubt, Verdict, contradiction, emptiness_questions, judge, not_empty, refutation
 from engine.filters import PatternFilter
 from engine.findings import Finding, Kind, pack_findings
 from engine.gates import Refusal, listing_gate
 from engine.states import State
 from engine.table import DirectoryTable
 from storage.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from actors.confirmation import Confirmation
 
 _BATCH = 200
 """Findings (directories) in one message."""
@@ -32,9 +32,7 @@ _UNDER_WAY = 4
 """Messages to the history store that may be under way at a time."""
 
 _PATIENCE = 300.0
-"""Seconds that another actor may take for one message."""
-
-_POLL = 0.02
+"""Seconds that the history store may take for one message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +121,17 @@ class _Work:
         self, plan: ComparisonPlan, coordinator: ActorRef | None, history: ActorRef, stopped: Callable[[], bool]
     ) -> None:
         self._plan = plan
-        self._coordinator = coordinator
         self._history = history
-        self._stopped = stopped
         self._under_way: deque[Answer] = deque()
         self._batch: list[Finding] = []
         self._result = ComparisonResult()
         self._tally = Tally()
+        self._confirmation: Confirmation | None = None
+        if coordinator is not None:
+            # A comparison of two files asks nobody, and need not load how that is done.
+            from actors.confirmation import Confirmation
+
+            self._confirmation = Confirmation(coordinator, self._tally, stopped)
 
     def run(self) -> ComparisonResult:
         """Compare, confirm, send."""
@@ -146,16 +148,18 @@ class _Work:
         unlisted = list(remote.table.unlisted())
         result.unlisted = len(unlisted)
         if result.refusal is None:
-            candidates = self._compare(inventory.table, remote.table)
-            doubts = self._settle(candidates, {path for path, _, _ in unlisted})
-            if plan.whole_run:
-                doubts += self._refuted(remote.table)
-                for finding in empty_directories(remote.table, plan.young_after, not_empty(doubts)):
+            self._compare(inventory.table, remote.table)
+            if self._confirmation is not None:
+                for finding in self._confirmation.confirmed({path for path, _, _ in unlisted}):
                     self._send(finding)
-            # A directory may be doubted for a file and for its emptiness.
-            by_path = {doubt.path: doubt for doubt in reversed(doubts)}
-            result.disagreeing = sum(doubt.disagrees for doubt in by_path.values())
-            unlisted += sorted((doubt.path, doubt.reason, doubt.detail) for doubt in by_path.values())
+            if plan.whole_run:
+                not_empty = () if self._confirmation is None else self._refuted(self._confirmation, remote.table)
+                for finding in empty_directories(remote.table, plan.young_after, not_empty):
+                    self._send(finding)
+            if self._confirmation is not None:
+                doubts = self._confirmation.doubts()
+                result.disagreeing = sum(doubt.disagrees for doubt in doubts)
+                unlisted += sorted((doubt.path, doubt.reason, doubt.detail) for doubt in doubts)
         result.unlisted = len(unlisted)
         for start in range(0, len(unlisted), 10 * _BATCH):
             self._pass_on("stage_unlisted", pack_unlisted(unlisted[start : start + 10 * _BATCH]))
@@ -166,68 +170,23 @@ class _Work:
         result.reasons = {reason.label: count for reason, count in sorted(self._tally.reasons.items())}
         return result
 
-    def _compare(self, inventory: DirectoryTable, remote: DirectoryTable) -> list[Finding]:
-        """Send what needs no confirmation; give the missing candidates, which the coordinator was told of."""
+    def _compare(self, inventory: DirectoryTable, remote: DirectoryTable) -> None:
+        """Send what needs no confirmation, and have the rest confirmed."""
         ignored = PatternFilter(self._plan.ignored)
         keep = ignored if ignored else None
         options = CompareOptions(self._plan.young_after, keep_orphan=keep, keep_missing=keep)
-        candidates: list[Finding] = []
-        asked = 0
         for finding in compare(inventory, remote, options, self._tally):
-            if finding.kind == Kind.MISSING and self._coordinator is not None:
-                candidates.append(finding)
-                if len(candidates) - asked >= _BATCH:
-                    self._ask_for(candidates[asked:])
-                    asked = len(candidates)
+            if finding.kind == Kind.MISSING and self._confirmation is not None:
+                self._confirmation.add(finding)
             elif finding.kind == Kind.ORPHAN and self._plan.keep_orphans:
                 self._result.kept += len(finding)
             else:
                 self._send(finding)
-        self._ask_for(candidates[asked:])
-        return candidates
 
-    def _ask_for(self, candidates: list[Finding]) -> None:
-        if candidates and self._coordinator is not None:
-            self._coordinator.ask("confirm", pack_findings(candidates)).result(_PATIENCE)
-
-    def _settle(self, candidates: list[Finding], unlisted: set[bytes]) -> list[Doubt]:
-        """Wait for the verdicts and send what the store denied; give the directories whose listing was contradicted."""
-        confirmed: dict[bytes, Finding] = {}
-        doubts: list[Doubt | None] = []
-        for finding, verdict in self._verdicts_on(candidates):
-            judgement = judge(finding, verdict)
-            confirmed[verdict.path] = judgement.missing
-            for count, reason in judgement.protected:
-                self._tally.protect(count, reason)
-            doubts.append(contradiction(verdict, unlisted))
-        for finding in candidates:
-            self._send(confirmed[finding.directory])
-        return [doubt for doubt in doubts if doubt is not None]
-
-    def _refuted(self, remote: DirectoryTable) -> list[Doubt]:
+    def _refuted(self, confirmation: Confirmation, remote: DirectoryTable) -> Iterable[bytes]:
         """Give the directories that look empty and are not."""
-        if self._coordinator is None:
-            return []
         empty = empty_directories(remote, self._plan.young_after)
-        questions = emptiness_questions(finding.directory for finding in empty)
-        for start in range(0, len(questions), _BATCH):
-            self._ask_for(questions[start : start + _BATCH])
-        doubts = [refutation(verdict) for _, verdict in self._verdicts_on(questions)]
-        return [doubt for doubt in doubts if doubt is not None]
-
-    def _verdicts_on(self, findings: list[Finding]) -> Iterator[tuple[Finding, Verdict]]:
-        """Wait for the verdict on each of the findings that were asked for."""
-        asked = {finding.directory: finding for finding in findings}
-        while asked and self._coordinator is not None:
-            if self._stopped():
-                raise RuntimeError("the comparison was stopped")
-            verdicts = unpack_verdicts(self._coordinator.ask("take_verdicts").result(_PATIENCE))
-            for verdict in verdicts:
-                finding = asked.pop(verdict.path, None)
-                if finding is not None:
-                    yield finding, verdict
-            if not verdicts:
-                time.sleep(_POLL)
+        return confirmation.not_empty(finding.directory for finding in empty)
 
     def _send(self, finding: Finding) -> None:
         count = len(finding)

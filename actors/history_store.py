@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 
 from engine.findings import unpack_findings
 from engine.states import Reason
-from storage.history import HistoryDatabase, RunCounts, RunStatus
 from storage.reports import QUICK_LAYOUT, RUN_LAYOUT, ReportSet
+
+if TYPE_CHECKING:
+    from storage.history import HistoryDatabase, RunCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,9 @@ class HistoryStore:
         if plan.directory is not None:
             self._reports = ReportSet(plan.directory, plan.base, QUICK_LAYOUT if plan.lists_only else RUN_LAYOUT)
         if plan.database is not None:
+            # A comparison by itself has no database, and need not load one.
+            from storage.history import HistoryDatabase
+
             self._database = HistoryDatabase(plan.database)
         if self._database is not None:
             self._run = self._database.open_run(site, started, runtime)
@@ -91,6 +96,8 @@ class HistoryStore:
             else:
                 self._reports.discard()
         if self._database is not None:
+            from storage.history import RunStatus
+
             self._database.finish_run(
                 self._run, finished, RunStatus(status), counts, keep_findings=keep, message=message
             )
@@ -99,6 +106,14 @@ class HistoryStore:
         if self._reports is None or not keep:
             return []
         return [str(path) for path in self._reports.publish()]
+
+    def publish(self) -> list[str]:
+        """End a comparison that is not in the history. Gives the paths of the reports written.
+
+        Raises:
+            ReportError: the reports cannot be written.
+        """
+        return [] if self._reports is None else [str(path) for path in self._reports.commit()]
 
     def release(self) -> None:
         """Drop what was not finished and close the database."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any
 
 from actors.coordinator import Coordinator
 from actors.lister import ListerActor
-from actors.messages import Killed, ListerSettings, ListingPlan, Progress
+from actors.messages import ListerSettings, ListingPlan
+from actors.oversight import Killed, Progress, await_answer, heed
+from actors.oversight import Oversight as Oversight
+from actors.oversight import Refused as Refused
 from actors.runtime import ActorLost, ActorRef, Answer, Runtime, dismiss
-from engine.gates import Refusal, root_refusal
+from engine.gates import root_refusal
 
 _log = logging.getLogger(__name__)
 
@@ -41,20 +42,6 @@ class ListingFailed(Exception):
     """The listing cannot go on; the message says why. The journal stays."""
 
 
-class Refused(Exception):
-    """A safety gate closed; nothing of the run is a finding."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.gate, refusal.message)
-        self.refusal = refusal
-
-    def __str__(self) -> str:
-        return self.refusal.message
-
-    def __reduce__(self) -> tuple[type[Refused], tuple[Refusal]]:
-        return Refused, (self.refusal,)
-
-
 @dataclass(frozen=True, slots=True)
 class StoreJob:
     """One store to be listed, by how many listers, and how."""
@@ -63,39 +50,6 @@ class StoreJob:
     plan: ListingPlan
     settings: ListerSettings
     listers: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Oversight:
-    """What the supervisor looks at and talks to.
-
-    ``stop`` gives the reason to stop, empty while there is none; ``watch`` is told the phase and the progress.
-    """
-
-    stop: Callable[[], str] = lambda: ""
-    watch: Callable[[str, Progress], None] = lambda _phase, _progress: None
-
-
-def heed(oversight: Oversight) -> None:
-    """Raise `Killed` when the oversight asks to stop."""
-    why = oversight.stop()
-    if why:
-        raise Killed(why)
-
-
-def await_answer(answer: Answer, patience: float, oversight: Oversight) -> Any:
-    """Wait for an answer for up to ``patience`` seconds, with an eye on the oversight.
-
-    Raises:
-        Killed: the oversight asked to stop.
-        TimeoutError, ActorLost, Exception: see `Answer.result`.
-    """
-    give_up = time.monotonic() + patience
-    while not answer.done() and time.monotonic() < give_up:
-        heed(oversight)
-        with suppress(TimeoutError):
-            return answer.result(0.1)
-    return answer.result(0)
 
 
 @dataclass(slots=True)

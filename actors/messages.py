@@ -14,6 +14,8 @@ from typing import Any
 
 import msgpack
 
+from actors.oversight import Killed as Killed
+from actors.oversight import Progress as Progress
 from engine.columns import DirectoryColumns
 from engine.confirm import Verdict as Verdict
 from engine.index import Entry
@@ -21,10 +23,6 @@ from engine.states import Reason, State
 from engine.work import QueueLimits, Task
 from storage.listers.protocol import StoreSpec
 from storage.snapshot import SnapshotHeader
-
-
-class Killed(Exception):
-    """The run was told to stop; its journal stays, so that a later run can go on from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,28 +170,3 @@ def unpack_verdicts(packed: bytes) -> list[Verdict]:
         Verdict(path, attempt, absent, present, unknown, Reason(reason), detail.decode(), others)
         for path, attempt, absent, present, unknown, reason, detail, others in rows
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a listing is: directories by state, what is queued and being asked, and the requests sent so far.
-
-    ``size`` is in bytes; ``resumed`` counts directories taken over from a journal; ``idle`` says that nothing is left
-    to ask; ``failures`` has the last few, newest last, as (path, reason, detail); ``seconds`` is the time since the
-    listers began; ``note`` is one line that somebody who watches should see, such as that a journal was of no use.
-    """
-
-    listed: int = 0
-    failed: int = 0
-    ignored: int = 0
-    files: int = 0
-    size: int = 0
-    queued: int = 0
-    in_flight: int = 0
-    requests: int = 0
-    resumed: int = 0
-    idle: bool = False
-    killed: str = ""
-    failures: tuple[tuple[bytes, Reason, str], ...] = ()
-    seconds: float = 0.0
-    note: str = ""

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import tempfile
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.comparison import ComparisonPlan
 from actors.history_store import StorePlan
-from actors.jobs import inventory_into_snapshot, store_job
-from actors.listing import list_store
-from actors.run import Results, compare_snapshots, compare_with_store
+from actors.quick import Results, compare_snapshots, compare_with_store
 from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode, of_result
 from cli.session import RunOptions, Settings, open_runtime, overseen
 from storage.snapshot import is_part, is_snapshot
-from storage.source import FileSource, Source, StoreSource, parse_source
 
 if TYPE_CHECKING:
     from actors.listing import StoreJob
     from actors.runtime import Runtime
+    from storage.source import StoreSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +44,18 @@ def run(
     options: RunOptions,
 ) -> ExitCode:
     """Compare two lists and write the differences."""
-    sources = [_parse(settings, text) for text in (inventory, remote)]
+    sources = [_source(settings, text) for text in (inventory, remote)]
     store = _store_plan(output)
     configured = settings.config.top_level().runtime if settings.has_config_file else None
     started = time.monotonic()
-    with (
-        tempfile.TemporaryDirectory(prefix="dynamo-consistency-") as scratch,
-        open_runtime(options, configured, "threads") as actors,
-    ):
-        left, right = [
-            _side(settings, source, Path(scratch) / f"{position}.snapshot", options)
-            for position, source in enumerate(sources)
-        ]
+    with ExitStack() as stack, open_runtime(options, configured, "threads") as actors:
+
+        def scratch(name: str) -> Path:
+            from tempfile import TemporaryDirectory
+
+            return Path(stack.enter_context(TemporaryDirectory(prefix="dynamo-consistency-"))) / name
+
+        left, right = [_side(settings, source, scratch, options) for source in sources]
         young_after = time.time() - ignore_age * 86400 if ignore_age else None
         tops = right.job.plan.header.tops if right.job else ()
         plan = ComparisonPlan(left.snapshot, right.snapshot, young_after, tops, whole_run=False)
@@ -73,6 +71,8 @@ def run(
         "seconds": round(time.monotonic() - started, 3),
     }
     if options.as_json:
+        import json
+
         print(json.dumps(result))
     else:
         show_findings(results)
@@ -81,11 +81,14 @@ def run(
     )
 
 
-def _parse(settings: Settings, text: str) -> Source:
+def _source(settings: Settings, text: str) -> StoreSource | Path:
     # Two files can be compared without a configuration, which takes as long to load as they do to compare.
     if not settings.has_config_file and os.path.isfile(text):
-        return FileSource(Path(text))
-    return parse_source(text, settings.config)
+        return Path(text)
+    from storage.source import FileSource, parse_source
+
+    source = parse_source(text, settings.config)
+    return source.path if isinstance(source, FileSource) else source
 
 
 def _store_plan(output: str | None) -> StorePlan:
@@ -97,25 +100,37 @@ def _store_plan(output: str | None) -> StorePlan:
     return StorePlan(Path(directory or "."), base, lists_only=True)
 
 
-def _side(settings: Settings, source: Source, scratch: Path, options: RunOptions) -> _Side:
-    if isinstance(source, StoreSource):
-        site = source.site or settings.config.top_level(source.label)
-        job = store_job(source, site, scratch, options.listers, options.in_flight)
-        return _Side(scratch, job, source.label, source.address)
-    if is_snapshot(source.path):
-        if is_part(source.path):
+def _side(settings: Settings, source: StoreSource | Path, scratch: Callable[[str], Path], options: RunOptions) -> _Side:
+    if isinstance(source, Path):
+        return _file_side(settings, source, scratch)
+    from actors.jobs import store_job
+
+    site = source.site or settings.config.top_level(source.label)
+    snapshot = scratch("listing.snapshot")
+    return _Side(
+        snapshot, store_job(source, site, snapshot, options.listers, options.in_flight), source.label, source.address
+    )
+
+
+def _file_side(settings: Settings, path: Path, scratch: Callable[[str], Path]) -> _Side:
+    if is_snapshot(path):
+        if is_part(path):
             print(
-                f"dynamo-consistency: warning: {source.path} is an unfinished listing; what it lacks is not judged",
+                f"dynamo-consistency: warning: {path} is an unfinished listing; what it lacks is not judged",
                 file=sys.stderr,
             )
-        return _Side(source.path)
-    site = settings.config.top_level(source.path.name)
-    inventory_into_snapshot(source.path, scratch, site)
-    return _Side(scratch)
+        return _Side(path)
+    from actors.jobs import inventory_into_snapshot
+
+    snapshot = scratch("inventory.snapshot")
+    inventory_into_snapshot(path, snapshot, settings.config.top_level(path.name))
+    return _Side(snapshot)
 
 
 def _compare(actors: Runtime, left: _Side, right: _Side, plan: ComparisonPlan, store: StorePlan) -> Results:
     if left.job is not None:
+        from actors.listing import list_store
+
         with overseen(left.label, left.address) as oversight:
             list_store(actors, left.job, oversight)
     with overseen(right.label, right.address) as oversight:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from actors.messages import Progress
+    from actors.oversight import Progress
 
 _EVERY = 0.2
 """Seconds between two drawings."""

@@ -34,16 +34,21 @@ class CommandError(Exception):
 def as_command_error(error: BaseException) -> CommandError | None:
     """Translate an error that is expected; None for what only a fault of the program can raise."""
     # Loaded here because the way to an error is the only one on which all of them are needed.
-    from actors.listing import ListingFailed, Refused
-    from actors.messages import Killed
+    from actors.listing import ListingFailed
+    from actors.oversight import Killed, Refused
     from actors.runtime import ActorLost, RuntimeUnavailable
+    from engine.site_states import BadAction, NoMatchingSite
+    from engine.unmerged import OutsideUnmerged
+    from storage.backends.protocols import BackendError
     from storage.config_file import ConfigError
     from storage.history import HistoryError
     from storage.inventory import InventoryError
+    from storage.protected_list import ProtectedListError
     from storage.reports import ReportError
     from storage.rundir import AlreadyRunning, RunDirError
     from storage.snapshot import SnapshotError
     from storage.source import SourceError
+    from storage.summary import SummaryError
 
     match error:
         case CommandError():
@@ -52,7 +57,7 @@ def as_command_error(error: BaseException) -> CommandError | None:
             return CommandError("halted", ExitCode.HALTED)
         case Killed():
             return CommandError(f"halted: {error}", ExitCode.HALTED)
-        case Refused() | ListingFailed() | ActorLost() | TimeoutError():
+        case Refused() | ListingFailed() | ActorLost() | TimeoutError() | OutsideUnmerged():
             return CommandError(str(error), ExitCode.NOT_LISTED)
         case RunDirError() if not isinstance(error, AlreadyRunning):
             return CommandError(f"VarLocation: {error}")
@@ -60,10 +65,15 @@ def as_command_error(error: BaseException) -> CommandError | None:
             ConfigError()
             | SourceError()
             | InventoryError()
+            | ProtectedListError()
             | ReportError()
             | HistoryError()
             | RunDirError()
             | SnapshotError()
+            | BackendError()
+            | SummaryError()
+            | NoMatchingSite()
+            | BadAction()
             | RuntimeUnavailable()
         ):
             return CommandError(str(error))

@@ -11,11 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from cli.app import runs, sites
+from cli.app.plain import PlainGroup
 from cli.exits import CommandError, ExitCode, as_command_error
 from cli.session import Settings
 
 app = typer.Typer(
     name="dynamo-consistency",
+    cls=PlainGroup,
     help="Compare what a store holds with what its inventory says.",
     add_completion=False,
     no_args_is_help=True,
@@ -57,6 +59,10 @@ app.command("compare")(runs.compare)
 app.command("check", short_help="List a site, compare, record and report.")(runs.check)
 app.command("halt", short_help="Stop the run of a site; the next one goes on.")(sites.halt)
 app.command("history")(sites.history)
+app.command("sites", short_help="Show how the sites stand.")(sites.sites)
+app.command("status", short_help="Show what runs now, or how one site stands.")(sites.status)
+app.command("set-status", short_help="Set a site ready, halt or disable it, or act or not.")(sites.set_status)
+app.command("unmerged", short_help="Find what may be deleted in an unmerged area.")(sites.unmerged)
 app.command("demo", short_help="Check a small site with known faults.")(runs.demo)
 
 

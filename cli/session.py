@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from cli.exits import CommandError, ExitCode
 
 if TYPE_CHECKING:
-    from actors.listing import Oversight
+    from actors.oversight import Oversight
     from actors.runtime import Runtime
     from storage.site_config import KnownSites
 
@@ -82,14 +82,14 @@ def open_runtime(options: RunOptions, configured: str | None, default: str) -> I
         CommandError: an address for the runtime that has none.
         RuntimeUnavailable: Ray could not be started or reached.
     """
-    from actors import jobs
+    from actors import deployment
 
     name, address = options.runtime or configured or default, options.address
     if name not in RUNTIMES:
         raise CommandError(f"--runtime: expected ray or threads, found {name!r}")
     if name == "threads" and address:
         raise CommandError("--address goes with --runtime ray")
-    with jobs.open_runtime(name, address or os.environ.get("RAY_ADDRESS") or None) as runtime:
+    with deployment.open_runtime(name, address or os.environ.get("RAY_ADDRESS") or None) as runtime:
         if runtime.dashboard:
             print(f"Ray dashboard: {runtime.dashboard}", file=sys.stderr)
         yield runtime
@@ -104,8 +104,7 @@ def overseen(label: str, address: str = "", kept: str = "") -> Iterator[Oversigh
     Raises:
         CommandError: the run was halted, or refused by a gate.
     """
-    from actors.listing import Oversight, Refused
-    from actors.messages import Killed
+    from actors.oversight import Killed, Oversight, Refused
     from cli.display import ProgressDisplay
 
     reasons: list[str] = []

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import glob
-import json
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,7 +27,11 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ReportError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> ReportError:
+    return ReportError(f"{path}: cannot be written: {error.strerror or error}")
 
 
 class AtomicFile:
@@ -42,7 +44,7 @@ class AtomicFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        self._temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
         self._stream: BinaryIO | None = None
         self._there = False
         with naming(path):
@@ -65,8 +67,11 @@ class AtomicFile:
     def write(self, text: str) -> None:
         """Append text."""
         assert self._stream is not None, "written after it was published"
-        with naming(self.path):
+        # Once for each directory that differs: not through `naming`, which costs more than the writing.
+        try:
             self._stream.write(text.encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
 
     def finish(self) -> None:
         """Bring everything that was written to the disk."""
@@ -115,6 +120,8 @@ def write_json(path: Path, value: object) -> None:
         ReportError: the file cannot be written.
         TypeError, ValueError: JSON cannot hold the value; NaN and infinities are among those.
     """
+    import json
+
     text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
     AtomicFile.clear_up(path)
     with AtomicFile(path) as file:

@@ -6,12 +6,11 @@ order.
 
 from __future__ import annotations
 
-import base64
-import json
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache, lru_cache
 from pathlib import Path
 from types import TracebackType
 
@@ -21,8 +20,6 @@ from engine.findings import Finding, Kind
 from engine.states import Reason
 from storage.atomic import AtomicFile, naming, sync_directory
 from storage.atomic import ReportError as ReportError
-
-_quote: Callable[[str], str] = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Report(Enum):
@@ -114,9 +111,10 @@ class ReportSet:
 
     def add_unlisted(self, rows: Iterable[tuple[bytes, Reason, str]]) -> None:
         """Append directories that have no complete listing, with reason and detail."""
+        quote = _quoting()
         for path, reason, detail in rows:
             words = paths.escape(detail.encode("utf-8", "backslashreplace"))
-            exact = exact_path(path) + f', "reason": {_quote(reason.label)}, "detail": {_quote(detail)}}}\n'
+            exact = exact_path(path) + f', "reason": {quote(reason.label)}, "detail": {quote(detail)}}}\n'
             self._write(Report.UNLISTED, [f"{paths.escape(path)}\t{reason.label}\t{words}\n"], [exact])
 
     def prepare(self) -> None:
@@ -182,24 +180,42 @@ class ReportSet:
             self._file(path.with_suffix(".jsonl")).write("".join(exact))
 
 
-def _printable_paths(directory: bytes, files: FileColumns) -> list[str]:
-    """Escape the paths of all files at once: a slash is in no name and is never escaped, so it can hold them apart."""
-    if not files:
-        return []
-    prefix = paths.escape(paths.join(directory, b""))
+@cache
+def _quoting() -> Callable[[str], str]:
+    # The lists of a quick comparison have no exact form, so that JSON need not be loaded for them.
+    import json
+
+    return json.JSONEncoder(ensure_ascii=False).encode
+
+
+@lru_cache(maxsize=2)
+def _printable_prefix(directory: bytes) -> str:
+    # What is missing from a directory and what is one too many there are reported one after the other.
+    return paths.escape(paths.join(directory, b""))
+
+
+def _printable_paths(directory: bytes, files: FileColumns) -> str:
+    """Give one path a line, without the last line's end, all escaped at once.
+
+    A slash is in no name and is never escaped, so it can hold the names apart meanwhile.
+    """
+    prefix = _printable_prefix(directory)
     if b" \0" in files.names or files.names.endswith(b" "):
-        return [prefix + paths.escape(name) for name in files.name_list()]
-    return [prefix + name for name in paths.escape(files.names.replace(b"\0", b"/")).split("/")]
+        return "\n".join([prefix + paths.escape(name) for name in files.name_list()])
+    return prefix + paths.escape(files.names.replace(b"\0", b"/")).replace("/", f"\n{prefix}")
 
 
 def _text_lines(finding: Finding) -> Iterable[str]:
     if finding.kind == Kind.EMPTY:
         return [f"{paths.escape(finding.directory)}\n"]
+    if not finding.files:
+        return []
     lines = _printable_paths(finding.directory, finding.files)
     if finding.kind != Kind.SIZE_MISMATCH:
-        return [f"{path}\n" for path in lines]
+        return [lines, "\n"]
     sizes, remote_sizes = array("q", finding.files.sizes), array("q", finding.remote_sizes)
-    return [f"{path}\t{size}\t{remote}\n" for path, size, remote in zip(lines, sizes, remote_sizes, strict=True)]
+    rows = zip(lines.split("\n"), sizes, remote_sizes, strict=True)
+    return [f"{path}\t{size}\t{remote}\n" for path, size, remote in rows]
 
 
 def _exact_lines(finding: Finding) -> Iterator[str]:
@@ -225,8 +241,9 @@ def _exact_paths(directory: bytes, files: FileColumns) -> list[str]:
     """Begin the objects of all files of a directory; names that are valid UTF-8 are quoted in one go."""
     prefix = paths.join(directory, b"")
     try:
-        head = '{"path": ' + _quote(prefix.decode())[:-1]
-        return [f'{head}{name}"' for name in _quote(files.names.decode().replace("\0", "/"))[1:-1].split("/")][
+        head = '{"path": ' + _quoting()(prefix.decode())[:-1]
+        quote = _quoting()
+        return [f'{head}{name}"' for name in quote(files.names.decode().replace("\0", "/"))[1:-1].split("/")][
             : len(files)
         ]
     except UnicodeDecodeError:
@@ -236,7 +253,9 @@ def _exact_paths(directory: bytes, files: FileColumns) -> list[str]:
 def exact_path(path: bytes) -> str:
     """Begin an object; what is not valid UTF-8 is shown with replacement characters, and exactly in base64."""
     try:
-        return f'{{"path": {_quote(path.decode())}'
+        return f'{{"path": {_quoting()(path.decode())}'
     except UnicodeDecodeError:
-        shown = _quote(path.decode("utf-8", "replace"))
+        import base64
+
+        shown = _quoting()(path.decode("utf-8", "replace"))
         return f'{{"path": {shown}, "path_b64": "{base64.b64encode(path).decode()}"'

@@ -1,0 +1,34 @@
+"""Which runtime actors are deployed on; each is loaded only when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from actors.runtime import Runtime
+
+
+@contextmanager
+def open_runtime(name: str, address: str | None = None) -> Iterator[Runtime]:
+    """Start the runtime ``ray`` or ``threads`` and end it afterwards; an ``address`` is that of a Ray cluster.
+
+    Ray is loaded only when it is asked for.
+
+    Raises:
+        RuntimeUnavailable: Ray could not be started or reached.
+    """
+    runtime: Runtime
+    if name == "threads":
+        from actors.threads import ThreadRuntime
+
+        runtime = ThreadRuntime()
+    else:
+        from actors.ray_runtime import RayRuntime
+
+        runtime = RayRuntime(address)
+    try:
+        yield runtime
+    finally:
+        runtime.shutdown()

@@ -1,0 +1,119 @@
+"""Comparisons by themselves: what the command ``compare`` does, on either runtime."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from actors.comparison import Comparison, ComparisonPlan, ComparisonResult
+from actors.history_store import HistoryStore, StorePlan
+from actors.oversight import Killed, Oversight, Progress, Refused
+from actors.runtime import ActorLost, ActorRef, Runtime, dismiss
+
+if TYPE_CHECKING:
+    from actors.listing import StoreJob
+
+_START_PATIENCE = 120.0
+_FINISH_PATIENCE = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a comparison found, the reports that it wrote, and the listing behind it, if there was one."""
+
+    run: int
+    comparison: ComparisonResult
+    reports: tuple[str, ...]
+    listing: Progress = field(default_factory=Progress)
+    seconds: float = 0.0
+
+
+def compare_snapshots(runtime: Runtime, plan: ComparisonPlan, store: StorePlan, oversight: Oversight) -> Results:
+    """Compare two snapshots and write the lists; nobody is asked to confirm what is missing.
+
+    Raises:
+        Killed, ReportError, SnapshotError, OSError: nothing was written.
+    """
+    return _quick(runtime, store, lambda history: (_compare(runtime, plan, history, oversight), Progress()))
+
+
+def compare_with_store(
+    runtime: Runtime, job: StoreJob, plan: ComparisonPlan, store: StorePlan, oversight: Oversight
+) -> Results:
+    """List a store, compare it with the inventory's snapshot and write the lists; candidates are confirmed.
+
+    Raises:
+        Killed, Refused, ListingFailed, ReportError, SnapshotError, OSError: nothing was written.
+    """
+    return _quick(runtime, store, lambda history: list_and_compare(runtime, job, plan, history, oversight))
+
+
+def _quick(
+    runtime: Runtime, store: StorePlan, work: Callable[[ActorRef], tuple[ComparisonResult, Progress]]
+) -> Results:
+    started = time.monotonic()
+    # Several such commands may share a cluster, where names are unique.
+    history = runtime.spawn(f"history-store:{uuid4().hex[:8]}", HistoryStore, store)
+    try:
+        history.ask("open_run", "", time.time(), runtime.name).result(_START_PATIENCE)
+        result, progress = work(history)
+        if result.refusal is not None:
+            raise Refused(result.refusal)
+        reports = history.ask("publish").result(_FINISH_PATIENCE)
+        return Results(0, result, tuple(reports), progress, time.monotonic() - started)
+    finally:
+        dismiss(history)
+
+
+def _compare(runtime: Runtime, plan: ComparisonPlan, history: ActorRef, oversight: Oversight) -> ComparisonResult:
+    comparison = runtime.spawn(f"comparison:{uuid4().hex[:8]}", Comparison, plan, None, history)
+    try:
+        return _wait_for(comparison, oversight)
+    finally:
+        dismiss(comparison)
+
+
+def list_and_compare(
+    runtime: Runtime, job: StoreJob, plan: ComparisonPlan, history: ActorRef, oversight: Oversight
+) -> tuple[ComparisonResult, Progress]:
+    """List, seal, compare, and keep the listers for the confirmation."""
+    # A comparison of two files needs nothing of what a listing does.
+    from actors.listing import Listing, ListingFailed
+
+    found: list[ComparisonResult] = []
+    with Listing(runtime, job, oversight) as listing:
+        try:
+            listing.start()
+            listing.run("listing")
+            listing.seal()
+            comparison = runtime.spawn(f"comparison:{job.label}", Comparison, plan, listing.coordinator, history)
+
+            def finished() -> bool:
+                result = comparison.ask("result").result(_START_PATIENCE)
+                if result is not None:
+                    found.append(result)
+                return bool(found)
+
+            try:
+                progress = listing.run("comparing", finished)
+            finally:
+                dismiss(comparison)
+        except (ActorLost, TimeoutError) as error:
+            raise ListingFailed(f"an actor of {job.label} is lost: {error}") from error
+    return found[-1], progress
+
+
+def _wait_for(comparison: ActorRef, oversight: Oversight) -> ComparisonResult:
+    began = time.monotonic()
+    while True:
+        result: ComparisonResult | None = comparison.ask("result").result(_START_PATIENCE)
+        if result is not None:
+            return result
+        why = oversight.stop()
+        if why:
+            raise Killed(why)
+        # A fiftieth of the time so far, so that a short comparison does not wait to be looked at.
+        time.sleep(min(0.1, 0.005 + (time.monotonic() - began) / 50))
