@@ -219,6 +219,9 @@ def _without(column: bytes, positions: Names) -> bytes:
     """Leave some values out of a column of int64."""
     if not positions:
         return column
+    if len(positions) == 1:
+        (position,) = positions
+        return column[: position << 3] + column[(position + 1) << 3 :]
     cuts = [0, *(position + 1 for position in positions)]
     return b"".join([column[a << 3 : b << 3] for a, b in zip(cuts, [*positions, len(column) >> 3], strict=True)])
 

@@ -25,6 +25,9 @@ class Kind(IntEnum):
     """A directory below which there is no file."""
 
 
+_KINDS = {int(kind): kind for kind in Kind}
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """All findings of one kind in one directory.
@@ -69,6 +72,6 @@ def unpack_findings(packed: bytes) -> list[Finding]:
     """Decode a batch that `pack_findings` made."""
     rows: Any = msgpack.unpackb(packed)
     return [
-        Finding(Kind(kind), directory, FileColumns(names, sizes, mtimes, blocks), remote_sizes, mtime)
+        Finding(_KINDS[kind], directory, FileColumns(names, sizes, mtimes, blocks), remote_sizes, mtime)
         for kind, directory, names, sizes, mtimes, blocks, remote_sizes, mtime in rows
     ]

@@ -25,14 +25,16 @@ def difference(left: bytes, right: bytes) -> tuple[Names, Names]:
     left, right = left and left + b"\0", right and right + b"\0"
     only_left: Names = {}
     only_right: Names = {}
+    left_size, right_size = len(left), len(right)
     i = j = here = there = 0
-    while i < len(left) and j < len(right):
+    while i < left_size and j < right_size:
         same = _common(left, i, right, j)
         cut = left.rfind(b"\0", i, i + same) + 1
         if cut:
             passed = left.count(b"\0", i, cut)
             i, j, here, there = cut, j + cut - i, here + passed, there + passed
-            continue
+            if i == left_size or j == right_size:
+                break
         left_end, right_end = left.index(b"\0", i), right.index(b"\0", j)
         name, other = left[i:left_end], right[j:right_end]
         if name < other:
@@ -43,9 +45,9 @@ def difference(left: bytes, right: bytes) -> tuple[Names, Names]:
             j, there = right_end + 1, there + 1
         if len(only_left) + len(only_right) > _FEW:
             return _by_sets(left, right)
-    if i < len(left):
+    if i < left_size:
         only_left.update(enumerate(left[i:-1].split(b"\0"), here))
-    if j < len(right):
+    if j < right_size:
         only_right.update(enumerate(right[j:-1].split(b"\0"), there))
     return only_left, only_right
 

@@ -38,8 +38,6 @@ class FileBytes:
 
     def read(self, start: int, length: int) -> bytes:
         """Give so many bytes from ``start`` on, fewer only where the file ends."""
-        if self._descriptor < 0:
-            raise ValueError("the file is closed")
         # A length that comes from a damaged file must not be made room for.
         length = min(length, self._length - start)
         if length <= 0:
@@ -47,12 +45,14 @@ class FileBytes:
         try:
             found = os.pread(self._descriptor, length, start)
             # The system gives at most 2 GiB at a time, and may give less.
-            while found and len(found) < length:
+            while len(found) < length:
                 more = os.pread(self._descriptor, length - len(found), start + len(found))
                 if not more:
                     break
                 found += more
         except OSError as error:
+            if self._descriptor < 0:
+                raise ValueError("the file is closed") from error
             raise OSError(error.errno, error.strerror, str(self._path)) from error
         return found
 
