@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from engine import paths
@@ -41,23 +42,27 @@ def file_rows(connection: sqlite3.Connection, table: Table, site: str, least: in
         values,
     ).fetchall()
     directories.sort(key=lambda row: paths.tree_key(row[0]))
-    for (directory,) in directories:
-        yield from rows_of_directory(connection, table, where, values, directory, more)
+    yield from chain.from_iterable(
+        rows_of_directory(connection, table, where, values, directory, more) for (directory,) in directories
+    )
 
 
 def rows_of_directory(
     connection: sqlite3.Connection, table: str, where: str, values: dict[str, Any], directory: bytes, more: str = ""
-) -> Iterator[Any]:
+) -> list[Any]:
     """Give the rows of one directory, of a table of files or its twin, for which a condition is true."""
-    rows = connection.execute(
+    found = connection.execute(
         f"SELECT CAST(name AS BLOB), ifnull(size, {UNKNOWN_SIZE}), ifnull(mtime, {UNKNOWN_MTIME}){more} "
         f"FROM {table} WHERE {where} AND directory = (SELECT id FROM directories WHERE name = :directory)",
         values | {"directory": stored(directory)},
     )
     prefix = _prefix(directory)
     # TEXT sorts before BLOB, so the order of the key is not quite that of the bytes.
-    for name, *rest in sorted(rows):
-        yield (prefix + name, *rest)
+    rows = sorted(found)
+    if more:
+        return [(prefix + name, *rest) for name, *rest in rows]
+    # The same, but there may be a million of them.
+    return [(prefix + name, size, mtime) for name, size, mtime in rows]
 
 
 def _prefix(directory: bytes) -> bytes:
@@ -115,23 +120,18 @@ def acted_rows(connection: sqlite3.Connection, table: Table, site: str) -> Itera
 
 def act_on(connection: sqlite3.Connection, table: Table, site: str, names: Iterable[bytes], acted: float) -> int:
     """Move the rows with these paths to the twin, with the time; paths that have none are passed over."""
-    split = table != Table.EMPTY
-    connection.execute("CREATE TEMP TABLE acted_on (directory, name)")
-    connection.executemany(
-        "INSERT INTO temp.acted_on VALUES (?, ?)",
-        (
-            (stored(paths.parent_of(path) or b""), stored(paths.name_of(path))) if split else (None, stored(path))
+    (number,) = connection.execute(f"SELECT {_SITE}", {"site": site}).fetchone()
+    values: dict[str, Any] = {"site": number, "acted": acted}
+    if table == Table.EMPTY:
+        where = "site = :site AND name = :name"
+        rows = [values | {"name": stored(path)} for path in names]
+    else:
+        where = "site = :site AND directory = (SELECT id FROM directories WHERE name = :directory) AND name = :name"
+        rows = [
+            values | {"directory": stored(paths.parent_of(path) or b""), "name": stored(paths.name_of(path))}
             for path in names
-        ),
-    )
-    keys = (
-        "(directory, name) IN (SELECT d.id, a.name FROM temp.acted_on a JOIN directories d ON d.name = a.directory)"
-        if split
-        else "name IN (SELECT name FROM temp.acted_on)"
-    )
-    moved = move_rows(connection, table, f"site = {_SITE} AND {keys}", {"site": site, "acted": acted})
-    connection.execute("DROP TABLE temp.acted_on")
-    return moved
+        ]
+    return move_rows(connection, table, where, rows)
 
 
 def count_reported(connection: sqlite3.Connection, table: Table, site: str) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from typing import Any
@@ -222,20 +222,23 @@ def move_to_twin(
     where = "site = " + (":site" if isinstance(site, int) else "(SELECT id FROM sites WHERE name = :site)")
     if least > 1:
         where += " AND seen >= :least"
-    move_rows(connection, table, where, {"site": site, "acted": acted, "least": least})
+    move_rows(connection, table, where, [{"site": site, "acted": acted, "least": least}])
 
 
-def move_rows(connection: sqlite3.Connection, table: Table, where: str, values: dict[str, Any]) -> int:
-    """Move the rows for which a condition is true to the twin, with ``:acted``; gives their number."""
+def move_rows(connection: sqlite3.Connection, table: Table, where: str, values: Sequence[dict[str, Any]]) -> int:
+    """Move the rows for which a condition is true, with any of the values, to the twin; gives their number.
+
+    ``:acted`` is when somebody acted on them.
+    """
     columns = COLUMNS[table]
     key = "site, run, name" if table == Table.EMPTY else "site, run, directory, name"
     # A run may report what was acted on once more; that somebody acted on it stays.
-    connection.execute(
+    connection.executemany(
         f"INSERT INTO {table}_history({columns}, acted) SELECT {columns}, :acted FROM {table} WHERE {where} "
         f"ON CONFLICT ({key}) DO UPDATE SET acted = ifnull(excluded.acted, acted)",
         values,
     )
-    return connection.execute(f"DELETE FROM {table} WHERE {where}", values).rowcount
+    return connection.executemany(f"DELETE FROM {table} WHERE {where}", values).rowcount
 
 
 def counts_of(connection: sqlite3.Connection, run: int, site: int) -> RunCounts:
