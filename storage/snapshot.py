@@ -252,8 +252,8 @@ class Snapshot:
     the number of bytes behind the last whole directory, such as those of a torn tail.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open a snapshot.
+    def __init__(self, path: Path, like: Snapshot | None = None) -> None:
+        """Open a snapshot, in less time and memory when it has the same directories as another one.
 
         Raises:
             SnapshotError: not a snapshot, from a newer program, damaged, or unfinished although it is not a part.
@@ -266,10 +266,11 @@ class Snapshot:
             raise SnapshotError(f"{path}: not a snapshot: the file is empty")
         try:
             self.header = _read_header(path, self._view)
+            self._paths = b""
             self.finished = not is_part(path)
             self.lost = 0
             if self.finished:
-                self.table = self._read_index()
+                self.table = self._read_index(like)
             else:
                 builder = IndexBuilder()
                 self.lost = len(self._view) - _scan(self._view, builder.add)
@@ -277,7 +278,7 @@ class Snapshot:
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise SnapshotError(f"{path}: damaged snapshot: {error}") from error
 
-    def _read_index(self) -> DirectoryTable:
+    def _read_index(self, like: Snapshot | None) -> DirectoryTable:
         index_start = _find_index(self._view)
         end, payload = _read_frame(self._view, index_start, _INDEX)
         if end + _TRAILER.size != len(self._view):
@@ -286,7 +287,12 @@ class Snapshot:
 
         count = len(fields["states"])
         columns = [numbers(fields[name]) for name in (*_INDEX_COLUMNS, "offsets", "lengths")]
-        path_list = fields["paths"].split(b"\0") if count else []
+        self._paths = fields["paths"]
+        # No bytes at all stand for no directory, and for one without a name.
+        if like is not None and self._paths and self._paths == like._paths:
+            path_list = like.table.paths
+        else:
+            path_list = self._paths.split(b"\0") if count else []
         files, sizes, newest, mtimes, listed_at, offsets, lengths = columns
         if len(fields["digests"]) != count * DIGEST_SIZE or any(
             len(c) != count for c in (path_list, fields["reasons"], *columns)
