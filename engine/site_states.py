@@ -89,20 +89,16 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
-def check_action(site: str, now: SiteStatus, action: SiteStatus | Reporting, others: bool) -> None:
-    """Refuse what makes no sense: to take a site from a process that lives, and to halt one that is disabled.
-
-    ``others`` tells whether another process, known to live, has the site.
-
-    Raises:
-        BadAction: with what to do instead.
-    """
-    if isinstance(action, Reporting):
-        return
-    if action == SiteStatus.HALT and now == SiteStatus.DISABLED:
+def check_action(site: str, now: SiteStatus, action: SiteStatus | Reporting) -> None:
+    """Refuse to halt a disabled site, which would be the end of its being disabled; raises `BadAction`."""
+    if action == SiteStatus.HALT and isinstance(action, SiteStatus) and now == SiteStatus.DISABLED:
         raise BadAction(f"{site} is disabled, which halts it already; set it ready to have it checked again")
-    if others and action not in (SiteStatus.HALT, SiteStatus.DISABLED):
-        raise BadAction(f"{site} is being checked by another process, which lives; halt it first")
+
+
+def check_not_taken(site: str, status: SiteStatus, by_others: bool) -> None:
+    """Refuse to take a site from another process that is at work there; raises `BadAction`."""
+    if by_others and status not in (SiteStatus.HALT, SiteStatus.DISABLED):
+        raise BadAction(f"{site} is being checked by another process; halt that first")
 
 
 def after_interrupt(now: SiteStatus) -> SiteStatus:
@@ -141,6 +137,11 @@ def is_over(signs: OwnerSigns) -> bool:
     return not signs.alive if signs.here else signs.left_behind
 
 
+def is_at_work(signs: OwnerSigns) -> bool:
+    """Whether some process is at the site for certain."""
+    return signs.run_locked or (signs.known and signs.here and signs.alive)
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A site that may be picked.
@@ -158,28 +159,19 @@ class Candidate:
     over: bool = False
 
 
-def pattern_of(pattern: str | None) -> re.Pattern[str] | None:
-    """Read the pattern that names have to contain.
-
-    Raises:
-        NoMatchingSite: it is no regular expression.
-    """
-    if not pattern:
-        return None
-    try:
-        return re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise NoMatchingSite(f"no site matches {_shown(pattern)}, which is no regular expression: {error}") from error
-
-
 def matching(names: Iterable[str], pattern: str | None) -> list[str]:
     """Give the names that contain a regular expression, sorted; all of them without one.
 
     Raises:
         NoMatchingSite: it is no regular expression.
     """
-    expression = pattern_of(pattern)
-    return sorted(name for name in names if expression is None or expression.search(name))
+    if not pattern:
+        return sorted(names)
+    try:
+        expression = re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise NoMatchingSite(f"no site matches {_shown(pattern)}, which is no regular expression: {error}") from error
+    return sorted(name for name in names if expression.search(name))
 
 
 def why_not(candidate: Candidate, lock_name: str | None = None, held: Collection[str] = ()) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from engine.site_states import BUSY, BadAction, NoMatchingSite, Reporting, SiteStatus
+from engine.site_states import BUSY, BadAction, NoMatchingSite, Reporting, SiteStatus, after_interrupt
 from storage import migrations
 from storage.shown import quoted
 from storage.site_process import Owner
@@ -277,6 +277,14 @@ class SummaryDatabase:
             connection.execute("UPDATE sites SET laststarted = ? WHERE site = ?", (_stamp(now), before.site))
         return before
 
+    def interrupt(self, site: str) -> SiteStatus:
+        """Tell the run of a site to halt, unless the site is disabled; gives how it stands now."""
+        with self._transaction():
+            before = self.site(site)
+            status = after_interrupt(before.status)
+            self._put(before.site, status, before.owner)
+        return status
+
     def unlock(self, site: str) -> None:
         """Set a site ready that is picked or running; any other state stays."""
         with self._transaction():
@@ -344,6 +352,22 @@ class SummaryDatabase:
             yield
         except (sqlite3.Error, OverflowError) as error:
             raise SummaryError(f"{self.path}: {_explain(error, self._patience)}") from error
+
+
+def open_locked(path: Path) -> sqlite3.Connection:
+    """Open the summary for people who want SQL, and keep other writers away until they commit; readers go on.
+
+    Raises:
+        SummaryError: it cannot be used, or another process keeps it locked.
+    """
+    with SummaryDatabase(path) as database, database._translated():
+        connection = sqlite3.connect(path, BUSY_SECONDS, isolation_level="IMMEDIATE")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
 
 def _database_of(connection: sqlite3.Connection) -> Any:
