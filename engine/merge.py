@@ -55,11 +55,12 @@ def difference(left: bytes, right: bytes) -> tuple[Names, Names]:
 def _common(left: bytes, i: int, right: bytes, j: int) -> int:
     """Give the number of bytes that are the same from two places on."""
     low, high = 0, min(len(left) - i, len(right) - j)
-    if left[i : i + high] == right[j : j + high]:
+    # Compared where it stands, only one side has to be copied.
+    if left.startswith(right[j : j + high], i):
         return high
     while high - low > 1:
         middle = (low + high) >> 1
-        if left[i + low : i + middle] == right[j + low : j + middle]:
+        if left.startswith(right[j + low : j + middle], i + low):
             low = middle
         else:
             high = middle
