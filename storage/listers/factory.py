@@ -1,12 +1,27 @@
-"""Opening a lister for a store, by the scheme of its doors."""
+"""Opening a lister for a store, by its access method and the scheme of its doors.
+
+Another package adds a scheme with an entry point of the group `GROUP`; see CONTRIBUTING.md.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import entry_points
+from typing import Protocol
 
 from storage.listers.doors import Door, SpreadLister
-from storage.listers.protocol import Lister, Sink, StoreSpec
+from storage.listers.protocol import DIRECTX, GFAL, Lister, Sink, StoreSpec
+
+GROUP = "dynamo_consistency.listers"
+"""The entry points that bring listers; each is named after a scheme and refers to a `ListerFactory`."""
+
+
+class ListerFactory(Protocol):
+    """Makes a lister for one door of a store. Of the spec only timeout and connections are its business."""
+
+    def __call__(self, door: Door, sink: Sink, *, timeout: float, connections: int) -> Lister:
+        """Open the lister; a ``ValueError`` says why the door cannot be used."""
 
 
 def open_lister(spec: StoreSpec, sink: Sink) -> Lister:
@@ -24,6 +39,12 @@ def open_lister(spec: StoreSpec, sink: Sink) -> Lister:
 
 
 def _opener(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
+    if spec.method == DIRECTX:
+        return _directx(door, spec)
+    if spec.method == GFAL:
+        from storage.listers.gfal import GfalLister
+
+        return partial(GfalLister, door, timeout=spec.timeout, processes=spec.connections)
     match door.scheme:
         case "root" | "roots" | "xroot" | "xroots":
             from storage.listers.xrootd import XRootDLister
@@ -37,5 +58,30 @@ def _opener(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
             from storage.listers.memory import MemoryLister
 
             return partial(MemoryLister, door, timeout=spec.timeout)
+        case "dump":
+            from storage.listers.dump import DumpLister
+
+            return partial(DumpLister, door, timeout=spec.timeout)
         case other:
-            raise ValueError(f"no lister for doors of the scheme {other!r}")
+            return _added(other, door, spec)
+
+
+def _directx(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
+    if door.scheme not in ("root", "roots", "xroot", "xroots"):
+        raise ValueError(f"the method {DIRECTX} asks XRootD doors, which one of the scheme {door.scheme!r} is not")
+    from storage.listers.directx import DirectXLister
+
+    return partial(DirectXLister, door, timeout=spec.timeout, connections=spec.connections)
+
+
+def _added(scheme: str, door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
+    """Look for a lister that another package brings."""
+    found = entry_points(group=GROUP, name=scheme)
+    if not found:
+        raise ValueError(f"no lister for doors of the scheme {scheme!r}")
+    make: ListerFactory = next(iter(found)).load()
+    return partial(_call, make, door, spec)
+
+
+def _call(make: ListerFactory, door: Door, spec: StoreSpec, sink: Sink) -> Lister:
+    return make(door, sink, timeout=spec.timeout, connections=spec.connections)

@@ -20,6 +20,13 @@ So a listed name of this length may be the first part of another one, and a long
 """
 
 
+DIRECTX = "directx"
+"""The method that keeps ``xrdfs`` shells open."""
+
+GFAL = "SRM"
+"""The method that runs ``gfal-ls``."""
+
+
 class Ask(IntEnum):
     """The three questions a store is asked."""
 
@@ -44,19 +51,34 @@ class Request:
 class StoreSpec:
     """Everything that is needed to open listers on one store; small, frozen and picklable.
 
-    ``doors`` are URLs that all answer for the same store: ``root://host[:port][//prefix]``, ``roots://…`` or
-    ``file://[/prefix]``. The path of a door, if any, is put before each LFN. ``timeout`` is in seconds for one request;
-    ``connections`` is how many each lister opens to a door.
+    ``doors`` are URLs that all answer for the same store: ``root://host[:port][//prefix]``, ``roots://…``,
+    ``file://[/prefix]``, for gfal-ls ``srm://…``, ``davs://…`` and ``gsiftp://…`` besides, and ``dump:///file``. The
+    path of a door, if any, is put before each LFN. ``timeout`` is in seconds for one request; ``connections`` is how
+    many each lister opens to a door, or how many programs it runs at a time. ``method`` says what talks to the doors:
+    the empty one is that of their scheme.
     """
 
     doors: tuple[str, ...]
     timeout: float = 30.0
     connections: int = 2
+    method: str = ""
 
     @property
     def is_of_this_machine(self) -> bool:
         """Whether a lister elsewhere would see something else behind the same doors."""
-        return any(door.partition(":")[0] in ("file", "memory") for door in self.doors)
+        return any(door.partition(":")[0] in ("file", "memory", "dump") for door in self.doors)
+
+    def window(self, in_flight: int) -> int:
+        """Give how many requests a lister should be handed at a time, where ``in_flight`` are wished for.
+
+        What one program after another answers only waits in a queue, and its lease on the coordinator runs out there.
+        """
+        return 2 * self.connections * len(self.doors) if self.method in (DIRECTX, GFAL) else in_flight
+
+    @property
+    def names_are_complete(self) -> bool:
+        """Whether a name that is in no answer to `Ask.NAMES` is not there."""
+        return self.method != GFAL
 
 
 Sink = Callable[[int, Outcome], None]

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
+import time
 from calendar import timegm
-from time import strptime
 
 from engine import paths
 from engine.columns import DirectoryColumns, FileColumns
 from engine.listing import Failed, Listed, ListingOutcome, NamesListed, NamesOutcome
 from engine.states import Reason
+from storage.listers.programs import Done, Runner
 from storage.listers.protocol import LONGEST_LISTED_NAME
+from storage.listers.xrootd_errors import said_failure
 
 _MODE = rb"(?P<kind>[d-])[r-][w-][x-]"
 _TIME = rb"(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)"
@@ -53,7 +54,7 @@ def parse_listing(output: bytes, path: bytes) -> ListingOutcome:
         name = _name_in(path, match["path"])
         if name is None or name in files or name in directories:
             return _unreadable(line)
-        mtime = timegm(strptime(match["time"].decode("ascii"), "%Y-%m-%d %H:%M:%S"))
+        mtime = seconds(match["time"])
         if match["kind"] == b"d":
             directories[name] = mtime
         else:
@@ -72,29 +73,30 @@ def parse_names(output: bytes, path: bytes) -> NamesOutcome:
     return NamesListed(frozenset(found))
 
 
+def seconds(text: bytes) -> int:
+    """Read a time in UTC as these programs print it, ``YYYY-MM-DD HH:MM:SS``; gives seconds since the epoch."""
+    return timegm(time.strptime(text.decode("ascii"), "%Y-%m-%d %H:%M:%S"))
+
+
 def _run(program: str, server: str, options: list[str], path: bytes, timeout: int) -> bytes | Failed:
     environment = os.environ | {"LC_ALL": "C", "XRD_REQUESTTIMEOUT": str(timeout)}
-    try:
-        done = subprocess.run(
-            [program, server, "ls", *options, path],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout,
-            env=environment,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return Failed(Reason.TIMEOUT, f"xrdfs gave no answer within {timeout} s")
-    except OSError as error:
-        return Failed(Reason.SERVER, f"xrdfs could not be run: {error}")
-    said = " ".join(done.stderr.decode("utf-8", "replace").split())
-    if done.returncode:
-        return Failed(Reason.SERVER, f"xrdfs ended with {done.returncode}: {said}")
-    if said:
-        return Failed(Reason.PARTIAL, f"xrdfs said: {said}")
-    if not done.stdout:
+    done = Runner(environment).run([program, server, "ls", *options, path], time.monotonic() + timeout)
+    output = read(done)
+    if output == b"":
         return Failed(Reason.FALSE_EMPTY, "no answer, and xrdfs prints nothing")
-    return done.stdout
+    return output
+
+
+def read(done: Done | Failed) -> bytes | Failed:
+    """Take the output of a program that ended well and had nothing to say besides; it may be empty."""
+    if isinstance(done, Failed):
+        return done
+    if done.status:
+        failed = said_failure(done.said)
+        return Failed(failed.reason, f"xrdfs ended with {done.status}: {failed.detail}")
+    if done.said:
+        return Failed(Reason.PARTIAL, f"xrdfs said: {done.said}")
+    return done.output
 
 
 def _name_in(directory: bytes, path: bytes) -> bytes | None:

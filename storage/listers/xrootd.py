@@ -38,18 +38,9 @@ from storage.listers.doors import Door
 from storage.listers.protocol import Ask, Request, Sink
 from storage.listers.watchdog import GRACE, Flight, Watchdog
 from storage.listers.xrootd_errors import Status, failure, is_answer, is_complete, is_denied
+from storage.listers.xrootd_settings import CLIENT_SETTINGS
 
 _log = logging.getLogger(__name__)
-
-_CLIENT_SETTINGS = {
-    # How often, in seconds, the client looks at its deadlines; 15 by default.
-    "XRD_TIMEOUTRESOLUTION": "1",
-    "XRD_CONNECTIONWINDOW": "5",
-    "XRD_CONNECTIONRETRY": "1",
-    # How long a broken connection stays dead; 1800 by default.
-    "XRD_STREAMERRORWINDOW": "1",
-    "XRD_WORKERTHREADS": "1",
-}
 
 _NO_FLAGS = 0
 _WITH_ATTRIBUTES = 1
@@ -270,7 +261,7 @@ class XRootDLister:
 @cache
 def _load_client() -> Callable[[str], Any]:
     """Import the bindings, which read their settings from the environment as they are loaded."""
-    for name, value in _CLIENT_SETTINGS.items():
+    for name, value in CLIENT_SETTINGS.items():
         os.environ.setdefault(name, value)
     # The upper layer brings the hook that stops the library's threads before Python ends.
     import XRootD.client  # noqa: F401

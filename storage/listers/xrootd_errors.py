@@ -1,10 +1,11 @@
-"""What an XRootD client's status means.
+"""What an XRootD client's status means, and what the words mean in which its programs print one.
 
 ``code`` is the client's own error number; with 400 the server has answered, and ``errno`` is the protocol's error.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeAlias
 
 from engine.listing import Failed
@@ -36,6 +37,24 @@ _BY_ERRNO = {
     3035: Reason.TIMEOUT,
 }
 
+_ANSWER = re.compile(r"Server responded with an error: \[(\d+)\] ?(.*)")
+
+_BY_WORDS = {
+    "Operation expired": Reason.TIMEOUT,
+    "Socket timeout": Reason.TIMEOUT,
+    "Invalid response": Reason.BAD_NAME,
+    "Auth failed": Reason.AUTHENTICATION,
+    "TLS error": Reason.AUTHENTICATION,
+    "Connection error": Reason.CONNECTION,
+    "Invalid address": Reason.CONNECTION,
+    "Socket error": Reason.CONNECTION,
+    "Socket disconnected": Reason.CONNECTION,
+    "Stream disconnect": Reason.CONNECTION,
+    "Hand shake failed": Reason.CONNECTION,
+    "Poller error": Reason.CONNECTION,
+    "Redirect limit": Reason.CONNECTION,
+}
+
 
 def is_complete(status: Status) -> bool:
     """Tell whether the answer is whole: an ok with any code is not."""
@@ -64,6 +83,15 @@ def failure(status: Status) -> Failed:
         # 3005 stands for every error of a file system that has no number of its own, this one among them.
         return Failed(Reason.NOT_A_DIRECTORY, said)
     return Failed(_BY_ERRNO.get(errno, Reason.SERVER), said)
+
+
+def said_failure(said: str) -> Failed:
+    """Put what an XRootD program said about a failure, in one line, into a reason."""
+    answer = _ANSWER.search(said)
+    if answer is not None:
+        return failure({"ok": False, "code": _ANSWERED, "errno": int(answer[1]), "message": answer[0]})
+    reason = next((reason for words, reason in _BY_WORDS.items() if words in said), Reason.SERVER)
+    return Failed(reason, _one_line(said))
 
 
 def _one_line(message: str) -> str:

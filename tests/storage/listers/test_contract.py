@@ -18,12 +18,14 @@ from engine.listing import Absent, Failed, Listed, NamesListed, Present
 from engine.states import Reason
 from storage.listers import memory
 from storage.listers.factory import open_lister
-from storage.listers.protocol import Ask, StoreSpec
+from storage.listers.protocol import DIRECTX, GFAL, Ask, StoreSpec
 from tests.servers.fixtures import ServedDirectory
 from tests.storage.listers.asking import Asker, asking
 
 NOON = 1_600_000_000
 NOBODY = 65534
+
+METHODS = {"directx": DIRECTX, "gfal on disk": GFAL, "gfal over XRootD": GFAL}
 
 ODD_NAMES = (
     b"two blanks  here",
@@ -48,7 +50,8 @@ ODD_NAMES = (
 class Store(Protocol):
     """Something to fill and to ask; paths are LFNs below the store's door."""
 
-    door: str
+    @property
+    def spec(self) -> StoreSpec: ...
 
     def add_file(self, path: bytes, size: int = 0, mtime: int = 0) -> None: ...
 
@@ -61,8 +64,8 @@ class Store(Protocol):
 class DiskStore:
     """A tree on disk, served by one of the listers or read by the other."""
 
-    def __init__(self, door: str, top: Path, drop_rights: bool) -> None:
-        self.door = door
+    def __init__(self, door: str, top: Path, drop_rights: bool, method: str = "") -> None:
+        self.spec = StoreSpec((door,), timeout=20, method=method)
         self._top = os.fsencode(top)
         self._drop_rights = drop_rights
 
@@ -80,7 +83,8 @@ class DiskStore:
     def forbid(self, path: bytes, mode: int) -> None:
         os.chmod(self._top + path, mode)
         if self._drop_rights and os.geteuid() == 0:
-            os.seteuid(NOBODY)
+            # The real one as well: a shell goes back to that. The saved one is the way back.
+            os.setresuid(NOBODY, NOBODY, 0)
 
 
 class HeldStore(memory.MemoryStore):
@@ -88,33 +92,34 @@ class HeldStore(memory.MemoryStore):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.door = memory.publish(name, self)
+        self.spec = StoreSpec((memory.publish(name, self),), timeout=20)
 
     def forbid(self, path: bytes, mode: int) -> None:
         searchless = mode & 0o444
         self.misbehave(path, memory.FALSE_EMPTY if searchless else memory.Fault.failing(Reason.PERMISSION))
 
 
-@pytest.fixture(params=["memory", "posix", "xrootd"])
+@pytest.fixture(params=["memory", "posix", "xrootd", "directx", "gfal on disk", "gfal over XRootD"])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     match request.param:
         case "memory":
             yield HeldStore(request.node.name)
-        case "posix":
+        case "posix" | "gfal on disk" as kind:
             top = Path(tempfile.mkdtemp())
             top.chmod(0o755)
-            yield DiskStore(f"file://{top}", top, drop_rights=True)
-            if os.getuid() == 0:
-                os.seteuid(0)
+            yield DiskStore(f"file://{top}", top, drop_rights=True, method=METHODS.get(kind, ""))
+            if os.getresuid()[2] == 0:
+                os.setresuid(0, 0, 0)
             shutil.rmtree(top)
         case _:
             served: ServedDirectory = request.getfixturevalue("xrootd_directory")
-            yield DiskStore(f"{served.url}/{paths.decode(served.lfn)}", served.path, drop_rights=False)
+            door = f"{served.url}/{paths.decode(served.lfn)}"
+            yield DiskStore(door, served.path, drop_rights=False, method=METHODS.get(request.param, ""))
 
 
 @pytest.fixture
 def asker(store: Store) -> Iterator[Asker]:
-    with asking(partial(open_lister, StoreSpec((store.door,), timeout=20))) as asker:
+    with asking(partial(open_lister, store.spec)) as asker:
         yield asker
 
 
@@ -241,7 +246,8 @@ def test_many_questions_at_once_are_each_answered_once(store: Store, asker: Aske
         for j in range(5):
             store.add_file(b"/many/%03d/%d" % (i, j), j, NOON)
     numbers = {}
-    for turn in range(5):
+    # A question to gfal-ls is a process.
+    for turn in range(1 if store.spec.method == GFAL else 5):
         for i in range(40):
             numbers[asker.send(Ask.LIST, b"/many/%03d" % i)] = b"list"
             numbers[asker.send(Ask.STAT, b"/many/%03d/%d" % (i, turn))] = b"stat"
@@ -269,7 +275,7 @@ def test_closing_drops_what_is_in_flight(store: Store, asker: Asker) -> None:
     answered = dict(asker.outcomes)
     asker.lister.close()
 
-    with asking(partial(open_lister, StoreSpec((store.door,), timeout=20))) as another:
+    with asking(partial(open_lister, store.spec)) as another:
         assert isinstance(another.list(b"/data"), Listed)
     # What was in a call to the sink when the lister was closed may still arrive, a question a thread.
     assert len(asker.outcomes) - len(answered) <= 8
@@ -278,6 +284,6 @@ def test_closing_drops_what_is_in_flight(store: Store, asker: Asker) -> None:
 
 def test_two_listers_do_not_disturb_each_other(store: Store, asker: Asker) -> None:
     store.add_file(b"/data/file", 1, NOON)
-    with asking(partial(open_lister, StoreSpec((store.door,), timeout=20))) as another:
+    with asking(partial(open_lister, store.spec)) as another:
         assert asker.list(b"/data") == another.list(b"/data")
     assert isinstance(asker.list(b"/data"), Listed)

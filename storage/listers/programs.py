@@ -1,0 +1,102 @@
+"""Running another program for one answer, with an end to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from engine.listing import Failed
+from engine.states import Reason
+
+
+REAPING = 5.0
+"""Seconds to wait for the end of a process that was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a program that ended has printed; ``status`` is its exit code, negative for a signal."""
+
+    status: int
+    output: bytes
+    said: str
+
+
+class Runner:
+    """Runs one program at a time; `close` ends the one that runs, and lets no other start."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = dict(environment)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def run(self, command: Sequence[bytes | str], deadline: float) -> Done | Failed:
+        """Run a program until it ends or until ``deadline``, in seconds of ``time.monotonic``; then it is killed."""
+        name = os.path.basename(os.fsdecode(command[0]))
+        try:
+            process = self._start(command)
+        except (OSError, ValueError) as error:
+            return Failed(Reason.SERVER, f"{name} could not be run: {error}")
+        if process is None:
+            return Failed(Reason.CONNECTION, "the lister was closed")
+        try:
+            output, errors = process.communicate(timeout=max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return Failed(Reason.TIMEOUT, f"{name} gave no answer in time")
+        finally:
+            _kill(process)
+            with self._lock:
+                self._process = None
+        return Done(process.returncode, output, one_line(errors))
+
+    def close(self) -> None:
+        """Kill what runs; nothing starts any more."""
+        with self._lock:
+            self._closed = True
+            if self._process is not None:
+                _signal(self._process)
+
+    def _start(self, command: Sequence[bytes | str]) -> subprocess.Popen[bytes] | None:
+        with self._lock:
+            if self._closed:
+                return None
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=self._environment,
+                # A group of its own, so that nothing which it started outlives it.
+                start_new_session=True,
+            )
+            return self._process
+
+
+def one_line(said: bytes) -> str:
+    """Put what a program said into one line."""
+    return " ".join(said.replace(b"\0", b"").decode("utf-8", "replace").split())
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        _signal(process)
+        # One that hangs in the kernel is left behind.
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(REAPING)
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+
+
+def _signal(process: subprocess.Popen[bytes]) -> None:
+    # Its group has its number, unless it has ended and was waited for.
+    if process.returncode is None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
