@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import traceback
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.app import runs, sites
+from cli.app import runs, sites, web
 from cli.app.plain import PlainGroup
 from cli.exits import CommandError, ExitCode, as_command_error
 from cli.session import Settings
@@ -63,6 +64,7 @@ app.command("sites", short_help="Show how the sites stand.")(sites.sites)
 app.command("status", short_help="Show what runs now, or how one site stands.")(sites.status)
 app.command("set-status", short_help="Set a site ready, halt or disable it, or act or not.")(sites.set_status)
 app.command("unmerged", short_help="Find what may be deleted in an unmerged area.")(sites.unmerged)
+app.add_typer(web.web)
 app.command("demo", short_help="Check a small site with known faults.")(runs.demo)
 
 
@@ -84,6 +86,8 @@ def main() -> None:
             raise KeyboardInterrupt
     except BaseException as error:
         code = _report(error)
+    # Everything goes with the process, so that nobody need look through it for what refers to itself.
+    gc.freeze()
     sys.exit(code)
 
 

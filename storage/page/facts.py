@@ -1,0 +1,141 @@
+"""What is known of each site, read from the two databases and the web directory, before it is laid out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine import paths
+from engine.states import Reason
+from storage.history import HistoryDatabase, HistoryError, RunRow
+from storage.history_changes import Changes
+from storage.page import files
+from storage.page.files import ListFile
+from storage.page.runs import Run, merge, of_stats
+from storage.summary import DATABASE, SiteRow, StatsRow, SummaryDatabase
+
+RUNS = 200
+"""How many runs of a site its page shows."""
+
+NAMES = 20
+"""How many names of each kind a page shows; the lists have all of them."""
+
+EXAMPLES = 5
+"""How many directories are shown for each reason."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class UnlistedGroup:
+    """Directories that could not be listed for the same reason: how many, and the first of them with details."""
+
+    reason: Reason
+    count: int
+    examples: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteFacts:
+    """What the page knows of a site. Runs come newest first; ``latest`` is the last one with results."""
+
+    row: SiteRow
+    latest: Run | None = None
+    runs: tuple[Run, ...] = ()
+    changes: Changes = field(default_factory=Changes)
+    unlisted: tuple[UnlistedGroup, ...] = ()
+    lists: Mapping[str, ListFile] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that the pages are made from; ``notices`` say what could not be read."""
+
+    sites: tuple[SiteFacts, ...]
+    notices: tuple[str, ...] = ()
+
+
+def gather(web_dir: Path, history: Path | None) -> Facts:
+    """Read the facts of all sites, by name.
+
+    A history that cannot be read leaves its parts of the page out, with a notice; there is a page all the same.
+
+    Raises:
+        SummaryError: the summary is there and cannot be read.
+        ReportError: the web directory cannot be read.
+    """
+    present = files.present(web_dir)
+    notices: list[str] = []
+    with ExitStack() as stack:
+        summary, runs = None, None
+        if (web_dir / DATABASE).is_file():
+            summary = stack.enter_context(SummaryDatabase.reading(web_dir / DATABASE))
+        if history is not None and history.is_file():
+            try:
+                runs = stack.enter_context(HistoryDatabase(history))
+            except HistoryError as error:
+                notices.append(_notice(error))
+        rows = {row.site: row for row in summary.sites()} if summary else {}
+        latest = summary.stats() if summary else {}
+        names = {*rows, *latest}
+        if runs is not None:
+            try:
+                names |= {*runs.sites()}
+            except HistoryError as error:
+                notices.append(_notice(error))
+                runs = None
+        sites = []
+        for name in sorted(names):
+            row = rows.get(name) or SiteRow(name)
+            stats = summary.history(name) if summary else []
+            try:
+                found = _site_facts(row, latest.get(name), stats, runs, present)
+            except HistoryError as error:
+                notices.append(_notice(error))
+                runs = None
+                found = _site_facts(row, latest.get(name), stats, None, present)
+            sites.append(found)
+    return Facts(tuple(sites), tuple(notices))
+
+
+def _notice(error: HistoryError) -> str:
+    _logger.warning("the page goes without the history: %s", error)
+    return f"The history could not be read, so what comes from it is not shown. {error}"
+
+
+def _site_facts(
+    row: SiteRow,
+    latest: StatsRow | None,
+    stats: Sequence[StatsRow],
+    history: HistoryDatabase | None,
+    present: Mapping[str, int],
+) -> SiteFacts:
+    entered: list[RunRow] = history.runs(row.site, RUNS) if history else []
+    runs = merge(entered, stats)[:RUNS]
+    last = next((run for run in runs if run.counted), None)
+    if latest is not None and (last is None or last.ended is None or last.ended < latest.entered):
+        last = of_stats(latest)
+    return SiteFacts(
+        row=row,
+        latest=last,
+        runs=tuple(runs),
+        changes=history.changes(row.site, NAMES) if history and entered else Changes(),
+        unlisted=tuple(group(history.unlisted(row.site))) if history and entered else (),
+        lists=files.lists_of(row.site, present),
+    )
+
+
+def group(rows: Sequence[tuple[bytes, Reason, str]]) -> Iterator[UnlistedGroup]:
+    """Put directories together by the reason why they are unlisted, the most frequent first; examples are escaped."""
+    by_reason: dict[Reason, list[tuple[bytes, str]]] = {}
+    for path, reason, detail in rows:
+        by_reason.setdefault(reason, []).append((path, detail))
+    for reason, found in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0])):
+        examples = [
+            (paths.escape(path), paths.escape(detail.encode("utf-8", "backslashreplace")))
+            for path, detail in found[:EXAMPLES]
+        ]
+        yield UnlistedGroup(reason, len(found), tuple(examples))

@@ -1,0 +1,72 @@
+"""Puts the page into a web directory: what its pages load, what explains it, and a table without sites."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from storage.atomic import AtomicFile, naming
+from storage.page import render
+from storage.page.table import SITES
+
+INDEX, COLUMNS, ASSETS = "index.html", "columns.html", "assets"
+"""The page's own files in the web directory, beside the pages of sites."""
+
+OWN = '<meta name="generator" content="dynamo-consistency">'
+"""What the head of each page has, so that pages of other programs are told apart."""
+
+_HEAD = 2048
+
+
+def install_page(web_dir: Path) -> None:
+    """Make the directory if need be and put the page there; a table that is there already, with its sites, stays.
+
+    Raises:
+        ReportError: it cannot be made or written.
+    """
+    install_fixed(web_dir)
+    index = web_dir / INDEX
+    if not is_own(index):
+        write_page(index, render.index_page((), render.Frame(0.0)))
+
+
+def install_fixed(web_dir: Path) -> None:
+    """Put there what does not depend on any site, where it is not there yet or of another version.
+
+    Raises:
+        ReportError: the directory cannot be made or written.
+    """
+    with naming(web_dir):
+        for directory in (web_dir, web_dir / ASSETS, web_dir / SITES):
+            directory.mkdir(parents=True, exist_ok=True)
+    for name in render.ASSETS:
+        write_page(web_dir / ASSETS / name, (render.HERE / name).read_text(encoding="utf-8"))
+
+
+def write_page(path: Path, text: str) -> bool:
+    """Write a file, whole or not at all, unless it is there with this text; gives whether it was written.
+
+    Raises:
+        ReportError: it cannot be written.
+    """
+    data = text.encode("utf-8", "backslashreplace")
+    with naming(path):
+        if path.is_file() and not path.is_symlink() and path.read_bytes() == data:
+            return False
+    AtomicFile.clear_up(path)
+    with AtomicFile(path) as file:
+        file.write(text)
+    return True
+
+
+def head_of(path: Path) -> str:
+    """Give the beginning of a page that is there, nothing when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEAD).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def is_own(path: Path) -> bool:
+    """Whether a page is of this program."""
+    return OWN in head_of(path)

@@ -1,0 +1,129 @@
+"""The runs of a site as the page shows them: what the history and the summary know of each, in one row."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from storage.history import RunRow, RunStatus
+from storage.summary import StatsRow
+
+_ROUNDING = 1.0
+"""Seconds by which a row of the summary may seem older than the run that wrote it: other programs keep whole ones."""
+
+_COUNTED = (RunStatus.DONE, RunStatus.INCOMPLETE)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a site; None where nobody noted it.
+
+    ``number`` is that of the history, ``started`` and ``ended`` are seconds since the epoch, ``seconds`` the duration.
+    Only of a run that ``counted`` do the numbers mean anything.
+    """
+
+    number: int | None
+    started: float
+    ended: float | None
+    status: RunStatus
+    message: str = ""
+    seconds: float | None = None
+    files: int | None = None
+    nodes: int | None = None
+    unlisted: int | None = None
+    unlisted_bad: int | None = None
+    empty: int | None = None
+    missing: int | None = None
+    missing_bytes: int | None = None
+    no_source: int | None = None
+    unrecoverable: int | None = None
+    orphan: int | None = None
+    orphan_bytes: int | None = None
+    size_mismatch: int | None = None
+    protected: int | None = None
+    unmerged: int | None = None
+    unmerged_logs: int | None = None
+
+    @property
+    def counted(self) -> bool:
+        """Whether the run came to results."""
+        return self.status in _COUNTED
+
+    @classmethod
+    def unknown(cls) -> Run:
+        """Stand for the run of a site that has had none."""
+        return cls(None, 0.0, None, RunStatus.DONE)
+
+
+def of_stats(row: StatsRow, number: int | None = None, run: RunRow | None = None) -> Run:
+    """Show a row of the summary, and what the history has beyond it."""
+    return Run(
+        number=number,
+        started=run.started if run else row.entered - row.seconds,
+        ended=row.entered,
+        status=run.status if run else RunStatus.DONE,
+        message=run.message if run else "",
+        seconds=row.seconds,
+        files=row.files,
+        nodes=row.nodes,
+        unlisted=row.unlisted,
+        unlisted_bad=row.unlisted_bad,
+        empty=row.empty,
+        missing=row.missing,
+        missing_bytes=row.missing_bytes,
+        no_source=row.no_source,
+        unrecoverable=row.unrecoverable,
+        orphan=row.orphan,
+        orphan_bytes=row.orphan_bytes,
+        size_mismatch=run.counts.size_mismatch if run else None,
+        protected=run.counts.protected if run else None,
+        unmerged=row.unmerged,
+        unmerged_logs=row.unmerged_logs,
+    )
+
+
+def of_run(run: RunRow) -> Run:
+    """Show a run that the summary has no row of; one without results has no numbers either."""
+    if run.status not in _COUNTED:
+        seconds = None if run.finished is None else run.finished - run.started
+        return Run(run.id, run.started, run.finished, run.status, run.message, seconds)
+    counts = run.counts
+    return Run(
+        number=run.id,
+        started=run.started,
+        ended=run.finished,
+        status=run.status,
+        message=run.message,
+        seconds=counts.seconds,
+        files=counts.files,
+        nodes=counts.directories,
+        unlisted=counts.unlisted,
+        empty=counts.empty,
+        missing=counts.missing,
+        missing_bytes=counts.missing_bytes,
+        orphan=counts.orphan,
+        orphan_bytes=counts.orphan_bytes,
+        size_mismatch=counts.size_mismatch,
+        protected=counts.protected,
+    )
+
+
+def merge(runs: Sequence[RunRow], stats: Sequence[StatsRow]) -> list[Run]:
+    """Put the runs of the history and the rows of the summary together, newest first.
+
+    A row of the summary belongs to the last run with results that had begun when it was entered. Rows without a run,
+    as those from before the history was kept, and runs without a row stand by themselves.
+    """
+    counted = sorted((run for run in runs if run.status in _COUNTED), key=lambda run: run.started)
+    starts = [run.started for run in counted]
+    rows: dict[int, StatsRow] = {}
+    merged: list[Run] = []
+    for row in stats:
+        index = bisect_right(starts, row.entered + _ROUNDING) - 1
+        if index >= 0 and counted[index].id not in rows:
+            rows[counted[index].id] = row
+        else:
+            merged.append(of_stats(row))
+    merged += [of_stats(rows[run.id], run.id, run) if run.id in rows else of_run(run) for run in runs]
+    return sorted(merged, key=lambda run: (run.started, run.number or 0), reverse=True)

@@ -1,0 +1,205 @@
+"""The page of one site: its state, its runs as table and charts, what changed, what is unlisted and why, its lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine import paths
+from engine.actions import ActionLimits
+from engine.columns import UNKNOWN_SIZE
+from storage.history import FileRow
+from storage.history_changes import Changed
+from storage.page import files, words
+from storage.page.charts import Chart, charts
+from storage.page.facts import NAMES, RUNS, SiteFacts
+from storage.page.runs import Run
+from storage.page.state import Tone, concerns, reporting_words, state_of
+from storage.page.strip import Strip, strip
+
+_UP = "../"
+"""From the page of a site to the web directory."""
+
+RUN_COLUMNS: tuple[tuple[str, str], ...] = (
+    ("started", "Started (UTC)"),
+    ("status", "Status"),
+    ("time", "Time [min]"),
+    ("files", "Files"),
+    ("nodes", "Nodes"),
+    ("unlisted", "Unlisted (error)"),
+    ("empty", "Empty"),
+    ("missing", "Missing"),
+    ("nosource", "No disk (no tape)"),
+    ("missing_size", "Size [TB]"),
+    ("orphan", "Orphan"),
+    ("orphan_size", "Size [TB]"),
+    ("mismatch", "Other size"),
+    ("protected", "Not judged"),
+    ("unmerged", "Unmerged (logs)"),
+)
+"""The columns of the table of runs: key and heading."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunCell:
+    """A cell of the table of runs: what it shows and what it sorts by."""
+
+    text: str
+    value: float | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """One run: its cells in the order of `RUN_COLUMNS`, whether it counted, and what stopped it, if anything."""
+
+    counted: bool
+    status: str
+    message: str
+    cells: tuple[RunCell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Some names of a list, escaped, with their sizes, and how many there are in all."""
+
+    count: int
+    names: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is new and what is gone of one kind of finding; ``known`` is false when there was no run before."""
+
+    title: str
+    known: bool
+    new: Names
+    gone: Names
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class SiteList:
+    """A list in the web directory: what it holds, where it is, and its first lines."""
+
+    what: str
+    name: str
+    href: str
+    exact: str
+    size: str
+    lines: tuple[str, ...]
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SitePage:
+    """All that the page of a site shows."""
+
+    site: str
+    state: str
+    tone: Tone
+    reporting: str
+    running_since: float | None
+    latest: Run | None
+    limits: ActionLimits
+    concerns: tuple[str, ...]
+    strip: Strip
+    charts: tuple[Chart, ...]
+    runs: tuple[RunLine, ...]
+    more_runs: bool
+    changes: tuple[Change, ...]
+    unlisted: tuple[tuple[str, str, int, tuple[tuple[str, str], ...]], ...]
+    lists: tuple[SiteList, ...]
+
+
+def site_page(facts: SiteFacts, limits: ActionLimits, web_dir: Path, now: float) -> SitePage:
+    """Lay out the page of a site; the first lines of its lists are read from ``web_dir``."""
+    state = state_of(facts.row, facts.latest, now)
+    lists = facts.lists
+    return SitePage(
+        site=words.shown_name(facts.row.site),
+        state=state.words,
+        tone=state.tone,
+        reporting=reporting_words(facts.row),
+        running_since=state.running_since,
+        latest=facts.latest,
+        limits=limits,
+        concerns=concerns(state, facts.runs, facts.latest, limits),
+        strip=strip(facts.runs),
+        charts=charts(facts.runs, limits.max_missing, limits.max_orphan),
+        runs=tuple(run_line(run) for run in facts.runs),
+        more_runs=len(facts.runs) >= RUNS,
+        changes=(
+            _change("Missing files", facts.changes.missing, _href(lists, "missing")),
+            _change("Orphans", facts.changes.orphans, _href(lists, "orphan")),
+        ),
+        unlisted=tuple(
+            (group.reason.name.lower(), group.reason.label, group.count, group.examples) for group in facts.unlisted
+        ),
+        lists=tuple(_site_list(found, web_dir) for found in lists.values()),
+    )
+
+
+def run_line(run: Run) -> RunLine:
+    """Lay out a run of the table."""
+    cells = (
+        RunCell(words.utc(run.started), run.started),
+        RunCell(run.status.value, run.status.value),
+        RunCell(words.minutes(run.seconds), run.seconds),
+        _cell(run.files),
+        _cell(run.nodes),
+        RunCell(_with_bracket(run.unlisted, run.unlisted_bad), run.unlisted),
+        _cell(run.empty),
+        _cell(run.missing),
+        RunCell(_with_bracket(run.no_source, run.unrecoverable), run.no_source),
+        RunCell(words.terabytes(run.missing_bytes), run.missing_bytes),
+        _cell(run.orphan),
+        RunCell(words.terabytes(run.orphan_bytes), run.orphan_bytes),
+        _cell(run.size_mismatch),
+        _cell(run.protected),
+        RunCell(_with_bracket(run.unmerged, run.unmerged_logs), run.unmerged),
+    )
+    message = paths.escape(run.message.encode("utf-8", "surrogatepass"))
+    return RunLine(run.counted, run.status.value, message, cells)
+
+
+def _cell(value: int | None) -> RunCell:
+    return RunCell(words.number(value), value)
+
+
+def _with_bracket(value: int | None, inner: int | None) -> str:
+    return words.number(value) if inner is None else f"{words.number(value)} ({words.number(inner)})"
+
+
+def _href(lists: Mapping[str, files.ListFile], key: str) -> str:
+    found = lists.get(key)
+    return _UP + words.address(found.name) if found else ""
+
+
+def _change(title: str, changed: Changed, href: str) -> Change:
+    return Change(
+        title,
+        bool(changed.before),
+        Names(changed.new, _shown(changed.new_files)),
+        Names(changed.gone, _shown(changed.gone_files)),
+        href,
+    )
+
+
+def _shown(rows: Sequence[FileRow]) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (paths.escape(path), "" if size == UNKNOWN_SIZE else words.file_size(size)) for path, size, _ in rows[:NAMES]
+    )
+
+
+def _site_list(found: files.ListFile, web_dir: Path) -> SiteList:
+    head = files.head_of(web_dir / found.name, NAMES) if found.name.endswith(".txt") else files.Head()
+    return SiteList(
+        what=found.kind.what,
+        name=found.name,
+        href=_UP + words.address(found.name),
+        exact=_UP + words.address(found.exact) if found.exact else "",
+        size=words.file_size(found.size),
+        lines=head.lines,
+        whole=head.whole,
+    )

@@ -1,0 +1,106 @@
+"""How a site stands: its state in words and as a colour, and what about it needs a look.
+
+A colour is never the only sign: each has words that say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.actions import ActionLimits
+from engine.site_states import Reporting, SiteStatus
+from storage.history import RunStatus
+from storage.page.runs import Run
+from storage.summary import SiteRow
+
+DAY = 86400.0
+"""Seconds within which an update is fresh, and after which a run is long."""
+
+
+class Tone(StrEnum):
+    """The colours of the page; the values are classes of its style sheet."""
+
+    NONE = ""
+    GREEN = "green"
+    BLUE = "blue"
+    YELLOW = "yellow"
+    GRAY = "gray"
+    RED = "red"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The state of a site; ``running_since`` in seconds since the epoch, None when it does not run."""
+
+    words: str
+    tone: Tone
+    running_since: float | None = None
+
+
+_WORDS = {
+    SiteStatus.DISABLED: "disabled",
+    SiteStatus.HALT: "halted",
+    SiteStatus.READY: "ready",
+    SiteStatus.LOCKED: "queued",
+    SiteStatus.RUNNING: "running",
+}
+
+
+def state_of(row: SiteRow, latest: Run | None, now: float) -> State:
+    """Say how a site stands. What happens now goes before what was; the words say both."""
+    words, tone, since = _WORDS[row.status], Tone.NONE, None
+    match row.status:
+        case SiteStatus.RUNNING:
+            since = row.last_started
+            tone = Tone.GREEN
+            if since is not None and now - since > DAY:
+                words, tone = "running for over 24 h", Tone.YELLOW
+        case SiteStatus.LOCKED:
+            tone = Tone.BLUE
+        case SiteStatus.HALT | SiteStatus.DISABLED:
+            tone = Tone.GRAY
+        case _ if not row.is_good:
+            words, tone = "not ready", Tone.GRAY
+    if is_empty(latest):
+        words += ", no files in last listing"
+        tone = tone or Tone.RED
+    return State(words, tone, since)
+
+
+def is_empty(latest: Run | None) -> bool:
+    """Whether the last listing of a site had no files."""
+    return latest is not None and latest.files == 0
+
+
+def is_fresh(latest: Run | None, now: float) -> bool:
+    """Whether the last results are of the last 24 hours."""
+    return latest is not None and latest.ended is not None and now - latest.ended <= DAY
+
+
+def reporting_words(row: SiteRow) -> str:
+    """Say whether results are acted on."""
+    return "acting" if row.reporting == Reporting.ACT else "dry run"
+
+
+def concerns(state: State, runs: Sequence[Run], latest: Run | None, limits: ActionLimits) -> tuple[str, ...]:
+    """Say what about a site needs a look; nothing about a site that is disabled on purpose."""
+    if state.tone == Tone.GRAY and state.words.startswith(_WORDS[SiteStatus.DISABLED]):
+        return ()
+    found = []
+    if state.tone == Tone.YELLOW:
+        found.append(state.words)
+    if latest is not None:
+        if is_empty(latest):
+            found.append("the last listing had no files")
+        if latest.unlisted_bad:
+            found.append(f"{latest.unlisted_bad:,} directories could not be listed because of an error")
+        if (latest.missing or 0) > limits.max_missing:
+            found.append(f"more missing files than MaxMissing, {limits.max_missing:,}")
+        if (latest.orphan or 0) > limits.max_orphan:
+            found.append(f"more orphans than MaxOrphan, {limits.max_orphan:,}")
+    ended = next((run for run in runs if run.status != RunStatus.RUNNING), None)
+    if ended is not None and ended.status in (RunStatus.FAILED, RunStatus.DIED):
+        found.append(f"the last run {ended.status.value}" + (f": {ended.message}" if ended.message else ""))
+    return tuple(found)
