@@ -6,9 +6,13 @@ which steps it has had, so a step that is recorded there and not known here mean
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from storage.history_tables import COLUMNS, COUNTS
 
 if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
@@ -16,38 +20,44 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The steps, oldest first, as (name, SQL statements), and the mark in the file's header that tells whose it is."""
+    """The steps, oldest first, as (name, SQL statements), and the mark in the file's header that tells whose it is.
+
+    ``reads`` are queries that a database must understand which has had all steps.
+    """
 
     name: str
     application_id: int
     steps: tuple[tuple[str, tuple[str, ...]], ...]
+    reads: tuple[str, ...] = ()
 
 
 class SchemaError(Exception):
-    """The database is another program's, or a newer version's, and was left as it was."""
+    """The database is another program's, a newer version's, or not as the steps left it; it was left as it was."""
 
 
 def check(db: Database, schema: Schema) -> None:
     """Refuse a database that this version may not write; only reads.
 
     Raises:
-        SchemaError: it is not of this schema, or has had a step that is not known here.
+        SchemaError: it is not of this schema, has had a step that is not known here, or lacks what its steps have made.
         sqlite3.DatabaseError: it cannot be read.
     """
     (mark,) = db.execute("PRAGMA application_id").fetchone()
     if mark != schema.application_id and (mark or db.execute("SELECT 1 FROM sqlite_master").fetchone()):
         raise SchemaError(f"an SQLite database, but not a {schema.name} database of this program")
+    applied = {step.name for step in _migrations(schema).applied(db)}
     known = {name for name, _ in schema.steps}
-    newer = [step.name for step in _migrations(schema).applied(db) if step.name not in known]
-    if newer:
-        raise SchemaError(f"written by a newer version of this program (step {newer[-1]})")
+    if newer := applied - known:
+        raise SchemaError(f"written by a newer version of this program (step {max(newer)}); use that version")
+    if applied == known:
+        _try_reads(db, schema)
 
 
 def upgrade(db: Database, schema: Schema) -> None:
     """Check, then apply the steps that the database has not had yet, all of them or none.
 
     Raises:
-        SchemaError: see `check`.
+        SchemaError: see `check`; or the steps do not fit what is there.
         sqlite3.Error: it cannot be read or written.
     """
     check(db, schema)
@@ -59,11 +69,32 @@ def upgrade(db: Database, schema: Schema) -> None:
     try:
         check(db, schema)
         db.execute(f"PRAGMA application_id = {schema.application_id}")
-        migrations.apply(db)
+        with _fitting():
+            migrations.apply(db)
+        _try_reads(db, schema)
         db.commit()
     except BaseException:
         db.rollback()
         raise
+
+
+def _try_reads(db: Database, schema: Schema) -> None:
+    with _fitting():
+        for query in schema.reads:
+            db.execute(f"EXPLAIN {query}")
+
+
+@contextmanager
+def _fitting() -> Iterator[None]:
+    """Say what it means that a statement does not fit the database; what is wrong with the file has another code."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            raise
+        raise SchemaError(
+            f"half upgraded, or changed by hand ({error}); restore a copy, or move it away to start a new one"
+        ) from error
 
 
 def _migrations(schema: Schema) -> Migrations:
@@ -195,6 +226,15 @@ HISTORY = Schema(
                 ),
             ),
         ),
+    ),
+    (
+        "SELECT id, name FROM sites",
+        "SELECT id, name FROM directories",
+        "SELECT site, findings, run FROM reported",
+        "SELECT site, run, directory, reason, detail FROM unlisted",
+        f"SELECT id, site, started, finished, status, message, runtime, {', '.join(COUNTS)} FROM runs",
+        *(f"SELECT {columns} FROM {table}" for table, columns in COLUMNS.items()),
+        *(f"SELECT {columns}, acted FROM {table}_history" for table, columns in COLUMNS.items()),
     ),
 )
 """The history database; see `storage.history`."""
