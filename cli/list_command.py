@@ -14,7 +14,6 @@ from cli.exits import CommandError, ExitCode, of_result
 from cli.session import RunOptions, Settings, open_runtime, overseen
 from engine.paths import escape
 from engine.states import State
-from storage.listing_text import write_listing
 from storage.snapshot import Snapshot, is_part, part_of
 from storage.source import FileSource, parse_source
 
@@ -59,6 +58,9 @@ def run(
         snapshot = Snapshot(path)
         table = snapshot.table
         if output is not None and not direct:
+            # A snapshot needs nothing of what reads and writes text, numpy least of all.
+            from storage.listing_text import write_listing
+
             write_listing(table, output, form)
         result = {
             "files": table.total_files(),

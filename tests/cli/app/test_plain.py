@@ -118,12 +118,11 @@ def test_help_is_that_of_typer(capsys: pytest.CaptureFixture[str]) -> None:
         assert shown(PlainGroup, *arguments) == shown(TyperGroup, *arguments)
 
 
-def test_two_files_are_compared_without_anything_heavy(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        writer = SnapshotWriter(tmp_path / name, SnapshotHeader("listing", "", 1))
-        files = FileColumns.from_rows([(name.encode(), 1, 2), (b"both", ord(name), 3)])
-        writer.append(DirectoryRecord(b"/", State.LISTED, files=files))
-        writer.finish()
+HEAVY = {"ray", "numpy", "pydantic", "sqlite3", "rich", "yaml", "XRootD", "pyxrootd"}
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    """Run the program and give the packages that it had loaded at the end."""
     code = (
         "import json, sys, cli.main\n"
         "try: cli.main.main()\n"
@@ -131,15 +130,30 @@ def test_two_files_are_compared_without_anything_heavy(tmp_path: Path) -> None:
         "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, "compare", str(tmp_path / "a"), str(tmp_path / "b"), "-o", str(tmp_path / "out")],
+        [sys.executable, "-c", code, *arguments],
         check=True,
         capture_output=True,
         text=True,
         timeout=60,
         cwd=Path(__file__).parents[3],
     )
-    loaded = set(json.loads(done.stdout.splitlines()[-1]))
-    assert loaded.isdisjoint({"ray", "numpy", "pydantic", "sqlite3", "rich", "yaml", "XRootD", "pyxrootd"})
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_two_files_are_compared_without_anything_heavy(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        writer = SnapshotWriter(tmp_path / name, SnapshotHeader("listing", "", 1))
+        files = FileColumns.from_rows([(name.encode(), 1, 2), (b"both", ord(name), 3)])
+        writer.append(DirectoryRecord(b"/", State.LISTED, files=files))
+        writer.finish()
+    loaded = loaded_by("compare", str(tmp_path / "a"), str(tmp_path / "b"), "-o", str(tmp_path / "out"))
+    assert loaded.isdisjoint(HEAVY)
     assert (tmp_path / "out_missing.txt").read_text() == "/a\n"
     assert (tmp_path / "out_orphan.txt").read_text() == "/b\n"
     assert (tmp_path / "out_size_mismatch.txt").read_text() == "/both\t97\t98\n"
+
+
+def test_a_directory_is_listed_without_anything_heavy(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    assert loaded_by("list", str(tmp_path / "store"), "-o", str(tmp_path / "snap")).isdisjoint(HEAVY)
+    assert (tmp_path / "snap").exists()
