@@ -84,6 +84,10 @@ def _listed(states: type[IntEnum]) -> str:
     return ", ".join(f"{state.value} ({state.name.lower()})" for state in states)
 
 
+def _printable(name: str) -> str:
+    return "".join([c if c.isprintable() else ascii(c)[1:-1] for c in name])
+
+
 def _shown(value: object) -> str:
     text = ascii(value)
     return text if len(text) <= 60 else f"{text[:60]}…"
@@ -92,13 +96,15 @@ def _shown(value: object) -> str:
 def check_action(site: str, now: SiteStatus, action: SiteStatus | Reporting) -> None:
     """Refuse to halt a disabled site, which would be the end of its being disabled; raises `BadAction`."""
     if action == SiteStatus.HALT and isinstance(action, SiteStatus) and now == SiteStatus.DISABLED:
-        raise BadAction(f"{site} is disabled, which halts it already; set it ready to have it checked again")
+        raise BadAction(
+            f"{_printable(site)} is disabled, which halts it already; set it ready to have it checked again"
+        )
 
 
 def check_not_taken(site: str, status: SiteStatus, by_others: bool) -> None:
     """Refuse to take a site from another process that is at work there; raises `BadAction`."""
     if by_others and status not in (SiteStatus.HALT, SiteStatus.DISABLED):
-        raise BadAction(f"{site} is being checked by another process; halt that first")
+        raise BadAction(f"{_printable(site)} is being checked by another process; halt that first")
 
 
 def after_interrupt(now: SiteStatus) -> SiteStatus:
@@ -213,4 +219,4 @@ def _turn(candidate: Candidate) -> tuple[bool, float, str]:
 
 def explain_none(candidates: Sequence[Candidate], lock_name: str | None = None, held: Collection[str] = ()) -> str:
     """Say of each site why it was not picked."""
-    return "; ".join(f"{candidate.site}: {why_not(candidate, lock_name, held)}" for candidate in candidates)
+    return "; ".join(f"{_printable(candidate.site)}: {why_not(candidate, lock_name, held)}" for candidate in candidates)

@@ -238,7 +238,7 @@ def _refusal(site: str, check: Callable[[str], str] | None) -> str:
     try:
         return " ".join(check(site).split())
     except BackendError as error:
-        return str(error)
+        return " ".join(str(error).split())
 
 
 def _list(names: list[str]) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 
 from engine.site_states import BUSY, BadAction, NoMatchingSite, Reporting, SiteStatus, after_interrupt
 from storage import migrations
-from storage.shown import quoted
+from storage.shown import printable, quoted
 from storage.site_process import Owner
 from storage.summary_schema import SUMMARY
 
@@ -272,7 +272,7 @@ class SummaryDatabase:
         with self._transaction() as connection:
             before = self.site(site)
             if before.status == SiteStatus.DISABLED:
-                raise BadAction(f"{site} is disabled; set it ready first")
+                raise BadAction(f"{printable(site)} is disabled; set it ready first")
             self._put(before.site, SiteStatus.RUNNING, owner)
             connection.execute("UPDATE sites SET laststarted = ? WHERE site = ?", (_stamp(now), before.site))
         return before
@@ -310,7 +310,9 @@ class SummaryDatabase:
 
     def _no_site(self, name: object) -> NoMatchingSite:
         known = [site for (site,) in self._connection.execute("SELECT site FROM sites ORDER BY site")]
-        return NoMatchingSite(f"no site {quoted(str(name))} in {self.path}; known: {', '.join(known) or 'none'}")
+        return NoMatchingSite(
+            f"no site {quoted(str(name))} in {self.path}; known: {', '.join(map(printable, known)) or 'none'}"
+        )
 
     def _site_row(self, row: tuple[Any, ...]) -> SiteRow:
         site, is_good, status, reporting, started, pid, host, process = row
