@@ -137,10 +137,14 @@ def _local_path(value: object, info: ValidationInfo) -> Path:
     return Path(info.context or "", value)
 
 
-def _json_object(value: object) -> str:
+def _list_deletable(value: object, info: ValidationInfo) -> str:
+    """Keep the mapping as JSON; its values are checked when a site is cleaned (`storage.unmerged_settings`)."""
     words = "a mapping of what JSON can hold"
     if not isinstance(value, dict):
         raise _not(words)
+    source = value.get("PROTECTED_LIST")
+    if isinstance(source, str) and source.strip() and "://" not in source:
+        value = {**value, "PROTECTED_LIST": str(Path(info.context or "", source))}
     try:
         return json.dumps(value, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -159,7 +163,7 @@ _Host = Annotated[str, _text("host or host:port", _host)]
 _HostAndPort = Annotated[str, _text("host:port", _host_and_port)]
 _LocalPath = Annotated[Path, PlainValidator(_local_path)]
 _Flag = Annotated[bool, PlainValidator(_flag)]
-_JSONObject = Annotated[str, PlainValidator(_json_object)]
+_ListDeletable = Annotated[str, PlainValidator(_list_deletable)]
 _Method = Annotated[
     Literal["XRootD", "SRM", "directx", "RAL-Reader"], _expected("one of XRootD, SRM, directx and RAL-Reader")
 ]
@@ -241,7 +245,7 @@ class CommonKeys(Model):
     UseTransferQueue: _Flag = True
     FreeMem: _Gigabytes = 0.0
     UnmergedLogsAge: _Days = 28.0
-    ListDeletable: _JSONObject = "{}"
+    ListDeletable: _ListDeletable = "{}"
     Email: EmailKeys | None = None
 
 

@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from cli.app.options import JsonOption, leave
+from cli.app.options import (
+    AddressOption,
+    ExitCodeOption,
+    InFlightOption,
+    JsonOption,
+    ListersOption,
+    RuntimeOption,
+    leave,
+)
+from cli.session import RunOptions
 
 
 def halt(
@@ -30,3 +39,63 @@ def history(
     from cli.site_commands import show_history
 
     leave(show_history(context.obj, site, limit, as_json))
+
+
+def unmerged(
+    context: typer.Context,
+    site: Annotated[str, typer.Argument(metavar="SITE", help="The site whose unmerged area is looked through.")],
+    protected_list: Annotated[
+        str, typer.Option("--list", metavar="URL", help="The protected list: a URL or a file.")
+    ] = "",
+    mode: Annotated[str, typer.Option("--mode", help="What may be deleted: files or directories.")] = "",
+    more_logs: Annotated[
+        bool, typer.Option("--more-logs", help="Clean the directories of AdditionalLogDeletions as well.")
+    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over, even if an unfinished listing is there.")] = False,
+    runtime: RuntimeOption = None,
+    address: AddressOption = None,
+    listers: ListersOption = None,
+    in_flight: InFlightOption = None,
+    exit_code: ExitCodeOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Find out what may be deleted in the unmerged area of a site; it deletes nothing."""
+    from cli.unmerged_command import UnmergedRequest, run
+
+    options = RunOptions(runtime, address, listers, in_flight, exit_code, as_json)
+    leave(run(context.obj, UnmergedRequest(site, protected_list, mode, more_logs, fresh), options))
+
+
+def sites(
+    context: typer.Context,
+    pattern: Annotated[
+        str | None, typer.Argument(metavar="PATTERN", help="A regular expression that the names contain.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how the sites stand, and why one is not checked next."""
+    from cli.sites_command import show_sites
+
+    leave(show_sites(context.obj, pattern, as_json))
+
+
+def status(
+    context: typer.Context,
+    site: Annotated[str | None, typer.Argument(metavar="SITE", help="The site; all that run when left out.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what runs now, or how one site stands, with the last result."""
+    from cli.sites_command import show_status
+
+    leave(show_status(context.obj, site, as_json))
+
+
+def set_status(
+    context: typer.Context,
+    site: Annotated[str, typer.Argument(metavar="SITE", help="The site.")],
+    action: Annotated[str, typer.Argument(metavar="ACTION", help="ready, halt, disable, act or dry.")],
+) -> None:
+    """Set a site ready, halt or disable it, or say whether its findings are acted on."""
+    from cli.sites_command import set_status as change
+
+    leave(change(context.obj, site, action))

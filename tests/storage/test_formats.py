@@ -11,12 +11,15 @@ from sqlite_utils import Database
 
 from engine.record import DirectoryRecord
 from engine.states import Reason, State
+from engine.unmerged import Kept
 from storage import migrations
 from storage.history import RunStatus
 from storage.inventory.detect import BLOCK_COLUMNS, PATH_COLUMNS, SIZE_COLUMNS, TIME_COLUMNS, Format
 from storage.reports import QUICK_LAYOUT, RUN_LAYOUT
 from storage.rundir import RunDirectory, RunInfo
 from storage.snapshot import MAGIC, SnapshotHeader, SnapshotWriter, part_of
+from storage.unmerged_journal import UnmergedJournal
+from storage.unmerged_search import APPLICATION_ID, VERSION, KeptFiles
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
@@ -98,6 +101,32 @@ def test_every_table_and_column_of_the_history_is_described() -> None:
     words = set(re.findall(r"\w+", SECTIONS["History"]))
     assert {status.value for status in RunStatus} <= words
     db.close()
+
+
+def test_every_table_and_column_of_the_kept_files_is_described(tmp_path: Path) -> None:
+    with KeptFiles(tmp_path / "kept.db", {}) as kept:
+        kept.prepare()
+        kept.publish()
+    db = Database(tmp_path / "kept.db")
+    named = terms("Unmerged area")
+    for table, columns in columns_of(db).items():
+        assert {table, *columns} <= named
+    assert {"kept"} | {column.name for column in db["kept"].columns} <= named
+    db.close()
+    assert f"0x{APPLICATION_ID:08x}" in SECTIONS["Unmerged area"]
+    assert f"`PRAGMA user_version` is {VERSION}." in SECTIONS["Unmerged area"]
+
+
+@pytest.mark.parametrize("reason", Kept)
+def test_every_reason_to_keep_a_file_has_its_row(reason: Kept) -> None:
+    assert f"\n| {reason.value} | {reason.label} |" in SECTIONS["Unmerged area"]
+
+
+def test_the_note_of_a_cleaning_is_described(tmp_path: Path) -> None:
+    UnmergedJournal(tmp_path).begin({}, 2.0)
+    named = terms("Unmerged area")
+    assert {path.name for path in tmp_path.iterdir()} <= named
+    assert set(re.findall(r'"(\w+)":', (tmp_path / "unmerged.json").read_text())) <= named
 
 
 def test_every_column_of_an_inventory_is_described() -> None:
