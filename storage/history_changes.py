@@ -112,7 +112,7 @@ class _Files:
 
     def first(self, names: int) -> Iterator[FileRow]:
         """Give the first files, in tree order."""
-        for directory in sorted(self._counts, key=paths.tree_key):
+        for directory in sorted(self._counts, key=lambda path: (paths.tree_key(path), path)):
             if names <= 0:
                 return
             rows = sorted(

@@ -41,7 +41,7 @@ def file_rows(connection: sqlite3.Connection, table: Table, site: str, least: in
         f"WHERE id IN (SELECT DISTINCT directory FROM {table} WHERE {where})",
         values,
     ).fetchall()
-    directories.sort(key=lambda row: paths.tree_key(row[0]))
+    directories.sort(key=lambda row: (paths.tree_key(row[0]), row[0]))
     yield from chain.from_iterable(
         rows_of_directory(connection, table, where, values, directory, more) for (directory,) in directories
     )
@@ -103,7 +103,7 @@ def run_rows(connection: sqlite3.Connection, site: str | None, limit: int) -> li
 
 
 def acted_rows(connection: sqlite3.Connection, table: Table, site: str) -> Iterator[Acted]:
-    """Give what somebody acted on, the latest first, in one go in the order of names."""
+    """Give what somebody acted on, the latest first."""
     where = f"h.site = {_SITE} AND h.acted IS NOT NULL"
     if table == Table.EMPTY:
         columns, source = f"NULL, CAST(h.name AS BLOB), {UNKNOWN_SIZE}", f"{table}_history h"
