@@ -85,12 +85,29 @@ def ignore_age(name: str = "") -> float:
     name = name or SITE or ""
     age = _ages.get(name)
     if age is None:
-        if _loaded is None and LOCATION == _DEFAULT_LOCATION and not os.path.exists(LOCATION):
+        if _is_missing():
             return _default_age()
-        config = current()
-        settings = config.site(name) if name in config.sites else config.top_level(name)
-        age = _ages[name] = settings.ignore_age_days
+        age = _ages[name] = settings(name).ignore_age_days
     return age
+
+
+def settings(name: str = "") -> SiteConfig:
+    """Give the settings of a site, without a name those of ``SITE``, else those of the top level.
+
+    As long as there is no file at the default ``LOCATION`` they are the defaults.
+
+    Raises:
+        OSError, ConfigError: see `config_dict`.
+    """
+    from storage.config import Config
+
+    name = name or SITE or ""
+    config = Config.default(os.environ) if _is_missing() else current()
+    return config.site(name) if name in config.sites else config.top_level(name)
+
+
+def _is_missing() -> bool:
+    return _loaded is None and LOCATION == _DEFAULT_LOCATION and not os.path.exists(LOCATION)
 
 
 @functools.cache
