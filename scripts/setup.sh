@@ -115,6 +115,7 @@ readonly servers=(
     chromium:chromium
     chromedriver:chromium-driver
     pg_ctlcluster:postgresql
+    mariadbd:mariadb-server
     "gfal-ls:gfal2-util-scripts gfal2-plugin-xrootd gfal2-plugin-file"
 )
 

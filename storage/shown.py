@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _LONGEST = 200
+_LONGEST_WORDS = 400
 _USER = re.compile(r"(?<=://)[^/]*@")
 _PARAMETERS = re.compile(r"(?<=\?).+", re.DOTALL)
 
@@ -48,3 +49,9 @@ def _number(value: float) -> str:
     except ValueError:
         # Python refuses to write out integers of thousands of digits.
         return "a number of thousands of digits"
+
+
+def one_line(error: BaseException) -> str:
+    """Give the words of somebody else's error on one line, cut when they are long."""
+    text = printable(" ".join(str(error).split()))
+    return text if len(text) <= _LONGEST_WORDS else text[:_LONGEST_WORDS] + "..."

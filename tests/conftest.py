@@ -1,3 +1,3 @@
-from tests.servers.fixtures import start_xrootd, xrootd_directory, xrootd_server
+from tests.servers.fixtures import mariadb_server, postgres_server, start_xrootd, xrootd_directory, xrootd_server
 
-__all__ = ["start_xrootd", "xrootd_directory", "xrootd_server"]
+__all__ = ["mariadb_server", "postgres_server", "start_xrootd", "xrootd_directory", "xrootd_server"]

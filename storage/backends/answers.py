@@ -12,6 +12,15 @@ BlockRow = tuple[str, str, str, int, int]
 """Group, dataset, block, files, bytes."""
 
 
+_TAPE = ("_MSS", "_TAPE", "_BUFFER", "_EXPORT")
+"""How the names of sites end, in capital letters, that are tape or in front of it."""
+
+
+def is_tape(site: str) -> bool:
+    """Tell by its name whether a site is tape."""
+    return site.upper().endswith(_TAPE)
+
+
 def sort_by_source(lfns: Sequence[str], copies: Mapping[str, Iterable[bool]]) -> Transfers:
     """Sort files by where their other copies are; each copy says whether it is on tape."""
     requested: list[str] = []

@@ -83,5 +83,17 @@ def _files(config: KnownSites, site: SiteConfig) -> Backends:
     return files_backend(config, site)
 
 
-_BUILT_IN: dict[str, Callable[[KnownSites, SiteConfig, Backends], Backends]] = {}
+def _sql(config: KnownSites, site: SiteConfig, default: Backends) -> Backends:
+    from storage.backends.sql import sql_backend
+
+    return sql_backend(config, site, default)
+
+
+def _dynamo_v1(config: KnownSites, site: SiteConfig, default: Backends) -> Backends:
+    from storage.backends.dynamo_v1 import dynamo_v1_backend
+
+    return dynamo_v1_backend(config, site, default)
+
+
+_BUILT_IN: dict[str, Callable[[KnownSites, SiteConfig, Backends], Backends]] = {"sql": _sql, "dynamo-v1": _dynamo_v1}
 """By name, without the default, which every other one is given."""

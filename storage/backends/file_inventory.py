@@ -47,7 +47,7 @@ class FileInventory:
             InventoryError: it cannot be used.
         """
         for rows in self._rows(site):
-            yield from _as_inventory_rows(rows)
+            yield from as_inventory_rows(rows)
 
     def protected_datasets(self, site: str) -> Collection[str]:
         """Name the datasets of rows in whose column ``protected`` there is 1, true or yes; none without that column."""
@@ -107,7 +107,7 @@ class FileInventory:
         for rows in self._rows(site):
             found = [lfn in wanted for lfn in _lfns(rows)]
             if any(found):
-                yield from _as_inventory_rows(rows.select(found))
+                yield from as_inventory_rows(rows.select(found))
 
     def other_sites(self, site: str, lfns: Collection[str]) -> dict[str, list[str]] | None:
         """Name the other sites that have each of the files; None when the inventory does not say who has what."""
@@ -153,7 +153,8 @@ def _datasets_of(rows: Rows) -> Sequence[bytes]:
     return [dataset or block.rpartition(b"#")[0] for dataset, block in zip(datasets, blocks, strict=True)]
 
 
-def _as_inventory_rows(rows: Rows) -> Iterator[InventoryRow]:
+def as_inventory_rows(rows: Rows) -> Iterator[InventoryRow]:
+    """Give columns as rows."""
     count = len(rows.names)
     empty = [b""] * count
     for lfn, size, mtime, block, dataset, group in zip(

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from engine import datasets as dataset_names
-from storage.backends.answers import BlockRow, sort_by_source, sum_blocks
+from storage.backends.answers import BlockRow, is_tape, sort_by_source, sum_blocks
 from storage.backends.file_inventory import FileInventory, SettingsOf
 from storage.backends.protocols import Backends, Transfers
 from storage.backends.queue import RequestQueue, queue_path
@@ -17,8 +17,6 @@ from storage.site_config import KnownSites, SiteConfig
 
 _MEMINFO = Path("/proc/meminfo")
 _GB = 1_000_000_000
-_TAPE = ("_MSS", "_TAPE", "_BUFFER", "_EXPORT")
-"""How the names of sites end, in capital letters, that are tape or in front of it."""
 
 
 def files_backend(config: KnownSites, site: SiteConfig) -> Backends:
@@ -59,11 +57,7 @@ class FileRegistry:
         copies = self._inventory.other_sites(site, lfns) if lfns else None
         if copies is None:
             return Transfers(requested=lfns)
-        return sort_by_source(lfns, {lfn: map(_is_tape, sites) for lfn, sites in copies.items()})
-
-
-def _is_tape(site: str) -> bool:
-    return site.upper().endswith(_TAPE)
+        return sort_by_source(lfns, {lfn: map(is_tape, sites) for lfn, sites in copies.items()})
 
 
 class ConfiguredSites:

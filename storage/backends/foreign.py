@@ -22,12 +22,10 @@ from storage.backends.protocols import (
     InventoryRow,
     Transfers,
 )
-from storage.shown import printable, quoted
+from storage.shown import one_line, printable, quoted
 from storage.site_config import KnownSites, SiteConfig
 
 GROUP = "dynamo_consistency.backends"
-
-_LONGEST = 300
 
 ANSWERS: dict[str, tuple[str, ...]] = {
     "inventory": ("list_files", "protected_datasets"),
@@ -93,12 +91,6 @@ def _translated(what: str, failure: str) -> Iterator[None]:
         raise BackendError(f"{what}: {one_line(error)}") from error
     except Exception as error:
         raise BackendError(f"{what} {failure}: {one_line(error) or 'no word why'} ({type(error).__name__})") from error
-
-
-def one_line(error: BaseException) -> str:
-    """Give the words of an error on one line, cut when they are long."""
-    text = printable(" ".join(str(error).split()))
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
 
 class _Asked:

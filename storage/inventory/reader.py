@@ -160,7 +160,7 @@ def _of_site(batches: Iterator[Rows], site: bytes, source: str) -> Iterator[Rows
         if site and rows.sites is not None:
             mask = [name.strip() == site for name in rows.sites]
             if not any(mask):
-                others.update(paths.escape(name) for name in islice(dict.fromkeys(rows.sites), _NAMED))
+                others.update(paths.escape(name.strip()) for name in islice(dict.fromkeys(rows.sites), _NAMED))
                 continue
             rows = rows if all(mask) else rows.select(mask)
         found = True

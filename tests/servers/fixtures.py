@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.databases import MariaDBServer, PostgresServer
 from tests.servers.xrootd import XRootDServer
 
 _directories = itertools.count()
@@ -59,6 +60,24 @@ def start_xrootd() -> Iterator[Callable[..., XRootDServer]]:
     yield start
     for server in servers:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL for all tests; each makes a database of its own."""
+    server = PostgresServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDBServer]:
+    """One MariaDB for all tests; each makes a database of its own."""
+    server = MariaDBServer()
+    server.start()
+    yield server
+    server.stop()
 
 
 def _new_server(*extra: str) -> XRootDServer:

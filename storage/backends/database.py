@@ -1,0 +1,163 @@
+"""Databases behind an SQLAlchemy URL: streamed queries, and errors of one line without the password.
+
+Everything is loaded and opened with the first question.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine import paths
+from storage.backends.protocols import BackendError
+from storage.shown import one_line, printable
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Connection, Engine
+    from sqlalchemy.sql import Executable
+
+BATCH = 20_000
+"""Rows that are fetched at a time."""
+
+LIST = "lfns"
+"""The parameter of a query that stands for a list: ``IN :lfns``."""
+
+_PATIENCE = 30
+"""Seconds to wait for a connection, or for another process that locks an SQLite database."""
+
+_DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
+"""What is used where the URL names no driver."""
+
+_EXTRAS = {"psycopg": "postgresql", "pymysql": "mysql"}
+"""The extra of this program that brings a driver."""
+
+
+class Database:
+    """A database to ask; every method raises `BackendError` when it cannot be reached or does not understand.
+
+    It is opened for reading only, as far as it knows such a thing, unless it is ``writable``.
+    """
+
+    def __init__(self, url: str, key: str = "SQL.URL", writable: bool = False) -> None:
+        self._given = url
+        self._key = key
+        self._writable = writable
+
+    @property
+    def label(self) -> str:
+        """The URL without password and parameters."""
+        return self._url.set(query={}).render_as_string(hide_password=True)
+
+    @contextmanager
+    def connect(self, what: str) -> Iterator[Connection]:
+        """Open a connection for one question and name it ``what`` in errors; nothing is committed."""
+        with self.translated(what), self._engine.connect() as connection:
+            if not self._writable and connection.dialect.name == "postgresql":
+                connection = connection.execution_options(postgresql_readonly=True)
+            elif not self._writable and connection.dialect.name in ("mysql", "mariadb"):
+                connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+            yield connection
+
+    @contextmanager
+    def translated(self, what: str) -> Iterator[None]:
+        """Turn what goes wrong inside into one line."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except (SQLAlchemyError, sqlite3.Error, UnicodeError) as error:
+            inner = getattr(error, "orig", None) or error
+            raise BackendError(f"{what}: {self.label}: {self._without_password(one_line(inner))}") from error
+
+    def batches(
+        self,
+        what: str,
+        query: Executable,
+        values: Mapping[str, Any],
+        names: Callable[[Sequence[str]], None] = lambda _: None,
+    ) -> Iterator[Sequence[Sequence[Any]]]:
+        """Give the rows of a query in batches, as they come from the server; ``names`` is told the columns first."""
+        with self.connect(what) as connection:
+            streamed = connection.execution_options(stream_results=True, yield_per=BATCH)
+            result = streamed.execute(query, dict(values))
+            if not result.returns_rows:
+                raise BackendError(f"{what}: the query gives no rows")
+            names(list(result.keys()))
+            yield from result.partitions(BATCH)
+
+    @cached_property
+    def _url(self) -> URL:
+        from sqlalchemy import make_url
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            url = make_url(self._given)
+        except (SQLAlchemyError, ValueError) as error:
+            # The text may hold a password, and so may what SQLAlchemy says of it.
+            raise BackendError(
+                f"{self._key}: not a database URL; expected one such as postgresql://user@host/database"
+            ) from error
+        if "+" not in url.drivername and url.drivername in _DRIVERS:
+            url = url.set(drivername=f"{url.drivername}+{_DRIVERS[url.drivername]}")
+        return url
+
+    @cached_property
+    def _engine(self) -> Engine:
+        from sqlalchemy import NullPool, create_engine
+        from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+        url = self._url
+        options: dict[str, Any] = {"poolclass": NullPool}
+        try:
+            if url.get_backend_name() == "sqlite":
+                file = url.database or ""
+                options["creator"] = lambda: _open_sqlite(file, self._writable)
+                url = url.set(query={})
+            elif url.get_driver_name() in _EXTRAS and "connect_timeout" not in url.query:
+                options["connect_args"] = {"connect_timeout": _PATIENCE}
+            return create_engine(url, **options)
+        except ModuleNotFoundError as error:
+            raise BackendError(f"{self._key}: {_missing(url.get_driver_name(), str(error.name))}") from error
+        except (NoSuchModuleError, ArgumentError) as error:
+            raise BackendError(f"{self._key}: no database of the kind {printable(url.drivername)} is known") from error
+
+    def _without_password(self, words: str) -> str:
+        password = self._url.password
+        return words.replace(str(password), "***") if password and len(str(password)) > 2 else words
+
+
+def _missing(driver: str, module: str) -> str:
+    extra = _EXTRAS.get(driver)
+    advice = f"install dynamo-consistency[{extra}]" if extra else f"install the package that brings {printable(module)}"
+    return f"the driver {printable(driver)} is not installed; {advice}"
+
+
+def _open_sqlite(database: str, writable: bool) -> sqlite3.Connection:
+    """Open a file that is there; SQLite would make one with a mistyped name."""
+    mode = "rw" if writable else "ro"
+    address = f"{Path(database).absolute().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(address, _PATIENCE, uri=True, check_same_thread=False)
+    connection.text_factory = paths.decode
+    return connection
+
+
+def checked_query(what: str, query: str, known: Collection[str]) -> tuple[Executable, frozenset[str]]:
+    """Give a query that was configured and the parameters that it has.
+
+    Raises:
+        BackendError: it has a parameter that is not known.
+    """
+    from sqlalchemy import bindparam, text
+
+    statement = text(query)
+    asked = frozenset(statement.compile().params)
+    # What is called like several things is a list, for IN.
+    statement = statement.bindparams(*(bindparam(name, expanding=True) for name in asked if name == LIST))
+    for name in sorted(asked - frozenset(known)):
+        given = ", ".join(f":{each}" for each in known) or "none"
+        raise BackendError(rf"{what}: unknown parameter :{name}; known: {given} (write \: for a colon that is none)")
+    return statement, asked
