@@ -60,17 +60,22 @@ def _changed(connection: sqlite3.Connection, site: int, table: Table, names: int
     twin = f"{table}_history"
     values = {"site": site, "run": run, "before": before}
     # What was acted on since the run is in the twin, but was found all the same.
-    found = "site = :site AND run = :run AND seen = 1"
-    new = _Files(connection, values, {table: found, twin: found + _absent(twin, table)})
+    found = {
+        # Rows from before there were counters count as found once, whatever the run before had found.
+        name: f"site = :site AND run = :run AND seen = 1 AND (since IS NOT NULL OR {_absent(name, twin, ':before')})"
+        for name in (table, twin)
+    }
+    found[twin] += " AND " + _absent(twin, table)
+    new = _Files(connection, values, found)
     left = "site = :site AND run = :before AND acted IS NULL"
-    gone = _Files(connection, values, {twin: left + _absent(twin, table) + _absent(twin, twin)})
+    gone = _Files(connection, values, {twin: f"{left} AND {_absent(twin, table)} AND {_absent(twin, twin)}"})
     gone.leave_out(_unlisted(connection, site, run))
     return Changed(run, before, len(new), len(gone), tuple(new.first(names)), tuple(gone.first(names)))
 
 
-def _absent(outer: str, table: str) -> str:
+def _absent(outer: str, table: str, run: str = ":run") -> str:
     return (
-        f" AND NOT EXISTS (SELECT 1 FROM {table} o WHERE o.site = :site AND o.run = :run "
+        f"NOT EXISTS (SELECT 1 FROM {table} o WHERE o.site = :site AND o.run = {run} "
         f"AND o.directory = {outer}.directory AND o.name = {outer}.name)"
     )
 

@@ -1,5 +1,6 @@
 import os
 import pickle
+import shutil
 import sqlite3
 import tempfile
 import threading
@@ -108,6 +109,21 @@ def test_steps_of_the_schema_are_recorded_by_name(history: HistoryDatabase, path
     assert query(path, recorded) == steps
 
 
+GOLDEN = Path(__file__).parent / "golden" / "history-0001.db"
+BROKEN_BY_HAND = [
+    "DROP TABLE unlisted",
+    "DROP TABLE invalid_history",
+    "ALTER TABLE orphans DROP COLUMN seen",
+    "ALTER TABLE runs RENAME COLUMN missing TO lost",
+]
+HALF_OF_STEP_2 = [
+    "ALTER TABLE invalid ADD COLUMN seen INTEGER NOT NULL DEFAULT 1",
+    "ALTER TABLE orphans_history ADD COLUMN since REAL",
+    "CREATE TABLE reported (site)",
+    "DROP TABLE unlisted",
+]
+
+
 def _refused(path: Path) -> str:
     before = path.read_bytes()
     with pytest.raises(HistoryError) as caught:
@@ -128,6 +144,30 @@ def test_a_newer_database_is_refused_and_left_alone(path: Path) -> None:
     message = _refused(path)
     assert "newer version of this program" in message
     assert "0099_later" in message
+
+
+@pytest.mark.parametrize("statement", BROKEN_BY_HAND)
+def test_a_database_that_lacks_what_its_steps_have_made_is_refused_and_left_alone(path: Path, statement: str) -> None:
+    HistoryDatabase(path).close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
+    message = _refused(path)
+    assert "half upgraded, or changed by hand" in message
+    assert "restore a copy, or move it away" in message
+
+
+@pytest.mark.parametrize("statement", HALF_OF_STEP_2)
+def test_a_half_upgraded_database_is_refused_and_left_alone(path: Path, statement: str) -> None:
+    path.parent.mkdir()
+    shutil.copy(GOLDEN, path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
+    # The upgrade itself finds out, which is done with write-ahead logging.
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    message = _refused(path)
+    assert "half upgraded, or changed by hand" in message
+    assert "restore a copy, or move it away" in message
 
 
 def test_the_database_of_another_program_is_refused_and_left_alone(path: Path) -> None:
