@@ -7,26 +7,29 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.jobs import inventory_into_snapshot
 from dynamo_consistency import config
+from dynamo_consistency.cache import cache_tree
 from dynamo_consistency.datatypes import DirectoryInfo, of_site
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
-from storage.config_file import ConfigError
+from storage.backends import choose
+from storage.backends.into_snapshot import inventory_of_backend
 from storage.tree_file import open_tree
 
 if TYPE_CHECKING:
     from storage.site_config import SiteConfig
 
 
+@cache_tree("InventoryAge", "inventory")
 def listing(site: str, callback: Callable[[DirectoryInfo], None] | None = None, **kwargs: object) -> DirectoryInfo:
-    """Give the tree of files that are supposed to be at a site, named by RootPath.
+    """Give the tree of files that are supposed to be at a site, named by RootPath; from a cache if it is new enough.
 
-    Only what is inside of the configured directories is in it. ``callback`` is called with the tree once it is there.
+    Only what is inside of the configured directories is in it. ``callback`` is called with the tree once it was read.
+    ``cache`` is another name for the cache; see `cache.cache_tree`.
 
     Raises:
         OSError, ConfigError: the configuration cannot be used, or knows no such site or no inventory for it.
-        InventoryError: the inventory cannot be used.
+        InventoryError, BackendError: the inventory cannot be used.
         TypeError: an option that there is not.
     """
     if kwargs:
@@ -45,7 +48,7 @@ def filter_files(site: str, pathstrip: int) -> Iterator[tuple[str, int | None, i
     root node's name, which is cut from the names of directories before they are looked for in DirectoryList.
 
     Raises:
-        OSError, ConfigError, InventoryError: see `listing`.
+        OSError, ConfigError, InventoryError, BackendError: see `listing`.
     """
     settings = config.site(site)
     root = settings.root_path
@@ -66,10 +69,9 @@ def filter_files(site: str, pathstrip: int) -> Iterator[tuple[str, int | None, i
 
 
 def _read(settings: SiteConfig, keep: tuple[bytes, ...]) -> DirectoryInfo:
-    if settings.inventory is None:
-        raise ConfigError(f"no inventory for {settings.name}: set Sites.{settings.name}.Inventory")
+    backends = choose(config.current(), settings)
     with tempfile.TemporaryDirectory(prefix="inventory-", dir=config.vardir("work")) as work:
         snapshot = Path(work, "inventory.snapshot")
-        inventory_into_snapshot(settings.inventory, snapshot, settings, keep)
+        inventory_of_backend(backends, settings, snapshot, keep)
         # An open snapshot outlives its name.
         return open_tree(snapshot, of_site, paths.decode(settings.root_path))

@@ -83,11 +83,11 @@ class Database:
         """Give the rows of a query in batches, as they come from the server; ``names`` is told the columns first."""
         with self.connect(what) as connection:
             streamed = connection.execution_options(stream_results=True, yield_per=BATCH)
-            result = streamed.execute(query, dict(values))
-            if not result.returns_rows:
-                raise BackendError(f"{what}: the query gives no rows")
-            names(list(result.keys()))
-            yield from result.partitions(BATCH)
+            with streamed.execute(query, dict(values)) as result:
+                if not result.returns_rows:
+                    raise BackendError(f"{what}: the query gives no rows")
+                names(list(result.keys()))
+                yield from result.partitions(BATCH)
 
     @cached_property
     def _url(self) -> URL:

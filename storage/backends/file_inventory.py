@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,9 +63,14 @@ class FileInventory:
 
     def identity(self, site: str) -> InventoryIdentity:
         """Say which file, of which size and time, this is."""
+        from storage.inventory.errors import unreadable
+
         settings = self._settings(site)
         file = _file_of(settings)
-        status = file.stat()
+        try:
+            status = file.stat()
+        except OSError as error:
+            raise unreadable(paths.escape(os.fsencode(file)), error.strerror or str(error)) from error
         mark = {
             "path": str(file),
             "size": status.st_size,

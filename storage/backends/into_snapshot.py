@@ -30,7 +30,7 @@ def inventory_identity(backends: Backends, site: SiteConfig) -> InventoryIdentit
     A backend that cannot tell is known by its name; such an inventory is as new as the moment it is read.
 
     Raises:
-        ConfigError, BackendError, OSError: there is none, or it cannot be looked at.
+        ConfigError, InventoryError, BackendError: there is none, or it cannot be looked at.
     """
     inventory = backends.inventory
     if isinstance(inventory, TreeInventory):

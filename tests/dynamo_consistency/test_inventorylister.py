@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import types
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,45 @@ class TestListing:
     def test_an_option_that_there_is_not(self, site: Site) -> None:
         with pytest.raises(TypeError, match="no option 'colour'"):
             inventorylister.listing(site.name, colour="red")
+
+    def test_it_comes_from_a_cache_for_so_many_days(self, site: Site) -> None:
+        config.LOCATION = site.configure(InventoryAge=1)
+        read: list[DirectoryInfo] = []
+        inventorylister.listing(site.name, read.append)
+        site.expect("mc/a/new.root")
+        config.LOCATION = site.configure(InventoryAge=1)
+        assert inventorylister.listing(site.name, read.append).get_files() == site.lfns(*HELD)
+        assert len(read) == 1
+        named = inventorylister.listing(site.name, read.append, cache="another")
+        assert named.get_files() == sorted(site.lfns(*HELD, "mc/a/new.root"))
+        assert len(read) == 2
+
+    def test_a_cache_that_is_too_old_is_made_again(self, site: Site) -> None:
+        config.LOCATION = site.configure(InventoryAge=0)
+        inventorylister.listing(site.name)
+        site.expect("mc/a/new.root")
+        config.LOCATION = site.configure(InventoryAge=0)
+        assert inventorylister.listing(site.name).get_files() == sorted(site.lfns(*HELD, "mc/a/new.root"))
+
+    def test_the_inventory_may_be_a_table(self, site: Site) -> None:
+        config.LOCATION = site.configure(Inventory=str(database_of(site)), InventoryTable="replicas")
+        assert inventorylister.listing(site.name).get_files() == site.lfns("mc/a/one")
+
+    def test_the_inventory_may_come_from_a_query(self, site: Site) -> None:
+        query = "SELECT lfn, size FROM replicas WHERE site <> :site"
+        config.LOCATION = site.configure(Backend="sql", SQL={"URL": f"sqlite:///{database_of(site)}", "Files": query})
+        assert inventorylister.listing(site.name).get_files() == site.lfns("mc/a/two")
+        assert list(inventorylister.filter_files(site.name, len(site.root))) == [(f"{site.root}/mc/a/two", 6, None, "")]
+
+
+def database_of(site: Site) -> Path:
+    """Make an inventory with a file of the site and one of another."""
+    path = site.home / "inventory.db"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE replicas (site, lfn, size)")
+        rows = [(site.name, f"{site.root}/mc/a/one", 5), ("T2_ELSEWHERE", f"{site.root}/mc/a/two", 6)]
+        database.executemany("INSERT INTO replicas VALUES (?, ?, ?)", rows)
+    return path
 
 
 class TestFilterFiles:
