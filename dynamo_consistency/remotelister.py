@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import os
-import tempfile
-import time
 from collections.abc import Callable
-from pathlib import Path
 
-from actors.jobs import open_runtime, store_job
-from actors.listing import Oversight, list_store
-from actors.messages import Progress
-from dynamo_consistency import config
+from actors.deployment import open_runtime
+from actors.oversight import Oversight
+from actors.trees import remote_tree
+from dynamo_consistency import config, messaging
+from dynamo_consistency.cache import cache_tree
 from dynamo_consistency.datatypes import DirectoryInfo, of_site
-from engine import paths
-from storage.snapshot import part_of
-from storage.source import site_source
-from storage.tree_file import open_tree
+
+__all__ = ["listing"]
 
 _RUNTIME = "threads"
 """The runtime unless the configuration names one."""
 
-_REST = 9
-"""So many times as long as the last look at a growing tree took, none is taken."""
+_CHECK_EVERY = 2
+"""Seconds between two looks at whether the site is still to be run."""
 
 
+@cache_tree("ListAge", "remote")
 def listing(site: str, callback: Callable[[DirectoryInfo], None] | None = None, **kwargs: object) -> DirectoryInfo:
-    """List a site; gives the tree named by RootPath.
+    """Get the tree of what is at a site, named by RootPath, from it or from a cache that is not older than ListAge.
 
     ``callback`` is called now and then with a tree of what is listed so far, and at last with the one that is returned.
-    Whatever it raises, such as `messaging.Killed`, ends the listing.
+    Whatever it raises, such as `messaging.Killed`, ends the listing. For a tree from the cache it is not called. The
+    option ``cache`` is another name for the cache than ``remote``.
 
     Raises:
         OSError, ConfigError, SourceError: the configuration cannot be used, or knows no such site or no door of it.
+        Killed: the site in ``config.SITE`` was stopped.
         Refused: no top directory could be listed.
         ListingFailed: the listing could not go on.
         RuntimeUnavailable: Ray could not be started or reached.
@@ -41,35 +40,10 @@ def listing(site: str, callback: Callable[[DirectoryInfo], None] | None = None, 
     if kwargs:
         raise TypeError(f"listing() has no option {next(iter(kwargs))!r}")
     settings = config.site(site)
-    source = site_source(settings)
-    root = paths.decode(settings.root_path)
-    with (
-        tempfile.TemporaryDirectory(prefix="listing-", dir=config.vardir("work")) as work,
-        open_runtime(settings.runtime or _RUNTIME, os.environ.get("RAY_ADDRESS") or None) as runtime,
-    ):
-        snapshot = Path(work, "listing.snapshot")
-        job = store_job(source, settings, snapshot)
-        oversight = Oversight() if callback is None else Oversight(watch=_Growing(part_of(snapshot), root, callback))
-        list_store(runtime, job, oversight)
-        # An open snapshot outlives its name.
-        tree = open_tree(snapshot, of_site, root)
-    if callback is not None:
-        callback(tree)
-    return tree
+    checker = messaging.Checker(timeout=_CHECK_EVERY)
 
+    def stop() -> str:
+        return "" if checker.isrunning() else f"{config.SITE} is not to be run any more"
 
-class _Growing:
-    """Shows a growing tree. A look takes the longer the larger the tree is, so they become rarer."""
-
-    def __init__(self, part: Path, root: str, callback: Callable[[DirectoryInfo], None]) -> None:
-        self._part = part
-        self._root = root
-        self._callback = callback
-        self._not_before = 0.0
-
-    def __call__(self, _phase: str, _progress: Progress) -> None:
-        start = time.monotonic()
-        if start >= self._not_before:
-            self._callback(open_tree(self._part, of_site, self._root))
-            end = time.monotonic()
-            self._not_before = end + _REST * (end - start)
+    with open_runtime(settings.runtime or _RUNTIME, os.environ.get("RAY_ADDRESS") or None) as runtime:
+        return remote_tree(runtime, settings, of_site, Oversight(stop), callback)

@@ -120,9 +120,9 @@ class DirectoryInfo(TreeNode):
         """
         if not self.is_filled and not self.is_unlisted:
             self._fill([], [])
-        seen: dict[str, Self] = {}
+        seen: dict[str, DirectoryInfo] = {}
         late: dict[str, list[FileTuple]] = {}
-        above: dict[str, Self] = {}
+        above: dict[str, DirectoryInfo] = {}
         for head, names, rows in runs(file_infos):
             if head in seen:
                 late.setdefault(head, []).extend(rows)

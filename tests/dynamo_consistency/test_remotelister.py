@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from actors.listing import Refused
-from dynamo_consistency import config, inventorylister, messaging, remotelister
+from dynamo_consistency import config, inventorylister, messaging, remotelister, summary
 from dynamo_consistency.datatypes import DirectoryInfo, compare
 from storage.config import ConfigError
 from storage.source import SourceError
@@ -108,6 +110,29 @@ print(len(remotelister.listing({site.name!r}).get_files()), "ray" in sys.modules
         with pytest.raises(messaging.Killed, match="that is enough"):
             remotelister.listing(site.name, stop)
         assert list(Path(config.vardir("work")).iterdir()) == []
+
+    def test_a_site_that_is_stopped(self, site: Site) -> None:
+        config.SITE = site.name
+        summary.running(site.name)
+        assert remotelister.listing(site.name).get_files() == site.lfns(*HELD)
+        for status in (summary.HALT, summary.DISABLED):
+            summary.set_status(site.name, status)
+            with pytest.raises(messaging.Killed, match="T2_US_MIT is not to be run any more"):
+                remotelister.listing(site.name, cache="another")
+        assert sorted(os.listdir(f"{config.vardir('cache')}/{site.name}")) == ["lock", "remote.snapshot"]
+
+    def test_it_comes_from_the_cache(self, site: Site) -> None:
+        first = remotelister.listing(site.name)
+        site.hold("mc/a/late.root")
+        seen: list[DirectoryInfo] = []
+        again = remotelister.listing(site.name, seen.append)
+        assert (again.get_files(), again.get_unlisted(), seen) == (first.get_files(), first.get_unlisted(), [])
+        assert type(again) is type(first)
+        assert len(remotelister.listing(site.name, cache="another").get_files()) == len(HELD) + 1
+        config.LOCATION = site.configure(ListAge=0)
+        importlib.reload(config)
+        config.LOCATION = site.home / "config.json"
+        assert len(remotelister.listing(site.name).get_files()) == len(HELD) + 1
 
     def test_a_site_that_cannot_be_listed_is_refused(self, site: Site) -> None:
         config.DIRECTORYLIST = ["nowhere"]
