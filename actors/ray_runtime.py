@@ -178,6 +178,9 @@ def _interruptible(start: Callable[[], Any]) -> Any:
             started.set_result(start())
         except BaseException as error:
             started.set_exception(error)
+            return
+        # Linux ends Ray's processes with the thread that started them, so it stays as long as this process.
+        threading.Event().wait()
 
     threading.Thread(target=run, name="ray-start", daemon=True).start()
     try:
