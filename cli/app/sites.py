@@ -99,3 +99,17 @@ def set_status(
     from cli.sites_command import set_status as change
 
     leave(change(context.obj, site, action))
+
+
+def invalidate(
+    context: typer.Context,
+    pattern: Annotated[
+        str | None, typer.Argument(metavar="PATTERN", help="A site, or a regular expression that the names contain.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be asked for.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Have the missing files brought back of which the history knows, at sites that are set to act."""
+    from cli.invalidate_command import run
+
+    leave(run(context.obj, pattern, dry_run, as_json))

@@ -1,0 +1,74 @@
+"""Acting on missing files that the history already has: asking for them once, and writing down that it was done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine import paths
+from engine.actions import ActionLimits, Findings, action_refusal, needed_runs
+from storage.history import HistoryDatabase, Table
+
+if TYPE_CHECKING:
+    from storage.backends.protocols import Backends
+    from storage.site_config import SiteConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Invalidated:
+    """What became of the missing files of a site; the LFNs.
+
+    ``left`` says why nothing was asked for, empty when it was. ``requested`` were asked for, and have moved in the
+    history. All others stay: ``waiting`` were missing in one run only so far, ``unrecoverable`` have no source.
+    ``no_disk`` are those of the requested and the unrecoverable that have no other copy on disk.
+    """
+
+    site: str
+    left: str = ""
+    requested: Sequence[str] = field(default=())
+    no_disk: Sequence[str] = field(default=())
+    unrecoverable: Sequence[str] = field(default=())
+    waiting: Sequence[str] = field(default=())
+
+
+def invalidate(
+    site: SiteConfig, backends: Backends, acting: bool, history: Path, now: float, dry_run: bool = False
+) -> Invalidated:
+    """Ask the registry for the missing files of a site, and note in the history, at a path, that it was done.
+
+    What is noted is exactly what was asked for, and only after it was: whoever is interrupted in between asks once
+    more, which is harmless. A ``dry_run`` only tells.
+
+    Raises:
+        BackendError, HistoryError: nothing was noted.
+    """
+    if not acting:
+        return Invalidated(site.name, left="not set to act")
+    if not site.use_transfer_queue:
+        return Invalidated(site.name, left="UseTransferQueue is false")
+    if not history.exists():
+        return Invalidated(site.name)
+    with HistoryDatabase(history) as database:
+        names = [paths.decode(path) for path, _, _ in database.missing(site.name)]
+        refusal = action_refusal(True, Findings(len(names), 0), ActionLimits(site.max_missing, 0))
+        if refusal is not None:
+            return Invalidated(site.name, left=refusal.message)
+        least = needed_runs(database.runs_with_findings(site.name) - 1)
+        due = [paths.decode(path) for path, _, _ in database.missing(site.name, least=least)]
+        if not due:
+            return Invalidated(site.name, waiting=names)
+        registry = backends.registry
+        found = registry.sources(site.name, due) if dry_run else registry.transfer(site.name, due)
+        if not dry_run:
+            database.mark_acted(site.name, Table.MISSING, map(paths.encode, found.requested), now)
+    waiting = set(names).difference(due)
+    return Invalidated(
+        site.name,
+        "",
+        found.requested,
+        found.no_disk,
+        found.unrecoverable,
+        [name for name in names if name in waiting],
+    )

@@ -1,0 +1,176 @@
+"""The command invalidate, as an operator types it, on histories that runs have left."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.columns import FileColumns
+from engine.findings import Finding, Kind
+from engine.site_states import Reporting
+from storage.backends.queue import RequestQueue, queue_path
+from storage.history import HistoryDatabase, RunCounts, RunStatus, Table
+from storage.summary import SummaryDatabase
+from tests.cli.program import run
+from tests.test_docs import keys_of, page_of
+
+A = b"/store/mc/a"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Three sites, of which T2_ACT is set to act."""
+    configure(tmp_path)
+    with SummaryDatabase(tmp_path / "www" / "stats.db") as summary:
+        summary.sync({"T2_ACT": True, "T2_DRY": True})
+        summary.set_reporting("T2_ACT", Reporting.ACT)
+    return tmp_path
+
+
+def configure(home: Path, **keys: Any) -> None:
+    sites = {"T2_ACT": {}, "T2_DRY": {}, "T3_NEW": {}}
+    (home / "consistency_config.json").write_text(json.dumps({"Sites": sites, **keys}))
+
+
+def history(home: Path) -> HistoryDatabase:
+    return HistoryDatabase(home / "var" / "db" / "consistency.db")
+
+
+def miss(home: Path, site: str, *names: bytes, runs: int = 1) -> None:
+    """Let runs of a site miss files."""
+    with history(home) as database:
+        for number in range(runs):
+            run_number = database.open_run(site, number, "threads")
+            columns = FileColumns.from_rows([(name, 5, 1) for name in names])
+            database.stage(run_number, [Finding(Kind.MISSING, A, columns)] if names else [])
+            database.finish_run(run_number, number + 1, RunStatus.DONE, RunCounts(), True)
+
+
+def missing(home: Path, site: str) -> list[bytes]:
+    with history(home) as database:
+        return [path for path, _, _ in database.missing(site)]
+
+
+def queued(home: Path) -> list[bytes]:
+    return [request.lfn for request in RequestQueue(queue_path(home / "var")).requests("transfers")]
+
+
+def test_missing_files_are_asked_for_once_and_moved(home: Path) -> None:
+    names = (b"one", b"t\xffwo", "dr\u00e9i\n".encode())
+    miss(home, "T2_ACT", *names, runs=2)
+    miss(home, "T2_DRY", b"other", runs=2)
+    ended = run("invalidate", cwd=home)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines() == [
+        "T2_ACT: 3 files asked for",
+        "T2_DRY: left alone: not set to act",
+        "T3_NEW: left alone: not set to act",
+    ]
+    assert sorted(queued(home)) == sorted(A + b"/" + name for name in names)
+    assert missing(home, "T2_ACT") == []
+    assert missing(home, "T2_DRY") == [A + b"/other"]
+    with history(home) as database:
+        acted = list(database.acted("T2_ACT", Table.MISSING))
+    assert sorted(row.path for row in acted) == sorted(queued(home))
+    assert all(row.acted > 1_700_000_000 for row in acted)
+    again = run("invalidate", "T2_ACT", cwd=home)
+    assert again.out == "T2_ACT: no missing file to act on\n"
+    assert len(queued(home)) == 3
+
+
+def test_a_dry_run_changes_nothing(home: Path) -> None:
+    miss(home, "T2_ACT", b"one", runs=2)
+    before = missing(home, "T2_ACT")
+    ended = run("invalidate", "T2_ACT", "--dry-run", cwd=home)
+    assert ended.out == "T2_ACT: 1 file would be asked for\n"
+    assert missing(home, "T2_ACT") == before
+    assert not queue_path(home / "var").exists()
+
+
+def test_what_only_the_last_run_missed_waits(home: Path) -> None:
+    miss(home, "T2_ACT", b"old")
+    miss(home, "T2_ACT", b"new", b"old")
+    ended = run("invalidate", "T2_ACT", cwd=home)
+    assert ended.out == "T2_ACT: 1 file asked for, 1 missing in one run only so far, which wait\n"
+    assert missing(home, "T2_ACT") == [A + b"/new"]
+    assert queued(home) == [A + b"/old"]
+
+
+def test_the_first_run_of_a_site_counts(home: Path) -> None:
+    miss(home, "T2_ACT", b"one")
+    assert run("invalidate", "T2_ACT", cwd=home).out == "T2_ACT: 1 file asked for\n"
+
+
+@pytest.mark.parametrize(
+    ("keys", "why"),
+    [
+        ({"MaxMissing": 1}, "too many to act on: 2 missing files, MaxMissing is 1"),
+        ({"UseTransferQueue": False}, "UseTransferQueue is false"),
+    ],
+)
+def test_what_is_left_alone(home: Path, keys: dict[str, Any], why: str) -> None:
+    configure(home, **keys)
+    miss(home, "T2_ACT", b"one", b"two", runs=2)
+    assert run("invalidate", "T2_ACT", cwd=home).out == f"T2_ACT: left alone: {why}\n"
+    assert len(missing(home, "T2_ACT")) == 2
+    assert queued(home) == []
+
+
+def test_what_has_no_source_stays(home: Path) -> None:
+    path = home / "inventory.db"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE files (lfn, site)")
+        rows = [("disk", "T2_B"), ("tape", "T1_C_MSS"), ("disk", "T2_ACT"), ("none", "T2_ACT")]
+        database.executemany("INSERT INTO files VALUES ('/store/mc/a/' || ?, ?)", rows)
+    configure(home, Inventory=str(path))
+    miss(home, "T2_ACT", b"disk", b"none", b"tape", runs=2)
+    ended = run("invalidate", "T2_ACT", "--json", cwd=home)
+    assert ended.json == {
+        "dry_run": False,
+        "sites": [
+            {"site": "T2_ACT", "left": "", "requested": 2, "no_disk": 2, "unrecoverable": 1, "waiting": 0},
+        ],
+    }
+    assert sorted(keys_of(page_of("invalidate"))) == sorted(ended.json["sites"][0])  # type: ignore[index]
+    assert missing(home, "T2_ACT") == [A + b"/none"]
+
+
+def test_an_interruption_after_asking_leads_to_a_harmless_second_ask(home: Path) -> None:
+    miss(home, "T2_ACT", b"one", runs=2)
+    RequestQueue(queue_path(home / "var")).enter("transfers", "T2_ACT", ["/store/mc/a/one"])
+    assert run("invalidate", "T2_ACT", cwd=home).code == 0
+    assert queued(home) == [A + b"/one"]
+    assert missing(home, "T2_ACT") == []
+
+
+def test_a_registry_that_fails_moves_nothing_and_keeps_no_other_site_back(home: Path) -> None:
+    with SummaryDatabase(home / "www" / "stats.db") as summary:
+        summary.set_reporting("T2_DRY", Reporting.ACT)
+    for site in ("T2_ACT", "T2_DRY"):
+        miss(home, site, b"one", runs=2)
+    address = "postgresql://me:sesame@127.0.0.1:1/dynamo"
+    sites = {"T2_ACT": {"Backend": "dynamo-v1", "SQL": {"URL": address}}, "T2_DRY": {}}
+    (home / "consistency_config.json").write_text(json.dumps({"Sites": sites}))
+    ended = run("invalidate", cwd=home)
+    assert ended.code == 2
+    assert ended.out == "T2_DRY: 1 file asked for\n"
+    assert ended.err.startswith("dynamo-consistency: T2_ACT: dynamo-v1, other copies: ")
+    assert "sesame" not in ended.err
+    assert missing(home, "T2_ACT") == [A + b"/one"]
+
+
+def test_a_pattern_that_matches_no_site(home: Path) -> None:
+    ended = run("invalidate", "XX", cwd=home)
+    assert (ended.code, ended.message) == (2, 'no site matches "XX"; known: T2_ACT, T2_DRY, T3_NEW')
+
+
+def test_before_anything_was_checked(tmp_path: Path) -> None:
+    configure(tmp_path)
+    ended = run("invalidate", "T3", cwd=tmp_path)
+    assert (ended.code, ended.out) == (0, "T3_NEW: left alone: not set to act\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["consistency_config.json"]
