@@ -10,6 +10,7 @@ configuration cannot.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ __all__ = [
     "LockedConn",
     "empty_directories",
     "finish_run",
+    "is_open",
     "missing_files",
     "orphan_files",
     "report_empty",
@@ -41,11 +43,12 @@ __all__ = [
 class LockedConn:
     """Holds a connection to the history database, ``conn``, and a cursor of it, ``curs``, for SQL of one's own.
 
-    The first statement that writes locks out other writers, until `close` or ``conn.commit()``.
+    It is that of ``config.SITE``, in case the site has a VarLocation of its own. The first statement that writes locks
+    out other writers, until `close` or ``conn.commit()``.
     """
 
     def __init__(self) -> None:
-        self.conn = connect(_path())
+        self.conn = connect(_path(config.SITE or ""))
         self.curs = self.conn.cursor()
 
     def close(self) -> None:
@@ -61,6 +64,7 @@ class _Run:
     database: HistoryDatabase
     number: int
     started: float
+    process: int
 
     def close(self, end: Callable[[HistoryDatabase, int], None]) -> None:
         end(self.database, self.number)
@@ -80,10 +84,11 @@ def start_run() -> None:
         raise HistoryError("no site for the run: set config.SITE")
     if _run is not None:
         earlier, _run = _run, None
-        earlier.close(HistoryDatabase.abandon)
-    database, started = HistoryDatabase(_path()), time.time()
+        if earlier.process == os.getpid():
+            earlier.close(HistoryDatabase.abandon)
+    database, started = HistoryDatabase(_path(config.SITE)), time.time()
     try:
-        _run = _Run(database, database.open_run(config.SITE, started, "front end"), started)
+        _run = _Run(database, database.open_run(config.SITE, started, "front end"), started, os.getpid())
     except BaseException:
         database.close()
         raise
@@ -98,7 +103,12 @@ def finish_run() -> None:
     _run = None
 
 
-def report_missing(missing: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+def is_open() -> bool:
+    """Tell whether this process has started a run that is not finished yet."""
+    return _run is not None and _run.process == os.getpid()
+
+
+def report_missing(missing: Iterable[tuple[str, Mapping[str, Any] | None]]) -> None:
     """Store missing files in the table ``invalid``.
 
     ``missing`` has a tuple (LFN, info) for each file, where info may hold ``size`` in bytes and ``mtime`` in seconds
@@ -112,12 +122,12 @@ def report_missing(missing: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
     _report(Table.MISSING, missing)
 
 
-def report_orphan(orphan: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+def report_orphan(orphan: Iterable[tuple[str, Mapping[str, Any] | None]]) -> None:
     """Store orphans, as `report_missing`; what the run has reported missing is no orphan, and is left out."""
     _report(Table.ORPHANS, orphan)
 
 
-def report_unmerged(unmerged: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+def report_unmerged(unmerged: Iterable[tuple[str, Mapping[str, Any] | None]]) -> None:
     """Store unmerged files that may be deleted, as `report_missing`."""
     _report(Table.UNMERGED, unmerged)
 
@@ -159,28 +169,34 @@ def empty_directories(site: str, acting: bool = False) -> list[str]:
 _UNLISTED = paths.encode(UNLISTED)
 
 
-def _path() -> Path:
-    return Path(config.vardir("db"), "consistency.db")
+def _path(site: str) -> Path:
+    """Give the database of a site, which may have a VarLocation of its own."""
+    configured = config.current()
+    settings = configured.site(site) if site in configured.sites else configured.top_level(site)
+    return settings.var_location / "db" / "consistency.db"
 
 
 def _started() -> _Run:
     if _run is None:
         raise HistoryError("no run has been started: call history.start_run() first")
+    if _run.process != os.getpid():
+        # SQLite's connections must not be used on the other side of a fork.
+        raise HistoryError("the run was started by another process: call history.start_run() in this one")
     return _run
 
 
-def _report(table: Table, files: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+def _report(table: Table, files: Iterable[tuple[str, Mapping[str, Any] | None]]) -> None:
     run = _started()
     run.database.report(run.number, table, _rows(files), time.time())
 
 
-def _rows(files: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[FileRow]:
+def _rows(files: Iterable[tuple[str, Mapping[str, Any] | None]]) -> Iterator[FileRow]:
     for name, info in files:
         path = _canonical(name)
         if path == paths.SEPARATOR:
             raise ValueError(f"{name!r} cannot be the name of a file")
         if paths.name_of(path) != _UNLISTED:
-            size, mtime = info.get("size"), info.get("mtime")
+            size, mtime = (info.get("size"), info.get("mtime")) if info else (None, None)
             yield path, _whole(name, size, UNKNOWN_SIZE), _whole(name, mtime, UNKNOWN_MTIME)
 
 
@@ -207,5 +223,5 @@ def _whole(name: str, value: float | None, unknown: int) -> int:
 def _lfns(
     read: Callable[[HistoryDatabase, str, float | None], Iterable[tuple[Any, ...]]], site: str, acting: bool
 ) -> list[str]:
-    with HistoryDatabase(_path()) as database:
+    with HistoryDatabase(_path(site)) as database:
         return [paths.decode(row[0]) for row in read(database, site, time.time() if acting else None)]

@@ -36,7 +36,7 @@ ODD = [
     "._unlisted_",
 ]
 
-Report = Callable[[list[tuple[str, dict[str, Any]]]], None]
+Report = Callable[[Any], None]
 Read = Callable[..., list[str]]
 
 FILES: list[tuple[str, Report, Read]] = [
@@ -83,7 +83,14 @@ def test_locked_conn() -> None:
     conn.curs.execute("UPDATE invalid SET size = 8")
     assert query("SELECT size FROM invalid") == [(7,)]
     conn.close()
-    assert query("SELECT size FROM invalid") == [(8,)]
+
+
+def test_locked_conn_close() -> None:
+    conn = history.LockedConn()
+    conn.curs.execute("INSERT INTO sites(name) VALUES ('another')")
+    assert query("SELECT name FROM sites") == []
+    conn.close()
+    assert query("SELECT name FROM sites") == [("another",)]
     with pytest.raises(sqlite3.ProgrammingError):
         conn.conn.execute("SELECT 1")
 
@@ -110,6 +117,44 @@ def test_start_run() -> None:
     ((site, started, finished),) = query("SELECT name, started, finished FROM runs r JOIN sites s ON s.id = r.site")
     assert (site, finished) == (SITE, None)
     assert before <= started <= time.time()
+
+
+def test_a_site_with_a_var_location_of_its_own_has_a_history_there(var: Path) -> None:
+    own = var.parent / "own"
+    sites = {SITE: {"VarLocation": str(own)}, OTHER: {}}
+    (var.parent / "consistency_config.json").write_text(json.dumps({"VarLocation": str(var), "Sites": sites}))
+    history.start_run()
+    history.report_missing(infos("/store/a"))
+    history.finish_run()
+    assert (own / "db" / "consistency.db").exists()
+    assert not (var / "db").exists()
+    assert history.missing_files(SITE) == ["/store/a"]
+    conn = history.LockedConn()
+    assert conn.curs.execute("SELECT count(*) FROM invalid").fetchone() == (1,)
+    conn.close()
+    assert history.missing_files(OTHER) == history.missing_files("T0_UNKNOWN") == []
+
+
+def test_a_run_stays_with_the_process_that_started_it() -> None:
+    output = _python(
+        f"""
+import os
+config.SITE = {SITE!r}
+history.start_run()
+child = os.fork()
+if not child:
+    try:
+        history.report_missing([])
+    except history.HistoryError as error:
+        print(error, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+history.report_missing([("/store/a", {{}})])
+history.finish_run()
+"""
+    )
+    assert output.startswith("the run was started by another process")
+    assert history.missing_files(SITE) == ["/store/a"]
 
 
 def test_start_run_needs_a_site() -> None:
@@ -355,8 +400,16 @@ def test_names_in_any_form_and_order_are_stored_once(table: str, report: Report,
 @each_table
 def test_what_is_not_known_is_null(table: str, report: Report, read: Read) -> None:
     history.start_run()
-    report([("/store/a", {}), ("/store/b", {"size": None, "mtime": None}), ("/store/c", {"size": 0, "mtime": 0})])
+    report(
+        [
+            ("/store/0", None),
+            ("/store/a", {}),
+            ("/store/b", {"size": None, "mtime": None}),
+            ("/store/c", {"size": 0, "mtime": 0}),
+        ]
+    )
     assert query(f"SELECT name, size, mtime FROM {table} ORDER BY name") == [
+        ("0", None, None),
         ("a", None, None),
         ("b", None, None),
         ("c", 0, 0),
