@@ -1,6 +1,6 @@
 """The comparison actor: compares two snapshots, has missing candidates confirmed, and sends findings to the history.
 
-How candidates are confirmed is in `actors.confirmation`. Methods return at once; a thread of the actor does the work.
+How candidates are confirmed is in `actors.confirmation`. A thread of the actor does the work.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from actors.history_store import pack_unlisted
 from actors.runtime import ActorRef, Answer
 from engine.compare import CompareOptions, Tally, compare, empty_directories
-from engine.filters import PatternFilter
+from engine.filters import Counted, PatternFilter, either
 from engine.findings import Finding, Kind, pack_findings
 from engine.gates import Refusal, listing_gate
 from engine.states import State
@@ -41,7 +41,8 @@ class ComparisonPlan:
 
     ``young_after`` is in seconds since the epoch, None without an age limit. ``tops`` are the directories that the
     listing started from, for the gates; without any they are those of the listing's own header. ``ignored`` are
-    substrings of paths that are left alone.
+    substrings of paths that are left alone; ``keep_orphan`` and ``keep_missing`` tell of a path, for those of the
+    backend's datasets, whether it is. Everything in it pickles.
     """
 
     inventory: Path
@@ -50,6 +51,8 @@ class ComparisonPlan:
     tops: tuple[bytes, ...] = ()
     ignored: tuple[bytes, ...] = ()
     keep_orphans: bool = False
+    keep_orphan: Callable[[bytes], bool] | None = None
+    keep_missing: Callable[[bytes], bool] | None = None
     whole_run: bool = True
 
 
@@ -59,8 +62,8 @@ class ComparisonResult:
 
     ``disagreeing`` counts directories that are unlisted because the store has what their listing, which claimed to be
     complete, lacked: above 0 the store's listings are not to be relied on. ``kept`` counts files that would be orphans
-    if the plan did not keep those, ``ignored`` differing files that its patterns leave alone. ``reasons`` says why
-    files were protected.
+    if the plan did not keep those, ``ignored`` differing files that its patterns leave alone, ``of_datasets`` those
+    that it leaves alone for the sake of their datasets. ``reasons`` says why files were protected.
     """
 
     files: int = 0
@@ -77,6 +80,7 @@ class ComparisonResult:
     young: int = 0
     kept: int = 0
     ignored: int = 0
+    of_datasets: int = 0
     disagreeing: int = 0
     inventory_files: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
@@ -93,11 +97,13 @@ class Comparison:
         self._result: ComparisonResult | None = None
         self._error: Exception | None = None
         self._stopped = False
+        self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="comparison", daemon=True)
         self._thread.start()
 
-    def result(self) -> ComparisonResult | None:
-        """Give the result once it is there, None before; raises what the comparison raised."""
+    def result(self, patience: float = 0.0) -> ComparisonResult | None:
+        """Wait so many seconds for the result; None when it is not there by then. Raises what the comparison raised."""
+        self._over.wait(patience)
         if self._error is not None:
             raise self._error
         return self._result
@@ -112,6 +118,8 @@ class Comparison:
         except Exception as error:
             # Whoever asks for the result is told; there is nobody to raise it to here.
             self._error = error
+        finally:
+            self._over.set()
 
 
 class _Work:
@@ -135,7 +143,8 @@ class _Work:
 
     def run(self) -> ComparisonResult:
         """Compare, confirm, send."""
-        inventory, remote = Snapshot(self._plan.inventory), Snapshot(self._plan.remote)
+        inventory = Snapshot(self._plan.inventory)
+        remote = Snapshot(self._plan.remote, like=inventory)
         result, plan = self._result, self._plan
         result.files, result.size = remote.table.total_files(), remote.table.total_size()
         result.directories = remote.table.count(State.LISTED)
@@ -166,22 +175,27 @@ class _Work:
         self._flush()
         while self._under_way:
             self._under_way.popleft().result(_PATIENCE)
-        result.protected, result.young, result.ignored = self._tally.protected, self._tally.young, self._tally.kept
+        result.protected, result.young = self._tally.protected, self._tally.young
+        result.ignored = self._tally.kept - result.of_datasets
         result.reasons = {reason.label: count for reason, count in sorted(self._tally.reasons.items())}
         return result
 
     def _compare(self, inventory: DirectoryTable, remote: DirectoryTable) -> None:
         """Send what needs no confirmation, and have the rest confirmed."""
-        ignored = PatternFilter(self._plan.ignored)
-        keep = ignored if ignored else None
-        options = CompareOptions(self._plan.young_after, keep_orphan=keep, keep_missing=keep)
+        plan = self._plan
+        ignored = PatternFilter(plan.ignored) or None
+        orphans, missing = (keep and Counted(keep) for keep in (plan.keep_orphan, plan.keep_missing))
+        options = CompareOptions(
+            plan.young_after, keep_orphan=either(ignored, orphans), keep_missing=either(ignored, missing)
+        )
         for finding in compare(inventory, remote, options, self._tally):
             if finding.kind == Kind.MISSING and self._confirmation is not None:
                 self._confirmation.add(finding)
-            elif finding.kind == Kind.ORPHAN and self._plan.keep_orphans:
+            elif finding.kind == Kind.ORPHAN and plan.keep_orphans:
                 self._result.kept += len(finding)
             else:
                 self._send(finding)
+        self._result.of_datasets = sum(keep.count for keep in (orphans, missing) if keep)
 
     def _refuted(self, confirmation: Confirmation, remote: DirectoryTable) -> Iterable[bytes]:
         """Give the directories that look empty and are not."""

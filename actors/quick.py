@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _START_PATIENCE = 120.0
 _FINISH_PATIENCE = 3600.0
 
+_LOOK_EVERY = 0.1
+"""Seconds between two looks at whether the comparison is to stop."""
+
 
 @dataclass(frozen=True, slots=True)
 class Results:
@@ -76,10 +79,23 @@ def _compare(runtime: Runtime, plan: ComparisonPlan, history: ActorRef, oversigh
         dismiss(comparison)
 
 
+def as_planned(plan: ComparisonPlan) -> ComparisonPlan:
+    """Leave a plan as it is."""
+    return plan
+
+
 def list_and_compare(
-    runtime: Runtime, job: StoreJob, plan: ComparisonPlan, history: ActorRef, oversight: Oversight
+    runtime: Runtime,
+    job: StoreJob,
+    plan: ComparisonPlan,
+    history: ActorRef,
+    oversight: Oversight,
+    refine: Callable[[ComparisonPlan], ComparisonPlan] = as_planned,
 ) -> tuple[ComparisonResult, Progress]:
-    """List, seal, compare, and keep the listers for the confirmation."""
+    """List, seal, compare, and keep the listers for the confirmation.
+
+    ``refine`` is given the plan of the comparison when the listing is over, for what may have changed meanwhile.
+    """
     # A comparison of two files needs nothing of what a listing does.
     from actors.listing import Listing, ListingFailed
 
@@ -89,7 +105,8 @@ def list_and_compare(
             listing.start()
             listing.run("listing")
             listing.seal()
-            comparison = runtime.spawn(f"comparison:{job.label}", Comparison, plan, listing.coordinator, history)
+            refined = refine(plan)
+            comparison = runtime.spawn(f"comparison:{job.label}", Comparison, refined, listing.coordinator, history)
 
             def finished() -> bool:
                 result = comparison.ask("result").result(_START_PATIENCE)
@@ -107,13 +124,10 @@ def list_and_compare(
 
 
 def _wait_for(comparison: ActorRef, oversight: Oversight) -> ComparisonResult:
-    began = time.monotonic()
     while True:
-        result: ComparisonResult | None = comparison.ask("result").result(_START_PATIENCE)
+        result: ComparisonResult | None = comparison.ask("result", _LOOK_EVERY).result(_START_PATIENCE)
         if result is not None:
             return result
         why = oversight.stop()
         if why:
             raise Killed(why)
-        # A fiftieth of the time so far, so that a short comparison does not wait to be looked at.
-        time.sleep(min(0.1, 0.005 + (time.monotonic() - began) / 50))

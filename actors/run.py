@@ -17,8 +17,8 @@ from actors.history_store import HistoryStore, StorePlan
 from actors.listing import StoreJob
 from actors.oversight import Killed, Oversight, Progress, Refused, await_answer
 from actors.quick import Results as Results
+from actors.quick import as_planned, list_and_compare
 from actors.quick import compare_snapshots as compare_snapshots
-from actors.quick import list_and_compare
 from actors.runtime import ActorRef, Runtime, dismiss
 from storage.history import RunCounts, RunStatus
 from storage.rundir import RunDirectory, RunInfo
@@ -38,7 +38,8 @@ class CheckJob:
     changed after that time, less that age, is too young to be judged.
     ``read_inventory`` writes the snapshot of the inventory at the path it is given, and gives up with `Killed` when the
     function that it is passed says so. ``inventory_mark`` and ``store_mark`` say which inventory and store these are: a
-    journal is gone on with only if both are the same. ``list_age`` is in days.
+    journal is gone on with only if both are the same. ``list_age`` is in days. ``refine`` is given the plan of the
+    comparison when the listing is over.
     """
 
     site: str
@@ -48,6 +49,7 @@ class CheckJob:
     read_inventory: Callable[[Path, Callable[[], None]], None]
     inventory_mark: dict[str, Any]
     store_mark: dict[str, Any]
+    refine: Callable[[ComparisonPlan], ComparisonPlan] = as_planned
     inventory_time: float = math.inf
     ignore_age: float = 0.0
     list_age: float = 1.0
@@ -65,10 +67,21 @@ def check_site(runtime: Runtime, job: CheckJob, directory: RunDirectory, oversig
         HistoryError, ReportError, SnapshotError, OSError: nothing was started, or nothing of the run appears.
     """
     started = time.time()
-    info = RunInfo(getpid(), socket.gethostname(), started, runtime.name, runtime.dashboard)
-    directory.acquire(info)
+    directory.acquire(this_run(runtime, started))
     with directory:
-        return _Check(runtime, job, directory, oversight, started).run()
+        return check_held(runtime, job, directory, oversight, started)
+
+
+def this_run(runtime: Runtime, started: float) -> RunInfo:
+    """Say who runs a site: this process, since ``started``."""
+    return RunInfo(getpid(), socket.gethostname(), started, runtime.name, runtime.dashboard)
+
+
+def check_held(
+    runtime: Runtime, job: CheckJob, directory: RunDirectory, oversight: Oversight, started: float
+) -> Results:
+    """Do as `check_site` for whoever holds the lock of the directory already."""
+    return _Check(runtime, job, directory, oversight, started).run()
 
 
 def young_after(begun: float, inventory_time: float, ignore_age: float) -> float:
@@ -163,7 +176,7 @@ class _Check:
             remote=directory.listing,
             young_after=young_after(begun, job.inventory_time, job.ignore_age),
         )
-        result, self._progress = list_and_compare(self._runtime, store, plan, history, self._oversight)
+        result, self._progress = list_and_compare(self._runtime, store, plan, history, self._oversight, job.refine)
         return result
 
     def _give_up(self, history: ActorRef, status: RunStatus, result: ComparisonResult, message: str) -> None:

@@ -3,119 +3,207 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actors.comparison import ComparisonPlan
-from actors.history_store import StorePlan
-from actors.jobs import inventory_into_snapshot, store_job
-from actors.run import CheckJob, Results, check_site
+from actors.check_job import RunRequest
+from actors.oversight import Killed
+from actors.quick import Results
+from actors.site_run import SiteResults, SiteRun, run_site
 from cli.compare_command import show_findings
 from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode, of_result
 from cli.session import RunOptions, Settings, open_runtime, overseen
-from engine.paths import escape
+from storage import picker
+from storage.backends import choose
 from storage.reports import ReportError
-from storage.rundir import RunDirectory, directory_name
+from storage.resolve import resolve
 from storage.source import FileSource, StoreSource, parse_source
+from storage.summary import SummaryDatabase, SummaryError
 
 if TYPE_CHECKING:
+    from storage.backends.protocols import Backends
     from storage.site_config import SiteConfig
 
 
 @dataclass(frozen=True, slots=True)
-class InventoryFile:
-    """Reads the inventory of a run from a file."""
-
-    path: Path
-    site: SiteConfig
-    keep: tuple[bytes, ...]
-
-    def __call__(self, snapshot: Path, heed: Callable[[], None]) -> None:
-        """Write the snapshot; see `CheckJob`.
-
-        Raises:
-            CommandError: it has no file where the store is listed; everything there would be called an orphan.
-        """
-        counts = inventory_into_snapshot(self.path, snapshot, self.site, self.keep, heed)
-        if not counts.files:
-            tops = ", ".join(escape(top) for top in self.keep)
-            raise CommandError(f"inventory {self.path}: it names no file below {tops}, so there is nothing to compare")
-
-    def mark(self) -> dict[str, Any]:
-        """Say which file, of which size and time, this is."""
-        status = self.path.stat()
-        return {
-            "path": str(self.path),
-            "size": status.st_size,
-            "mtime_ns": status.st_mtime_ns,
-            "format": self.site.inventory_format,
-            "keep": [repr(top) for top in self.keep],
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class CheckRequest:
-    """What of a check stands on the command line; None: the configuration says it."""
+    """What of a check stands on the command line; None: the configuration says it.
 
-    site: str | None
+    With a ``pattern`` the site is picked among those whose names contain it, and which need the lock ``lock``.
+    """
+
+    site: str | None = None
+    pattern: str | None = None
+    lock: str | None = None
     inventory: Path | None = None
     remote: str | None = None
     fresh: bool = False
+    no_orphan: bool = False
+    no_inventory: bool = False
+    cms: bool = False
+    unmerged: bool = False
+    more_logs: bool = False
+    no_sam: bool = False
+    update_summary: bool = False
+    email: bool = False
 
 
 def run(settings: Settings, request: CheckRequest, options: RunOptions) -> ExitCode:
     """Check one site and say what was found."""
-    site, results = check(settings, request, options)
+    done = check(settings, request, options)
     if options.as_json:
-        print(json.dumps(summary(site, results)))
+        print(json.dumps(summary(done.site, done.results)))
     else:
-        show(site, results)
-    found = results.comparison
+        show(done)
+    if done.failure is not None:
+        raise CommandError(f"{done.site}: what was found is recorded; nothing was asked for: {done.failure}")
+    found = done.results.comparison
     findings = found.missing + found.orphan + found.size_mismatch + found.empty
     return of_result(options.exit_code, findings, found.unlisted + found.protected)
 
 
-def check(settings: Settings, request: CheckRequest, options: RunOptions) -> tuple[str, Results]:
-    """Check one site; gives its name and the results."""
-    site = _choose_site(settings, request)
-    store = _choose_store(settings, site, request.remote)
-    file = InventoryFile(_choose_inventory(settings, site, request.inventory), site, store.tops)
-    directory = RunDirectory(site.var_location, site.name)
-    job = CheckJob(
-        site.name,
-        replace(store_job(store, site, directory.listing, options.listers, options.in_flight), label=site.name),
-        ComparisonPlan(
-            directory.inventory,
-            directory.listing,
-            tops=store.tops,
-            ignored=site.ignore_directories,
-            keep_orphans=not site.delete_orphans,
-        ),
-        StorePlan(site.web_dir, directory_name(site.name), site.var_location / "db" / "consistency.db"),
-        file,
-        file.mark(),
-        {
-            "doors": list(store.spec.doors),
-            "tops": [repr(top) for top in store.tops],
-            "ignored": [repr(pattern) for pattern in site.ignore_directories],
-        },
-        inventory_time=file.path.stat().st_mtime,
-        ignore_age=site.ignore_age_days,
-        list_age=site.list_age,
-        fresh=request.fresh,
-    )
-    doors = ", ".join(store.spec.doors)
-    with (
-        open_runtime(options, site.runtime, "ray") as actors,
-        overseen(site.name, doors, "the next check goes on from there") as oversight,
-    ):
+def check(settings: Settings, request: CheckRequest, options: RunOptions) -> SiteResults:
+    """Check one site; gives the results."""
+    with _chosen(settings, request) as site:
+        if request.email and site.email is None:
+            raise CommandError("--email: the key Email says to whom, and is not set")
+        store = _choose_store(settings, site, request.remote)
+        if not request.no_inventory:
+            site = _with_inventory(settings, site, request.inventory)
+        what = SiteRun(settings.config, site, store, _backends(settings, site, request), _asked(request, options))
+        doors = ", ".join(store.spec.doors)
+        with (
+            open_runtime(options, site.runtime, "ray") as actors,
+            overseen(site.name, doors, "the next check goes on from there") as oversight,
+        ):
+            try:
+                return run_site(actors, what, oversight)
+            except (ReportError, SummaryError) as error:
+                raise CommandError(f"WebDir: {error}") from error
+            except Killed:
+                raise
+            except Exception:
+                if request.email:
+                    _mail(site)
+                raise
+
+
+@contextmanager
+def _chosen(settings: Settings, request: CheckRequest) -> Iterator[SiteConfig]:
+    """Give the site that is named, or pick one; a lock that its access method needs is held meanwhile."""
+    if request.pattern is None:
+        if request.lock is not None:
+            raise CommandError("--lock goes with --site")
+        site = _named(settings, request)
+        lock = picker.lock_for(settings.config, site.name)
+        if lock is not None and not lock.acquire():
+            raise CommandError(f"{site.name} needs the lock {lock.name}, which another site's run holds now")
         try:
-            return site.name, check_site(actors, job, directory, oversight)
-        except ReportError as error:
-            raise CommandError(f"WebDir: {error}") from error
+            yield site
+        finally:
+            if lock is not None:
+                lock.release()
+        return
+    if request.site is not None:
+        raise CommandError("give a SITE or --site PATTERN, not both")
+    config = settings.config
+    backends = choose(config, config.top_level())
+    check = None if request.no_sam else backends.check.check_site
+    with SummaryDatabase(picker.summary_path(config)) as database:
+        picked = picker.pick_site(database, config, backends.sites, request.pattern, request.lock, check)
+        try:
+            yield picker.settings_of(config, picked.site)
+        finally:
+            database.unlock(picked.site)
+            if picked.lock is not None:
+                picked.lock.release()
+
+
+def _named(settings: Settings, request: CheckRequest) -> SiteConfig:
+    config, name = settings.config, request.site
+    if name is not None:
+        # With both sides on the command line, a site needs no entry; its name only says where results go.
+        if name not in config.sites and request.inventory is not None and request.remote is not None:
+            return config.top_level(name)
+        return config.site(name)
+    if len(config.sites) == 1:
+        return config.site(config.sites[0])
+    if config.sites:
+        raise CommandError(
+            f"which site? known: {', '.join(config.sites)}; or --site PATTERN for the one that waits longest"
+        )
+    raise CommandError(
+        "no site: give a configuration with Sites (--config), or a name together with --inventory and --remote"
+    )
+
+
+def _choose_store(settings: Settings, site: SiteConfig, remote: str | None) -> StoreSource:
+    source = parse_source(site.name if remote is None else remote, settings.config)
+    if isinstance(source, FileSource):
+        raise CommandError(f"--remote: {remote} is a file; check lists a store (compare takes files)")
+    if source.site is None:
+        spec = replace(source.spec, timeout=site.timeout, connections=site.connections)
+        return replace(source, spec=spec)
+    return resolve(source)
+
+
+def _with_inventory(settings: Settings, site: SiteConfig, option: Path | None) -> SiteConfig:
+    """Let the file on the command line go before the configuration, and find out that a file is there."""
+    if option is not None:
+        site = replace(site, inventory=option.absolute(), backends=(*site.backends, ("inventory", "files")))
+    elif dict(site.backends).get("inventory", site.backend) != "files":
+        return site
+    path = site.inventory
+    if path is None:
+        raise CommandError(f"no inventory for {site.name}: set Sites.{site.name}.Inventory, or give --inventory FILE")
+    if not path.is_file():
+        what = "is not a file" if path.exists() else "does not exist"
+        where = "--inventory" if option else f"{settings.config.path}: Inventory"
+        raise CommandError(f"{where}: {option or path} {what}; expected a file with the names of what should be at the site")
+    return site
+
+
+def _backends(settings: Settings, site: SiteConfig, request: CheckRequest) -> Backends:
+    backends = choose(settings.config, site)
+    if not request.cms:
+        return backends
+    from storage.backends.files import NamedDatasets
+
+    return replace(backends, datasets=NamedDatasets(b"/store"))
+
+
+def _asked(request: CheckRequest, options: RunOptions) -> RunRequest:
+    # Whoever sets these for one run works on what is there already, which is no news of the site.
+    from_cache = not os.environ.keys().isdisjoint(("ListAge", "InventoryAge"))
+    return RunRequest(
+        fresh=request.fresh,
+        listers=options.listers,
+        in_flight=options.in_flight,
+        keep_orphans=request.no_orphan,
+        unmerged=request.unmerged,
+        more_logs=request.more_logs,
+        no_inventory=request.no_inventory,
+        summary=request.update_summary or not from_cache,
+        unconditionally=request.no_sam,
+    )
+
+
+def _mail(site: SiteConfig) -> None:
+    """Write to whom the configuration names about the exception that is being handled."""
+    from storage.mail import MailError, send
+
+    assert site.email is not None
+    try:
+        send(site.email, f"dynamo-consistency: the check of {site.name} failed", traceback.format_exc())
+    except MailError as error:
+        print(f"dynamo-consistency: warning: {error}", file=sys.stderr)
 
 
 def summary(site: str, results: Results) -> dict[str, Any]:
@@ -141,45 +229,9 @@ def summary(site: str, results: Results) -> dict[str, Any]:
     }
 
 
-def _choose_site(settings: Settings, request: CheckRequest) -> SiteConfig:
-    config, name = settings.config, request.site
-    if name is not None:
-        # With both sides on the command line, a site needs no entry; its name only says where results go.
-        if name not in config.sites and request.inventory is not None and request.remote is not None:
-            return config.top_level(name)
-        return config.site(name)
-    if len(config.sites) == 1:
-        return config.site(config.sites[0])
-    if config.sites:
-        raise CommandError(f"which site? known: {', '.join(config.sites)}")
-    raise CommandError(
-        "no site: give a configuration with Sites (--config), or a name together with --inventory and --remote"
-    )
-
-
-def _choose_store(settings: Settings, site: SiteConfig, remote: str | None) -> StoreSource:
-    source = parse_source(site.name if remote is None else remote, settings.config)
-    if isinstance(source, FileSource):
-        raise CommandError(f"--remote: {remote} is a file; check lists a store (compare takes files)")
-    if source.site is None:
-        spec = replace(source.spec, timeout=site.timeout, connections=site.connections)
-        return replace(source, spec=spec)
-    return source
-
-
-def _choose_inventory(settings: Settings, site: SiteConfig, option: Path | None) -> Path:
-    path = option or site.inventory
-    if path is None:
-        raise CommandError(f"no inventory for {site.name}: set Sites.{site.name}.Inventory, or give --inventory FILE")
-    if not path.is_file():
-        what = "is not a file" if path.exists() else "does not exist"
-        where = "--inventory" if option else f"{settings.config.path}: Inventory"
-        raise CommandError(f"{where}: {path} {what}; expected a file with the names of what should be at the site")
-    return path.absolute()
-
-
-def show(site: str, results: Results) -> None:
+def show(done: SiteResults) -> None:
     """Print what a check found, for people."""
+    site, results = done.site, done.results
     found = results.comparison
     resumed = f", {results.listing.resumed:,} of them taken over from a journal" if results.listing.resumed else ""
     print(
@@ -187,5 +239,25 @@ def show(site: str, results: Results) -> None:
         f"{human_count(found.directories, 'directory', 'directories')}{resumed}; "
         f"{human_count(results.listing.requests, 'request')}, {results.seconds:.1f} s"
     )
-    print(f"empty:         {human_count(found.empty, 'directory', 'directories')}")
-    show_findings(results)
+    if done.acted.refusal is not None and done.acted.refusal.gate == "no-inventory":
+        print(f"unlisted:      {human_count(found.unlisted, 'directory', 'directories')}")
+    else:
+        print(f"empty:         {human_count(found.empty, 'directory', 'directories')}")
+        show_findings(results)
+    _show_what_followed(done)
+
+
+def _show_what_followed(done: SiteResults) -> None:
+    acted, transfers = done.acted, done.acted.transfers
+    if transfers.no_disk:
+        lost = human_count(len(transfers.unrecoverable), "file")
+        print(f"no source:     {human_count(len(transfers.no_disk), 'file')} on no other disk; {lost} nowhere at all")
+    if acted.refusal is None:
+        deletions = human_count(acted.deletions, "deletion")
+        print(f"asked for:     {deletions}, {human_count(len(transfers.requested), 'transfer')}")
+    elif acted.refusal.gate == "too-many":
+        print(f"not acted on:  {acted.refusal.message}")
+    if done.unmerged is not None:
+        cleaned = done.unmerged
+        logs = human_count(cleaned.logs, "log")
+        print(f"unmerged:      {human_count(cleaned.deletable, 'file')} may be deleted, {logs} among them")

@@ -88,7 +88,11 @@ def _source(settings: Settings, text: str) -> StoreSource | Path:
     from storage.source import FileSource, parse_source
 
     source = parse_source(text, settings.config)
-    return source.path if isinstance(source, FileSource) else source
+    if isinstance(source, FileSource):
+        return source.path
+    from storage.resolve import resolve
+
+    return resolve(source)
 
 
 def _store_plan(output: str | None) -> StorePlan:
@@ -154,6 +158,8 @@ def show_findings(results: Results) -> None:
         print(f"kept:          {human_count(found.kept, 'file')} that would be orphans (DeleteOrphans is off)")
     if found.ignored:
         print(f"ignored:       {human_count(found.ignored, 'file')} that differ (IgnoreDirectories)")
+    if found.of_datasets:
+        print(f"left alone:    {human_count(found.of_datasets, 'file')} that differ (of datasets that belong or go)")
     if found.young:
         print(f"too young:     {human_count(found.young, 'file')}")
     for path in results.reports:

@@ -161,12 +161,12 @@ def _check(config: Path, runtime: str | None, as_json: bool) -> dict[str, Any]:
     from cli.check_command import CheckRequest, check, show, summary
     from cli.session import RunOptions, Settings
 
-    site, results = check(Settings(config), CheckRequest(_SITE), RunOptions(runtime))
-    found = summary(site, results)
+    done = check(Settings(config), CheckRequest(_SITE), RunOptions(runtime))
+    found = summary(done.site, done.results)
     if as_json:
         print(json.dumps(found))
     else:
-        show(site, results)
+        show(done)
     return found
 
 

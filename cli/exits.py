@@ -37,6 +37,7 @@ def as_command_error(error: BaseException) -> CommandError | None:
     from actors.listing import ListingFailed
     from actors.oversight import Killed, Refused
     from actors.runtime import ActorLost, RuntimeUnavailable
+    from actors.site_run import NotReady
     from engine.site_states import BadAction, NoMatchingSite
     from engine.unmerged import OutsideUnmerged
     from storage.backends.protocols import BackendError
@@ -47,7 +48,7 @@ def as_command_error(error: BaseException) -> CommandError | None:
     from storage.reports import ReportError
     from storage.rundir import AlreadyRunning, RunDirError
     from storage.snapshot import SnapshotError
-    from storage.source import SourceError
+    from storage.source import DoorsError, SourceError
     from storage.summary import SummaryError
 
     match error:
@@ -57,7 +58,9 @@ def as_command_error(error: BaseException) -> CommandError | None:
             return CommandError("halted", ExitCode.HALTED)
         case Killed():
             return CommandError(f"halted: {error}", ExitCode.HALTED)
-        case Refused() | ListingFailed() | ActorLost() | TimeoutError() | OutsideUnmerged():
+        case DoorsError():
+            return CommandError(str(error), ExitCode.NOT_LISTED)
+        case Refused() | ListingFailed() | ActorLost() | TimeoutError() | OutsideUnmerged() | NotReady():
             return CommandError(str(error), ExitCode.NOT_LISTED)
         case RunDirError() if not isinstance(error, AlreadyRunning):
             return CommandError(f"VarLocation: {error}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 class PatternFilter:
@@ -18,6 +18,28 @@ class PatternFilter:
     def __call__(self, path: bytes) -> bool:
         """Tell whether the path is to be left alone."""
         return any(pattern in path for pattern in self._patterns)
+
+
+class Counted:
+    """A filter that counts how often it says that something is to be left alone."""
+
+    def __init__(self, protects: Callable[[bytes], bool]) -> None:
+        self._protects = protects
+        self.count = 0
+
+    def __call__(self, path: bytes) -> bool:
+        """Ask the filter."""
+        protected = self._protects(path)
+        self.count += protected
+        return protected
+
+
+def either(*filters: Callable[[bytes], bool] | None) -> Callable[[bytes], bool] | None:
+    """Give a filter that protects what one of some others does, asked in this order; None where there is none."""
+    present = [each for each in filters if each is not None]
+    if len(present) < 2:
+        return present[0] if present else None
+    return lambda path: any(protects(path) for protects in present)
 
 
 def everything(_path: bytes) -> bool:

@@ -74,6 +74,25 @@ def check(
         str | None, typer.Option("--remote", metavar="SOURCE", help="The store, instead of the configuration's doors.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over, even if an unfinished run is there.")] = False,
+    pattern: Annotated[
+        str | None,
+        typer.Option("--site", metavar="PATTERN", help="Pick the site that waits longest among those that match."),
+    ] = None,
+    lock: Annotated[
+        str | None, typer.Option("--lock", metavar="NAME", help="Pick a site that needs this lock; '' for none.")
+    ] = None,
+    no_orphan: Annotated[bool, typer.Option("--no-orphan", help="Report no orphan.")] = False,
+    no_inventory: Annotated[bool, typer.Option("--no-inventory", help="List the site, and compare nothing.")] = False,
+    cms: Annotated[bool, typer.Option("--cms", help="Take the names of files for those of CMS.")] = False,
+    unmerged: Annotated[bool, typer.Option("--unmerged", help="Look through the unmerged area, too.")] = False,
+    more_logs: Annotated[
+        bool, typer.Option("--more-logs", help="With --unmerged: the AdditionalLogDeletions as well.")
+    ] = False,
+    no_sam: Annotated[bool, typer.Option("--no-sam", help="Do not ask whether the site is fit to be checked.")] = False,
+    update_summary: Annotated[
+        bool, typer.Option("--update-summary", help="Update summary and page in any case.")
+    ] = False,
+    email: Annotated[bool, typer.Option("--email", help="Write to the addresses of Email when it fails.")] = False,
     runtime: RuntimeOption = None,
     address: AddressOption = None,
     listers: ListersOption = None,
@@ -85,7 +104,23 @@ def check(
     from cli.check_command import CheckRequest, run
 
     options = RunOptions(runtime, address, listers, in_flight, exit_code, as_json)
-    leave(run(context.obj, CheckRequest(site, inventory, remote, fresh), options))
+    request = CheckRequest(
+        site=site,
+        pattern=pattern,
+        lock=lock,
+        inventory=inventory,
+        remote=remote,
+        fresh=fresh,
+        no_orphan=no_orphan,
+        no_inventory=no_inventory,
+        cms=cms,
+        unmerged=unmerged,
+        more_logs=more_logs,
+        no_sam=no_sam,
+        update_summary=update_summary,
+        email=email,
+    )
+    leave(run(context.obj, request, options))
 
 
 def demo(

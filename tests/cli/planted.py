@@ -111,6 +111,10 @@ class PlantedSite:
         """Read a list that a check wrote."""
         return (self.home / "www" / f"{self.name}_{ending}.txt").read_text().splitlines()
 
+    def lists(self) -> list[Path]:
+        """Give the lists that are in the web directory, whole or not."""
+        return [path for path in (self.home / "www").glob("*") if self.name in path.name]
+
     def assert_reports(self) -> None:
         """The lists hold exactly what was planted."""
         assert self.report("compare_missing") == self.missing

@@ -84,7 +84,7 @@ def test_another_terminal_halts_a_run(stuck: Stuck) -> None:
     ended = wait_for(stuck.process)
     assert ended.code == 3
     assert ended.message == (f"{site.name}: halted: halted from another terminal; the next check goes on from there")
-    assert not list((site.home / "www").iterdir())
+    assert site.lists() == []
     assert " halted " in run("history", site.name, cwd=site.home).out
     assert_the_next_check_goes_on(stuck)
 

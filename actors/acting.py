@@ -1,0 +1,114 @@
+"""What follows from the findings of a run: requests to the registry, and the lists that say what became of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine import paths
+from engine.actions import ActionLimits, Findings, action_refusal, needed_runs
+from engine.gates import Refusal
+from engine.usage import usage
+from storage.backends.protocols import Transfers
+from storage.history import HistoryDatabase
+from storage.site_lists import SiteLists
+from storage.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from actors.comparison import ComparisonResult
+    from storage.backends.protocols import Backends
+    from storage.site_config import SiteConfig
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """What was asked of the registry.
+
+    ``refusal`` says why nothing was, None when it was; ``deletions`` counts the requests that were new; ``transfers``
+    are the missing files by their sources, also where nothing was asked for.
+    """
+
+    refusal: Refusal | None = None
+    deletions: int = 0
+    transfers: Transfers = field(default_factory=Transfers)
+
+
+def act(
+    site: SiteConfig, backends: Backends, acting: bool, found: ComparisonResult, history: Path, inventory: Path
+) -> Acted:
+    """Make the requests that follow from the last run of a site, which the history at a path has.
+
+    Orphans and empty directories are to be deleted, files that were missing in the run before, too, to be brought
+    back. ``inventory`` is the snapshot of what should be there: a directory that it names is not deleted.
+
+    Raises:
+        BackendError, HistoryError, SnapshotError, OSError: nothing more was asked for.
+    """
+    limits = ActionLimits(site.max_missing, site.max_orphan)
+    refusal = action_refusal(acting, Findings(found.missing, found.orphan), limits)
+    if refusal is not None:
+        _log.info("%s: nothing is acted on: %s", site.name, refusal.message)
+    if found.missing > limits.max_missing:
+        return Acted(refusal)
+    with HistoryDatabase(history) as database:
+        least = needed_runs(database.runs_with_findings(site.name) - 1)
+        missing = [paths.decode(path) for path, _, _ in database.missing(site.name, least=least)]
+        if refusal is not None:
+            return Acted(refusal, transfers=backends.registry.sources(site.name, missing))
+        going = [paths.decode(path) for path, _, _ in database.orphans(site.name)]
+        empty = [path for path, _ in database.empty_directories(site.name)]
+    going += [paths.decode(path) for path in _not_expected(empty, inventory)]
+    deletions = backends.registry.delete(site.name, going)
+    transfers = backends.registry.transfer(site.name, missing)
+    _log.info("%s: %d new deletions, %d transfers were asked for", site.name, deletions, len(transfers.requested))
+    return Acted(None, deletions, transfers)
+
+
+def _not_expected(directories: list[bytes], inventory: Path) -> Iterator[bytes]:
+    """Leave out the directories in which, or below which, the inventory has files."""
+    snapshot = Snapshot(inventory)
+    try:
+        yield from (path for path in directories if snapshot.table.find(path) is None)
+    finally:
+        snapshot.close()
+
+
+def write_lists(
+    site: SiteConfig,
+    backends: Backends,
+    lists: SiteLists,
+    tops: tuple[bytes, ...],
+    listing: Path,
+    history: Path,
+    acted: Acted,
+    now: float,
+) -> None:
+    """Write what stands beside the reports of a run: files without a source, missing blocks, used storage.
+
+    Raises:
+        ReportError: a list cannot be written.
+        BackendError, HistoryError, SnapshotError, OSError: what is in it cannot be found out.
+    """
+    lists.write_sources(acted.transfers.no_disk, acted.transfers.unrecoverable)
+    write_storage(site, lists, tops, listing, now)
+    with HistoryDatabase(history) as database:
+        missing = [paths.decode(path) for path, _, _ in database.missing(site.name)]
+    lists.write_blocks(backends.blocks.filelist_to_blocklist(site.name, missing) if missing else ())
+
+
+def write_storage(site: SiteConfig, lists: SiteLists, tops: tuple[bytes, ...], listing: Path, now: float) -> None:
+    """Write how much is used below each top directory.
+
+    Raises:
+        ReportError, SnapshotError, OSError: it cannot be written, or the listing not be read.
+    """
+    snapshot = Snapshot(listing)
+    try:
+        lists.write_storage(site.name, usage(snapshot.table, tops), now)
+    finally:
+        snapshot.close()

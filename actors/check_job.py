@@ -1,0 +1,162 @@
+"""From the settings of a site and its backends to the job of a check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actors.comparison import ComparisonPlan
+from actors.history_store import StorePlan
+from actors.jobs import store_job
+from actors.run import CheckJob
+from engine import paths
+from storage.backends.into_snapshot import inventory_identity, inventory_of_backend
+from storage.inventory import InventoryError
+from storage.rundir import directory_name
+
+if TYPE_CHECKING:
+    from actors.listing import StoreJob
+    from storage.backends.protocols import Backends, DatasetFilter
+    from storage.rundir import RunDirectory
+    from storage.site_config import SiteConfig
+    from storage.source import StoreSource
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What is asked of a run beside the configuration.
+
+    ``keep_orphans`` leaves all of them alone. ``unmerged`` cleans the unmerged area where the configuration allows it,
+    ``more_logs`` its additional directories of logs, too. ``no_inventory`` lists, and compares nothing. Without
+    ``summary`` the summary and the page stay as they are. ``unconditionally`` does not ask the backend whether the site
+    should be checked now. ``listers`` and ``in_flight`` go before the settings.
+    """
+
+    fresh: bool = False
+    listers: int | None = None
+    in_flight: int | None = None
+    keep_orphans: bool = False
+    unmerged: bool = False
+    more_logs: bool = False
+    no_inventory: bool = False
+    summary: bool = True
+    unconditionally: bool = False
+
+
+def check_job(
+    site: SiteConfig, store: StoreSource, backends: Backends, request: RunRequest, directory: RunDirectory
+) -> CheckJob:
+    """Describe the check of a site.
+
+    Raises:
+        ConfigError, BackendError, OSError: the inventory cannot be found.
+    """
+    identity = inventory_identity(backends, site)
+    known = _KnownDatasets(backends, site.name)
+    return CheckJob(
+        site.name,
+        listing_job(site, store, request, directory),
+        ComparisonPlan(
+            directory.inventory,
+            directory.listing,
+            tops=store.tops,
+            ignored=site.ignore_directories,
+            keep_orphans=request.keep_orphans or not site.delete_orphans,
+        ),
+        StorePlan(site.web_dir, directory_name(site.name), history_path(site)),
+        _InventoryReader(backends, site, store.tops, known),
+        {**identity.mark, "keep": [repr(top) for top in store.tops]},
+        store_mark(site, store),
+        refine=known,
+        inventory_time=identity.made,
+        ignore_age=site.ignore_age_days,
+        list_age=site.list_age,
+        fresh=request.fresh,
+    )
+
+
+def listing_job(site: SiteConfig, store: StoreSource, request: RunRequest, directory: RunDirectory) -> StoreJob:
+    """Describe the listing of a site's store in the directory of its runs."""
+    job = store_job(store, site, directory.listing, request.listers, request.in_flight)
+    return replace(job, label=site.name)
+
+
+def store_mark(site: SiteConfig, store: StoreSource) -> dict[str, Any]:
+    """Say which store, and what of it, is listed: a journal is gone on with only if this is the same."""
+    return {
+        "doors": list(store.spec.doors),
+        "tops": [repr(top) for top in store.tops],
+        "ignored": [repr(pattern) for pattern in site.ignore_directories],
+    }
+
+
+def history_path(site: SiteConfig) -> Path:
+    """Name the history database."""
+    return site.var_location / "db" / "consistency.db"
+
+
+@dataclass(frozen=True, slots=True)
+class _InventoryReader:
+    """Reads the inventory of a run; see `CheckJob`."""
+
+    backends: Backends
+    site: SiteConfig
+    tops: tuple[bytes, ...]
+    known: _KnownDatasets
+
+    def __call__(self, snapshot: Path, heed: Callable[[], None]) -> None:
+        """Write the snapshot, and ask for what is to be left alone.
+
+        Raises:
+            InventoryError: it has no file where the store is listed; everything there would be called an orphan.
+        """
+        counts = inventory_of_backend(self.backends, self.site, snapshot, self.tops, heed)
+        if not counts.files:
+            label = inventory_identity(self.backends, self.site).label
+            tops = ", ".join(paths.escape(top) for top in self.tops)
+            raise InventoryError(f"inventory {label}: it names no file below {tops}, so there is nothing to compare")
+        self.known.ask()
+
+
+@dataclass(frozen=True, slots=True)
+class OfDatasets:
+    """A filter of datasets as the comparison asks it."""
+
+    datasets: DatasetFilter
+
+    def __call__(self, path: bytes) -> bool:
+        """Tell whether a file is in one of the datasets."""
+        return self.datasets.protected(paths.decode(path))
+
+
+class _KnownDatasets:
+    """Leaves alone what belongs at the site, or is on its way out.
+
+    The backend is asked before the listing and again after it, since that can take days: what either answer has is
+    left alone.
+    """
+
+    def __init__(self, backends: Backends, site: str) -> None:
+        self._backends = backends
+        self._site = site
+        self._protected = frozenset[str]()
+        self._deleted = frozenset[str]()
+
+    def ask(self) -> None:
+        """Ask, and keep what was said before."""
+        self._deleted |= frozenset(self._backends.deletions.deletion_requests(self._site))
+        self._protected |= frozenset(self._backends.inventory.protected_datasets(self._site))
+
+    def __call__(self, plan: ComparisonPlan) -> ComparisonPlan:
+        """Ask again, and put the filters into a plan."""
+        self.ask()
+        return replace(
+            plan,
+            keep_orphan=self._filter(self._protected | self._deleted),
+            keep_missing=self._filter(self._deleted),
+        )
+
+    def _filter(self, datasets: Collection[str]) -> OfDatasets | None:
+        return OfDatasets(self._backends.datasets.filter(datasets)) if datasets else None

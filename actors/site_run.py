@@ -1,0 +1,300 @@
+"""A whole run of a site, in the order that operators know.
+
+The site is noted as running; its inventory is read first, since a listing can take days; the site is listed and
+compared; the findings are recorded; where the site is set to act and its limits allow it, requests are made of the
+registry; the lists, the unmerged area, the summary and the page come last. One lock is held all the while.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from actors.acting import Acted, act, write_lists, write_storage
+from actors.check_job import RunRequest, check_job, history_path, listing_job, store_mark
+from actors.comparison import ComparisonResult
+from actors.listing import list_store
+from actors.oversight import Oversight
+from actors.quick import Results
+from actors.recorded import recorded
+from actors.run import check_held, this_run
+from engine import paths
+from engine.gates import Refusal
+from engine.site_states import Reporting
+from storage import picker
+from storage.backends.protocols import BackendError
+from storage.history import HistoryDatabase, Table
+from storage.rundir import RunDirectory, directory_name
+from storage.site_lists import SiteLists
+from storage.site_process import Owner
+from storage.site_watch import SiteWatch
+from storage.summary import StatsRow, SummaryDatabase
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from actors.runtime import Runtime
+    from actors.unmerged import UnmergedResult
+    from storage.backends.protocols import Backends
+    from storage.history import FileRow
+    from storage.site_config import KnownSites, SiteConfig
+    from storage.source import StoreSource
+
+_log = logging.getLogger(__name__)
+
+
+class NotReady(Exception):
+    """A site should not be checked now; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteResults:
+    """What a run found and what followed from it.
+
+    ``started`` is in seconds since the epoch. A ``failure`` of a backend behind the comparison takes nothing away from
+    what was found.
+    """
+
+    site: str
+    started: float
+    results: Results
+    acted: Acted = field(default_factory=Acted)
+    unmerged: UnmergedResult | None = None
+    failure: BackendError | None = None
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """Why nothing was acted on; None when it was."""
+        return self.acted.refusal
+
+
+@dataclass(frozen=True, slots=True)
+class SiteRun:
+    """What a run of a site needs to know: the settings, the store to list, who answers questions, and the request."""
+
+    config: KnownSites
+    site: SiteConfig
+    store: StoreSource
+    backends: Backends
+    request: RunRequest = field(default_factory=RunRequest)
+
+
+def run_site(runtime: Runtime, run: SiteRun, oversight: Oversight) -> SiteResults:
+    """Run a whole check of a site.
+
+    Raises:
+        NotReady, BadAction: the site is not to be checked now.
+        AlreadyRunning: another process checks it.
+        Killed: the run was halted; its journal stays.
+        Refused, ListingFailed: the site could not be listed, or its listing is not to be believed.
+        BackendError: a backend failed before the comparison.
+        ConfigError, InventoryError, HistoryError, SummaryError, ReportError, SnapshotError, OSError: see the message.
+    """
+    site = run.site
+    why = "" if run.request.unconditionally else run.backends.check.check_site(site.name)
+    if why:
+        raise NotReady(f"{site.name} is not to be checked now: {why}")
+    started = time.time()
+    directory = RunDirectory(site.var_location, site.name)
+    directory.acquire(this_run(runtime, started))
+    with directory, _noted(run, started) as is_running:
+
+        def why_stop() -> str:
+            if directory.halt_requested():
+                return "halted from another terminal"
+            return oversight.stop() or ("" if is_running() else "the site was set to halt")
+
+        return _Run(runtime, run, directory, Oversight(why_stop, oversight.watch), started).go()
+
+
+@contextmanager
+def _noted(run: SiteRun, started: float) -> Iterator[Callable[[], bool]]:
+    """Note the site as running, and as ready when the run is over; gives what tells whether it should go on.
+
+    A run that leaves the summary alone does not care for what the summary says, either.
+    """
+    if not run.request.summary:
+        yield lambda: True
+        return
+    name, path = run.site.name, picker.summary_path(run.config)
+    # A history that cannot be used is found out before anybody is told that the site runs.
+    HistoryDatabase(history_path(run.site)).close()
+    with SummaryDatabase(path) as summary:
+        if name not in {row.site for row in summary.sites()}:
+            # One that stands on the command line alone is nobody's to pick.
+            ready = frozenset(run.backends.sites.ready_sites())
+            summary.sync({row.site: row.is_good for row in summary.sites()} | {name: name in ready})
+        summary.running(name, Owner.this(), started)
+    _show(run)
+    try:
+        yield SiteWatch(path, name).is_running
+    finally:
+        with SummaryDatabase(path) as summary:
+            summary.unlock(name)
+        _show(run)
+
+
+def _show(run: SiteRun) -> None:
+    """Build the page; a page that cannot be built ends no run."""
+    from storage.page.build import build_page
+    from storage.page.limits import PageLimits
+
+    try:
+        # One page shows all sites, also those whose lists go elsewhere.
+        web_dir = picker.summary_path(run.config).parent
+        build_page(web_dir, history_path(run.site), PageLimits.of_config(run.config), time.time())
+    except Exception as error:
+        _log.warning("%s: the page could not be built: %s", run.site.name, error)
+
+
+class _Run:
+    """One run of `run_site`, which holds the lock and is noted as running."""
+
+    def __init__(
+        self, runtime: Runtime, run: SiteRun, directory: RunDirectory, oversight: Oversight, started: float
+    ) -> None:
+        self._runtime = runtime
+        self._run = run
+        self._site = run.site
+        self._directory = directory
+        self._oversight = oversight
+        self._started = started
+        self._history = history_path(run.site)
+        self._lists = SiteLists(run.site.web_dir, directory_name(run.site.name))
+
+    def go(self) -> SiteResults:
+        """Do it all, in order."""
+        if self._run.request.no_inventory:
+            results, acted, failure = self._list_only(), Acted(Refusal("no-inventory", "nothing was compared")), None
+        else:
+            results = self._check()
+            acted, failure = self._act(results.comparison)
+            self._write_lists(acted)
+        unmerged = self._clean(acted)
+        done = SiteResults(self._site.name, self._started, results, acted, unmerged, failure)
+        self._summarize(done)
+        return done
+
+    def _check(self) -> Results:
+        """Read the inventory, list, compare, confirm, record."""
+        run = self._run
+        job = check_job(run.site, run.store, run.backends, run.request, self._directory)
+        return check_held(self._runtime, job, self._directory, self._oversight, self._started)
+
+    def _list_only(self) -> Results:
+        """List the site and record what there is; the findings of the run before stay."""
+        run, site, directory = self._run, self._site, self._directory
+        mark = {"inventory": None, "store": store_mark(site, run.store)}
+        goes_on = not run.request.fresh and directory.unfinished(mark, self._started - site.list_age * 86400)
+        if not goes_on:
+            directory.begin(mark, self._started)
+        job = listing_job(site, run.store, run.request, directory)
+        job = replace(job, plan=replace(job.plan, resume=bool(goes_on)))
+        with recorded(self._history, site.name, self._started, self._runtime.name, "without inventory") as record:
+            progress = list_store(self._runtime, job, self._oversight)
+            directory.forget()
+            record.listed(progress, f"{progress.files} files in {progress.listed} directories")
+            result = ComparisonResult(
+                files=progress.files, directories=progress.listed, size=progress.size, unlisted=progress.failed
+            )
+            self._write_storage()
+            return Results(record.number, result, (), progress, record.seconds)
+
+    def _is_acting(self) -> bool:
+        path = picker.summary_path(self._run.config)
+        if not self._run.request.summary or not path.exists():
+            return False
+        with SummaryDatabase.reading(path) as summary:
+            return summary.site(self._site.name).reporting == Reporting.ACT
+
+    def _act(self, found: ComparisonResult) -> tuple[Acted, BackendError | None]:
+        """Make the requests; what a backend cannot do is said at the end, when the rest is done."""
+        acting = self._is_acting()
+        try:
+            inventory = self._directory.inventory
+            return act(self._site, self._run.backends, acting, found, self._history, inventory), None
+        except BackendError as error:
+            _log.error("%s: %s", self._site.name, error)
+            return Acted(Refusal("backend", str(error))), error
+
+    def _write_lists(self, acted: Acted) -> None:
+        run = self._run
+        listing, now = self._directory.listing, time.time()
+        try:
+            write_lists(run.site, run.backends, self._lists, run.store.tops, listing, self._history, acted, now)
+        except BackendError as error:
+            _log.error("%s: the missing files could not be summed up by block: %s", run.site.name, error)
+
+    def _write_storage(self) -> None:
+        write_storage(self._site, self._lists, self._run.store.tops, self._directory.listing, time.time())
+
+    def _clean(self, acted: Acted) -> UnmergedResult | None:
+        """Look through the unmerged area where that is wanted, and ask for what may be deleted at a site that acts."""
+        request = self._run.request
+        if not (request.unmerged and self._site.unmerged):
+            return None
+        from actors.unmerged import CleaningOptions, clean_unmerged
+
+        options = CleaningOptions(
+            request.more_logs, listers=request.listers, in_flight=request.in_flight, fresh=request.fresh
+        )
+        name, what = self._site.name, "cleaning of unmerged"
+        with recorded(self._history, name, time.time(), self._runtime.name, what) as record:
+
+            def enter(rows: Iterator[FileRow]) -> None:
+                record.history.report(record.number, Table.UNMERGED, rows, time.time())
+
+            result = clean_unmerged(self._runtime, self._site, self._run.store, self._oversight, options, enter)
+            record.listed(result.listing, f"{result.deletable} of {result.files} files may be deleted")
+        if self._is_acting():
+            lfns = [paths.decode(path) for path in result.to_delete.lfns()]
+            self._run.backends.registry.delete(self._site.name, lfns)
+        return result
+
+    def _summarize(self, done: SiteResults) -> None:
+        if not self._run.request.summary:
+            return
+        site = self._site
+        of_site = site.gfal_threads if site.access_method == "SRM" else site.listers
+        row = stats_row(done, self._run.request.listers or of_site, time.time())
+        path = picker.summary_path(self._run.config)
+        with SummaryDatabase(path) as summary:
+            summary.update(row)
+        _publish(self._run.config, path.parent)
+
+
+def stats_row(done: SiteResults, listers: int, now: float) -> StatsRow:
+    """Give the row of the summary that a run leads to; ``now`` in seconds since the epoch."""
+    found, listing, transfers = done.results.comparison, done.results.listing, done.acted.transfers
+    return StatsRow(
+        site=done.site,
+        entered=now,
+        seconds=now - done.started,
+        files=found.files,
+        nodes=found.directories,
+        empty=found.empty,
+        cores=listers,
+        missing=found.missing,
+        missing_bytes=found.missing_size,
+        orphan=found.orphan,
+        orphan_bytes=found.orphan_size,
+        no_source=len(transfers.no_disk),
+        unrecoverable=len(transfers.unrecoverable),
+        unlisted=found.unlisted + listing.ignored,
+        unlisted_bad=found.unlisted,
+        unmerged=done.unmerged.deletable if done.unmerged else 0,
+        unmerged_logs=done.unmerged.logs if done.unmerged else 0,
+    )
+
+
+def _publish(config: KnownSites, web_dir: Path) -> None:
+    """Put a copy of the configuration beside the page, without what is secret in it."""
+    from storage.config import Config
+    from storage.published_config import publish
+
+    if isinstance(config, Config) and config.path is not None:
+        publish(config.given, config.path, web_dir)
