@@ -10,6 +10,7 @@ configuration cannot.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -66,10 +67,6 @@ class _Run:
     started: float
     process: int
 
-    def close(self, end: Callable[[HistoryDatabase, int], None]) -> None:
-        end(self.database, self.number)
-        self.database.close()
-
 
 _run: _Run | None = None
 
@@ -84,8 +81,7 @@ def start_run() -> None:
         raise HistoryError("no site for the run: set config.SITE")
     if _run is not None:
         earlier, _run = _run, None
-        if earlier.process == os.getpid():
-            earlier.close(HistoryDatabase.abandon)
+        _give_up(earlier)
     database, started = HistoryDatabase(_path(config.SITE)), time.time()
     try:
         _run = _Run(database, database.open_run(config.SITE, started, "front end"), started, os.getpid())
@@ -99,7 +95,8 @@ def finish_run() -> None:
     global _run
     run, now = _started(), time.time()
     counts = replace(run.database.counts(run.number), seconds=now - run.started)
-    run.close(lambda database, number: database.finish_run(number, now, RunStatus.DONE, counts, keep_findings=False))
+    run.database.finish_run(run.number, now, RunStatus.DONE, counts, keep_findings=False)
+    run.database.close()
     _run = None
 
 
@@ -183,6 +180,14 @@ def _started() -> _Run:
         # SQLite's connections must not be used on the other side of a fork.
         raise HistoryError("the run was started by another process: call history.start_run() in this one")
     return _run
+
+
+def _give_up(run: _Run) -> None:
+    if run.process == os.getpid():
+        # Its database may have been removed meanwhile; where it has not, the next run of its site gives it up.
+        with contextlib.suppress(HistoryError):
+            run.database.abandon(run.number)
+        run.database.close()
 
 
 def _report(table: Table, files: Iterable[tuple[str, Mapping[str, Any] | None]]) -> None:

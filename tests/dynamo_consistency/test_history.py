@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -173,6 +174,17 @@ def test_start_run_again_gives_up_what_was_not_finished() -> None:
     assert query("SELECT status FROM runs ORDER BY id") == [("died",), ("died",), ("running",)]
     history.report_missing(infos("/store/b"))
     assert (history.missing_files(SITE), history.missing_files(OTHER)) == (["/store/a"], ["/store/b"])
+
+
+def test_start_run_needs_nothing_of_a_history_that_was_removed(var: Path) -> None:
+    for _ in range(2):
+        history.start_run()
+        history.report_missing(infos("/store/a"))
+        assert history.missing_files(SITE) == ["/store/a"]
+        shutil.rmtree(var)
+    history.start_run()
+    assert history.missing_files(SITE) == []
+    history.finish_run()
 
 
 def test_the_site_of_a_run_is_the_one_it_started_with() -> None:
