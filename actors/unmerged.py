@@ -166,8 +166,9 @@ def clean_unmerged(
 ) -> UnmergedResult:
     """List a site's unmerged area, decide what may be deleted, write the lists and have it recorded.
 
-    The caller holds the lock of the site's `RunDirectory`. When this raises, no list has changed; only when it was the
-    publishing that failed, ``record`` has been called already.
+    ``store`` is that of the site as `storage.resolve.resolve` gives it; its tops do not matter. The caller holds the
+    lock of the site's `RunDirectory`. When this raises, no list has changed; only when it was the publishing that
+    failed, ``record`` has been called already.
 
     Raises:
         ConfigError: the settings are wrong.
@@ -226,7 +227,8 @@ class _Clean:
     def _prepare(self) -> tuple[float, StoreJob]:
         """Say when the listing was begun, and how it is done or gone on with."""
         mark: dict[str, Any] = {
-            "doors": list(self._store.spec.doors),
+            "doors": list(self._store.identity),
+            "as_of": self._store.as_of,
             "tops": [repr(top) for top in self._store.tops],
             "ignored": [repr(pattern) for pattern in self._site.ignore_directories],
         }
@@ -236,8 +238,11 @@ class _Clean:
         if begun is None:
             self._journal.begin(mark, self._started)
         job = store_job(self._store, self._site, self._journal.snapshot, self._options.listers, self._options.in_flight)
-        # A file has to be old enough when the listing is begun: what it was later, nobody has seen.
-        return begun or self._started, replace(job, plan=replace(job.plan, resume=begun is not None))
+        # A file has to be old enough when the listing is begun, or a dump made: what it was later, nobody has seen.
+        seen = begun or self._started
+        if self._store.as_of is not None:
+            seen = min(seen, self._store.as_of)
+        return seen, replace(job, plan=replace(job.plan, resume=begun is not None))
 
     def _rules(self, begun: float, protected: frozenset[bytes]) -> CleaningRules:
         settings = self._settings

@@ -11,11 +11,13 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -50,7 +52,7 @@ def read_protected_list(source: str, patience: float = PATIENCE, largest: int = 
     scheme = urlsplit(source).scheme.lower() if "://" in source else ""
     try:
         if scheme in ("http", "https"):
-            data = _fetch(source, patience, largest)
+            data = _within(patience, lambda: _fetch(source, patience, largest))
         elif scheme in ("", "file"):
             data = _read_file(source, largest)
         else:
@@ -74,6 +76,23 @@ def _read_file(source: str, largest: int) -> bytes:
             return _read(file, time.monotonic() + PATIENCE, largest)
     except (OSError, ValueError) as error:
         raise ProtectedListError(getattr(error, "strerror", None) or str(error)) from error
+
+
+def _within(patience: float, fetch: Callable[[], bytes]) -> bytes:
+    """Wait for an answer; the timeout of a socket covers neither a name server nor a server that drips."""
+    answer: Future[bytes] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(fetch())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=run, name="protected-list", daemon=True).start()
+    try:
+        return answer.result(patience)
+    except TimeoutError as error:
+        raise ProtectedListError(f"no whole answer within {patience:g} s") from error
 
 
 def _fetch(url: str, patience: float, largest: int) -> bytes:

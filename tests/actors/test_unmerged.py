@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -391,6 +391,15 @@ def test_a_file_has_to_be_old_when_the_listing_is_begun(runtime_threads: Runtime
     # By now it is older than a day, but when the listing was begun it was not.
     result, _ = site.clean(runtime_threads)
     assert (result.listing.resumed, result.deletable) == (2, 0)
+
+
+def test_a_file_has_to_be_old_when_a_dump_was_made(runtime_threads: Runtime, site: UnmergedSite) -> None:
+    site.put("unmerged/a/x", age=30)
+    site.put("unmerged/a/y", age=60)
+    config = site.config()
+    store = replace(site_source(config), as_of=time.time() - 10 * DAY)
+    assert clean_unmerged(runtime_threads, config, store, Oversight()).deletable == 1
+    assert site.report() == ["a/y"]
 
 
 def test_a_directory_that_gives_no_names_is_doubted(runtime_threads: Runtime, tmp_path: Path) -> None:

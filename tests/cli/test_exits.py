@@ -9,9 +9,11 @@ from actors.messages import Killed
 from actors.runtime import ActorLost, RuntimeUnavailable
 from cli.exits import CommandError, ExitCode, as_command_error, of_result
 from engine.gates import Refusal
+from engine.unmerged import OutsideUnmerged
 from storage.config import ConfigError
 from storage.history import HistoryError
 from storage.inventory import InventoryError
+from storage.protected_list import ProtectedListError
 from storage.reports import ReportError
 from storage.rundir import AlreadyRunning, RunDirError
 from storage.snapshot import SnapshotError
@@ -25,6 +27,8 @@ from storage.source import SourceError
         (KeyboardInterrupt(), ExitCode.HALTED),
         (Killed("words"), ExitCode.HALTED),
         (Refused(Refusal("gate", "words")), ExitCode.NOT_LISTED),
+        (OutsideUnmerged("words"), ExitCode.NOT_LISTED),
+        (ProtectedListError("words"), ExitCode.USAGE),
         (ListingFailed("words"), ExitCode.NOT_LISTED),
         (ActorLost("words"), ExitCode.NOT_LISTED),
         (ConfigError("words"), ExitCode.USAGE),

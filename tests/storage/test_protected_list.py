@@ -50,6 +50,15 @@ def drip(handler: BaseHTTPRequestHandler) -> None:
         time.sleep(0.1)
 
 
+def drip_headers(handler: BaseHTTPRequestHandler) -> None:
+    """Send a header now and then; each comes in good time."""
+    handler.wfile.write(b"HTTP/1.0 200 OK\r\n")
+    for number in range(20):
+        handler.wfile.write(b"X-%d: 1\r\n" % number)
+        handler.wfile.flush()
+        time.sleep(0.1)
+
+
 def silence(handler: BaseHTTPRequestHandler) -> None:
     time.sleep(3)
     plain(GOOD)(handler)
@@ -90,6 +99,7 @@ def server() -> Iterator[str]:
         "/short": plain(GOOD, length=len(GOOD) + 5),
         "/html": plain(b"<html>log in</html>"),
         "/drip": drip,
+        "/drip-headers": drip_headers,
         "/silence": silence,
         "/hang-up": hang_up,
         "/nonsense": talk_nonsense,
@@ -135,7 +145,7 @@ def test_an_answer_that_is_no_list(server: str, path: str, words: str) -> None:
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("path", ["/drip", "/silence"])
+@pytest.mark.parametrize("path", ["/drip", "/drip-headers", "/silence"])
 def test_a_server_that_is_too_slow(server: str, path: str) -> None:
     with pytest.raises(ProtectedListError, match=r"no whole answer within 0\.5 s"):
         read_protected_list(server + path, patience=0.5)
