@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from engine.tree.files import UNLISTED
 from storage.history import FileRow, HistoryDatabase, HistoryError, RunStatus, Table, connect
+from storage.rundir import RunDirectory, RunDirError
 
 __all__ = [
     "HistoryError",
@@ -74,7 +76,10 @@ _run: _Run | None = None
 def start_run() -> None:
     """Register the start of a run of ``config.SITE``; called in `main.main`.
 
-    A run of the site that was not finished, here or in another process, is given up.
+    A run of the site that `start_run` began and nobody finished, here or in another process, is given up.
+
+    Raises:
+        HistoryError: also while another process checks the site, whose run this would end.
     """
     global _run
     if not config.SITE:
@@ -82,6 +87,7 @@ def start_run() -> None:
     if _run is not None:
         earlier, _run = _run, None
         _give_up(earlier)
+    _spare_others(config.SITE)
     database, started = HistoryDatabase(_path(config.SITE)), time.time()
     try:
         _run = _Run(database, database.open_run(config.SITE, started, "front end"), started, os.getpid())
@@ -166,11 +172,25 @@ def empty_directories(site: str, acting: bool = False) -> list[str]:
 _UNLISTED = paths.encode(UNLISTED)
 
 
-def _path(site: str) -> Path:
-    """Give the database of a site, which may have a VarLocation of its own."""
+def _var_location(site: str) -> Path:
+    """Give the VarLocation of a site, which may have its own."""
     configured = config.current()
     settings = configured.site(site) if site in configured.sites else configured.top_level(site)
-    return settings.var_location / "db" / "consistency.db"
+    return settings.var_location
+
+
+def _path(site: str) -> Path:
+    return _var_location(site) / "db" / "consistency.db"
+
+
+def _spare_others(site: str) -> None:
+    directory = RunDirectory(_var_location(site), site)
+    try:
+        holder = directory.running() if directory.is_locked() else None
+    except RunDirError as error:
+        raise HistoryError(str(error)) from error
+    if holder is not None and (holder.pid, holder.host) != (os.getpid(), socket.gethostname()):
+        raise HistoryError(f"{site} is being checked by process {holder.pid} on {holder.host}")
 
 
 def _started() -> _Run:

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 
 from dynamo_consistency import config, history
 from storage.history import HistoryDatabase, RunStatus
+from storage.rundir import RunDirectory, RunInfo
 
 ROOT = Path(__file__).parents[2]
 SITE = "T2_US_MIT"
@@ -156,6 +158,48 @@ history.finish_run()
     )
     assert output.startswith("the run was started by another process")
     assert history.missing_files(SITE) == ["/store/a"]
+
+
+def test_start_run_spares_a_check_that_is_running_elsewhere(var: Path) -> None:
+    holder = """
+from pathlib import Path
+from storage.rundir import RunDirectory, RunInfo
+import os, socket, sys
+directory = RunDirectory(Path(sys.argv[1]), sys.argv[2])
+directory.acquire(RunInfo(os.getpid(), socket.gethostname(), 1.0, "ray"))
+print("held", flush=True)
+sys.stdin.read()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, str(var), SITE],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(history.HistoryError, match=f"{SITE} is being checked by process {process.pid} on "):
+            history.start_run()
+        config.SITE = OTHER
+        history.start_run()
+        process.kill()
+    config.SITE = SITE
+    history.start_run()
+
+
+def test_start_run_within_a_check_of_this_process(var: Path) -> None:
+    with RunDirectory(var, SITE) as directory:
+        directory.acquire(RunInfo(os.getpid(), socket.gethostname(), 1.0, "threads"))
+        history.start_run()
+        history.finish_run()
+
+
+def test_is_open() -> None:
+    assert not history.is_open()
+    history.start_run()
+    assert history.is_open()
+    history.finish_run()
+    assert not history.is_open()
 
 
 def test_start_run_needs_a_site() -> None:
