@@ -166,7 +166,8 @@ def _with_inventory(settings: Settings, site: SiteConfig, option: Path | None) -
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
         where = "--inventory" if option else f"{settings.config.path}: Inventory"
-        raise CommandError(f"{where}: {option or path} {what}; expected a file with the names of what should be at the site")
+        named = option or path
+        raise CommandError(f"{where}: {named} {what}; expected a file with the names of what should be at the site")
     return site
 
 

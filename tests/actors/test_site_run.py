@@ -1,0 +1,377 @@
+"""Whole runs of a site as operators know them: what is recorded, asked for, listed and shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.check_job import RunRequest
+from actors.oversight import Killed, Oversight, Progress, Refused
+from actors.runtime import Runtime
+from actors.site_run import NotReady, SiteResults, SiteRun, run_site
+from actors.threads import ThreadRuntime
+from engine.site_states import BadAction, Reporting, SiteStatus
+from storage.backends import choose
+from storage.backends.protocols import BackendError
+from storage.backends.queue import RequestQueue, Table, queue_path
+from storage.config import Config
+from storage.history import HistoryDatabase, RunStatus
+from storage.source import site_source
+from storage.summary import SummaryDatabase
+
+SITE = "T2_TEST"
+OLD = 1_700_000_000
+LOST = "mc/Era/Lost/AOD/v1/0000/lost.root"
+
+
+@dataclass
+class Site:
+    """A small site on disk, and the program's directories beside it."""
+
+    home: Path
+    keys: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        (self.home / "store").mkdir()
+        for name in ("mc/kept", "mc/orphan", "data/kept"):
+            self.put(name)
+        self.expect("mc/kept", "mc/lost", "data/kept", "data/gone")
+        (self.home / "store/mc/empty").mkdir()
+        os.utime(self.home / "store/mc/empty", (OLD, OLD))
+
+    def put(self, name: str) -> None:
+        path = self.home / "store" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"0123456789")
+        os.utime(path, (OLD, OLD))
+
+    def lfn(self, name: str) -> str:
+        return f"{self.home}/store/{name}"
+
+    def expect(self, *names: str, header: str = "lfn,size,mtime", more: str = "") -> None:
+        """Write the inventory."""
+        rows = [f"{self.lfn(name)},10,{OLD}{more}" for name in names]
+        (self.home / "inventory.csv").write_text("\n".join([header, *rows]) + "\n")
+
+    @property
+    def config(self) -> Config:
+        path = self.home / "config.json"
+        keys = {"Doors": ["file:///"], "RootPath": f"{self.home}/store", "Inventory": "inventory.csv", **self.keys}
+        path.write_text(json.dumps({"Sites": {SITE: keys}}))
+        return Config.load(path, {})
+
+    @property
+    def www(self) -> Path:
+        return self.home / "www"
+
+    def summary(self) -> SummaryDatabase:
+        return SummaryDatabase(self.www / "stats.db")
+
+    def history(self) -> HistoryDatabase:
+        return HistoryDatabase(self.home / "var/db/consistency.db")
+
+    def act(self) -> None:
+        """Set the site to act; a run has to have made it known."""
+        with self.summary() as summary:
+            summary.set_reporting(SITE, Reporting.ACT)
+
+    def requests(self, table: Table) -> list[str]:
+        """Give what was asked for, without the beginning that all names have."""
+        path = queue_path(self.home / "var")
+        requests = RequestQueue(path).requests(table, SITE) if path.exists() else []
+        return [request.lfn.decode().removeprefix(self.lfn("")) for request in requests]
+
+    def lines(self, ending: str) -> list[str]:
+        lines = (self.www / f"{SITE}_{ending}.txt").read_text().splitlines()
+        return [line.replace(self.lfn(""), "") for line in lines]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+@pytest.fixture
+def threads(start_threads: Callable[[], Runtime]) -> Runtime:
+    return start_threads()
+
+
+def run(runtime: Runtime, site: Site, oversight: Oversight | None = None, **request: Any) -> SiteResults:
+    config = site.config
+    settings = config.site(SITE)
+    what = SiteRun(config, settings, site_source(settings), choose(config, settings), RunRequest(**request))
+    return run_site(runtime, what, oversight or Oversight())
+
+
+def test_a_run_in_both_runtimes_finds_records_and_shows(runtime: Runtime, site: Site) -> None:
+    done = run(runtime, site)
+    found = done.results.comparison
+    assert (found.missing, found.orphan, found.empty) == (2, 1, 1)
+    assert site.lines("compare_missing") == ["data/gone", "mc/lost"]
+    assert site.lines("missing_datasets")[1:] == ["\t\tdata\t1\t10", "\t\tmc\t1\t10"]
+    (share, other) = json.loads((site.www / f"{SITE}_storage.json").read_text())["storageservice"]["storageshares"]
+    assert (share["path"], share["usedsize"], share["numberoffiles"]) == ([f"{site.home}/store/mc"], 20, 2)
+    assert other["numberoffiles"] == 1
+    with site.summary() as summary:
+        row = summary.stats()[SITE]
+        assert (row.files, row.missing, row.missing_bytes, row.orphan, row.empty, row.nodes) == (3, 2, 20, 1, 1, 3)
+        assert summary.site(SITE).status == SiteStatus.READY
+        assert (summary.site(SITE).last_started or 0) == pytest.approx(done.started, abs=1)
+    assert SITE in (site.www / "index.html").read_text()
+    assert "mc/lost" in (site.www / "sites" / f"{SITE}.html").read_text()
+
+
+def test_a_dry_site_asks_for_nothing(threads: Runtime, site: Site) -> None:
+    done = run(threads, site)
+    assert done.refusal is not None
+    assert done.refusal.gate == "dry"
+    assert not queue_path(site.home / "var").exists()
+
+
+def test_a_site_that_acts_asks_for_deletions_at_once_and_for_transfers_after_two_runs(
+    threads: Runtime, site: Site
+) -> None:
+    run(threads, site)
+    site.act()
+    (site.home / "store/mc/kept").unlink()
+    done = run(threads, site)
+    assert done.refusal is None
+    assert site.requests("deletions") == ["mc/orphan", "mc/empty"]
+    # It was there in the run before, so it may come back by itself.
+    assert site.requests("transfers") == ["data/gone", "mc/lost"]
+    run(threads, site)
+    assert site.requests("transfers") == ["data/gone", "mc/lost", "mc/kept"]
+    assert site.requests("deletions") == ["mc/orphan", "mc/empty"]
+
+
+def test_the_first_run_of_a_site_that_acts_has_no_run_before_it(threads: Runtime, site: Site) -> None:
+    with site.summary() as summary:
+        summary.sync({SITE: True})
+    site.act()
+    run(threads, site)
+    assert site.requests("transfers") == ["data/gone", "mc/lost"]
+
+
+@pytest.mark.parametrize("key", ["MaxMissing", "MaxOrphan"])
+def test_too_many_of_either_stop_everything(threads: Runtime, site: Site, key: str) -> None:
+    run(threads, site)
+    site.act()
+    site.keys[key] = 0
+    done = run(threads, site)
+    assert done.refusal is not None
+    assert done.refusal.gate == "too-many"
+    assert key in done.refusal.message
+    assert not queue_path(site.home / "var").exists()
+    assert site.lines("compare_missing") == ["data/gone", "mc/lost"]
+
+
+def test_a_directory_in_which_files_should_be_is_not_deleted(threads: Runtime, site: Site) -> None:
+    site.expect("mc/kept", "data/kept", "mc/empty/lost")
+    run(threads, site)
+    site.act()
+    run(threads, site)
+    assert site.requests("deletions") == ["mc/orphan"]
+    assert site.requests("transfers") == ["mc/empty/lost"]
+
+
+def test_without_a_transfer_queue_nothing_is_brought_back(threads: Runtime, site: Site) -> None:
+    run(threads, site)
+    site.act()
+    site.keys["UseTransferQueue"] = False
+    run(threads, site)
+    assert site.requests("deletions") == ["mc/orphan", "mc/empty"]
+    assert site.requests("transfers") == []
+
+
+@pytest.mark.parametrize("how", ["option", "key"])
+def test_orphans_can_be_left_alone(threads: Runtime, site: Site, how: str) -> None:
+    run(threads, site)
+    site.act()
+    if how == "key":
+        site.keys["DeleteOrphans"] = False
+    done = run(threads, site, keep_orphans=how == "option")
+    assert (done.results.comparison.orphan, done.results.comparison.kept) == (0, 1)
+    assert site.requests("deletions") == ["mc/empty"]
+
+
+def test_files_of_protected_datasets_are_no_orphans(threads: Runtime, site: Site) -> None:
+    top = site.home / "store/mc/Era/Sample/AOD/v1/0000"
+    top.mkdir(parents=True)
+    for name in ("kept.root", "left.root"):
+        site.put(f"mc/Era/Sample/AOD/v1/0000/{name}")
+    site.put("mc/Era/Other/AOD/v1/0000/left.root")
+    kept = site.lfn("mc/Era/Sample/AOD/v1/0000/kept.root")
+    (site.home / "inventory.csv").write_text(
+        f"lfn,size,mtime,dataset,protected\n{kept},10,{OLD},/Sample/Era-v1/AOD,yes\n"
+        f"{site.lfn('mc/kept')},10,{OLD},,\n{site.lfn('mc/orphan')},10,{OLD},,\n{site.lfn('data/kept')},10,{OLD},,\n"
+    )
+    done = run(threads, site)
+    assert site.lines("compare_orphan") == ["mc/Era/Other/AOD/v1/0000/left.root"]
+    assert done.results.comparison.of_datasets == 1
+    assert done.results.comparison.ignored == 0
+
+
+@dataclass(frozen=True)
+class GoingAway:
+    """A backend that says that datasets are being deleted, from the second question on."""
+
+    asked: list[str] = field(default_factory=list)
+
+    def deletion_requests(self, site: str) -> frozenset[str]:
+        self.asked.append(site)
+        return frozenset() if len(self.asked) == 1 else frozenset({"/Sample/Era-v1/AOD"})
+
+
+def test_what_is_asked_to_be_deleted_while_the_site_is_listed_is_not_missing(threads: Runtime, site: Site) -> None:
+    site.expect("mc/kept", "data/kept", "mc/orphan", "mc/Era/Sample/AOD/v1/0000/gone.root", LOST)
+    config = site.config
+    settings = config.site(SITE)
+    deletions = GoingAway()
+    backends = replace(choose(config, settings), deletions=deletions)
+    run_site(threads, SiteRun(config, settings, site_source(settings), backends), Oversight())
+    assert deletions.asked == [SITE, SITE]
+    assert site.lines("compare_missing") == [LOST]
+
+
+def test_files_that_no_other_site_has_are_listed_apart(threads: Runtime, site: Site) -> None:
+    lines = [
+        "lfn,size,mtime,site",
+        *(
+            f"{site.lfn(name)},10,{OLD},{SITE}"
+            for name in ("mc/kept", "mc/lost", "data/kept", "data/gone", "data/tape")
+        ),
+        f"{site.lfn('mc/lost')},10,{OLD},T2_OTHER",
+        f"{site.lfn('data/tape')},10,{OLD},T1_OTHER_MSS",
+    ]
+    (site.home / "inventory.csv").write_text("\n".join(lines) + "\n")
+    done = run(threads, site)
+    assert site.lines("compare_missing") == ["data/gone", "data/tape", "mc/lost"]
+    assert site.lines("missing_nosite") == ["data/gone", "data/tape"]
+    assert site.lines("unrecoverable") == ["data/gone"]
+    with site.summary() as summary:
+        row = summary.stats()[SITE]
+    assert (row.no_source, row.unrecoverable) == (2, 1)
+    assert len(done.acted.transfers.no_disk) == 2
+
+
+def test_a_backend_that_fails_behind_the_comparison_takes_nothing_away(threads: Runtime, site: Site) -> None:
+    run(threads, site)
+    site.act()
+    queue_path(site.home / "var").write_bytes(b"no database at all" * 100)
+    done = run(threads, site)
+    assert isinstance(done.failure, BackendError)
+    assert done.refusal is not None
+    assert done.refusal.gate == "backend"
+    assert site.lines("compare_missing") == ["data/gone", "mc/lost"]
+    with site.summary() as summary:
+        assert summary.stats()[SITE].missing == 2
+        assert summary.site(SITE).status == SiteStatus.READY
+
+
+def test_without_the_inventory_a_site_is_listed_and_its_findings_stay(threads: Runtime, site: Site) -> None:
+    run(threads, site)
+    site.act()
+    (site.home / "inventory.csv").unlink()
+    site.put("mc/new")
+    done = run(threads, site, no_inventory=True)
+    assert (done.results.comparison.files, done.results.comparison.missing) == (4, 0)
+    assert site.lines("compare_missing") == ["data/gone", "mc/lost"]
+    assert not queue_path(site.home / "var").exists()
+    with site.history() as history:
+        assert [path.rpartition(b"/")[2] for path, _, _ in history.missing(SITE)] == [b"gone", b"lost"]
+        assert history.runs(SITE)[0].message == "without inventory: 4 files in 3 directories"
+        assert history.runs(SITE)[0].status == RunStatus.DONE
+
+
+def test_a_run_that_is_no_news_of_the_site_leaves_summary_and_page_alone(threads: Runtime, site: Site) -> None:
+    run(threads, site, summary=False)
+    assert not (site.www / "stats.db").exists()
+    assert not (site.www / "index.html").exists()
+    assert site.lines("compare_missing") == ["data/gone", "mc/lost"]
+
+
+def test_a_disabled_site_is_not_checked(threads: Runtime, site: Site) -> None:
+    run(threads, site)
+    with site.summary() as summary:
+        summary.set_status(SITE, SiteStatus.DISABLED)
+    with pytest.raises(BadAction, match="disabled"):
+        run(threads, site)
+    with site.summary() as summary, site.history() as history:
+        assert summary.site(SITE).status == SiteStatus.DISABLED
+        assert len(history.runs(SITE)) == 1
+
+
+def test_a_site_that_is_not_fit_is_not_checked_unless_nobody_asks(threads: Runtime, site: Site) -> None:
+    site.keys["FreeMem"] = 1_000_000
+    with pytest.raises(NotReady, match="FreeMem asks for 1e\\+06 GB"):
+        run(threads, site)
+    assert not site.www.exists()
+    run(threads, site, unconditionally=True)
+
+
+def test_a_site_that_is_set_to_halt_stops_and_goes_on_later(
+    threads: Runtime, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(threads, site)
+    monkeypatch.setattr("storage.site_watch.SiteWatch.__init__.__defaults__", (0.0, time.monotonic), raising=True)
+
+    def halt(_phase: str, _progress: Progress) -> None:
+        with site.summary() as summary:
+            summary.set_status(SITE, SiteStatus.HALT)
+
+    with pytest.raises(Killed, match="the site was set to halt"):
+        run(threads, site, Oversight(watch=halt))
+    with site.summary() as summary, site.history() as history:
+        assert summary.site(SITE).status == SiteStatus.HALT
+        assert history.runs(SITE)[0].status == RunStatus.HALTED
+    run(threads, site)
+    with site.summary() as summary:
+        assert summary.site(SITE).status == SiteStatus.READY
+
+
+def test_a_site_that_looks_empty_is_refused_and_keeps_its_figures(threads: Runtime, site: Site) -> None:
+    run(threads, site)
+    site.act()
+    (site.home / "store").rename(site.home / "unmounted")
+    (site.home / "store/mc").mkdir(parents=True)
+    (site.home / "store/data").mkdir()
+    with pytest.raises(Refused):
+        run(threads, site)
+    assert not queue_path(site.home / "var").exists()
+    with site.summary() as summary:
+        assert summary.stats()[SITE].missing == 2
+        assert summary.site(SITE).status == SiteStatus.READY
+
+
+def test_the_unmerged_area_is_cleaned_where_it_is_named(threads: Runtime, site: Site) -> None:
+    for name in ("unmerged/Era/old.root", "unmerged/logs/old.tar.gz", "unmerged/kept/x.root"):
+        site.put(name)
+    (site.home / "protected.json").write_text(json.dumps({"result": [site.lfn("unmerged/kept")]}))
+    site.keys |= {
+        "Unmerged": True,
+        "ListDeletable": {"PROTECTED_LIST": str(site.home / "protected.json")},
+    }
+    assert run(threads, site).unmerged is None
+    site.act()
+    done = run(threads, site, unmerged=True)
+    assert done.unmerged is not None
+    assert (done.unmerged.deletable, done.unmerged.logs) == (2, 1)
+    assert "unmerged/Era/old.root" in site.requests("deletions")
+    assert "unmerged/kept/x.root" not in site.requests("deletions")
+    with site.summary() as summary:
+        row = summary.stats()[SITE]
+    assert (row.unmerged, row.unmerged_logs) == (2, 1)
+
+
+def test_runs_in_threads_leave_no_lock_behind(site: Site) -> None:
+    for _ in range(2):
+        runtime = ThreadRuntime()
+        run(runtime, site)
+        runtime.shutdown()
