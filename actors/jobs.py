@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from actors.deployment import open_runtime as open_runtime
 from actors.listing import StoreJob
-from actors.messages import ListerSettings, ListingPlan
+from actors.messages import BATCH, ListerSettings, ListingPlan
 from engine.work import QueueLimits
+from storage.listers.protocol import GFAL
 from storage.snapshot import SnapshotHeader
 from storage.source import StoreSource
 
@@ -30,15 +31,18 @@ def store_job(
     ``site`` has the settings; the number of listers, and of requests that each keeps in flight, go before them.
     """
     header = SnapshotHeader("listing", ", ".join(source.spec.doors), int(time.time()), site.name, source.tops)
+    # One connection to a load balancer is one for all; how many programs run for SRM has a key of its own.
+    one_lister = site.use_load_balancer or source.spec.method == GFAL
     # A lister has several requests for each lease, and each may run into its timeout before the next one starts.
     lease = max(_MIN_LEASE, 8 * site.timeout)
     limits = QueueLimits(max_attempts=site.retries + 1, max_depth=site.max_depth, lease_seconds=lease)
-    window = in_flight or site.in_flight
+    window = source.spec.window(in_flight or site.in_flight)
     return StoreJob(
         source.label,
         ListingPlan(header, snapshot, limits, site.ignore_directories),
-        ListerSettings(source.spec, window),
-        listers or site.listers,
+        # What a lister is handed waits there, and its lease runs: no more than it can soon begin with.
+        ListerSettings(source.spec, window, min(window, BATCH) if source.spec.method else BATCH),
+        listers or (1 if one_lister else site.listers),
     )
 
 

@@ -8,6 +8,7 @@ one, so that batches grow by themselves when the coordinator is far away.
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import time
 from collections import deque
@@ -28,6 +29,9 @@ from storage.listers.protocol import LONGEST_LISTED_NAME, Ask, Lister, Request
 from storage.snapshot import directory_frame
 
 _CONFIRM_LIMITS = ConfirmLimits(LONGEST_LISTED_NAME)
+
+_ONE_BY_ONE = ConfirmLimits(LONGEST_LISTED_NAME, names_from=sys.maxsize)
+"""For stores whose listings of names prove nothing."""
 
 _REPORT_AFTER = 0.1
 """Seconds after which a report goes out although the batch is not full."""
@@ -144,7 +148,8 @@ class _Pump:
         if task.kind == TaskKind.LIST:
             self._unasked.append((_Job(task), None))
             return
-        confirmation = Confirmation(task.names, _CONFIRM_LIMITS)
+        limits = _CONFIRM_LIMITS if self._settings.spec.names_are_complete else _ONE_BY_ONE
+        confirmation = Confirmation(task.names, limits)
         job = _Job(task, confirmation)
         self._unasked.extend((job, question) for question in confirmation.begin())
 

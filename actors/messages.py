@@ -40,13 +40,17 @@ class ListingPlan:
     resume: bool = False
 
 
+BATCH = 64
+"""Directories in a full report of a lister."""
+
+
 @dataclass(frozen=True, slots=True)
 class ListerSettings:
     """How a lister works: ``in_flight`` requests at a time, reports sent in batches of ``batch`` directories."""
 
     spec: StoreSpec
     in_flight: int = 64
-    batch: int = 64
+    batch: int = BATCH
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from cli.exits import CommandError, ExitCode, of_result
 from cli.session import RunOptions, Settings, open_runtime, overseen
 from engine.paths import escape
 from engine.states import State
+from storage.resolve import resolve
 from storage.snapshot import Snapshot, is_part, part_of
 from storage.source import FileSource, parse_source
 
@@ -45,6 +46,7 @@ def run(
         _must_be_writable(output)
         if form == "snapshot" and is_part(output):
             raise CommandError(f"{output}: an unfinished listing is called so; give -o another name")
+    store = resolve(store)
     with (
         tempfile.TemporaryDirectory(prefix="dynamo-consistency-") as scratch,
         open_runtime(options, site.runtime, "threads") as actors,

@@ -14,6 +14,7 @@ from cli.session import RunOptions, Settings, open_runtime, overseen
 from engine.paths import escape
 from engine.unmerged import Kept, Mode
 from storage.reports import ReportError
+from storage.resolve import resolve
 from storage.source import site_source
 
 
@@ -33,7 +34,7 @@ def run(settings: Settings, request: UnmergedRequest, options: RunOptions) -> Ex
     if request.mode and request.mode not in tuple(Mode):
         raise CommandError(f"--mode: expected files or directories, found {request.mode!r}")
     site = settings.config.site(request.site)
-    store = site_source(site)
+    store = resolve(site_source(site))
     cleaning = CleaningOptions(
         request.more_logs,
         request.protected_list,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from storage.door_url import with_prefix
-from storage.listers.protocol import StoreSpec
+from storage.listers.protocol import DIRECTX, GFAL, StoreSpec
 
 KEYS = frozenset(
     (
@@ -102,11 +102,23 @@ class SiteConfig:
     email: Email | None = None
 
     def store_spec(self) -> StoreSpec:
-        """Describe the site's store to a lister; ``path_prefix`` goes on each door that has no path of its own."""
+        """Describe the site's store to a lister; ``path_prefix`` goes on each door that has no path of its own.
+
+        Nobody is asked: there are no doors where they are still to be found. `storage.resolve` does that.
+        """
+        doors, connections = self.doors, self.connections
+        if self.access_method == "RAL-Reader":
+            return StoreSpec((f"dump://{self.dump}",) if self.dump is not None else (), self.timeout)
+        if self.use_load_balancer:
+            connections = 1
+            doors = doors if self.redirector is None else (f"root://{self.redirector}",)
+        if self.access_method == GFAL:
+            connections = self.gfal_threads
         return StoreSpec(
-            doors=tuple([with_prefix(door, self.path_prefix) for door in self.doors]),
+            doors=tuple([with_prefix(door, self.path_prefix) for door in doors]),
             timeout=self.timeout,
-            connections=self.connections,
+            connections=connections,
+            method=self.access_method if self.access_method in (DIRECTX, GFAL) else "",
         )
 
 

@@ -23,14 +23,36 @@ class SourceError(Exception):
     """A SOURCE cannot be understood or used; the message is one line."""
 
 
+class DoorsError(SourceError):
+    """A site cannot be listed: no doors, doors that disagree, a program that is missing, or no dump; one line."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoreSource:
-    """Something to list: ``tops`` are absolute canonical LFNs. ``site`` is None unless the configuration names it."""
+    """Something to list: ``tops`` are absolute canonical LFNs. ``site`` is None unless the configuration names it.
+
+    A site may have no doors yet: `storage.resolve.resolve` gives the store to list. ``as_of`` is the time, in seconds
+    since the epoch, up to which the store is known, when that is not the time of the listing: what changed later
+    cannot be judged.
+    """
 
     spec: StoreSpec
     tops: tuple[bytes, ...]
     site: SiteConfig | None
     label: str
+    as_of: float | None = None
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Give what tells one store from another, found or not: a run goes on only with the same one.
+
+        Where doors are searched for, the next search may give others of the same store.
+        """
+        site = self.site
+        if site is None or site.doors or not (site.redirector or site.global_redirectors) or self.as_of is not None:
+            return self.spec.doors
+        asked = [*filter(None, [site.redirector]), *site.global_redirectors]
+        return tuple([f"redirector:{host}" for host in asked])
 
     @property
     def address(self) -> str:
@@ -67,14 +89,17 @@ def parse_source(text: str, config: KnownSites | None) -> Source:
 
 
 def site_source(site: SiteConfig) -> StoreSource:
-    """Give the store of a site.
+    """Give the store of a site, without asking anybody; `storage.resolve.resolve` finds what is left open.
 
     Raises:
-        SourceError: it has no doors.
+        SourceError: it has no doors, and there is nobody to ask for them, or no dump where one is to be read.
     """
-    if not site.doors:
+    spec = site.store_spec()
+    if not spec.doors and site.access_method == "RAL-Reader":
+        raise SourceError(f"the site {site.name} has no dump; set Sites.{site.name}.Dump to its file")
+    if not spec.doors and site.redirector is None and not site.global_redirectors:
         raise SourceError(f"the site {site.name} has no doors; set Sites.{site.name}.Doors to a list of URLs")
-    return StoreSource(site.store_spec(), site.directories, site, site.name)
+    return StoreSource(spec, site.directories, site, site.name)
 
 
 def _url_source(text: str, config: KnownSites | None) -> Source:

@@ -47,10 +47,19 @@ class DirectXLister(PoolLister):
     """
 
     def __init__(self, door: Door, sink: Sink, timeout: float = 30.0, connections: int = 2) -> None:
-        program = shutil.which("xrdfs")
-        if program is None:
-            raise ValueError(f"xrdfs is not installed; it comes with Debian's {PACKAGE}")
-        super().__init__(sink, timeout, connections, partial(_Worker, door, program, timeout))
+        super().__init__(sink, timeout, connections, partial(_Worker, door, find_xrdfs(), timeout))
+
+
+def find_xrdfs() -> str:
+    """Find the program.
+
+    Raises:
+        ValueError: it is not installed.
+    """
+    program = shutil.which("xrdfs")
+    if program is None:
+        raise ValueError(f"xrdfs is not installed; it comes with Debian's {PACKAGE}")
+    return program
 
 
 class _Worker:

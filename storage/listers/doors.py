@@ -37,7 +37,8 @@ class Door:
         scheme, found, rest = url.partition("://")
         if not found or not scheme:
             raise ValueError(f"a door without a scheme: {url!r}")
-        if "?" in rest:
+        # The path of an SRM endpoint ends with one, and that of a dump is a file's name.
+        if "?" in rest and scheme.lower() not in ("srm", "dump"):
             raise ValueError(f"a door with a query: {url!r}")
         authority, slash, path = rest.partition("/")
         user, _, host = authority.rpartition("@")

@@ -25,12 +25,12 @@ from functools import cache, partial
 from pathlib import Path
 
 from engine import paths
-from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
+from engine.listing import Absent, Failed, NamesListed, Outcome, Present
 from engine.states import Reason
 from storage.listers import gfal_answers, xrdfs
 from storage.listers.doors import Door
 from storage.listers.pool import PoolLister
-from storage.listers.programs import Done, Runner
+from storage.listers.programs import Runner
 from storage.listers.protocol import LONGEST_LISTED_NAME, Ask, Request, Sink
 from storage.listers.xrootd_settings import CLIENT_SETTINGS
 

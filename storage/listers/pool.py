@@ -17,7 +17,6 @@ from engine.states import Reason
 from storage.listers.protocol import Request, Sink
 from storage.listers.watchdog import Watchdog
 
-
 _LEAVING = 2.0
 """Seconds in which the workers of a lister that is closed may end."""
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from engine.listing import Failed
 from engine.states import Reason
 
-
 REAPING = 5.0
 """Seconds to wait for the end of a process that was killed."""
 

@@ -27,6 +27,10 @@ GFAL = "SRM"
 """The method that runs ``gfal-ls``."""
 
 
+_COMPLETE = frozenset(("root", "roots", "xroot", "xroots", "file"))
+"""The schemes whose listings of names were found to have all of them, whatever lists."""
+
+
 class Ask(IntEnum):
     """The three questions a store is asked."""
 
@@ -78,7 +82,7 @@ class StoreSpec:
     @property
     def names_are_complete(self) -> bool:
         """Whether a name that is in no answer to `Ask.NAMES` is not there."""
-        return self.method != GFAL
+        return self.method != GFAL or all(door.partition(":")[0] in _COMPLETE for door in self.doors)
 
 
 Sink = Callable[[int, Outcome], None]

@@ -83,6 +83,12 @@ class Shell:
             return Failed(Reason.TIMEOUT, "xrdfs gave no answer in time, and was killed")
         return printed
 
+    @property
+    def process(self) -> int | None:
+        """The number of the process, if there is one."""
+        process = self._process
+        return None if process is None else process.pid
+
     def kill(self) -> None:
         """End the process; the next command starts another one."""
         with self._lock:

@@ -1,0 +1,158 @@
+"""A file that says what a store holds, made at the site, in place of a listing (the access method ``RAL-Reader``).
+
+It is any list that `storage.inventory` reads, packed or not, or a snapshot. A time of less than `_MOST_DAYS` in it
+counts days since the epoch, as in the dumps of RAL; it becomes the end of that day, so that a file is never taken for
+older than it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from array import array
+from calendar import timegm
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from engine import paths
+from engine.record import DirectoryRecord
+from storage.inventory import InventoryError, read_inventory
+from storage.snapshot import Snapshot, SnapshotError, SnapshotHeader, SnapshotWriter, is_snapshot
+
+DAY = 86400
+
+_MOST_DAYS = 200_000
+"""Days up to the year 2517; as seconds it is the third day of 1970."""
+
+_DATE_IN_NAME = re.compile(r"(?<!\d)(20\d\d)[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])(?!\d)")
+
+_SPARED = DAY
+"""Seconds for which the snapshot of an older dump is kept, since another run may still read it."""
+
+
+class DumpError(Exception):
+    """A dump cannot be used; the message is one line and names the file."""
+
+
+def dump_time(dump: Path) -> float:
+    """Give the time, in seconds since the epoch, up to which a dump knows the store: later changes are not in it.
+
+    It is the time of the file, or the start (UTC) of a date in its name if that is earlier, since a copy is younger
+    than what it tells. A snapshot knows when it was begun.
+
+    Raises:
+        DumpError: there is no such file.
+    """
+    try:
+        written = dump.stat().st_mtime
+        if is_snapshot(dump):
+            return float(Snapshot(dump).header.created)
+    except (OSError, SnapshotError) as error:
+        raise _cannot_read(dump, error) from error
+    dated = _DATE_IN_NAME.search(dump.name)
+    return written if dated is None else min(written, float(timegm((*map(int, dated.groups()), 0, 0, 0))))
+
+
+def dump_into_snapshot(
+    dump: Path,
+    snapshot: Path,
+    root: bytes,
+    prefix: bytes = b"",
+    site: str = "",
+    format: str = "auto",  # noqa: A002 - the word that the configuration uses
+    heed: Callable[[], None] = lambda: None,
+) -> int:
+    """Read what a dump has below ``root`` into a snapshot; gives the number of files.
+
+    ``prefix`` is empty or a canonical path that stands before each LFN in the dump. Relative paths start from the root.
+    ``heed`` is called now and then, and may raise to give up.
+
+    Raises:
+        DumpError: it cannot be read, is malformed, or names no file below the root; there is no snapshot then.
+    """
+    top = paths.canonical(prefix + root)
+    created = dump_time(dump)
+    header = SnapshotHeader("listing", str(dump), int(created), site, (top,), {**_identity(dump), "prefix": prefix})
+    try:
+        writer = SnapshotWriter(snapshot, header)
+    except OSError as error:
+        raise DumpError(f"{snapshot}: cannot be written: {error.strerror}") from error
+    try:
+        counts = read_inventory(
+            dump,
+            lambda record: writer.append(_in_seconds(record)),
+            format=format,
+            root=top,
+            keep=(top,),
+            listed_at=int(created),
+            heed=heed,
+        )
+        if not counts.files:
+            below = paths.escape(top)
+            raise DumpError(f"dump {dump}: it names no file below {below}, so it says nothing about the store")
+        writer.finish()
+    except InventoryError as error:
+        writer.discard()
+        raise DumpError(f"dump {dump}: {str(error).removeprefix('inventory ')}") from error
+    except BaseException:
+        writer.discard()
+        raise
+    return counts.files
+
+
+def prepared(
+    dump: Path, directory: Path, root: bytes, prefix: bytes, site: str, heed: Callable[[], None] = lambda: None
+) -> Path:
+    """Give the snapshot of a dump below ``directory``, made anew unless there is one of this very file.
+
+    Its name changes with the dump, so that a run is never shown two of them.
+
+    Raises:
+        DumpError: see `dump_into_snapshot`; a dump that is a snapshot is given back as it is.
+    """
+    try:
+        if is_snapshot(dump):
+            return dump
+        mark = hashlib.blake2b(repr((_identity(dump), root, prefix)).encode(), digest_size=8).hexdigest()
+        directory.mkdir(parents=True, exist_ok=True)
+        start = f"{site or '%'}_dump_"
+        snapshot = directory / f"{start}{mark}.snapshot"
+        if not _is_whole(snapshot):
+            dump_into_snapshot(dump, snapshot, root, prefix, site, heed=heed)
+        for old in directory.glob(f"{start}*.snapshot*"):
+            with suppress(OSError):
+                if old != snapshot and old.stat().st_mtime < time.time() - _SPARED:
+                    old.unlink()
+    except OSError as error:
+        raise _cannot_read(dump, error) from error
+    return snapshot
+
+
+def _is_whole(snapshot: Path) -> bool:
+    try:
+        Snapshot(snapshot).close()
+    except (OSError, SnapshotError):
+        return False
+    return True
+
+
+def _identity(dump: Path) -> dict[str, object]:
+    found = os.stat(dump)
+    return {"path": str(dump), "size": found.st_size, "mtime_ns": found.st_mtime_ns}
+
+
+def _in_seconds(record: DirectoryRecord) -> DirectoryRecord:
+    mtimes = array("q", record.files.mtimes)
+    if not any(0 <= mtime < _MOST_DAYS for mtime in mtimes):
+        return record
+    seconds = array("q", [(m + 1) * DAY - 1 if 0 <= m < _MOST_DAYS else m for m in mtimes])
+    return replace(record, files=replace(record.files, mtimes=seconds.tobytes()))
+
+
+def _cannot_read(dump: Path, error: Exception) -> DumpError:
+    what = error.strerror if isinstance(error, OSError) else str(error)
+    return DumpError(f"dump {dump}: {what}")

@@ -1,0 +1,174 @@
+"""A redirector with data servers behind it: two daemons for each, all on loopback."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+_ACCOUNT = "xrootd"
+_READY_SECONDS = 40.0
+
+
+class XRootDCluster:
+    """Serves ``/store`` from several data servers, each with a tree of its own, or all with the same one.
+
+    ``roots`` are the trees, by data server; ``ports`` are those of the redirector and then of the data servers.
+    """
+
+    def __init__(self, servers: int = 2, shared: bool = False) -> None:
+        self._home = Path(tempfile.mkdtemp(prefix="xrootd-cluster-"))
+        self._home.chmod(0o755)
+        self._admin = self._home / "admin"
+        self._admin.mkdir()
+        if os.geteuid() == 0:
+            account = pwd.getpwnam(_ACCOUNT)
+            os.chown(self._admin, account.pw_uid, account.pw_gid)
+        names = [self._home / f"data{0 if shared else number}" for number in range(servers)]
+        for root in names:
+            (root / "store").mkdir(parents=True, exist_ok=True)
+        self.roots = names
+        self.ports = _free_ports(servers + 1)
+        self._manager_port = _free_ports(1)[0]
+        self._daemons: dict[str, list[subprocess.Popen[bytes]]] = {}
+
+    @property
+    def redirector(self) -> str:
+        """The redirector as ``host:port``."""
+        return f"localhost:{self.ports[0]}"
+
+    def server(self, number: int) -> str:
+        """Give a data server, counted from 0, as ``localhost:port``."""
+        return f"localhost:{self.ports[number + 1]}"
+
+    def store(self, number: int) -> Path:
+        """Give the directory that a data server shows as ``/store``."""
+        return self.roots[number] / "store"
+
+    def start(self) -> None:
+        """Start all daemons and wait until the redirector knows every data server."""
+        (self._home / "cluster.cfg").write_text(self._configuration())
+        for name in ("rdr", *[f"ds{number}" for number in range(len(self.roots))]):
+            self._launch(name)
+        self._wait()
+
+    def stop_server(self, number: int) -> None:
+        """End a data server, as one that is down."""
+        self._end(f"ds{number}")
+
+    def stop(self) -> None:
+        """End everything and remove the trees."""
+        for name in list(self._daemons):
+            self._end(name)
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def __enter__(self) -> XRootDCluster:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _configuration(self) -> str:
+        lines = [
+            "all.export /store",
+            f"all.manager localhost:{self._manager_port}",
+            "xrd.allow host localhost",
+            "xrd.allow host 127.0.0.1",
+            "cms.allow host localhost",
+            "cms.allow host 127.0.0.1",
+            f"all.adminpath {self._admin}",
+            f"all.pidpath {self._admin}",
+            "if named rdr",
+            "all.role manager",
+            f"xrd.port {self.ports[0]} if exec xrootd",
+            f"xrd.port {self._manager_port} if exec cmsd",
+        ]
+        for number, root in enumerate(self.roots):
+            lines += [
+                f"else if named ds{number}",
+                "all.role server",
+                f"oss.localroot {root}",
+                f"xrd.port {self.ports[number + 1]} if exec xrootd",
+            ]
+        lines += ["fi", f"cms.delay startup 3 servers {len(self.roots)} lookup 2", "cms.space min 10m"]
+        return "\n".join(lines) + "\n"
+
+    def _launch(self, name: str) -> None:
+        for program in ("cmsd", "xrootd"):
+            log = self._admin / f"{name}-{program}.log"
+            pid = str(self._admin / f"{name}-{program}.pid")
+            command = [
+                program,
+                "-I",
+                "v4",
+                "-n",
+                name,
+                "-c",
+                str(self._home / "cluster.cfg"),
+                "-l",
+                str(log),
+                "-s",
+                pid,
+            ]
+            if os.geteuid() == 0:
+                command = ["setpriv", f"--reuid={_ACCOUNT}", f"--regid={_ACCOUNT}", "--clear-groups", *command]
+            process = subprocess.Popen(
+                command,
+                cwd=self._admin,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            self._daemons.setdefault(name, []).append(process)
+
+    def _wait(self) -> None:
+        give_up = time.monotonic() + _READY_SECONDS
+        while time.monotonic() < give_up:
+            done = subprocess.run(
+                ["xrdfs", self.redirector, "locate", "-r", "*"],
+                capture_output=True,
+                timeout=30,
+                env=os.environ
+                | {"XRD_TIMEOUTRESOLUTION": "1", "XRD_CONNECTIONWINDOW": "5", "XRD_REQUESTTIMEOUT": "10"},
+                check=False,
+            )
+            if sum(b"Server" in line for line in done.stdout.splitlines()) >= len(self.roots):
+                return
+            for name, processes in self._daemons.items():
+                assert all(process.poll() is None for process in processes), f"{name} does not start"
+            time.sleep(0.3)
+        raise AssertionError(f"the cluster does not come up: {done.stdout!r} {done.stderr!r}")
+
+    def _end(self, name: str) -> None:
+        processes = self._daemons.pop(name, [])
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
