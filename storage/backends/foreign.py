@@ -172,10 +172,10 @@ class ForeignInventory:
         raise self._asked.wrong("list_files", "an InventoryRow, an LFN, or a tuple (lfn, size, mtime, block…)", row)
 
     def protected_datasets(self, site: str) -> Collection[str]:
-        """Name the datasets that are never orphans."""
-        if not self._asked.can("protected_datasets"):
-            return list(self._default.protected_datasets(site))
-        return set(self._asked.names("protected_datasets", site))
+        """Name the datasets that are never orphans; where only `list_files` is answered, none."""
+        if self._asked.can("protected_datasets"):
+            return frozenset(self._asked.names("protected_datasets", site))
+        return frozenset(() if self._asked.can("list_files") else self._default.protected_datasets(site))
 
 
 class ForeignRegistry:

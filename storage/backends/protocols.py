@@ -93,6 +93,11 @@ class Transfers:
     no_disk: Sequence[str] = field(default=())
     unrecoverable: Sequence[str] = field(default=())
 
+    def __post_init__(self) -> None:
+        for name in ("requested", "no_disk", "unrecoverable"):
+            # The same files are equal, whatever they came in.
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
 
 class Registry(Protocol):
     """Takes the requests that follow from findings. It is only ever asked for a site that is set to act."""

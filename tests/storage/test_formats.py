@@ -13,8 +13,9 @@ from engine.record import DirectoryRecord
 from engine.states import Reason, State
 from engine.unmerged import Kept
 from storage import migrations
+from storage.backends.queue import REGISTRY
 from storage.history import RunStatus
-from storage.inventory.detect import BLOCK_COLUMNS, PATH_COLUMNS, SIZE_COLUMNS, TIME_COLUMNS, Format
+from storage.inventory.detect import KNOWN_COLUMNS, Format
 from storage.reports import QUICK_LAYOUT, RUN_LAYOUT
 from storage.rundir import RunDirectory, RunInfo
 from storage.snapshot import MAGIC, SnapshotHeader, SnapshotWriter, part_of
@@ -129,8 +130,20 @@ def test_the_note_of_a_cleaning_is_described(tmp_path: Path) -> None:
     assert set(re.findall(r'"(\w+)":', (tmp_path / "unmerged.json").read_text())) <= named
 
 
+def test_every_table_and_column_of_the_registry_is_described() -> None:
+    db = Database(memory=True)
+    migrations.upgrade(db, REGISTRY)
+    named = terms("Registry")
+    for table, columns in columns_of(db).items():
+        assert table in named
+        if table != "_sqlite_migrations":
+            assert columns <= named, table
+    assert f"0x{REGISTRY.application_id:08x}" in SECTIONS["Registry"]
+    db.close()
+
+
 def test_every_column_of_an_inventory_is_described() -> None:
     named = terms("Inventory")
-    for known in (PATH_COLUMNS, SIZE_COLUMNS, TIME_COLUMNS, BLOCK_COLUMNS):
+    for known in KNOWN_COLUMNS:
         assert {name.decode() for name in known} <= named
     assert {form.value for form in Format} <= named

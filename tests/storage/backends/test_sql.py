@@ -143,7 +143,7 @@ def test_names_that_are_bytes_in_postgresql(tmp_path: Path, request: pytest.Fixt
         tmp_path, database.url, Files="SELECT * FROM t", OtherCopies="SELECT name AS lfn FROM t WHERE name IN :lfns"
     )
     assert list(backends.inventory.list_files(SITE)) == [InventoryRow("/store/mc/\udcff", 7, 1700000000)]
-    assert backends.registry.sources(SITE, ["/store/mc/\udcff"]).no_disk == []
+    assert backends.registry.sources(SITE, ["/store/mc/\udcff"]).no_disk == ()
 
 
 def test_a_column_of_sites_chooses_the_rows(filled: TestDatabase, tmp_path: Path) -> None:
