@@ -26,7 +26,7 @@ class EmptyRemover:
 
     Only a directory that was listed completely, holds nothing and is known to be older than IgnoreAge is empty. One for
     whose LFN ``check`` is true stays, and so does what it is in. The first time that a directory is removed it is
-    reported to the history, if a run is open, and, for a ``site`` that is set to act, to its registry for deletion. With
+    reported to the history, if a run is open, and to the registry of a ``site`` that is set to act, for deletion. With
     None for the site nothing is deleted.
     """
 
