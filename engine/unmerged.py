@@ -6,6 +6,7 @@ server could take another file for it. Nothing here deletes.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -140,6 +141,7 @@ class Cleaning:
         self._rules = rules
         self._ignored = PatternFilter(rules.ignored)
         self._blind = table.blind_rows()
+        self._leave_loops()
         self._rule = bytearray(len(table))
         self._covered = bytearray(len(table))
         self._lay_out()
@@ -157,6 +159,23 @@ class Cleaning:
         for path in self._rules.protected:
             here = _rows_under(self._table, path)
             self._covered[here] = b"\1" * (here.stop - here.start)
+
+    def _leave_loops(self) -> None:
+        """Take everything beside a directory that is too deep for unlisted.
+
+        It may be a link that leads back up. Below that are other files under further names, which no prefix covers.
+        """
+        root = self._rules.root
+        for row in self._table.rows_but(State.LISTED):
+            if self._table.reasons[row] != Reason.DEPTH:
+                continue
+            path = self._table.paths[row]
+            if paths.is_under(path, root) and path != root:
+                top = paths.join(root, path.removeprefix(paths.join(root, b"")).partition(b"/")[0])
+            else:
+                top = next((log for log in self._rules.logs if paths.is_under(path, log)), path)
+            here = _rows_under(self._table, top)
+            self._blind[here] = array("q", (row,)) * (here.stop - here.start)
 
     @property
     def by_file(self) -> bool:

@@ -194,6 +194,17 @@ def test_what_cannot_be_read_is_left_alone(runtime_threads: Runtime, site: Unmer
         (site.store / "unmerged" / name).chmod(0o755)
 
 
+def test_a_link_that_leads_back_up(runtime_threads: Runtime, site: UnmergedSite) -> None:
+    site.put("unmerged/a/x", "unmerged/b/x", "unmerged/needed/x")
+    (site.store / "unmerged/a/loop").symlink_to("..")
+    site.protect("unmerged/needed")
+    site.changes["max_depth"] = 9
+    site.clean(runtime_threads)
+    # Through the link the needed file has names that no prefix covers.
+    assert "a/loop/needed/x" in site.stays()
+    assert site.report() == ["b/x"]
+
+
 def test_hostile_names(runtime_threads: Runtime, site: UnmergedSite) -> None:
     names = ["with blank ", '"><img onerror=', "übrig", "-rf", "a\\b", "tab\t", "#%&;", "..."]
     site.put(*[f"unmerged/d/{name}" for name in names], "unmerged/d/what?", "unmerged/d/" + "n" * 254)

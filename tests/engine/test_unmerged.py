@@ -38,6 +38,7 @@ class Area:
     files: dict[bytes, int] = field(default_factory=dict)
     states: dict[bytes, State] = field(default_factory=dict)
     mtimes: dict[bytes, int] = field(default_factory=dict)
+    reasons: dict[bytes, Reason] = field(default_factory=dict)
 
     @property
     def directories(self) -> list[bytes]:
@@ -63,7 +64,7 @@ class Area:
                 DirectoryRecord(
                     path,
                     self.states.get(path, State.LISTED),
-                    Reason.NONE if path not in self.states else Reason.PERMISSION,
+                    self.reasons.get(path, Reason.NONE if path not in self.states else Reason.PERMISSION),
                     files=files,
                 ),
                 self.mtimes.get(path, UNKNOWN_MTIME),
@@ -153,6 +154,23 @@ def test_what_was_not_listed_stays() -> None:
     assert deletable(listing, rules()) == ["c/z"]
     # A file of a directory that failed is known from an earlier listing only.
     assert reasons(listing, rules())["a/b/y"] == Kept.UNLISTED
+
+
+def test_what_may_be_reached_through_a_loop_stays() -> None:
+    listing = area("a/x", "a/loop/p/x", "a/loop/a/x", "b/x", "p/x", "top")
+    listing.states[ROOT + b"/a/loop/a/loop"] = State.FAILED
+    listing.reasons[ROOT + b"/a/loop/a/loop"] = Reason.DEPTH
+    assert deletable(listing, rules("p")) == ["top", "b/x"]
+    assert reasons(listing, rules("p"))["a/loop/p/x"] == Kept.UNLISTED
+    assert whole(listing, rules("p")) == ["b"]
+
+
+def test_a_loop_below_other_logs() -> None:
+    listing = area("a/x")
+    listing.files = listing.files | {b"/store/logs/x": OLD, b"/store/logs/loop/x": OLD}
+    listing.states[b"/store/logs/loop"] = State.FAILED
+    listing.reasons[b"/store/logs/loop"] = Reason.DEPTH
+    assert deletable(listing, replace(RULES, logs=frozenset((b"/store/logs",)))) == ["a/x"]
 
 
 def test_logs_have_an_age_of_their_own() -> None:
