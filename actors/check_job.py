@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,7 +71,8 @@ def check_job(
         {**identity.mark, "keep": [repr(top) for top in store.tops]},
         store_mark(site, store),
         refine=known,
-        inventory_time=identity.made,
+        # What came after a dump was made is in no listing.
+        inventory_time=min(identity.made, math.inf if store.as_of is None else store.as_of),
         ignore_age=site.ignore_age_days,
         list_age=site.list_age,
         fresh=request.fresh,

@@ -18,7 +18,7 @@ from actors.acting import Acted, act, write_lists, write_storage
 from actors.check_job import RunRequest, check_job, history_path, listing_job, store_mark
 from actors.comparison import ComparisonResult
 from actors.listing import list_store
-from actors.oversight import Oversight
+from actors.oversight import Oversight, heed
 from actors.quick import Results
 from actors.recorded import recorded
 from actors.run import check_held, this_run
@@ -27,11 +27,13 @@ from engine.gates import Refusal
 from engine.site_states import Reporting
 from storage import picker
 from storage.backends.protocols import BackendError
-from storage.history import HistoryDatabase, Table
+from storage.history import HistoryDatabase, RunStatus, Table
+from storage.resolve import resolve
 from storage.rundir import RunDirectory, directory_name
 from storage.site_lists import SiteLists
 from storage.site_process import Owner
 from storage.site_watch import SiteWatch
+from storage.source import DoorsError
 from storage.summary import StatsRow, SummaryDatabase
 
 if TYPE_CHECKING:
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
     from storage.source import StoreSource
 
 _log = logging.getLogger(__name__)
+
+_LOOK_EVERY = 2.0
+"""Seconds between two looks at whether the summary still has the site as running."""
 
 
 class NotReady(Exception):
@@ -131,7 +136,7 @@ def _noted(run: SiteRun, started: float) -> Iterator[Callable[[], bool]]:
         summary.running(name, Owner.this(), started)
     _show(run)
     try:
-        yield SiteWatch(path, name).is_running
+        yield SiteWatch(path, name, _LOOK_EVERY).is_running
     finally:
         with SummaryDatabase(path) as summary:
             summary.unlock(name)
@@ -168,7 +173,8 @@ class _Run:
 
     def go(self) -> SiteResults:
         """Do it all, in order."""
-        if self._run.request.no_inventory:
+        self._run = run = replace(self._run, store=self._resolved())
+        if run.request.no_inventory:
             results, acted, failure = self._list_only(), Acted(Refusal("no-inventory", "nothing was compared")), None
         else:
             results = self._check()
@@ -178,6 +184,16 @@ class _Run:
         done = SiteResults(self._site.name, self._started, results, acted, unmerged, failure)
         self._summarize(done)
         return done
+
+    def _resolved(self) -> StoreSource:
+        """Ask for the doors; a site that has none to trust fails the run."""
+        try:
+            return resolve(self._run.store, lambda: heed(self._oversight))
+        except DoorsError as error:
+            name, runtime = self._site.name, self._runtime.name
+            with recorded(self._history, name, self._started, runtime, "no doors") as record:
+                record.end(RunStatus.FAILED, str(error))
+            raise
 
     def _check(self) -> Results:
         """Read the inventory, list, compare, confirm, record."""

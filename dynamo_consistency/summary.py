@@ -5,6 +5,7 @@ The page is installed in the web directory the first time that something needs i
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
 import time
@@ -217,8 +218,9 @@ def update_summary(
 def do_update() -> bool:
     """Tell whether the summary table should be updated.
 
-    That is so in a normal run, which is any but one with the options ``--test`` or ``--no-inventory``; and with
-    ``--update-summary`` in every run. Options are those that `parser` has read; without any it is a normal run.
+    That is so in a normal run, which is any but one with the options ``--test`` or ``--no-inventory``, or with ListAge
+    or InventoryAge in its environment, which works on what was there before; and with ``--update-summary`` in every
+    run. Options are those that `parser` has read; without any it is a normal run.
     """
     # What has not been loaded has read nothing.
     options = getattr(sys.modules.get("dynamo_consistency.parser"), "OPTS", None)
@@ -226,7 +228,8 @@ def do_update() -> bool:
     def given(name: str) -> bool:
         return bool(getattr(options, name, False))
 
-    return given("update_summary") or not (given("test") or given("no_inventory"))
+    from_cache = not os.environ.keys().isdisjoint(("ListAge", "InventoryAge"))
+    return given("update_summary") or not (given("test") or given("no_inventory") or from_cache)
 
 
 def get_dst() -> int:

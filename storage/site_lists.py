@@ -38,7 +38,7 @@ class SiteLists:
 
     def write_blocks(self, blocks: Iterable[tuple[str, str, str, int, int]]) -> None:
         """List (group, dataset, block, files, bytes) of the missing files, a row for each block."""
-        rows = [("group", "dataset", "block", "files", "bytes"), *blocks]
+        rows: list[tuple[str | int, ...]] = [("group", "dataset", "block", "files", "bytes"), *blocks]
         self._write(_BLOCKS, ["\t".join(_cell(value) for value in row) + "\n" for row in rows])
 
     def write_storage(self, site: str, shares: Iterable[Usage], now: float) -> None:

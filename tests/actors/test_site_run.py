@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -320,7 +319,7 @@ def test_a_site_that_is_set_to_halt_stops_and_goes_on_later(
     threads: Runtime, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(threads, site)
-    monkeypatch.setattr("storage.site_watch.SiteWatch.__init__.__defaults__", (0.0, time.monotonic), raising=True)
+    monkeypatch.setattr("actors.site_run._LOOK_EVERY", 0.0)
 
     def halt(_phase: str, _progress: Progress) -> None:
         with site.summary() as summary:
