@@ -14,6 +14,7 @@ from actors.listing import list_store
 from actors.oversight import Oversight, Progress, heed
 from engine import paths
 from engine.tree import DirectoryInfo
+from storage.resolve import resolve
 from storage.snapshot import part_of
 from storage.source import site_source
 from storage.tree_file import open_tree
@@ -47,10 +48,10 @@ def remote_tree(
     what it raises ends the listing. ``listers`` and ``in_flight`` go before the settings.
 
     Raises:
-        SourceError: the site has no door.
+        SourceError: the site has no door, or none that can be trusted.
         Killed, Refused, ListingFailed, SnapshotError, OSError: see `list_store`.
     """
-    source = site_source(site)
+    source = resolve(site_source(site))
     root = paths.decode(site.root_path)
     with tempfile.TemporaryDirectory(prefix="listing-", dir=_work(site)) as work:
         snapshot = Path(work, "listing.snapshot")
