@@ -51,12 +51,12 @@ def remote_tree(
         SourceError: the site has no door, or none that can be trusted.
         Killed, Refused, ListingFailed, SnapshotError, OSError: see `list_store`.
     """
-    source = resolve(site_source(site))
+    watched = oversight or Oversight()
+    source = resolve(site_source(site), lambda: heed(watched))
     root = paths.decode(site.root_path)
     with tempfile.TemporaryDirectory(prefix="listing-", dir=_work(site)) as work:
         snapshot = Path(work, "listing.snapshot")
         job = store_job(source, site, snapshot, listers, in_flight)
-        watched = oversight or Oversight()
         if grown is not None:
             look = grown
 

@@ -31,6 +31,7 @@ def listing(site: str, callback: Callable[[DirectoryInfo], None] | None = None, 
 
     Raises:
         OSError, ConfigError, SourceError: the configuration cannot be used, or knows no such site or no door of it.
+        DoorsError: the site cannot be listed in a way that could be trusted.
         Killed: the site in ``config.SITE`` was stopped.
         Refused: no top directory could be listed.
         ListingFailed: the listing could not go on.

@@ -229,7 +229,7 @@ def do_update() -> bool:
         return bool(getattr(options, name, False))
 
     from_cache = not os.environ.keys().isdisjoint(("ListAge", "InventoryAge"))
-    return given("update_summary") or not (given("test") or given("no_inventory") or from_cache)
+    return given("UPDATESUMMARY") or not (given("TEST") or given("NO_INV") or from_cache)
 
 
 def get_dst() -> int:

@@ -4,9 +4,7 @@ import inspect
 import json
 import sqlite3
 import subprocess
-import sys
 import time
-import types
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dynamo_consistency import config, picker, summary
+from dynamo_consistency import config, parser, picker, summary
 from storage.atomic import ReportError
 from storage.summary import SummaryError
 from tests.dynamo_consistency.summarised import SITES, configure, start
@@ -94,23 +92,22 @@ def test_lockedconn_close_lets_go_whatever_happens(tmp_path: Path) -> None:
     summary.set_reporting(SITES[0], summary.ACT)
 
 
-def options(monkeypatch: pytest.MonkeyPatch, **given: bool) -> None:
-    parser = types.ModuleType("dynamo_consistency.parser")
-    parser.OPTS = types.SimpleNamespace(**given)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "dynamo_consistency.parser", parser)
+def options(monkeypatch: pytest.MonkeyPatch, *given: str) -> None:
+    values, _ = parser.get_parser(prog="dynamo-consistency")[0].parse_args(list(given))
+    monkeypatch.setattr(parser, "OPTS", values)
 
 
 def test_do_update(monkeypatch: pytest.MonkeyPatch) -> None:
     assert summary.do_update() is True
     for given, wanted in (
-        ({}, True),
-        ({"no_inventory": False, "test": False}, True),
-        ({"no_inventory": True}, False),
-        ({"test": True}, False),
-        ({"test": True, "update_summary": True}, True),
-        ({"no_inventory": True, "update_summary": True}, True),
+        ((), True),
+        (("--no-orphan",), True),
+        (("--no-inventory",), False),
+        (("--test",), False),
+        (("--test", "--update-summary"), True),
+        (("--no-inventory", "--update-summary"), True),
     ):
-        options(monkeypatch, **given)
+        options(monkeypatch, *given)
         assert summary.do_update() is wanted
 
 
@@ -305,7 +302,7 @@ def test_update_summary_counts_the_listers_of_the_site(tmp_path: Path) -> None:
 def test_update_summary_leaves_the_summary_alone_in_a_run_that_is_not_normal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options(monkeypatch, test=True)
+    options(monkeypatch, "--test")
     assert update() is False
     assert not (tmp_path / "www").exists()
 
