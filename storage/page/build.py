@@ -6,22 +6,27 @@ Each file is replaced in one step, so that whoever reads the page sees an old or
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.atomic import naming
+from storage.atomic import naming, sync_directory
 from storage.page import render, words
 from storage.page.facts import SiteFacts, gather
 from storage.page.files import present
 from storage.page.install import COLUMNS, INDEX, head_of, install_fixed, is_own, write_page
 from storage.page.limits import PageLimits
 from storage.page.site_page import site_page
+from storage.page.state import state_of
 from storage.page.table import SITES, table_row
 
 _LOCK = ".page.lock"
+_WRITERS = 4
+
 _CONFIGURATION = "consistency_config"
 """How the name of the configuration's copy begins."""
 
@@ -51,24 +56,34 @@ def build_page(web_dir: Path, history: Path | None, limits: PageLimits, now: flo
         ReportError: a file cannot be written.
         SummaryError: the summary is there and cannot be read; the page stays as it was.
     """
-    install_fixed(web_dir)
     with _one_at_a_time(web_dir):
+        install_fixed(web_dir)
         facts = gather(web_dir, history)
         frame = render.Frame(now, facts.notices, _configuration(web_dir))
-        written = sum(_write_site(web_dir, site, limits, frame) for site in facts.sites)
+        written = _write_sites(web_dir, facts.sites, limits, frame)
         rows = [table_row(site, limits.of(site.row.site), now) for site in facts.sites]
         written += write_page(web_dir / COLUMNS, render.columns_page(frame))
+        # The last one, so that it leads to pages that are there.
         written += write_page(web_dir / INDEX, render.index_page(rows, frame))
         _remove_others(web_dir, {words.page_name(site.row.site) for site in facts.sites})
+        for directory in (web_dir / SITES, web_dir):
+            sync_directory(directory)
     return Built(len(facts.sites), written, facts.notices)
 
 
-def _write_site(web_dir: Path, facts: SiteFacts, limits: PageLimits, frame: render.Frame) -> bool:
-    page = site_page(facts, limits.of(facts.row.site), web_dir, frame.now)
-    path = web_dir / SITES / words.page_name(facts.row.site)
-    if f'<meta name="state" content="{render.digest_of(page, frame)}">' in head_of(path):
-        return False
-    return write_page(path, render.site_html(page, frame))
+def _write_sites(web_dir: Path, sites: Sequence[SiteFacts], limits: PageLimits, frame: render.Frame) -> int:
+    """Write the pages that are not up to date; gives how many. The disk works on some while the next is rendered."""
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        writes: list[Future[bool]] = []
+        for facts in sites:
+            path, own = web_dir / SITES / words.page_name(facts.row.site), limits.of(facts.row.site)
+            state = state_of(facts.row, facts.latest, frame.now)
+            made_from = (render.version(), facts.fingerprint(), own, state, frame.notices, frame.configuration)
+            digest = hashlib.sha256(repr(made_from).encode()).hexdigest()[:32]
+            if f'<meta name="state" content="{digest}">' not in head_of(path):
+                html = render.site_html(site_page(facts, own, web_dir, frame.now), frame, digest)
+                writes.append(pool.submit(write_page, path, html))
+        return sum(write.result() for write in writes)
 
 
 def _configuration(web_dir: Path) -> str:
@@ -86,7 +101,8 @@ def _remove_others(web_dir: Path, wanted: set[str]) -> None:
 @contextmanager
 def _one_at_a_time(web_dir: Path) -> Iterator[None]:
     path = web_dir / _LOCK
-    with naming(path):
+    with naming(web_dir):
+        web_dir.mkdir(parents=True, exist_ok=True)
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         # Where locks do not work, a page may for a moment be older than the databases.

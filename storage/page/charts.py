@@ -84,7 +84,9 @@ def _chart(subject: _Subject, runs: Sequence[Run], limit: int = 0, limit_name: s
     values = [float(subject.value_of(run) or 0) for run in oldest_first if run.counted]
     begin, end = oldest_first[0].started, oldest_first[-1].started
     near = 0 < limit <= max(values) * 2
-    low, step = axis(0.0 if subject.from_zero else min(values), max(values, default=0.0), subject.whole)
+    # A change of less than a thousandth is none to look at, and its ticks would be told apart by no short label.
+    lowest = 0.0 if subject.from_zero else min(*values, max(values) * 0.999)
+    low, step = axis(lowest, max(values), subject.whole)
     if near:
         low, step = axis(0.0, max(limit, *values), subject.whole)
 

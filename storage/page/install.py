@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from storage.atomic import AtomicFile, naming
@@ -38,6 +39,8 @@ def install_fixed(web_dir: Path) -> None:
     with naming(web_dir):
         for directory in (web_dir, web_dir / ASSETS, web_dir / SITES):
             directory.mkdir(parents=True, exist_ok=True)
+    for directory in (web_dir, web_dir / ASSETS, web_dir / SITES):
+        clear_up(directory)
     for name in render.ASSETS:
         write_page(web_dir / ASSETS / name, (render.HERE / name).read_text(encoding="utf-8"))
 
@@ -52,10 +55,25 @@ def write_page(path: Path, text: str) -> bool:
     with naming(path):
         if path.is_file() and not path.is_symlink() and path.read_bytes() == data:
             return False
-    AtomicFile.clear_up(path)
-    with AtomicFile(path) as file:
+    file = AtomicFile(path)
+    try:
         file.write(text)
+        file.publish()
+    finally:
+        file.discard()
     return True
+
+
+def clear_up(directory: Path) -> None:
+    """Remove what builds that were killed have left in a directory.
+
+    Raises:
+        ReportError: the directory cannot be read.
+    """
+    with naming(directory):
+        names = [name for name in os.listdir(directory) if name.startswith(".") and name.endswith(".tmp")]
+    for name in names:
+        AtomicFile.clear_up(directory / name[1:].rsplit(".", 2)[0])
 
 
 def head_of(path: Path) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from storage.history import RunRow, RunStatus
 from storage.summary import StatsRow
@@ -54,6 +55,10 @@ class Run:
     def unknown(cls) -> Run:
         """Stand for the run of a site that has had none."""
         return cls(None, 0.0, None, RunStatus.DONE)
+
+
+run_values = attrgetter(*(column.name for column in fields(Run)))
+"""Gives the values of a run as a tuple."""
 
 
 def of_stats(row: StatsRow, number: int | None = None, run: RunRow | None = None) -> Run:

@@ -38,25 +38,18 @@ RUN_COLUMNS: tuple[tuple[str, str], ...] = (
     ("protected", "Not judged"),
     ("unmerged", "Unmerged (logs)"),
 )
-"""The columns of the table of runs: key and heading."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunCell:
-    """A cell of the table of runs: what it shows and what it sorts by."""
-
-    text: str
-    value: float | str | None
+"""The columns of the table of runs: key and heading. The first two hold text, the others numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """One run: its cells in the order of `RUN_COLUMNS`, whether it counted, and what stopped it, if anything."""
+    """One run: its start, how it ended and what stopped it, and its numbers in the order of `RUN_COLUMNS`."""
 
     counted: bool
+    started: str
     status: str
     message: str
-    cells: tuple[RunCell, ...]
+    numbers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +110,7 @@ def site_page(facts: SiteFacts, limits: ActionLimits, web_dir: Path, now: float)
     state = state_of(facts.row, facts.latest, now)
     lists = facts.lists
     return SitePage(
-        site=words.shown_name(facts.row.site),
+        site=words.shown(facts.row.site),
         state=state.words,
         tone=state.tone,
         reporting=reporting_words(facts.row),
@@ -142,29 +135,23 @@ def site_page(facts: SiteFacts, limits: ActionLimits, web_dir: Path, now: float)
 
 def run_line(run: Run) -> RunLine:
     """Lay out a run of the table."""
-    cells = (
-        RunCell(words.utc(run.started), run.started),
-        RunCell(run.status.value, run.status.value),
-        RunCell(words.minutes(run.seconds), run.seconds),
-        _cell(run.files),
-        _cell(run.nodes),
-        RunCell(_with_bracket(run.unlisted, run.unlisted_bad), run.unlisted),
-        _cell(run.empty),
-        _cell(run.missing),
-        RunCell(_with_bracket(run.no_source, run.unrecoverable), run.no_source),
-        RunCell(words.terabytes(run.missing_bytes), run.missing_bytes),
-        _cell(run.orphan),
-        RunCell(words.terabytes(run.orphan_bytes), run.orphan_bytes),
-        _cell(run.size_mismatch),
-        _cell(run.protected),
-        RunCell(_with_bracket(run.unmerged, run.unmerged_logs), run.unmerged),
+    number = words.number
+    numbers = (
+        words.minutes(run.seconds),
+        number(run.files),
+        number(run.nodes),
+        _with_bracket(run.unlisted, run.unlisted_bad),
+        number(run.empty),
+        number(run.missing),
+        _with_bracket(run.no_source, run.unrecoverable),
+        words.terabytes(run.missing_bytes),
+        number(run.orphan),
+        words.terabytes(run.orphan_bytes),
+        number(run.size_mismatch),
+        number(run.protected),
+        _with_bracket(run.unmerged, run.unmerged_logs),
     )
-    message = paths.escape(run.message.encode("utf-8", "surrogatepass"))
-    return RunLine(run.counted, run.status.value, message, cells)
-
-
-def _cell(value: int | None) -> RunCell:
-    return RunCell(words.number(value), value)
+    return RunLine(run.counted, words.utc(run.started), run.status.value, words.shown(run.message), numbers)
 
 
 def _with_bracket(value: int | None, inner: int | None) -> str:

@@ -1,4 +1,5 @@
-/* Tables that sort: a button in each heading, the order in aria-sort. Cells sort by data-v; those without come last. */
+/* Tables that sort: a button in each heading, the order in aria-sort. Cells sort by data-v, else by the number or text
+   that they begin with; what is not known comes last. */
 window.consistency = window.consistency || {};
 
 window.consistency.sortable = function (table, changed) {
@@ -21,6 +22,13 @@ window.consistency.sortable = function (table, changed) {
     });
   }
 
+  function valueOf(cell, isText) {
+    const text = cell.dataset.v ?? cell.textContent;
+    if (isText) return text;
+    const value = parseFloat(text.replace(/[<,]/g, ""));
+    return Number.isNaN(value) ? null : value;
+  }
+
   function sort(key, down) {
     const column = columns.get(key);
     if (!column) return;
@@ -29,15 +37,13 @@ window.consistency.sortable = function (table, changed) {
     column.head.setAttribute("aria-sort", down ? "descending" : "ascending");
     const sign = down ? -1 : 1;
     const body = table.tBodies[0];
-    const rows = [...body.rows].map((row) => {
-      const text = row.cells[column.index].dataset.v;
-      return { row, value: text === undefined ? null : column.isText ? text : Number(text) };
-    });
+    const before = [...body.rows];
+    const rows = before.map((row) => ({ row, value: valueOf(row.cells[column.index], column.isText) }));
     rows.sort((a, b) => {
       if (a.value === null || b.value === null) return (a.value === null) - (b.value === null);
       return sign * (column.isText ? compare(a.value, b.value) : a.value - b.value);
     });
-    body.append(...rows.map((entry) => entry.row));
+    if (rows.some((entry, index) => entry.row !== before[index])) body.append(...rows.map((entry) => entry.row));
   }
 
   for (const head of heads) head.setAttribute("aria-sort", "none");

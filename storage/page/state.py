@@ -12,6 +12,7 @@ from enum import StrEnum
 from engine.actions import ActionLimits
 from engine.site_states import Reporting, SiteStatus
 from storage.history import RunStatus
+from storage.page import words
 from storage.page.runs import Run
 from storage.summary import SiteRow
 
@@ -50,23 +51,23 @@ _WORDS = {
 
 def state_of(row: SiteRow, latest: Run | None, now: float) -> State:
     """Say how a site stands. What happens now goes before what was; the words say both."""
-    words, tone, since = _WORDS[row.status], Tone.NONE, None
+    text, tone, since = _WORDS[row.status], Tone.NONE, None
     match row.status:
         case SiteStatus.RUNNING:
             since = row.last_started
             tone = Tone.GREEN
             if since is not None and now - since > DAY:
-                words, tone = "running for over 24 h", Tone.YELLOW
+                text, tone = "running for over 24 h", Tone.YELLOW
         case SiteStatus.LOCKED:
             tone = Tone.BLUE
         case SiteStatus.HALT | SiteStatus.DISABLED:
             tone = Tone.GRAY
         case _ if not row.is_good:
-            words, tone = "not ready", Tone.GRAY
+            text, tone = "not ready", Tone.GRAY
     if is_empty(latest):
-        words += ", no files in last listing"
+        text += ", no files in last listing"
         tone = tone or Tone.RED
-    return State(words, tone, since)
+    return State(text, tone, since)
 
 
 def is_empty(latest: Run | None) -> bool:
@@ -102,5 +103,7 @@ def concerns(state: State, runs: Sequence[Run], latest: Run | None, limits: Acti
             found.append(f"more orphans than MaxOrphan, {limits.max_orphan:,}")
     ended = next((run for run in runs if run.status != RunStatus.RUNNING), None)
     if ended is not None and ended.status in (RunStatus.FAILED, RunStatus.DIED):
-        found.append(f"the last run {ended.status.value}" + (f": {ended.message}" if ended.message else ""))
+        found.append(
+            f"the last run {ended.status.value}" + (f": {words.shown(ended.message)}" if ended.message else "")
+        )
     return tuple(found)

@@ -12,6 +12,8 @@ from storage.page.runs import Run
 LENGTH = 10
 PITCH = 9
 HEIGHT = 24
+BASE = 25
+"""Where marks stand, y downwards."""
 
 _LOWEST = 3
 _STEP = 3
@@ -27,31 +29,36 @@ _SHAPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """One run: a shape, ``x`` of its left edge, ``y`` of its upper one, and its height; the base is at `HEIGHT`."""
-
-    shape: str
-    x: int
-    y: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
 class Strip:
-    """The marks, oldest first and flush right, and the same in words."""
+    """A path for each kind of mark that there is, oldest run first and flush right, and the same in words."""
 
-    marks: tuple[Mark, ...]
+    paths: tuple[tuple[str, str], ...]
     words: str
 
 
 def strip(runs: Sequence[Run]) -> Strip:
     """Draw the last of the runs, which come newest first."""
     last = list(reversed(runs[:LENGTH]))
-    marks = []
+    drawn: dict[str, list[str]] = {}
     for place, run in enumerate(last, LENGTH - len(last)):
-        height = _height(run)
-        marks.append(Mark(_SHAPES[run.status], place * PITCH, HEIGHT - height, height))
-    return Strip(tuple(marks), _words(last))
+        shape = _SHAPES[run.status]
+        drawn.setdefault(shape, []).append(_draw(shape, place * PITCH, _height(run)))
+    return Strip(tuple((shape, "".join(marks)) for shape, marks in drawn.items()), _words(last))
+
+
+def _draw(shape: str, x: int, height: int) -> str:
+    """Draw a mark with its left edge at ``x``; one path for many is a tenth of the work for a browser."""
+    match shape:
+        case "bar":
+            return f"M{x + 1} {BASE}v-{height}h6v{height}z"
+        case "hollow":
+            return f"M{x + 1.5} {BASE - 0.5}v-{height - 1}h5v{height - 1}z"
+        case "cross":
+            return f"M{x + 1} {BASE - 7}l6 6m0-6l-6 6"
+        case "halted":
+            return f"M{x + 2.5} {BASE - 8}v8m3-8v8"
+        case _:
+            return f"M{x + 1} {BASE - 3}a3 3 0 1 0 6 0a3 3 0 1 0-6 0z"
 
 
 def _height(run: Run) -> int:

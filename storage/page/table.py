@@ -45,7 +45,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One site. ``running_since`` in seconds since the epoch or None; ``strip`` goes into the column ``runs``."""
+    """One site, by its name as it is shown. ``running_since`` is in seconds since the epoch, or None.
+
+    ``strip`` goes into the column ``runs``.
+    """
 
     site: str
     acting: bool
@@ -61,9 +64,9 @@ class TableRow:
 
 def table_row(facts: SiteFacts, limits: ActionLimits, now: float) -> TableRow:
     """Lay out the row of a site; ``now`` in seconds since the epoch."""
-    site, latest = facts.row.site, facts.latest
+    site, latest = words.shown(facts.row.site), facts.latest
     state = state_of(facts.row, latest, now)
-    page = words.address(SITES, words.page_name(site))
+    page = words.address(SITES, words.page_name(facts.row.site))
     fresh = is_fresh(latest, now)
     acting = facts.row.reporting == Reporting.ACT
     updated = latest.ended if latest else None
@@ -78,7 +81,7 @@ def table_row(facts: SiteFacts, limits: ActionLimits, now: float) -> TableRow:
         Cell(
             "site",
             site.lower(),
-            (Part(words.shown_name(site), _list(facts, "log") or page),),
+            (Part(site, _list(facts, "log") or page),),
             state.tone,
             below=(Part(state.words), Part(reporting_words(facts.row))),
         ),

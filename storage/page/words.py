@@ -80,6 +80,6 @@ def address(*names: str) -> str:
     return "/".join(quote(name, safe="") for name in names)
 
 
-def shown_name(site: str) -> str:
-    """Show the name of a site on one line; control characters and what no encoding takes are escaped."""
-    return paths.escape(site.encode("utf-8", "surrogatepass")) if not site.isprintable() else site
+def shown(text: str) -> str:
+    """Show a name or a message on one line; control characters and what no encoding takes are escaped."""
+    return text if text.isprintable() else paths.escape(text.encode("utf-8", "surrogatepass"))

@@ -1,0 +1,56 @@
+from storage.history import RunCounts, RunRow, RunStatus
+from storage.page.runs import merge
+from storage.summary import StatsRow
+
+
+def run(number: int, started: float, status: RunStatus = RunStatus.DONE, seconds: float = 60.0) -> RunRow:
+    counts = RunCounts(files=10 * number, directories=number, missing=number, seconds=seconds)
+    finished = None if status == RunStatus.RUNNING else started + seconds
+    return RunRow(
+        number, "T2", started, finished, status, "why" if status == RunStatus.FAILED else "", "threads", counts
+    )
+
+
+def stats(entered: float, missing: int = 0) -> StatsRow:
+    return StatsRow("T2", entered, 60.0, missing=missing, no_source=3, unlisted_bad=2)
+
+
+def test_a_row_of_the_summary_belongs_to_the_run_that_entered_it() -> None:
+    first, second = reversed(merge([run(1, 1000), run(2, 2000)], [stats(1061, 1), stats(2061, 2)]))
+    assert (first.number, first.ended, first.missing, first.no_source) == (1, 1061, 1, 3)
+    assert (second.number, second.ended, second.missing, second.no_source) == (2, 2061, 2, 3)
+
+
+def test_the_newest_comes_first() -> None:
+    assert [found.number for found in merge([run(2, 2000), run(3, 3000), run(1, 1000)], [])] == [3, 2, 1]
+
+
+def test_rows_of_the_summary_from_before_the_history_stand_alone() -> None:
+    new, old = merge([run(1, 1000)], [stats(500), stats(1061)])
+    assert (old.number, old.started, old.status, old.missing) == (None, 440, RunStatus.DONE, 0)
+    assert (new.number, new.no_source) == (1, 3)
+
+
+def test_a_run_without_a_row_has_the_numbers_of_the_history() -> None:
+    (found,) = merge([run(4, 1000)], [])
+    assert (found.files, found.nodes, found.missing, found.no_source, found.seconds) == (40, 4, 4, None, 60.0)
+
+
+def test_a_run_without_results_has_no_numbers_and_takes_no_row() -> None:
+    failed, done = merge([run(2, 2000, RunStatus.FAILED), run(1, 1000)], [stats(2500)])
+    assert (failed.counted, failed.missing, failed.message, failed.seconds) == (False, None, "why", 60.0)
+    assert (done.number, done.ended) == (1, 2500)
+
+
+def test_two_rows_for_one_run_are_both_shown() -> None:
+    assert len(merge([run(1, 1000)], [stats(1061), stats(1070)])) == 2
+
+
+def test_a_row_in_whole_seconds_still_belongs_to_a_run_that_took_less_than_one() -> None:
+    (found,) = merge([run(1, 1000.7, seconds=0.2)], [stats(1000.0)])
+    assert found.number == 1
+
+
+def test_a_run_that_goes_on_has_neither_end_nor_numbers() -> None:
+    (found,) = merge([run(1, 1000, RunStatus.RUNNING)], [])
+    assert (found.ended, found.seconds, found.files, found.counted) == (None, None, None, False)
