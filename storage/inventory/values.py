@@ -46,13 +46,18 @@ def rows_of(
     if located is None:
         pairs = column(columns.path, lambda value: read_path(as_bytes(value), root)) or []
         located = [[directory for directory, _ in pairs], [name for _, name in pairs]]
+
+    def texts_of(at: int | None) -> list[bytes] | None:
+        quick = None if at is None else _plain_texts(values[at])
+        return column(at, text_of) if quick is None else quick
+
     texts = (columns.block, columns.dataset, columns.group, columns.site, columns.protected)
     return Rows(
         located[0],
         located[1],
         numbers(columns.size, size_of, 0),
         numbers(columns.mtime, time_of, 1 - _LIMIT),
-        *(column(at, text_of) for at in texts),
+        *map(texts_of, texts),
     )
 
 
@@ -129,6 +134,21 @@ def _plain_integers(values: Sequence[Any], least: int) -> Int64s | None:
     except OverflowError:
         return None
     return found if int(found.min()) >= least else None
+
+
+def _plain_texts(values: Sequence[Any]) -> list[bytes] | None:
+    kinds = set(map(type, values))
+    if kinds == {str}:
+        try:
+            together = "\0".join(values).encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            return None
+    elif kinds == {bytes}:
+        together = b"\0".join(values)
+    else:
+        return None
+    texts = together.split(b"\0")
+    return texts if len(texts) == len(values) else None
 
 
 def _locate(values: Sequence[Any]) -> list[list[bytes]] | None:
