@@ -11,6 +11,7 @@ import pytest
 
 from tests.servers.databases import MariaDBServer, PostgresServer
 from tests.servers.xrootd import XRootDServer
+from tests.servers.xrootd_cluster import XRootDCluster
 
 _directories = itertools.count()
 
@@ -78,6 +79,20 @@ def mariadb_server() -> Iterator[MariaDBServer]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def xrootd_cluster() -> Iterator[XRootDCluster]:
+    """A redirector with two data servers, each with a tree of its own."""
+    with XRootDCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def xrootd_pair() -> Iterator[XRootDCluster]:
+    """A redirector with two data servers on one file system."""
+    with XRootDCluster(shared=True) as cluster:
+        yield cluster
 
 
 def _new_server(*extra: str) -> XRootDServer:
