@@ -22,7 +22,6 @@ class RecordedRun:
         self.number = history.open_run(site, started, runtime)
         self._what = what
         self._begun = time.monotonic()
-        self._over = False
 
     @property
     def seconds(self) -> float:
@@ -31,7 +30,6 @@ class RecordedRun:
 
     def end(self, status: RunStatus, message: str, counts: RunCounts | None = None) -> None:
         """Say how it ended; what it reported stays. What ended it matters more than what goes wrong here."""
-        self._over = True
         counts = counts or RunCounts(seconds=self.seconds)
         message = f"{self._what}: {message}"
         try:
@@ -39,18 +37,19 @@ class RecordedRun:
         except HistoryError as error:
             _log.warning("the end of run %d could not be recorded: %s", self.number, error)
 
-    def listed(self, listing: Progress, message: str) -> None:
-        """Say that it is done, with what was listed."""
+    def listed(self, listing: Progress, message: str, unlisted: int | None = None) -> None:
+        """Say that it is done, with what was listed; more may have turned out to be ``unlisted`` since."""
+        unlisted = listing.failed if unlisted is None else unlisted
         counts = RunCounts(
             files=listing.files,
             directories=listing.listed,
             bytes=listing.size,
             requests=listing.requests,
             resumed=listing.resumed,
-            unlisted=listing.failed,
+            unlisted=unlisted,
             seconds=self.seconds,
         )
-        self.end(RunStatus.INCOMPLETE if listing.failed else RunStatus.DONE, message, counts)
+        self.end(RunStatus.INCOMPLETE if unlisted else RunStatus.DONE, message, counts)
 
 
 @contextmanager

@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING
 from actors.acting import Acted, act, write_lists, write_storage
 from actors.check_job import RunRequest, check_job, history_path, listing_job, store_mark
 from actors.comparison import ComparisonResult
-from actors.listing import list_store
-from actors.oversight import Oversight, heed
+from actors.listing import ListingFailed, list_store
+from actors.oversight import Oversight, Refused, heed
 from actors.quick import Results
 from actors.recorded import recorded
 from actors.run import check_held, this_run
-from engine import paths
 from engine.gates import Refusal
 from engine.site_states import Reporting
 from storage import picker
 from storage.backends.protocols import BackendError
-from storage.history import HistoryDatabase, RunStatus, Table
+from storage.config_file import ConfigError
+from storage.history import HistoryDatabase, RunStatus
 from storage.resolve import resolve
 from storage.rundir import RunDirectory, directory_name
 from storage.site_lists import SiteLists
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from actors.runtime import Runtime
     from actors.unmerged import UnmergedResult
     from storage.backends.protocols import Backends
-    from storage.history import FileRow
     from storage.site_config import KnownSites, SiteConfig
     from storage.source import StoreSource
 
@@ -60,8 +59,8 @@ class NotReady(Exception):
 class SiteResults:
     """What a run found and what followed from it.
 
-    ``started`` is in seconds since the epoch. A ``failure`` of a backend behind the comparison takes nothing away from
-    what was found.
+    ``started`` is in seconds since the epoch. A ``failure`` behind the comparison, such as a backend's, takes nothing
+    away from what was found.
     """
 
     site: str
@@ -69,7 +68,7 @@ class SiteResults:
     results: Results
     acted: Acted = field(default_factory=Acted)
     unmerged: UnmergedResult | None = None
-    failure: BackendError | None = None
+    failure: Exception | None = None
 
     @property
     def refusal(self) -> Refusal | None:
@@ -168,6 +167,7 @@ class _Run:
         self._directory = directory
         self._oversight = oversight
         self._started = started
+        self._failure: Exception | None = None
         self._history = history_path(run.site)
         self._lists = SiteLists(run.site.web_dir, directory_name(run.site.name))
 
@@ -175,13 +175,13 @@ class _Run:
         """Do it all, in order."""
         self._run = run = replace(self._run, store=self._resolved())
         if run.request.no_inventory:
-            results, acted, failure = self._list_only(), Acted(Refusal("no-inventory", "nothing was compared")), None
+            results, acted = self._list_only(), Acted(Refusal("no-inventory", "nothing was compared"))
         else:
             results = self._check()
-            acted, failure = self._act(results.comparison)
+            acted = self._act(results.comparison)
             self._write_lists(acted)
-        unmerged = self._clean(acted)
-        done = SiteResults(self._site.name, self._started, results, acted, unmerged, failure)
+        unmerged = self._clean()
+        done = SiteResults(self._site.name, self._started, results, acted, unmerged, self._failure)
         self._summarize(done)
         return done
 
@@ -222,20 +222,24 @@ class _Run:
 
     def _is_acting(self) -> bool:
         path = picker.summary_path(self._run.config)
-        if not self._run.request.summary or not path.exists():
+        if not path.exists():
             return False
         with SummaryDatabase.reading(path) as summary:
-            return summary.site(self._site.name).reporting == Reporting.ACT
+            return any(row.reporting == Reporting.ACT for row in summary.sites() if row.site == self._site.name)
 
-    def _act(self, found: ComparisonResult) -> tuple[Acted, BackendError | None]:
-        """Make the requests; what a backend cannot do is said at the end, when the rest is done."""
-        acting = self._is_acting()
+    def _act(self, found: ComparisonResult) -> Acted:
+        """Make the requests."""
+        acting, inventory = self._is_acting(), self._directory.inventory
         try:
-            inventory = self._directory.inventory
-            return act(self._site, self._run.backends, acting, found, self._history, inventory), None
+            return act(self._site, self._run.backends, acting, found, self._history, inventory)
         except BackendError as error:
-            _log.error("%s: %s", self._site.name, error)
-            return Acted(Refusal("backend", str(error))), error
+            self._failed("nothing could be asked for", error)
+            return Acted(Refusal("backend", str(error)))
+
+    def _failed(self, what: str, error: Exception) -> None:
+        """Keep what went wrong behind the comparison for the end, when the rest is done."""
+        _log.error("%s: %s: %s", self._site.name, what, error)
+        self._failure = self._failure or error
 
     def _write_lists(self, acted: Acted) -> None:
         run = self._run
@@ -243,32 +247,31 @@ class _Run:
         try:
             write_lists(run.site, run.backends, self._lists, run.store.tops, listing, self._history, acted, now)
         except BackendError as error:
-            _log.error("%s: the missing files could not be summed up by block: %s", run.site.name, error)
+            self._failed("the missing files could not be summed up by block", error)
 
     def _write_storage(self) -> None:
         write_storage(self._site, self._lists, self._run.store.tops, self._directory.listing, time.time())
 
-    def _clean(self, acted: Acted) -> UnmergedResult | None:
+    def _clean(self) -> UnmergedResult | None:
         """Look through the unmerged area where that is wanted, and ask for what may be deleted at a site that acts."""
         request = self._run.request
         if not (request.unmerged and self._site.unmerged):
             return None
-        from actors.unmerged import CleaningOptions, clean_unmerged
+        from actors.unmerged import CleaningOptions
+        from actors.unmerged_run import ask_to_delete, clean_held
+        from engine.unmerged import OutsideUnmerged
+        from storage.protected_list import ProtectedListError
 
         options = CleaningOptions(
             request.more_logs, listers=request.listers, in_flight=request.in_flight, fresh=request.fresh
         )
-        name, what = self._site.name, "cleaning of unmerged"
-        with recorded(self._history, name, time.time(), self._runtime.name, what) as record:
-
-            def enter(rows: Iterator[FileRow]) -> None:
-                record.history.report(record.number, Table.UNMERGED, rows, time.time())
-
-            result = clean_unmerged(self._runtime, self._site, self._run.store, self._oversight, options, enter)
-            record.listed(result.listing, f"{result.deletable} of {result.files} files may be deleted")
+        try:
+            _, result = clean_held(self._runtime, self._site, self._run.store, self._oversight, options)
+        except (ConfigError, ProtectedListError, OutsideUnmerged, Refused, ListingFailed) as error:
+            self._failed("the unmerged area could not be cleaned", error)
+            return None
         if self._is_acting():
-            lfns = [paths.decode(path) for path in result.to_delete.lfns()]
-            self._run.backends.registry.delete(self._site.name, lfns)
+            ask_to_delete(self._run.backends, result)
         return result
 
     def _summarize(self, done: SiteResults) -> None:

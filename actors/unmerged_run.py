@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from os import getpid
 from typing import TYPE_CHECKING
 
-from actors.oversight import Killed, Oversight
+from actors.check_job import history_path
+from actors.oversight import Oversight
+from actors.recorded import recorded
+from actors.run import this_run
 from actors.unmerged import CleaningOptions, UnmergedResult, clean_unmerged
-from storage.history import FileRow, HistoryDatabase, HistoryError, RunCounts, RunStatus, Table
-from storage.rundir import RunDirectory, RunInfo
+from engine import paths
+from storage.history import FileRow, Table
+from storage.rundir import RunDirectory
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime
+    from storage.backends.protocols import Backends
     from storage.site_config import SiteConfig
     from storage.source import StoreSource
-
-_log = logging.getLogger(__name__)
-
-_OF = "cleaning of unmerged"
-"""How the messages of its runs begin."""
 
 
 def clean_site(
@@ -43,59 +39,37 @@ def clean_site(
         Exception: see `clean_unmerged`.
     """
     directory = RunDirectory(site.var_location, site.name)
-    started = time.time()
-    directory.acquire(RunInfo(getpid(), socket.gethostname(), started, runtime.name, runtime.dashboard))
+    directory.acquire(this_run(runtime, time.time()))
 
     def why_stop() -> str:
         return "halted from another terminal" if directory.halt_requested() else oversight.stop()
 
-    with directory, HistoryDatabase(site.var_location / "db" / "consistency.db") as history:
-        run = history.open_run(site.name, started, runtime.name)
-        ending = _Ending(history, run, time.monotonic())
+    with directory:
+        return clean_held(runtime, site, store, Oversight(why_stop, oversight.watch), options)
+
+
+def clean_held(
+    runtime: Runtime,
+    site: SiteConfig,
+    store: StoreSource,
+    oversight: Oversight,
+    options: CleaningOptions | None = None,
+) -> tuple[int, UnmergedResult]:
+    """Do as `clean_site` for whoever holds the site's lock already."""
+    with recorded(history_path(site), site.name, time.time(), runtime.name, "cleaning of unmerged") as run:
 
         def record(rows: Iterator[FileRow]) -> None:
-            history.report(run, Table.UNMERGED, rows, time.time())
+            run.history.report(run.number, Table.UNMERGED, rows, time.time())
 
-        try:
-            result = clean_unmerged(runtime, site, store, Oversight(why_stop, oversight.watch), options, record)
-        except Killed as error:
-            ending.note(RunStatus.HALTED, f"{_OF}: {error}")
-            raise
-        except Exception as error:
-            ending.note(RunStatus.FAILED, f"{_OF}: {str(error) or type(error).__name__}")
-            raise
-        ending.note(
-            RunStatus.INCOMPLETE if result.unlisted else RunStatus.DONE,
-            f"{_OF}: {result.deletable} of {result.files} files may be deleted",
-            result,
-        )
-        return run, result
+        result = clean_unmerged(runtime, site, store, oversight, options, record)
+        run.listed(result.listing, f"{result.deletable} of {result.files} files may be deleted", result.unlisted)
+        return run.number, result
 
 
-@dataclass(frozen=True, slots=True)
-class _Ending:
-    """Says in the history how a run of its own ended."""
+def ask_to_delete(backends: Backends, cleaned: UnmergedResult) -> int:
+    """Ask for the deletion of what a cleaning found; gives how many requests were new.
 
-    history: HistoryDatabase
-    run: int
-    begun: float
-
-    def note(self, status: RunStatus, message: str, result: UnmergedResult | None = None) -> None:
-        """End the run. What it reported stays; what ended it matters more than what goes wrong here."""
-        seconds = time.monotonic() - self.begun
-        counts = RunCounts(seconds=seconds)
-        if result is not None:
-            listing = result.listing
-            counts = RunCounts(
-                files=result.files,
-                directories=listing.listed,
-                bytes=result.size,
-                requests=listing.requests,
-                resumed=listing.resumed,
-                unlisted=result.unlisted,
-                seconds=seconds,
-            )
-        try:
-            self.history.finish_run(self.run, time.time(), status, counts, keep_findings=False, message=message)
-        except HistoryError as error:
-            _log.warning("the end of run %d could not be recorded: %s", self.run, error)
+    Raises:
+        BackendError: the registry did not take it.
+    """
+    return backends.registry.delete(cleaned.site, [paths.decode(path) for path in cleaned.to_delete.lfns()])

@@ -14,7 +14,7 @@ from actors.check_job import RunRequest
 from actors.deployment import open_runtime
 from actors.oversight import Oversight
 from actors.site_run import SiteResults, SiteRun, run_site, stats_row
-from dynamo_consistency import config, history, summary
+from dynamo_consistency import config, history, parser, summary
 from dynamo_consistency.datatypes import DirectoryInfo
 from dynamo_consistency.filters import Filters, FullFilter, PatternFilter
 from engine import paths
@@ -48,7 +48,7 @@ def make_filters(site: str) -> tuple[Filters | FullFilter, Filters, PatternFilte
         return Filters(backends.datasets.filter(datasets).protected, ignored.protected)
 
     missing = protects(deleted)
-    if not settings.delete_orphans:
+    if _given("NOORPHAN") or not settings.delete_orphans:
         return FullFilter(), missing, ignored
     return protects(deleted.union(backends.inventory.protected_datasets(site))), missing, ignored
 
@@ -81,7 +81,7 @@ def compare_with_inventory(site: str) -> tuple[float, dict[str, int]]:
         Refused, ListingFailed: the site could not be listed, or its listing is not to be believed.
         Exception: see `actors.site_run.run_site`.
     """
-    done = _run(site, RunRequest(summary=False))
+    done = _run(site, _request(summary=False))
     row = stats_row(done, 0, time.time())
     return done.started, {
         "numfiles": row.files,
@@ -99,7 +99,7 @@ def compare_with_inventory(site: str) -> tuple[float, dict[str, int]]:
 
 
 def extras(site: str) -> dict[str, tuple[int, int]]:
-    """Run what comes after the main check, where the configuration has it; gives the interesting results.
+    """Run what comes after the main check, where options and configuration ask for it; gives the interesting results.
 
     ``"unmerged"``: for a site of ``Unmerged`` that is set to act, how many unmerged files are asked to be deleted, and
     how many of them are logs.
@@ -109,14 +109,16 @@ def extras(site: str) -> dict[str, tuple[int, int]]:
         Exception: see `actors.unmerged.clean_unmerged`.
     """
     settings = config.site(site)
-    if not settings.unmerged or not summary.is_debugged(site):
+    if not (_asked("UNMERGED") and settings.unmerged and summary.is_debugged(site)):
         return {}
-    from actors.unmerged_run import clean_site
+    from actors.unmerged import CleaningOptions
+    from actors.unmerged_run import ask_to_delete, clean_site
 
     backends = choose(config.current(), settings)
     with open_runtime(settings.runtime or _RUNTIME, _ray_address()) as runtime:
-        _, cleaned = clean_site(runtime, settings, resolve(site_source(settings)), Oversight())
-    backends.registry.delete(site, [paths.decode(path) for path in cleaned.to_delete.lfns()])
+        options = CleaningOptions(more_logs=_given("MORELOGS"))
+        _, cleaned = clean_site(runtime, settings, resolve(site_source(settings)), Oversight(), options)
+    ask_to_delete(backends, cleaned)
     return {"unmerged": (cleaned.deletable, cleaned.logs)}
 
 
@@ -126,9 +128,30 @@ def main(site: str) -> None:
     Raises:
         Exception: see `compare_with_inventory` and `extras`.
     """
-    done = _run(site, RunRequest(summary=summary.do_update(), unmerged=True))
+    done = _run(site, _request(summary=summary.do_update(), unmerged=_asked("UNMERGED")))
     if done.failure is not None:
         raise done.failure
+
+
+def _given(option: str) -> bool:
+    """Whether an option stands on the command line that `parser` was given."""
+    return bool(getattr(parser.OPTS, option, False))
+
+
+def _asked(option: str) -> bool:
+    """Whether something is wanted: as an option says, or, where no command line was parsed, always."""
+    return parser.OPTS is None or _given(option)
+
+
+def _request(summary: bool, unmerged: bool = False) -> RunRequest:
+    return RunRequest(
+        keep_orphans=_given("NOORPHAN"),
+        unmerged=unmerged,
+        more_logs=_given("MORELOGS"),
+        no_inventory=_given("NO_INV"),
+        summary=summary,
+        unconditionally=_given("NOSAM"),
+    )
 
 
 def _run(site: str, request: RunRequest) -> SiteResults:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
 
-from dynamo_consistency import config
+from dynamo_consistency import config, parser
 from engine.site_states import BadAction as BadAction
 from engine.site_states import NoMatchingSite as NoMatchingSite
 from engine.site_states import Reporting, SiteStatus, reporting_of, status_of
@@ -222,11 +221,9 @@ def do_update() -> bool:
     or InventoryAge in its environment, which works on what was there before; and with ``--update-summary`` in every
     run. Options are those that `parser` has read; without any it is a normal run.
     """
-    # What has not been loaded has read nothing.
-    options = getattr(sys.modules.get("dynamo_consistency.parser"), "OPTS", None)
 
     def given(name: str) -> bool:
-        return bool(getattr(options, name, False))
+        return bool(getattr(parser.OPTS, name, False))
 
     from_cache = not os.environ.keys().isdisjoint(("ListAge", "InventoryAge"))
     return given("UPDATESUMMARY") or not (given("TEST") or given("NO_INV") or from_cache)
