@@ -52,8 +52,11 @@ def inventory_into_snapshot(
     site: SiteConfig,
     keep: tuple[bytes, ...] = (),
     heed: Callable[[], None] = lambda: None,
+    rows_of: str = "",
 ) -> InventoryCounts:
     """Read a file inventory into a snapshot. ``heed`` is called now and then, and may raise to give up.
+
+    Where the inventory says to which site each row belongs, those of the site ``rows_of`` count; all when it is empty.
 
     Raises:
         InventoryError: the inventory cannot be used; there is no snapshot then.
@@ -74,7 +77,7 @@ def inventory_into_snapshot(
             listed_at=now,
             heed=heed,
             table=site.inventory_table,
-            site=site.name,
+            site=rows_of,
         )
 
     return write_inventory(snapshot, SnapshotHeader("inventory", str(inventory), now, site.name, keep), read, heed)

@@ -55,7 +55,9 @@ def run(
 
             return Path(stack.enter_context(TemporaryDirectory(prefix="dynamo-consistency-"))) / name
 
-        left, right = [_side(settings, source, scratch, options) for source in sources]
+        # Of a list with the rows of several sites, those of the site that it is compared with are meant.
+        site = next((source.site.name for source in sources if not isinstance(source, Path) and source.site), "")
+        left, right = [_side(settings, source, scratch, options, site) for source in sources]
         young_after = time.time() - ignore_age * 86400 if ignore_age else None
         tops = right.job.plan.header.tops if right.job else ()
         plan = ComparisonPlan(left.snapshot, right.snapshot, young_after, tops, whole_run=False)
@@ -104,9 +106,11 @@ def _store_plan(output: str | None) -> StorePlan:
     return StorePlan(Path(directory or "."), base, lists_only=True)
 
 
-def _side(settings: Settings, source: StoreSource | Path, scratch: Callable[[str], Path], options: RunOptions) -> _Side:
+def _side(
+    settings: Settings, source: StoreSource | Path, scratch: Callable[[str], Path], options: RunOptions, rows_of: str
+) -> _Side:
     if isinstance(source, Path):
-        return _file_side(settings, source, scratch)
+        return _file_side(settings, source, scratch, rows_of)
     from actors.jobs import store_job
 
     site = source.site or settings.config.top_level(source.label)
@@ -116,7 +120,7 @@ def _side(settings: Settings, source: StoreSource | Path, scratch: Callable[[str
     )
 
 
-def _file_side(settings: Settings, path: Path, scratch: Callable[[str], Path]) -> _Side:
+def _file_side(settings: Settings, path: Path, scratch: Callable[[str], Path], rows_of: str) -> _Side:
     if is_snapshot(path):
         if is_part(path):
             print(
@@ -127,7 +131,7 @@ def _file_side(settings: Settings, path: Path, scratch: Callable[[str], Path]) -
     from actors.jobs import inventory_into_snapshot
 
     snapshot = scratch("inventory.snapshot")
-    inventory_into_snapshot(path, snapshot, settings.config.top_level(path.name))
+    inventory_into_snapshot(path, snapshot, settings.config.top_level(path.name), rows_of=rows_of)
     return _Side(snapshot)
 
 

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.columns import UNKNOWN_SIZE
 from storage.backends.protocols import BackendError, Backends, Inventory, InventoryIdentity, InventoryRow, TreeInventory
 from storage.snapshot import SnapshotHeader, SnapshotWriter
 
@@ -113,15 +114,17 @@ def _read_rows(
 
     builder = TreeBuilder(keep)
     lines = 0
+    sized = False
     try:
         for rows in _batches(iter(inventory.list_files(site.name)), site):
             lines += len(rows.names)
+            sized = sized or (rows.sizes is not None and bool((rows.sizes != UNKNOWN_SIZE).any()))
             builder.add(rows)
             heed()
     except InventoryError as error:
         raise BackendError(str(error)) from error
     tree = builder.emit(append, listed_at)
-    return InventoryCounts(**asdict(tree), lines=lines, has_sizes=True, format="backend")
+    return InventoryCounts(**asdict(tree), lines=lines, has_sizes=sized, format="backend")
 
 
 def _batches(remaining: Iterator[InventoryRow], site: SiteConfig) -> Iterator[Rows]:

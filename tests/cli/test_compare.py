@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import gzip
+import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -150,3 +153,21 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, arguments: list[str],
     assert ended.code == 2
     assert said in ended.message
     assert {path.name for path in tmp_path.iterdir()} == before
+
+
+def test_an_inventory_may_be_a_database_with_the_rows_of_several_sites(tmp_path: Path) -> None:
+    store = tmp_path / "store" / "mc"
+    store.mkdir(parents=True)
+    (store / "kept").write_bytes(b"12345")
+    with closing(sqlite3.connect(tmp_path / "inventory")) as database, database:
+        database.execute("CREATE TABLE replicas (lfn, size, site)")
+        rows = [("kept", 5, "T2_A"), ("lost", 5, "T2_A"), ("elsewhere", 5, "T2_B")]
+        for name, size, site in rows:
+            database.execute("INSERT INTO replicas VALUES (?, ?, ?)", (f"{store}/{name}", size, site))
+    site = {"Doors": ["file:///"], "RootPath": str(tmp_path / "store"), "DirectoryList": ["mc"]}
+    config = {"InventoryTable": "replicas", "Runtime": "threads", "Sites": {"T2_A": site}}
+    (tmp_path / "consistency_config.json").write_text(json.dumps(config))
+    of_all = run("compare", "inventory", "store", "--json", cwd=tmp_path).json
+    assert (of_all["missing"], of_all["orphan"]) == (2, 0)
+    of_one = run("compare", "inventory", "T2_A", "--json", cwd=tmp_path).json
+    assert (of_one["missing"], of_one["orphan"]) == (1, 0)

@@ -85,7 +85,3 @@ def test_the_example_of_another_package_works(tmp_path: Path, monkeypatch: pytes
         InventoryRow("/store/mc/b.root"),
     ]
     assert backends.registry.transfer("T2_A", ["/store/mc/b.root"]) == Transfers(["/store/mc/b.root"])
-    assert (
-        load(tmp_path, yaml.safe_load(block("yaml", "Backends:")) | {"Backend": "ours"}).registry.delete("T2_A", [])
-        == 0
-    )
