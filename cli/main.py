@@ -65,6 +65,7 @@ app.command("status", short_help="Show what runs now, or how one site stands.")(
 app.command("set-status", short_help="Set a site ready, halt or disable it, or act or not.")(sites.set_status)
 app.command("invalidate", short_help="Have missing files brought back.")(sites.invalidate)
 app.command("unmerged", short_help="Find what may be deleted in an unmerged area.")(sites.unmerged)
+app.command("dump-tree", short_help="Save the tree of a site.")(sites.dump_tree)
 app.add_typer(web.web)
 app.command("demo", short_help="Check a small site with known faults.")(runs.demo)
 

@@ -100,8 +100,8 @@ class TreeCache:
         _log.info("%s: taken from the cache %s", self.site, self.path)
         return tree
 
-    def store(self, tree: DirectoryInfo) -> None:
-        """Keep a tree, in place of the one before; when it cannot be written, that is a warning."""
+    def store(self, tree: DirectoryInfo) -> bool:
+        """Keep a tree, in place of the one before; when it cannot be written, that is a warning and gives false."""
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             with self._writing():
@@ -110,6 +110,8 @@ class TreeCache:
                 write_tree(tree, self.path, self.site)
         except (SnapshotError, TreeError, OSError, ValueError) as error:
             _log.warning("%s: the tree is not cached: %s", self.site, error)
+            return False
+        return True
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

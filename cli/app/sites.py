@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -113,3 +114,25 @@ def invalidate(
     from cli.invalidate_command import run
 
     leave(run(context.obj, pattern, dry_run, as_json))
+
+
+def dump_tree(
+    context: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="The name of the cache; inventory or remote when left out.")
+    ] = None,
+    site: Annotated[str | None, typer.Option("--site", help="The site; the only one when left out.")] = None,
+    remote: Annotated[bool, typer.Option("--remote", help="What is at the site, not what should be there.")] = False,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Save the tree in this file as well.")] = None,
+    display: Annotated[bool, typer.Option("--display", help="Print each directory and file of the tree.")] = False,
+    runtime: RuntimeOption = None,
+    address: AddressOption = None,
+    listers: ListersOption = None,
+    in_flight: InFlightOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Save the tree of a site: of its inventory, or of what is there."""
+    from cli.dump_tree_command import DumpRequest, run
+
+    options = RunOptions(runtime, address, listers, in_flight, as_json=as_json)
+    leave(run(context.obj, DumpRequest(site, remote, name, output, display), options))
