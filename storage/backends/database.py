@@ -5,6 +5,7 @@ Everything is loaded and opened with the first question.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ BATCH = 20_000
 
 LIST = "lfns"
 """The parameter of a query that stands for a list: ``IN :lfns``."""
+
+_CAST = re.compile(r"((?<![:\w\\]):\w+)::")
 
 _PATIENCE = 30
 """Seconds to wait for a connection, or for another process that locks an SQLite database."""
@@ -120,8 +123,8 @@ class Database:
             elif url.get_driver_name() in _EXTRAS and "connect_timeout" not in url.query:
                 options["connect_args"] = {"connect_timeout": _PATIENCE}
             return create_engine(url, **options)
-        except ModuleNotFoundError as error:
-            raise BackendError(f"{self._key}: {_missing(url.get_driver_name(), str(error.name))}") from error
+        except ImportError as error:
+            raise BackendError(f"{self._key}: {_missing(url.get_driver_name(), error)}") from error
         except (NoSuchModuleError, ArgumentError) as error:
             raise BackendError(f"{self._key}: no database of the kind {printable(url.drivername)} is known") from error
 
@@ -130,9 +133,12 @@ class Database:
         return words.replace(str(password), "***") if password and len(str(password)) > 2 else words
 
 
-def _missing(driver: str, module: str) -> str:
+def _missing(driver: str, error: ImportError) -> str:
     extra = _EXTRAS.get(driver)
-    advice = f"install dynamo-consistency[{extra}]" if extra else f"install the package that brings {printable(module)}"
+    if not isinstance(error, ModuleNotFoundError):
+        return f"the driver {printable(driver)} cannot be loaded: {one_line(error)}"
+    brings = f"the package that brings {printable(str(error.name))}"
+    advice = f"install dynamo-consistency[{extra}]" if extra else f"install {brings}"
     return f"the driver {printable(driver)} is not installed; {advice}"
 
 
@@ -153,7 +159,8 @@ def checked_query(what: str, query: str, known: Collection[str]) -> tuple[Execut
     """
     from sqlalchemy import bindparam, text
 
-    statement = text(query)
+    # SQLAlchemy does not see a parameter directly before a cast of PostgreSQL.
+    statement = text(_CAST.sub(r"\1 ::", query))
     asked = frozenset(statement.compile().params)
     # What is called like several things is a list, for IN.
     statement = statement.bindparams(*(bindparam(name, expanding=True) for name in asked if name == LIST))

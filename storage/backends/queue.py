@@ -17,7 +17,7 @@ from typing import Literal
 
 from engine import paths
 from storage.backends.protocols import BackendError
-from storage.migrations import Schema, SchemaError, check, upgrade
+from storage.migrations import Schema, SchemaError, upgrade
 
 BUSY_SECONDS = 30
 """How long to wait for another process that is writing."""
@@ -124,7 +124,6 @@ class RequestQueue:
         try:
             with closing(sqlite3.connect(self.path, BUSY_SECONDS, isolation_level=None)) as connection:
                 db = Database(connection, recursive_triggers=False, execute_plugins=False)
-                check(db, REGISTRY)
                 upgrade(db, REGISTRY)
                 yield connection
         except SchemaError as error:

@@ -190,6 +190,27 @@ def test_a_value_that_makes_no_sense(filled: TestDatabase, tmp_path: Path) -> No
         list(backends.inventory.list_files(SITE))
 
 
+@pytest.mark.parametrize(
+    ("kind", "query"),
+    [
+        ("sqlite", "SELECT lfn FROM replicas WHERE lfn LIKE '%100\\%' ESCAPE '\\' AND '\\:site' <> :site"),
+        (
+            "postgresql",
+            "SELECT lfn, size::numeric FROM replicas WHERE lfn LIKE '%100!%' ESCAPE '!' AND site = :site::text",
+        ),
+        ("mysql", "SELECT lfn FROM replicas WHERE lfn LIKE '%100!%' ESCAPE '!' AND site = :site AND '12:30' <> '';"),
+    ],
+)
+def test_percent_signs_and_colons_in_a_query(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, query: str
+) -> None:
+    database = make_database(request, kind, tmp_path)
+    database.execute("CREATE TABLE replicas (site VARCHAR(50), lfn VARCHAR(500), size BIGINT)")
+    database.execute("INSERT INTO replicas VALUES ('T2_A', '/store/mc/100%', 5), ('T2_A', '/store/mc/100', 6)")
+    backends, _ = settings(tmp_path, database.url, Files=query)
+    assert [row.lfn for row in backends.inventory.list_files(SITE)] == ["/store/mc/100%"]
+
+
 def test_an_inventory_without_rows_is_empty(filled: TestDatabase, tmp_path: Path) -> None:
     backends, site = settings(tmp_path, filled.url, Files="SELECT lfn FROM replicas WHERE 1 = 0")
     assert inventory_of_backend(backends, site, tmp_path / "s").files == 0
