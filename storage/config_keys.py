@@ -107,7 +107,7 @@ def _prefix(text: str) -> bytes:
 
 def _door(text: str) -> str:
     door = parse_door(text)
-    if b"?" in door.path:
+    if b"?" in door.path and door.scheme != "srm":
         raise ValueError(_NO_PARAMETERS)
     return str(door)
 

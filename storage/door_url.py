@@ -1,4 +1,8 @@
-"""The URLs of doors: ``root://host[:port][//path]``, ``roots://…`` and ``file://[/path]``."""
+"""The URLs of doors: ``root://host[:port][//path]``, ``roots://…`` and ``file://[/path]``.
+
+What only gfal-ls speaks is a door as well: ``davs://host[:port][/path]``, ``gsiftp://…`` and
+``srm://host[:port][/endpoint?SFN=][/path]``.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,11 @@ from engine import paths
 from storage.shown import quoted
 
 DOOR_FORMS = "root://host[:port][//prefix], roots://host[:port][//prefix] or file:///prefix"
+
+GFAL_SCHEMES = frozenset(("srm", "davs", "gsiftp"))
+"""The schemes of doors that only gfal-ls can open."""
+
+_ENDPOINT = "?SFN="
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
@@ -48,7 +57,7 @@ def with_prefix(door: str, prefix: bytes) -> str:
     if "/" in rest or prefix in (b"", b"/"):
         return door
     # XRootD takes what follows the first slash as the path: an absolute one makes two.
-    return door + ("" if scheme == "file" else "/") + paths.decode(prefix)
+    return door + ("/" if scheme in ("root", "roots") else "") + paths.decode(prefix)
 
 
 def parse_door(text: str) -> DoorURL:
@@ -65,6 +74,8 @@ def parse_door(text: str) -> DoorURL:
     scheme, rest = match[1].lower(), match[2]
     if scheme == "file":
         return DoorURL(scheme, "", _file_path(rest))
+    if scheme in GFAL_SCHEMES:
+        return _gfal_door(scheme, rest)
     if scheme not in ("root", "roots"):
         raise ValueError(f"unknown scheme {quoted(scheme)}")
     if "?" in rest:
@@ -74,6 +85,15 @@ def parse_door(text: str) -> DoorURL:
     if path and not path.startswith("/"):
         raise ValueError("after one slash XRootD takes the path as relative; write two, as in root://host//store")
     return DoorURL(scheme, authority, paths.canonical(paths.encode(path)) if path else b"")
+
+
+def _gfal_door(scheme: str, rest: str) -> DoorURL:
+    authority, _, path = rest.partition("/")
+    check_authority(authority)
+    before, _, after = path.partition(_ENDPOINT if scheme == "srm" else "?")
+    if "?" in before + after or (scheme != "srm" and "?" in path):
+        raise ValueError("a query in the path")
+    return DoorURL(scheme, authority, paths.canonical(paths.encode("/" + path)) if path else b"")
 
 
 def check_authority(authority: str) -> None:

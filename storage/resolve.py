@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from engine import paths
 from storage import layout
-from storage.door_url import with_prefix
+from storage.door_url import GFAL_SCHEMES, with_prefix
 from storage.dump_file import DumpError, dump_time, prepared
 from storage.listers.protocol import DIRECTX, GFAL, StoreSpec
 from storage.redirectors import Doors, NoDoors, find_doors, matches
@@ -42,7 +42,7 @@ def resolve(source: StoreSource, heed: Callable[[], None] = lambda: None) -> Sto
         return source
     if site.access_method == "RAL-Reader":
         return _of_dump(source, site, heed)
-    _needs_program(source.spec)
+    _needs_program(source.spec, site)
     patient = replace(source.spec, timeout=min(source.spec.timeout, _PATIENCE))
     try:
         found = _discovered(site, source.spec)
@@ -71,8 +71,11 @@ def _of_dump(source: StoreSource, site: SiteConfig, heed: Callable[[], None]) ->
     return replace(source, spec=spec, as_of=made)
 
 
-def _needs_program(spec: StoreSpec) -> None:
+def _needs_program(spec: StoreSpec, site: SiteConfig) -> None:
     """Say at once what a hundred directories would say one by one."""
+    only_gfal = [door for door in spec.doors if door.partition(":")[0] in GFAL_SCHEMES]
+    if only_gfal and spec.method != GFAL:
+        raise DoorsError(f"the site {site.name}: {only_gfal[0]} is for gfal-ls; set AccessMethod.{site.name} to SRM")
     try:
         if spec.method == GFAL:
             from storage.listers.gfal import find_gfal

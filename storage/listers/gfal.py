@@ -280,9 +280,9 @@ def _unsendable(scheme: str, path: bytes) -> str:
         path.decode()
     except UnicodeDecodeError:
         return "not UTF-8, which gfal-ls cannot take"
-    if scheme != "file" and not _PLAIN.fullmatch(path):
+    if scheme != "file" and not _PLAIN.fullmatch(path.replace(b"?SFN=", b"", scheme == "srm")):
         return f"what gfal2 makes of such characters over {scheme} is not known"
     return ""
 
 
-_PLAIN = re.compile(rb"(?:/[^?#%]*)?(?:\?SFN=)?[^\x00-\x20\x7f?#%]*")
+_PLAIN = re.compile(rb"(?:(?![?#%])[!-~])*")

@@ -274,3 +274,7 @@ def test_a_site_is_probed_with_its_own_method(
     doors = [f"root://{xrootd_pair.server(number)}" for number in (0, 1)]
 
     assert list(resolve(source(Doors=doors, AccessMethod=method)).spec.doors) == doors
+
+
+def test_a_door_that_only_gfal_can_open_asks_for_the_method(source: Callable[..., StoreSource]) -> None:
+    assert "set AccessMethod.T2_X to SRM" in refusal(source(Doors=["srm://door/srm/managerv2?SFN=/pnfs"]))

@@ -248,3 +248,12 @@ with asking(partial(open_lister, StoreSpec(("file://{tmp_path}",), method=GFAL))
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
 
     assert done.stdout == b"NamesListed(names=frozenset({b'file'}))\n"
+
+
+@pytest.mark.parametrize("name", [b"a b", b"a%b", b"a#b", b"a?b", "ü".encode(), b"a\xff"])
+@pytest.mark.parametrize("door", ["davs://localhost", "srm://localhost/srm/managerv2?SFN="])
+def test_characters_are_not_sent_where_nobody_knows_what_becomes_of_them(door: str, name: bytes) -> None:
+    with asking(opened(door)) as asker:
+        assert reason_of(asker.stat(b"/store/" + name)) == Reason.BAD_NAME
+        assert asker.lister.requests == 0
+        assert reason_of(asker.stat(b"/store/plain-name_1.root")) == Reason.SERVER
