@@ -43,6 +43,9 @@ TYPES = {
 }
 """What is public: files with these endings, and what a browser is told of them."""
 
+_ALIASES = {"": [INDEX], "favicon.ico": ["assets", "icon.svg"]}
+"""What is asked for under another name; browsers look for the icon of a list there, which names none."""
+
 _PATIENCE = 30.0
 """Seconds after which a client that neither sends nor reads is let go."""
 
@@ -186,8 +189,7 @@ def public_path(web_dir: Path, target: str) -> Path | None:
     if not raw.startswith(b"/") or b"\0" in raw or b"\\" in raw:
         return None
     names = [os.fsdecode(name) for name in raw[1:].split(b"/")]
-    if names == [""]:
-        names = [INDEX]
+    names = _ALIASES.get("/".join(names), names)
     if any(not name or name.startswith(".") for name in names):
         return None
     path = web_dir.joinpath(*names)

@@ -84,6 +84,7 @@ def test_the_page_is_at_the_root(web: Path) -> None:
         ("/assets/page.css?abc", "text/css; charset=utf-8"),
         ("/assets/index.js", "text/javascript; charset=utf-8"),
         ("/assets/icon.svg", "image/svg+xml; charset=utf-8"),
+        ("/favicon.ico", "image/svg+xml; charset=utf-8"),
         ("/T2_A_empty.txt", "text/plain; charset=utf-8"),
         ("/inside.txt", "text/plain; charset=utf-8"),
         (f"/{quote('T2 <b>&?#%.log')}", "text/plain; charset=utf-8"),
