@@ -16,7 +16,7 @@ from engine.site_states import Reporting
 from storage.backends.queue import RequestQueue, queue_path
 from storage.history import HistoryDatabase, RunCounts, RunStatus, Table
 from storage.summary import SummaryDatabase
-from tests.cli.program import run
+from tests.cli.program import environment, run
 from tests.test_docs import keys_of, page_of
 
 A = b"/store/mc/a"
@@ -174,3 +174,28 @@ def test_before_anything_was_checked(tmp_path: Path) -> None:
     ended = run("invalidate", "T3", cwd=tmp_path)
     assert (ended.code, ended.out) == (0, "T3_NEW: left alone: not set to act\n")
     assert [path.name for path in tmp_path.iterdir()] == ["consistency_config.json"]
+
+
+def test_a_process_that_is_killed_between_asking_and_writing_it_down(home: Path) -> None:
+    """The backend asks the queue, and then kills the process, as an operator might."""
+    packages = home / "packages"
+    info = packages / "deadly-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: deadly\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[dynamo_consistency.backends]\ndeadly = deadly:Backend\n")
+    (packages / "deadly.py").write_text(
+        "import os\nfrom storage.backends.queue import RequestQueue, queue_path\n"
+        "class Backend:\n"
+        "    def __init__(self, config, site): self.queue = RequestQueue(queue_path(site.var_location))\n"
+        "    def transfer(self, site, lfns):\n"
+        "        self.queue.enter('transfers', site, lfns)\n"
+        "        os.kill(os.getpid(), 9)\n"
+    )
+    miss(home, "T2_ACT", b"one", b"two", runs=2)
+    configure(home, Backend="deadly")
+    ended = run("invalidate", "T2_ACT", cwd=home, env=environment(PYTHONPATH=str(packages)))
+    assert (ended.code, ended.out) == (-9, "")
+    assert (len(queued(home)), len(missing(home, "T2_ACT"))) == (2, 2)
+    configure(home)
+    assert run("invalidate", "T2_ACT", cwd=home).out == "T2_ACT: 2 files asked for\n"
+    assert (len(queued(home)), len(missing(home, "T2_ACT"))) == (2, 0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,6 @@ from storage.config import Config
 
 def configure(directory: Path, **keys: Any) -> Config:
     """Write a configuration with one site; the keys are JSON, which is YAML."""
-    import json
 
     path = directory / "config.yaml"
     path.write_text(json.dumps({"Sites": {"T2_A": {}}, **keys}))
@@ -49,3 +51,26 @@ def test_without_a_transfer_queue_nothing_is_brought_back(tmp_path: Path) -> Non
     assert registry.delete("T2_A", ["/store/mc/b"]) == 1
     other = configure(tmp_path)
     assert choose(other, other.site("T2_A")).registry.transfer("T2_A", ["/store/mc/a"]) == Transfers(["/store/mc/a"])
+
+
+def test_each_question_may_have_a_backend_of_its_own(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "db")) as database, database:
+        database.execute("CREATE TABLE sites (name)")
+        database.execute("INSERT INTO sites VALUES ('T2_SQL')")
+    (tmp_path / "inventory").write_text("/store/mc/a\n")
+    sql = {"URL": f"sqlite:///{tmp_path}/db", "Sites": "SELECT name FROM sites"}
+    config = configure(tmp_path, Backends={"sites": "sql"}, SQL=sql, Inventory="inventory")
+    backends = choose(config, config.site("T2_A"))
+    assert backends.sites.site_list() == ["T2_SQL"]
+    assert backends.sites.ready_sites() == {"T2_SQL"}
+    assert [row.lfn for row in backends.inventory.list_files("T2_A")] == ["/store/mc/a"]
+    back = configure(tmp_path, Backend="sql", Backends={"sites": "files"}, SQL=sql, Inventory="inventory")
+    assert choose(back, back.site("T2_A")).sites.site_list() == ("T2_A",)
+
+
+@pytest.mark.parametrize("question", ["deletions", "registry", "check", "inventory"])
+def test_a_backend_that_is_named_for_a_question_has_to_answer_it(tmp_path: Path, question: str) -> None:
+    sql = {"URL": "sqlite:////nowhere", "Sites": "SELECT 1"}
+    config = configure(tmp_path, Backends={question: "sql"}, SQL=sql, Inventory="inventory")
+    with pytest.raises(BackendError, match=rf'^Backends\.{question}: the backend "sql" does not answer this'):
+        choose(config, config.site("T2_A"))
