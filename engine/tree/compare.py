@@ -4,7 +4,8 @@ A file or directory counts as absent from the other tree only where the other tr
 beside an unlisted directory, on either side, nothing is reported; beside the directories of a master, nothing either.
 
 A file is too young to be compared when it is so for either tree: what is newer than the other tree's listing may have
-come after it.
+come after it. Where all that the other tree has in and below a directory is too young, as in one that is just being
+filled, nothing in or below it is reported.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def compare(left: TreeNode, right: TreeNode | None, top: bytes, check: Callable[
             if extra.take_all(mine, where, before):
                 extra.directories.append(paths.decode(where))
             continue
-        if mine.is_unlisted or theirs.is_unlisted or _same_hash(mine, theirs):
+        if mine.is_unlisted or theirs.is_unlisted or _same_hash(mine, theirs) or theirs.is_just_filled():
             continue
         complete = theirs.state == State.LISTED
         if complete:

@@ -20,7 +20,7 @@ from engine import paths
 from engine.columns import NO_FILES, UNKNOWN_MTIME, FileColumns
 from engine.states import Reason, State
 from engine.table import DirectoryTable
-from engine.tree.files import FileTuple, merge, to_columns
+from engine.tree.files import FileTuple, merge, old_files, to_columns
 from engine.tree.paths import full_name
 from engine.tree.rows import SECONDS_A_DAY, Rows, common_top
 
@@ -191,6 +191,23 @@ class TreeNode:
         if self._directories is None:
             return [] if self._rows is None else [self._from_rows(name, rows) for name, rows in self._rows.children()]
         return sorted(self._directories, key=BY_NAME) if len(self._directories) > 1 else self._directories
+
+    def is_just_filled(self) -> bool:
+        """Tell whether there are files here or below, and nothing that is old enough to be compared."""
+        files = False
+        for _, _, node in self.walk(b""):
+            if node.is_unlisted:
+                continue
+            if node._holds_old_files() or (node.is_bare and node.is_settled):
+                return False
+            files = files or node.count_files() > 0
+        return files
+
+    def _holds_old_files(self) -> bool:
+        own = self.untouched
+        if own and (not own[0].files[own[1]] or own[0].newest[own[1]] < self.age_limit):
+            return bool(own[0].files[own[1]])
+        return len(old_files(self.columns(), self.age_limit)) > 0
 
     def walk(self, top: bytes) -> Iterator[tuple[int, bytes, Self]]:
         """Give depth, path and node of each directory in tree order; ``top`` is the path of this one."""

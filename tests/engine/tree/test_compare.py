@@ -56,8 +56,22 @@ def test_a_file_that_is_still_being_written_on_the_other_side_is_not_compared() 
     assert store(A).compare(store(("/store/x/a", 0, YOUNG))) == ([], [], 0)
 
 
+def test_beside_and_below_what_is_only_just_being_filled_nothing_is_compared() -> None:
+    new = store(("/store/x/new", 1, YOUNG))
+    assert store(A, B, C).compare(new) == ([], [], 0)
+    assert store(A, B, C).compare(store(("/store/x/new", 1, YOUNG), ("/store/w/old", 1, OLD))) == (
+        ["/store/y/z/c"],
+        ["/store/y"],
+        4,
+    )
+    # One file that is old enough, or a directory that is empty and old, shows that it is more than that.
+    new.add_file_list([("/store/x/deep/old", 1, OLD)])
+    assert store(A, B).compare(new) == (["/store/x/a", "/store/x/b"], [], 3)
+    assert store(A).compare(store())[0] == ["/store/x/a"]
+
+
 def test_what_may_have_come_after_the_other_tree_was_listed_is_not_compared() -> None:
-    theirs = store(A)
+    theirs = store(A, ("/store/x/long ago", 1, 0))
     for _, _, node in theirs.walk(b"/store"):
         node.timestamp = OLD + DAY
     came_later = ("/store/x/later", 1, OLD), ("/store/new/later", 1, OLD + DAY)
@@ -168,6 +182,17 @@ def known_directories(contents: dict[tuple[str, ...], tuple[int, int]]) -> set[t
     return {path[:length] for path in contents for length in range(len(path))} | {()}
 
 
+def just_filled(
+    contents: dict[tuple[str, ...], tuple[int, int]], unlisted: set[tuple[str, ...]]
+) -> set[tuple[str, ...]]:
+    """Give the directories in and below which all files are young; those of unlisted ones do not count."""
+    seen = {path: mtime for path, (_, mtime) in contents.items() if path[:-1] not in unlisted}
+    above = {path[:depth] for path in seen for depth in range(len(path))}
+    return {
+        top for top in above if all(mtime == YOUNG for path, mtime in seen.items() if path[: len(top)] == top != path)
+    }
+
+
 def path_of(path: tuple[str, ...]) -> str:
     return "/".join(("/store", *path))
 
@@ -190,7 +215,7 @@ def test_compare_agrees_with_sets(
         theirs.setup_hash()
     files, directories, size = mine.compare(theirs)
 
-    unseen = unlisted_here | unlisted_there
+    unseen = unlisted_here | unlisted_there | just_filled(there, unlisted_there)
     expected = {}
     for path, (length, mtime) in here.items():
         other = there.get(path)
