@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
@@ -25,6 +26,9 @@ _NAMED = 10
 
 def is_database(path: str) -> bool:
     """Tell an SQLite database by its first bytes; a file that cannot be read is none."""
+    if not os.path.isfile(path):
+        # From a pipe they could not be read again.
+        return False
     try:
         with open(path, "rb") as file:
             return file.read(len(MAGIC)) == MAGIC

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -179,3 +181,12 @@ def test_all_errors_are_of_one_kind(tmp_path: Path) -> None:
     path.write_bytes(b"SQLite format 3\0 and nothing more")
     with pytest.raises(InventoryError):
         read(path)
+
+
+def test_a_pipe_is_read_from_its_first_byte(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(b"/s/a 5\n/s/b 6\n",))
+    writer.start()
+    assert read(pipe)[0].bytes == 11
+    writer.join()
