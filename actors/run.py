@@ -39,7 +39,7 @@ class CheckJob:
     ``read_inventory`` writes the snapshot of the inventory at the path it is given, and gives up with `Killed` when the
     function that it is passed says so. ``inventory_mark`` and ``store_mark`` say which inventory and store these are: a
     journal is gone on with only if both are the same. ``list_age`` is in days. ``refine`` is given the plan of the
-    comparison when the listing is over.
+    comparison when the listing is over, ``opened`` the number of the run as soon as it has one.
     """
 
     site: str
@@ -50,6 +50,7 @@ class CheckJob:
     inventory_mark: dict[str, Any]
     store_mark: dict[str, Any]
     refine: Callable[[ComparisonPlan], ComparisonPlan] = as_planned
+    opened: Callable[[int], None] = lambda _run: None
     inventory_time: float = math.inf
     ignore_age: float = 0.0
     list_age: float = 1.0
@@ -127,7 +128,9 @@ class _Check:
         history = self._runtime.spawn(f"history-store:{self._job.site}", HistoryStore, self._job.results)
         try:
             opened = history.ask("open_run", self._job.site, self._started, self._runtime.name)
-            return self._recorded(history, await_answer(opened, _START_PATIENCE, self._oversight))
+            run = await_answer(opened, _START_PATIENCE, self._oversight)
+            self._job.opened(run)
+            return self._recorded(history, run)
         finally:
             dismiss(history)
 

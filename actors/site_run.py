@@ -18,7 +18,8 @@ from actors.acting import Acted, act, write_lists, write_storage
 from actors.check_job import RunRequest, check_job, history_path, listing_job, store_mark
 from actors.comparison import ComparisonResult
 from actors.listing import ListingFailed, list_store
-from actors.oversight import Oversight, Refused, heed
+from actors.narrator import Narrator
+from actors.oversight import Oversight, Progress, Refused, heed
 from actors.quick import Results
 from actors.recorded import recorded
 from actors.run import check_held, this_run
@@ -29,6 +30,7 @@ from storage.backends.protocols import BackendError
 from storage.config_file import ConfigError
 from storage.history import HistoryDatabase, RunStatus
 from storage.resolve import resolve
+from storage.run_log import RunLog, open_run_log
 from storage.rundir import RunDirectory, directory_name
 from storage.site_lists import SiteLists
 from storage.site_process import Owner
@@ -105,14 +107,29 @@ def run_site(runtime: Runtime, run: SiteRun, oversight: Oversight) -> SiteResult
     started = time.time()
     directory = RunDirectory(site.var_location, site.name)
     directory.acquire(this_run(runtime, started))
-    with directory, _noted(run, started) as is_running:
+    web_dir = picker.summary_path(run.config).parent
+    with (
+        directory,
+        _noted(run, started) as is_running,
+        open_run_log(site.var_location, web_dir, site.name, started) as log,
+    ):
+        narrator = Narrator()
 
         def why_stop() -> str:
             if directory.halt_requested():
                 return "halted from another terminal"
             return oversight.stop() or ("" if is_running() else "the site was set to halt")
 
-        return _Run(runtime, run, directory, Oversight(why_stop, oversight.watch), started).go()
+        def watch(phase: str, progress: Progress) -> None:
+            narrator.watch(phase, progress)
+            oversight.watch(phase, progress)
+
+        try:
+            return _Run(runtime, run, directory, Oversight(why_stop, watch), started, log).go()
+        except Exception as error:
+            # Whoever made the run says it on the screen.
+            _log.info("the run ends: %s", str(error) or type(error).__name__)
+            raise
 
 
 @contextmanager
@@ -159,7 +176,13 @@ class _Run:
     """One run of `run_site`, which holds the lock and is noted as running."""
 
     def __init__(
-        self, runtime: Runtime, run: SiteRun, directory: RunDirectory, oversight: Oversight, started: float
+        self,
+        runtime: Runtime,
+        run: SiteRun,
+        directory: RunDirectory,
+        oversight: Oversight,
+        started: float,
+        log: RunLog,
     ) -> None:
         self._runtime = runtime
         self._run = run
@@ -167,6 +190,7 @@ class _Run:
         self._directory = directory
         self._oversight = oversight
         self._started = started
+        self._log = log
         self._failure: Exception | None = None
         self._history = history_path(run.site)
         self._lists = SiteLists(run.site.web_dir, directory_name(run.site.name))
@@ -183,6 +207,16 @@ class _Run:
         unmerged = self._clean()
         done = SiteResults(self._site.name, self._started, results, acted, unmerged, self._failure)
         self._summarize(done)
+        found = results.comparison
+        _log.info(
+            "done: %d files in %d directories; %d missing, %d orphan, %d of another size, %d directories unlisted",
+            found.files,
+            found.directories,
+            found.missing,
+            found.orphan,
+            found.size_mismatch,
+            found.unlisted,
+        )
         return done
 
     def _resolved(self) -> StoreSource:
@@ -199,7 +233,12 @@ class _Run:
         """Read the inventory, list, compare, confirm, record."""
         run = self._run
         job = check_job(run.site, run.store, run.backends, run.request, self._directory)
+        job = replace(job, opened=self._number)
         return check_held(self._runtime, job, self._directory, self._oversight, self._started)
+
+    def _number(self, run: int) -> None:
+        self._log.run = run
+        _log.info("on the runtime %s, doors: %s", self._runtime.name, ", ".join(self._run.store.spec.doors))
 
     def _list_only(self) -> Results:
         """List the site and record what there is; the findings of the run before stay."""
@@ -211,6 +250,7 @@ class _Run:
         job = listing_job(site, run.store, run.request, directory)
         job = replace(job, plan=replace(job.plan, resume=bool(goes_on)))
         with recorded(self._history, site.name, self._started, self._runtime.name, "without inventory") as record:
+            self._number(record.number)
             progress = list_store(self._runtime, job, self._oversight)
             directory.forget()
             record.listed(progress, f"{progress.files} files in {progress.listed} directories")
@@ -238,7 +278,7 @@ class _Run:
 
     def _failed(self, what: str, error: Exception) -> None:
         """Keep what went wrong behind the comparison for the end, when the rest is done."""
-        _log.error("%s: %s: %s", self._site.name, what, error)
+        _log.info("%s: %s: %s", self._site.name, what, error)
         self._failure = self._failure or error
 
     def _write_lists(self, acted: Acted) -> None:

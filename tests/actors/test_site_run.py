@@ -22,6 +22,7 @@ from storage.backends.protocols import BackendError
 from storage.backends.queue import RequestQueue, Table, queue_path
 from storage.config import Config
 from storage.history import HistoryDatabase, RunStatus
+from storage.inventory import InventoryError
 from storage.source import site_source
 from storage.summary import SummaryDatabase
 
@@ -367,6 +368,23 @@ def test_the_unmerged_area_is_cleaned_where_it_is_named(threads: Runtime, site: 
     with site.summary() as summary:
         row = summary.stats()[SITE]
     assert (row.unmerged, row.unmerged_logs) == (2, 1)
+
+
+def test_the_log_of_a_run_tells_its_story_and_is_shown_beside_the_page(threads: Runtime, site: Site) -> None:
+    done = run(threads, site)
+    (log,) = (site.home / "var/logs" / SITE).iterdir()
+    text = log.read_text()
+    assert text == (site.www / f"{SITE}.log").read_text()
+    assert f"INFO {SITE} run {done.results.run} actors.site_run: on the runtime threads, doors: file://\n" in text
+    for words in ("reading the inventory", "listing", "comparing", "done: ", "2 missing, 1 orphan"):
+        assert words in text, words
+
+
+def test_the_log_says_what_ended_a_run(threads: Runtime, site: Site) -> None:
+    (site.home / "inventory.csv").write_text("lfn,size\nnonsense\n")
+    with pytest.raises(InventoryError):
+        run(threads, site)
+    assert "INFO T2_TEST run 1 actors.site_run: the run ends: inventory " in (site.www / f"{SITE}.log").read_text()
 
 
 def test_runs_in_threads_leave_no_lock_behind(site: Site) -> None:

@@ -112,8 +112,9 @@ class PlantedSite:
         return (self.home / "www" / f"{self.name}_{ending}.txt").read_text().splitlines()
 
     def lists(self) -> list[Path]:
-        """Give the lists that are in the web directory, whole or not."""
-        return [path for path in (self.home / "www").glob("*") if self.name in path.name]
+        """Give the lists that are in the web directory, whole or not; the log is none."""
+        found = (self.home / "www").glob(f"*{self.name}*")
+        return [path for path in found if path.name != f"{self.name}.log"]
 
     def assert_reports(self) -> None:
         """The lists hold exactly what was planted."""
