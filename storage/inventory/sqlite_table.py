@@ -22,6 +22,13 @@ _BUSY_SECONDS = 30
 _STEPS = 1_000_000
 """How many steps of SQLite's machine pass between two questions whether to go on: some tens of milliseconds."""
 _NAMED = 10
+_READ_VERSION = 19
+"""Where in the file the journal's mode stands."""
+_NOT_OPENED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+_WRITE_AHEAD = (
+    "; it is in write-ahead mode, in which readers need to write into its directory: let them, or have its owner say "
+    "PRAGMA journal_mode = DELETE"
+)
 
 
 def is_database(path: str) -> bool:
@@ -133,7 +140,20 @@ class TableReader:
         except (sqlite3.Error, sqlite3.Warning) as error:
             if stopped:
                 raise stopped[0] from None
-            raise unreadable(self._file, f"the SQLite database cannot be read: {error}") from error
+            hint = _WRITE_AHEAD if _code(error) in _NOT_OPENED and _writes_ahead(self._path) else ""
+            raise unreadable(self._file, f"the SQLite database cannot be read: {error}{hint}") from error
+
+
+def _code(error: Exception) -> int:
+    """Give the low byte of the error code; the rest refines it."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF
+
+
+def _writes_ahead(path: str) -> bool:
+    """Tell a database in write-ahead mode: even its readers write, beside it."""
+    with open(path, "rb") as file:
+        return file.read(_READ_VERSION + 1)[_READ_VERSION:] == b"\2"
 
 
 def no_rows_of(source: str, site: bytes, others: list[str]) -> InventoryError:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import subprocess
+import sys
+import tempfile
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -190,3 +194,28 @@ def test_a_pipe_is_read_from_its_first_byte(tmp_path: Path) -> None:
     writer.start()
     assert read(pipe)[0].bytes == 11
     writer.join()
+
+
+def test_a_write_ahead_database_where_nobody_may_write(tmp_path: Path) -> None:
+    path = make(tmp_path / "inventory", "PRAGMA journal_mode = WAL", "CREATE TABLE files (lfn)", rows=[("/s/a",)])
+    assert read(path)[0].files == 1
+    code = (
+        "import os, sys; from storage.inventory import InventoryError, read_inventory\n"
+        "if os.geteuid() == 0: os.setgid(65534); os.setuid(65534)\n"
+        "try: read_inventory(sys.argv[1], lambda record: None, listed_at=1)\n"
+        "except InventoryError as error: print(error)\n"
+    )
+    # The tests' own directories may not be entered by others.
+    with tempfile.TemporaryDirectory() as place:
+        shutil.copy(path, Path(place, "inventory"))
+        Path(place).chmod(0o555)
+        done = subprocess.run(
+            [sys.executable, "-c", code, f"{place}/inventory"],
+            cwd=Path(__file__).parents[3],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        Path(place).chmod(0o755)
+    assert done.stderr == ""
+    assert "it is in write-ahead mode, in which readers need to write into its directory" in done.stdout
