@@ -1,13 +1,14 @@
 """The URLs of doors: ``root://host[:port][//path]``, ``roots://…`` and ``file://[/path]``.
 
 What only gfal-ls speaks is a door as well: ``davs://host[:port][/path]``, ``gsiftp://…`` and
-``srm://host[:port][/endpoint?SFN=][/path]``.
+``srm://host[:port][/endpoint?SFN=][/path]``. Other packages bring schemes of their own.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from ipaddress import IPv6Address
 from urllib.parse import unquote_to_bytes
 
@@ -18,6 +19,9 @@ DOOR_FORMS = "root://host[:port][//prefix], roots://host[:port][//prefix] or fil
 
 GFAL_SCHEMES = frozenset(("srm", "davs", "gsiftp"))
 """The schemes of doors that only gfal-ls can open."""
+
+LISTERS = "dynamo_consistency.listers"
+"""The entry points of other packages that bring listers, each named after a scheme."""
 
 _ENDPOINT = "?SFN="
 
@@ -74,8 +78,8 @@ def parse_door(text: str) -> DoorURL:
     scheme, rest = match[1].lower(), match[2]
     if scheme == "file":
         return DoorURL(scheme, "", _file_path(rest))
-    if scheme in GFAL_SCHEMES:
-        return _gfal_door(scheme, rest)
+    if scheme in GFAL_SCHEMES or (scheme not in ("root", "roots") and _is_added(scheme)):
+        return _other_door(scheme, rest)
     if scheme not in ("root", "roots"):
         raise ValueError(f"unknown scheme {quoted(scheme)}")
     if "?" in rest:
@@ -87,7 +91,12 @@ def parse_door(text: str) -> DoorURL:
     return DoorURL(scheme, authority, paths.canonical(paths.encode(path)) if path else b"")
 
 
-def _gfal_door(scheme: str, rest: str) -> DoorURL:
+def _is_added(scheme: str) -> bool:
+    """Tell whether another package brings a lister for a scheme."""
+    return bool(entry_points(group=LISTERS, name=scheme))
+
+
+def _other_door(scheme: str, rest: str) -> DoorURL:
     authority, _, path = rest.partition("/")
     check_authority(authority)
     before, _, after = path.partition(_ENDPOINT if scheme == "srm" else "?")

@@ -1,6 +1,6 @@
 """Opening a lister for a store, by its access method and the scheme of its doors.
 
-Another package adds a scheme with an entry point of the group `GROUP`; see CONTRIBUTING.md.
+Another package adds a scheme with an entry point that refers to a `ListerFactory`; see CONTRIBUTING.md.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ from functools import partial
 from importlib.metadata import entry_points
 from typing import Protocol
 
+from storage.door_url import LISTERS
 from storage.listers.doors import Door, SpreadLister
 from storage.listers.protocol import DIRECTX, GFAL, Lister, Sink, StoreSpec
-
-GROUP = "dynamo_consistency.listers"
-"""The entry points that bring listers; each is named after a scheme and refers to a `ListerFactory`."""
 
 
 class ListerFactory(Protocol):
@@ -76,7 +74,7 @@ def _directx(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
 
 def _added(scheme: str, door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
     """Look for a lister that another package brings."""
-    found = entry_points(group=GROUP, name=scheme)
+    found = entry_points(group=LISTERS, name=scheme)
     if not found:
         raise ValueError(f"no lister for doors of the scheme {scheme!r}")
     make: ListerFactory = next(iter(found)).load()

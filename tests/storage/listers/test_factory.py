@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from functools import partial
@@ -54,3 +55,33 @@ assert "storage.listers.posix" in sys.modules
 assert not any(name.startswith(("pyxrootd", "XRootD", "storage.listers.xrootd")) for name in sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_another_package_brings_a_lister(tmp_path: Path) -> None:
+    (tmp_path / "their_lister.py").write_text(
+        "from storage.listers.posix import PosixLister\n"
+        "def open_it(door, sink, *, timeout, connections):\n"
+        "    assert (door.host, timeout, connections) == ('host:7', 9.0, 3)\n"
+        "    return PosixLister(door.__class__('file', '', '', door.prefix), sink, timeout)\n"
+    )
+    (tmp_path / "theirs-1.dist-info").mkdir()
+    (tmp_path / "theirs-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1\n")
+    (tmp_path / "theirs-1.dist-info" / "entry_points.txt").write_text(
+        "[dynamo_consistency.listers]\nours = their_lister:open_it\n"
+    )
+    (tmp_path / "site.json").write_text(
+        f'{{"Timeout": 9, "Connections": 3, "Sites": {{"T2_X": {{"Doors": ["ours://host:7{tmp_path}"]}}}}}}'
+    )
+    program = f"""
+from functools import partial
+from storage.config import Config
+from storage.listers.factory import open_lister
+from storage.source import site_source
+from tests.storage.listers.asking import asking
+spec = site_source(Config.load("{tmp_path}/site.json", {{}}).site("T2_X")).spec
+with asking(partial(open_lister, spec)) as asker:
+    print(b"their_lister.py" in asker.names(b"/").names)
+"""
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+    assert done.stdout == b"True\n"
