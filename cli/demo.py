@@ -176,6 +176,7 @@ def _compare(expected: dict[str, int], found: dict[str, Any], home: Path, say: T
     lines += [f"{key.replace('_', ' '):14}{count:8}{found[key]:8}" for key, count in expected.items()]
     lines += [
         f"\nreports: {home / 'www'}",
+        f"page:    {home / 'www' / 'index.html'}",
         f"history: dynamo-consistency --config {home / 'consistency_config.json'} history {_SITE}",
     ]
     print("\n" + "\n".join(lines), file=say)
