@@ -323,6 +323,11 @@ class TestListingThread:
         send.close()
         send.join_thread()
 
+    def test_out_queue_is_shared_by_all_threads(self) -> None:
+        threads = [ListingThread(number, None, None, ls) for number in range(2)]
+        assert {id(thread.out_queue) for thread in threads} == {id(ListingThread.out_queue)}
+        assert ListingThread.out_queue.empty()
+
     def test_a_filler_that_fails_leaves_the_mark(self) -> None:
         master, recv = multiprocessing.Pipe()
         send: multiprocessing.Queue[tuple[str, float]] = multiprocessing.Queue()

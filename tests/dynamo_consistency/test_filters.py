@@ -11,7 +11,7 @@ OLD = 1_700_000_000
 
 
 class TestFilters:
-    def test_one_of_its_functions_is_enough(self) -> None:
+    def test_protected_by_one_of_its_functions(self) -> None:
         filters = Filters(lambda name: name.startswith("/a"), lambda name: name.endswith("z"))
         assert [filters.protected(name) for name in ("/a/b", "/b/z", "/b/b")] == [True, True, False]
         assert [filters(name) for name in ("/a/b", "/b/z", "/b/b")] == [True, True, False]
@@ -38,13 +38,13 @@ class TestFilters:
 
 
 class TestFullFilter:
-    def test_it_always_returns_true(self) -> None:
+    def test_protected_whatever_the_name(self) -> None:
         assert FullFilter().protected("anything")
         assert FullFilter()("")
 
 
 class TestPatternFilter:
-    def test_a_pattern_is_a_plain_string(self) -> None:
+    def test_protected_by_a_plain_string(self) -> None:
         protected = PatternFilter(["/mc/", "a.b"]).protected
         assert [protected(name) for name in ("/store/mc/f", "/store/mcx/f", "a.b", "axb")] == [True, False, True, False]
 

@@ -32,7 +32,7 @@ def test_checker() -> None:
     assert checker.isrunning() is True
 
 
-def test_checker_looks_only_so_often() -> None:
+def test_checker_isrunning_looks_only_so_often() -> None:
     summary.running(SITE)
     checker = messaging.Checker(SITE)
     assert checker.timeout == 15
