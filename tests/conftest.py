@@ -1,3 +1,5 @@
+from hypothesis import settings
+
 from tests.servers.fixtures import (
     mariadb_server,
     postgres_server,
@@ -17,3 +19,7 @@ __all__ = [
     "xrootd_pair",
     "xrootd_server",
 ]
+
+# Tests measure no time: a machine that is busy makes nothing wrong.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
