@@ -1,7 +1,7 @@
 """Asking an XRootD redirector which data servers there are, in a process of its own.
 
-The client's ``locate`` can hang past its timeout when a server behind a redirector is dead, and a client that once lost
-a connection stays confused by it. A process that is killed when it is late does neither to ours.
+The client's ``locate`` can hang past its timeout when a server behind a redirector is dead. A process that is late is
+killed.
 
     python -m storage.locate HOST[:PORT] PATH SECONDS    one JSON object on stdout
 """
