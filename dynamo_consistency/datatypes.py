@@ -68,7 +68,7 @@ def compare(
 ) -> Differences:
     """Compare what should be at a site with what was listed there; gives the tuple (missing, orphan).
 
-    A file whose LFN the check is true for is left out. With ``output_base`` the lists are written to
+    A file whose LFN the check is true for is left out. With a non-empty ``output_base`` the lists are written to
     ``OUTPUT_BASE_missing.txt`` and ``OUTPUT_BASE_orphan.txt``, one LFN a line with control characters escaped.
 
     Nothing in, or below, a directory that could not be listed is reported. Unlike the command ``check``, this does not
@@ -81,7 +81,7 @@ def compare(
     orphan, _, orphan_size = listing.compare(inventory, check=orphan_check)
     found = Differences((missing, orphan))
     found.missing_size, found.orphan_size = missing_size, orphan_size
-    if output_base is not None:
+    if output_base:
         with (
             AtomicFile(Path(f"{output_base}_missing.txt")) as missing_list,
             AtomicFile(Path(f"{output_base}_orphan.txt")) as orphan_list,

@@ -138,4 +138,7 @@ class TreeCache:
                 if aside.samefile(self.path):
                     return
                 continue
+            except OSError:
+                # A file system without hard links; then there is no cache for as long as the new one is written.
+                os.replace(self.path, aside)
             return

@@ -178,6 +178,11 @@ class TestCompare:
         datatypes.compare(store(A), store(B))
         assert list(tmp_path.iterdir()) == []
 
+    def test_an_empty_base_is_none(self, tmp_path: Path) -> None:
+        for base in (None, ""):
+            assert datatypes.compare(store(A), store(B), base) == ([A[0]], [B[0]])
+        assert list(tmp_path.iterdir()) == []
+
     def test_a_list_that_cannot_be_written(self, tmp_path: Path) -> None:
         (tmp_path / "results_orphan.txt").mkdir()
         with pytest.raises(ReportError, match=r"results_orphan\.txt"):

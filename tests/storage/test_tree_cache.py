@@ -166,6 +166,19 @@ def test_old_caches_are_kept_under_a_dated_name(tmp_path: Path) -> None:
     assert size_of(found) == 2
 
 
+def test_old_caches_are_kept_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_source: Path, _target: Path) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    kept = cache(tmp_path, age=0, keep=True)
+    kept.store(tree(1))
+    made_at(kept.path, OLD)
+    kept.store(tree(2))
+    names = sorted(path.name for path in kept.path.parent.iterdir())
+    assert names == ["lock", "remote.20231114T221320Z.snapshot", "remote.snapshot"]
+
+
 def test_without_savecache_there_is_one(tmp_path: Path) -> None:
     kept = cache(tmp_path, age=0)
     kept.store(tree(1))
