@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine import paths
 from storage.door_url import GFAL_SCHEMES, DoorURL, is_url, parse_door
-from storage.listers.protocol import GFAL, StoreSpec
+from storage.listers.protocol import StoreSpec
 from storage.shown import printable, quoted
 from storage.site_config import KnownSites, SiteConfig
 
@@ -107,21 +107,17 @@ def _url_source(text: str, config: KnownSites | None) -> Source:
         url = parse_door(text)
     except ValueError as error:
         raise SourceError(f"{quoted(text)}: {printable(str(error))}; expected {_FORMS}") from error
+    if url.scheme in GFAL_SCHEMES:
+        # Such a door has more to it than an URL says: the endpoint, and how many programs it bears.
+        hint = "gfal-ls lists sites of the configuration, with AccessMethod SRM"
+        raise SourceError(f"{quoted(text)}: unknown scheme {quoted(url.scheme)} here: {hint}; expected {_FORMS}")
     if not url.path:
         example = "file:///data" if url.scheme == "file" else f"{url.scheme}://{url.authority}//store"
         raise SourceError(f"{quoted(text)}: no path; write which directory to list, as in {example}")
     if url.scheme == "file":
         return _on_disk(url.path, text, config)
-    endpoint, found, path = url.path.partition(b"?SFN=")
-    door = DoorURL(url.scheme, url.authority, endpoint + found if found else b"")
-    top = path if found else url.path
-    if not top:
-        raise SourceError(f"{quoted(text)}: no path; write which directory to list, behind ?SFN=")
-    spec = _spec(str(door), config)
-    if url.scheme in GFAL_SCHEMES:
-        threads = SiteConfig() if config is None else config.top_level()
-        spec = replace(spec, method=GFAL, connections=threads.gfal_threads)
-    return StoreSource(spec, (top,), None, printable(str(url)))
+    door = str(DoorURL(url.scheme, url.authority))
+    return StoreSource(_spec(door, config), (url.path,), None, printable(str(url)))
 
 
 def _local_source(text: str, config: KnownSites | None) -> Source:

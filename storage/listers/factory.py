@@ -42,7 +42,8 @@ def _opener(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
     if spec.method == GFAL:
         from storage.listers.gfal import GfalLister
 
-        return partial(GfalLister, door, timeout=spec.timeout, processes=spec.connections)
+        # So many run at the site, whatever the number of its doors.
+        return partial(GfalLister, door, timeout=spec.timeout, processes=spec.connections // len(spec.doors))
     match door.scheme:
         case "root" | "roots" | "xroot" | "xroots":
             from storage.listers.xrootd import XRootDLister

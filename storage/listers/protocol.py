@@ -58,7 +58,7 @@ class StoreSpec:
     ``doors`` are URLs that all answer for the same store: ``root://host[:port][//prefix]``, ``roots://…``,
     ``file://[/prefix]``, for gfal-ls ``srm://…``, ``davs://…`` and ``gsiftp://…`` besides, and ``dump:///file``. The
     path of a door, if any, is put before each LFN. ``timeout`` is in seconds for one request; ``connections`` is how
-    many each lister opens to a door, or how many programs it runs at a time. ``method`` says what talks to the doors:
+    many each lister opens to a door; for gfal-ls, how many programs it runs at a time in all. ``method`` says what talks to the doors:
     the empty one is that of their scheme.
     """
 
@@ -77,7 +77,8 @@ class StoreSpec:
 
         What one program after another answers only waits in a queue, and its lease on the coordinator runs out there.
         """
-        return 2 * self.connections * len(self.doors) if self.method in (DIRECTX, GFAL) else in_flight
+        windows = {DIRECTX: 2 * self.connections * len(self.doors), GFAL: 2 * self.connections}
+        return windows.get(self.method, in_flight)
 
     @property
     def names_are_complete(self) -> bool:

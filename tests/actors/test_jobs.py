@@ -80,3 +80,21 @@ def test_one_that_cannot_be_read_or_was_given_up_leaves_nothing(tmp_path: Path) 
         inventory_into_snapshot(inventory, tmp_path / "s", site, heed=heed)
     assert not (tmp_path / "s").exists()
     assert not any(is_part(path) for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("settings", "listers", "in_flight", "connections"),
+    [
+        # Two doors, each with so many shells, but so many programs in all; and twice as many requests.
+        ("AccessMethod: directx, NumThreads: 3, Connections: 4", 3, 16, 4),
+        ("AccessMethod: SRM, NumThreads: 3, GFALThreads: 5", 1, 10, 5),
+        ("UseLoadBalancer: true, Redirectors: r, NumThreads: 3, Connections: 4", 1, 64, 1),
+    ],
+)
+def test_a_method_has_its_own_measure(
+    tmp_path: Path, settings: str, listers: int, in_flight: int, connections: int
+) -> None:
+    site = config(tmp_path, settings).site("T2_A")
+    job = store_job(site_source(site), site, tmp_path / "s")
+    assert (job.listers, job.settings.in_flight, job.settings.spec.connections) == (listers, in_flight, connections)
+    assert job.settings.batch == min(64, in_flight)

@@ -14,8 +14,9 @@ from actors.threads import ThreadRuntime
 from engine.listing import Absent, Outcome
 from engine.states import Reason, State
 from engine.work import Task, TaskKind
+from storage.listers.factory import open_lister
 from storage.listers.memory import Fault, MemoryStore, publish
-from storage.listers.protocol import Ask, Request, StoreSpec
+from storage.listers.protocol import GFAL, Ask, Request, StoreSpec
 from tests.servers.fixtures import ServedDirectory
 
 D = b"/store/d"
@@ -55,10 +56,10 @@ def work(threads: ThreadRuntime, store: MemoryStore, tasks: list[Task]) -> list[
     return work_at(threads, publish("lister-test", store), tasks)
 
 
-def work_at(threads: ThreadRuntime, door: str, tasks: list[Task]) -> list[Batch]:
+def work_at(threads: ThreadRuntime, door: str, tasks: list[Task], method: str = "") -> list[Batch]:
     done = threading.Event()
     desk: ActorRef = threads.spawn("desk", Desk, tasks, done)
-    settings = ListerSettings(StoreSpec((door,)), in_flight=4, batch=8)
+    settings = ListerSettings(StoreSpec((door,), method=method), in_flight=4, batch=8)
     lister = threads.spawn("lister", ListerActor, "lister", settings, desk)
     lister.ask("start").result(10)
     assert done.wait(60), lister.ask("trouble").result(10)
@@ -111,6 +112,21 @@ def test_many_candidates_are_looked_up_in_one_listing_of_the_names(threads: Thre
     assert (verdict.absent, verdict.present) == (tuple(names), (b"here",))
     # One listing, and a question after the only name that it has.
     assert batches[-1].requests == 2
+
+
+def test_where_a_listing_proves_nothing_each_candidate_is_asked_for(
+    threads: ThreadRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore()
+    store.add_file(D + b"/here")
+    # The store itself is asked; of the method only what it is believed is under test.
+    monkeypatch.setattr("actors.lister.open_lister", lambda spec, sink: open_lister(StoreSpec(spec.doors), sink))
+    names = [f"gone{number}".encode() for number in range(20)]
+    tasks = [Task(TaskKind.CONFIRM, D, 1, (*names, b"here"))]
+    batches = work_at(threads, publish("lister-test", store), tasks, GFAL)
+    (verdict,) = [v for b in batches for v in b.verdicts]
+    assert (sorted(verdict.absent), verdict.present) == (sorted(names), (b"here",))
+    assert batches[-1].requests == 21
 
 
 DANGLING = Fault(Absent(), asks=frozenset((Ask.STAT,)))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine import paths
 from storage.config import Config
-from storage.listers.protocol import GFAL, StoreSpec
+from storage.listers.protocol import StoreSpec
 from storage.source import FileSource, Source, SourceError, StoreSource, parse_source, site_source
 
 
@@ -213,19 +213,6 @@ def test_any_path_behind_a_door_is_canonical_or_refused(path: str) -> None:
         assert "component" in _refusal(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "door", "top"),
-    [
-        ("davs://door:443/webdav/x", "davs://door:443", b"/webdav/x"),
-        ("gsiftp://door/x", "gsiftp://door", b"/x"),
-        ("srm://door/srm/managerv2?SFN=/pnfs/x", "srm://door/srm/managerv2?SFN=", b"/pnfs/x"),
-    ],
-)
-def test_what_gfal_speaks_is_listed_with_it(text: str, door: str, top: bytes) -> None:
-    source = _store(parse_source(text, None))
-    assert source.spec == StoreSpec((door,), connections=32, method=GFAL)
-    assert source.tops == (top,)
-
-
-def test_an_endpoint_needs_a_path() -> None:
-    assert "behind ?SFN=" in _refusal("srm://door/srm/managerv2?SFN=", None)
+@pytest.mark.parametrize("text", ["davs://door:443/webdav/x", "gsiftp://door/x", "srm://door/srm?SFN=/pnfs/x"])
+def test_what_only_gfal_speaks_is_listed_as_a_site(text: str) -> None:
+    assert "gfal-ls lists sites of the configuration, with AccessMethod SRM" in _refusal(text, None)
