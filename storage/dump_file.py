@@ -97,7 +97,7 @@ def dump_into_snapshot(
         writer.finish()
     except InventoryError as error:
         writer.discard()
-        raise DumpError(f"dump {dump}: {str(error).removeprefix('inventory ')}") from error
+        raise DumpError(f"dump {str(error).removeprefix('inventory ')}") from error
     except BaseException:
         writer.discard()
         raise

@@ -58,8 +58,8 @@ class StoreSpec:
     ``doors`` are URLs that all answer for the same store: ``root://host[:port][//prefix]``, ``roots://…``,
     ``file://[/prefix]``, for gfal-ls ``srm://…``, ``davs://…`` and ``gsiftp://…`` besides, and ``dump:///file``. The
     path of a door, if any, is put before each LFN. ``timeout`` is in seconds for one request; ``connections`` is how
-    many each lister opens to a door; for gfal-ls, how many programs it runs at a time in all. ``method`` says what talks to the doors:
-    the empty one is that of their scheme.
+    many each lister opens to a door; for gfal-ls, how many programs it runs at a time in all. ``method`` says what
+    talks to the doors: the empty one is that of their scheme.
     """
 
     doors: tuple[str, ...]

@@ -4,7 +4,7 @@ import pytest
 
 from engine.listing import Failed
 from engine.states import Reason
-from storage.listers.xrootd_errors import Status, failure, is_answer, is_complete, is_denied
+from storage.listers.xrootd_errors import Status, failure, is_answer, is_complete, is_denied, said_failure
 
 
 def status(code: int, errno: int = 0, message: str = "[ERROR] said\n", ok: bool = False) -> Status:
@@ -65,3 +65,30 @@ def test_only_what_the_server_said_is_an_answer() -> None:
     assert is_answer(status(400, 3011))
     assert not is_answer(status(206))
     assert not is_answer(status(102, 3011))
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            "[ERROR] Server responded with an error: [3011] Unable to locate /a; no such file or directory",
+            Reason.NOT_FOUND,
+        ),
+        (
+            "[ERROR] Server responded with an error: [3010] Unable to open directory /a; permission denied",
+            Reason.PERMISSION,
+        ),
+        (
+            "[ERROR] Server responded with an error: [3005] Unable to locate /a/b; not a directory",
+            Reason.NOT_A_DIRECTORY,
+        ),
+        ("[ERROR] Server responded with an error: [3005] Unable to locate /a; too many levels", Reason.SERVER),
+        ("[ERROR] Invalid response", Reason.BAD_NAME),
+        ("[ERROR] Operation expired", Reason.TIMEOUT),
+        ("[FATAL] Connection error", Reason.CONNECTION),
+        ("[FATAL] Auth failed", Reason.AUTHENTICATION),
+        ("[ERROR] Command not found", Reason.SERVER),
+    ],
+)
+def test_what_a_program_says_has_its_reason(said: str, reason: Reason) -> None:
+    assert said_failure(said).reason == reason
