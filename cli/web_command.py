@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -25,8 +26,15 @@ def install_page(settings: Settings, directory: Path | None, as_json: bool) -> E
         return ExitCode.DONE
     _warn(built)
     print(f"{index}: {built.sites} {'site' if built.sites == 1 else 'sites'}")
-    print(f"to see it: open {index.as_uri()}, let a web server serve {web_dir}, or: dynamo-consistency web serve")
+    print(f"to see it: open {index.as_uri()}, let a web server serve {web_dir}, or: {_serving(settings, directory)}")
     return ExitCode.DONE
+
+
+def _serving(settings: Settings, directory: Path | None) -> str:
+    """Give the command that serves the same page."""
+    config = ["--config", str(settings.config_file)] if settings.config_file else []
+    given = ["--directory", str(directory)] if directory else []
+    return shlex.join(["dynamo-consistency", *config, "web", "serve", *given])
 
 
 def serve_page(settings: Settings, directory: Path | None, host: str, port: int, as_json: bool) -> ExitCode:

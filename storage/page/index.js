@@ -97,8 +97,8 @@
     const gone = Math.max(0, now - time);
     if (gone < 90) return "just now";
     if (gone < 5400) return `${Math.round(gone / 60)} min ago`;
-    if (gone < 2 * DAY) return `${Math.round(gone / 3600)} h ago`;
-    return `${Math.round(gone / DAY)} days ago`;
+    if (gone < 2 * DAY) return `${Math.floor(gone / 3600)} h ago`;
+    return `${Math.floor(gone / DAY)} days ago`;
   }
 
   function small(cell) {

@@ -111,6 +111,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: PageServer
     protocol_version = "HTTP/1.1"
     timeout = _PATIENCE
+    # Head and body leave together, and nothing waits for an answer to what went before.
+    wbufsize = _CHUNK
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         self._answer(with_body=True)

@@ -28,9 +28,11 @@
 
   let current = kept();
   show(current);
-  root.classList.add("js");
+  /* A long table is laid out once, when all of it is there and in order, and not again with each piece that comes. */
+  root.classList.add("js", "loading");
 
   document.addEventListener("DOMContentLoaded", () => {
+    root.classList.remove("loading");
     const button = document.getElementById("theme");
     const label = () => {
       button.textContent = `Theme: ${current}`;

@@ -55,7 +55,10 @@ def test_install_builds_the_page_from_what_is_there(tmp_path: Path) -> None:
 
 
 def test_install_into_another_directory(tmp_path: Path) -> None:
-    assert run("web", "install", "--directory", "a page", cwd=tmp_path).code == 0
+    (tmp_path / "my sites.yaml").write_text("IgnoreAge: 2\n")
+    done = run("--config", "my sites.yaml", "web", "install", "--directory", "a page", cwd=tmp_path)
+    assert done.code == 0
+    assert done.out.endswith("or: dynamo-consistency --config 'my sites.yaml' web serve --directory 'a page'\n")
     assert (tmp_path / "a page" / "index.html").is_file()
     assert not (tmp_path / "www").exists()
 
