@@ -100,11 +100,12 @@ def states(database: SummaryDatabase, config: KnownSites) -> list[SiteState]:
 def state_of(row: SiteRow, result: StatsRow | None, config: KnownSites) -> SiteState:
     """Look at what is at work at a site."""
     settings = settings_of(config, row.site)
-    signs = _signs(row.owner, RunDirectory(settings.var_location, row.site))
+    signs = signs_of(row.owner, RunDirectory(settings.var_location, row.site))
     return SiteState(row, result, lock_of(settings.access_method), is_over(signs), is_at_work(signs))
 
 
-def _signs(owner: Owner | None, directory: RunDirectory) -> OwnerSigns:
+def signs_of(owner: Owner | None, directory: RunDirectory) -> OwnerSigns:
+    """Look for the process that a state belongs to, and for whoever holds the directory of the site's runs."""
     try:
         locked = directory.is_locked()
     except RunDirError:

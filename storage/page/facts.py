@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from engine import paths
-from engine.site_states import SiteStatus
+from engine.site_states import BUSY, SiteStatus, is_over
 from engine.states import Reason
 from storage.history import HistoryDatabase, HistoryError, RunRow, RunStatus
 from storage.history_changes import Changes
 from storage.page import files, words
 from storage.page.files import ListFile
 from storage.page.runs import Run, merge, of_stats, run_values
+from storage.picker import signs_of
 from storage.rundir import RunDirectory, RunDirError
 from storage.summary import DATABASE, SiteRow, StatsRow, SummaryDatabase
 
@@ -125,6 +126,8 @@ def _site_facts(
     history: HistoryDatabase | None,
     present: Mapping[str, int],
 ) -> SiteFacts:
+    if history is not None:
+        row = _as_it_stands(row, history)
     entered = _without_ghosts(row, history) if history else []
     runs = merge(entered, stats)[:RUNS]
     last = next((run for run in runs if run.counted), None)
@@ -140,15 +143,24 @@ def _site_facts(
     )
 
 
-def _without_ghosts(row: SiteRow, history: HistoryDatabase) -> list[RunRow]:
-    """Give the runs of a site; one that is marked running, and that nobody runs, was killed.
+def _directory(site: str, history: HistoryDatabase) -> RunDirectory:
+    """Give the directory of a site's runs; the history lies in ``VarLocation/db``, beside those."""
+    return RunDirectory(history.path.parent.parent, site)
 
-    Only the next run writes that down. The history lies in ``VarLocation/db``, beside the directories of runs.
-    """
+
+def _as_it_stands(row: SiteRow, history: HistoryDatabase) -> SiteRow:
+    """Pass over a state that a process has left which is gone, as picking does; only the next run writes that down."""
+    if row.status in BUSY and is_over(signs_of(row.owner, _directory(row.site, history))):
+        return replace(row, status=SiteStatus.READY, owner=None)
+    return row
+
+
+def _without_ghosts(row: SiteRow, history: HistoryDatabase) -> list[RunRow]:
+    """Give the runs of a site; one that is marked running, and that nobody runs, was killed."""
     runs = history.runs(row.site, RUNS)
     if row.status != SiteStatus.RUNNING and any(run.status == RunStatus.RUNNING for run in runs):
         try:
-            if not RunDirectory(history.path.parent.parent, row.site).is_locked():
+            if not _directory(row.site, history).is_locked():
                 # It may have ended since they were read.
                 return [
                     replace(run, status=RunStatus.DIED) if run.status == RunStatus.RUNNING else run

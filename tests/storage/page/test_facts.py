@@ -1,3 +1,5 @@
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,8 @@ from engine.states import Reason
 from storage.history import RunStatus
 from storage.page.facts import RUNS, SiteFacts, gather, group
 from storage.rundir import RunDirectory, RunInfo
-from storage.summary import SummaryError
+from storage.site_process import Owner
+from storage.summary import SummaryDatabase, SummaryError
 from tests.storage.page.planting import DAY, HOUR, NOW, Planted
 
 SITE = "T2_XX_Site"
@@ -112,6 +115,23 @@ def test_a_run_that_somebody_runs_is_shown_as_running(planted: Planted) -> None:
         assert facts(planted).runs[0].status == RunStatus.RUNNING
     planted.site(SITE, SiteStatus.RUNNING, started=NOW)
     assert facts(planted).runs[0].status == RunStatus.RUNNING, "the summary says so"
+
+
+def test_a_state_that_a_dead_process_left_is_not_shown(planted: Planted) -> None:
+    process = subprocess.Popen(["sleep", "60"])
+    owner = Owner(process.pid, socket.gethostname())
+    planted.site(SITE)
+    planted.run(SITE, NOW - HOUR, RunStatus.RUNNING)
+    with SummaryDatabase(planted.web / "stats.db") as summary:
+        summary.running(SITE, owner, NOW - HOUR)
+    try:
+        found = facts(planted)
+        assert (found.row.status, found.runs[0].status) == (SiteStatus.RUNNING, RunStatus.RUNNING)
+    finally:
+        process.kill()
+        process.wait()
+    found = facts(planted)
+    assert (found.row.status, found.runs[0].status) == (SiteStatus.READY, RunStatus.DIED)
 
 
 def test_a_fingerprint_changes_with_everything_that_a_page_shows(planted: Planted) -> None:
