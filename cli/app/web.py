@@ -16,7 +16,7 @@ DirectoryOption = Annotated[
 ]
 
 
-@web.command("install")
+@web.command("install", short_help="Put the summary page into the web directory.")
 def install(context: typer.Context, directory: DirectoryOption = None, as_json: JsonOption = False) -> None:
     """Put the summary page into the web directory, built from what is there."""
     from cli.web_command import install_page
