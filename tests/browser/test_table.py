@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 from selenium.webdriver.common.keys import Keys
 
 from engine.site_states import Reporting
 from storage.page.limits import PageLimits
+from storage.summary import StatsRow, SummaryDatabase
 from tests.browser.driving import Browser
 from tests.browser.sites import GOOD, HOSTILE, MANY, NEW, STATES
 from tests.storage.page.planting import Planted
@@ -203,3 +205,19 @@ def test_headings_and_names_stay_in_sight(browser: Browser) -> None:
     assert browser.js(place, "thead th:nth-child(5)")[1] == head[1]
     assert browser.js(place, "tbody tr:nth-child(4) th")[0] < name[0]
     assert browser.js(place, "tbody tr:nth-child(4) th")[0] >= browser.js(place, ".box")[0]
+
+
+def test_five_hundred_sites_are_sorted_and_found(browser: Browser, tmp_path: Path) -> None:
+    many = Planted(tmp_path)
+    with SummaryDatabase(many.web / "stats.db") as summary:
+        for place in range(500):
+            summary.update(StatsRow(f"T2_{place:03d}", time.time(), files=1, orphan=place * 7919 % 500))
+    many.build(now=time.time())
+    browser.open(base=many.web.as_uri() + "/")
+    assert browser.find("#count").text == "500 sites"
+    browser.click("th[data-key=orphan] button")
+    browser.click("th[data-key=orphan] button")
+    assert [number(text) for text in browser.column("orphan")] == list(range(499, -1, -1))
+    browser.click("#q")
+    browser.type("T2_12")
+    assert sorted(browser.sites()) == [f"T2_12{digit}" for digit in range(10)]
