@@ -88,7 +88,7 @@ def listing_job(site: SiteConfig, store: StoreSource, request: RunRequest, direc
 def store_mark(site: SiteConfig, store: StoreSource) -> dict[str, Any]:
     """Say which store, and what of it, is listed: a journal is gone on with only if this is the same."""
     return {
-        "doors": list(store.spec.doors),
+        "doors": list(store.identity),
         "tops": [repr(top) for top in store.tops],
         "ignored": [repr(pattern) for pattern in site.ignore_directories],
     }
