@@ -14,13 +14,13 @@ from engine.gates import Refusal
 from engine.usage import usage
 from storage.backends.protocols import Transfers
 from storage.history import HistoryDatabase
-from storage.site_lists import SiteLists
+from storage.runs.lists import SiteLists
 from storage.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from actors.comparison import ComparisonResult
     from storage.backends.protocols import Backends
-    from storage.site_config import SiteConfig
+    from storage.config.site import SiteConfig
 
 _log = logging.getLogger(__name__)
 

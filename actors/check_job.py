@@ -15,14 +15,14 @@ from actors.run import CheckJob
 from engine import paths
 from storage.backends.into_snapshot import inventory_identity, inventory_of_backend
 from storage.inventory import InventoryError
-from storage.rundir import directory_name
+from storage.runs.directory import directory_name
 
 if TYPE_CHECKING:
     from actors.listing import StoreJob
     from storage.backends.protocols import Backends, DatasetFilter
-    from storage.rundir import RunDirectory
-    from storage.site_config import SiteConfig
-    from storage.source import StoreSource
+    from storage.config.site import SiteConfig
+    from storage.doors.source import StoreSource
+    from storage.runs.directory import RunDirectory
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import msgpack
 
 from engine.findings import unpack_findings
 from engine.states import Reason
-from storage.reports import QUICK_LAYOUT, RUN_LAYOUT, ReportSet
+from storage.runs.reports import QUICK_LAYOUT, RUN_LAYOUT, ReportSet
 
 if TYPE_CHECKING:
     from storage.history import HistoryDatabase, RunCounts

@@ -13,7 +13,7 @@ from storage.history import HistoryDatabase, Table
 
 if TYPE_CHECKING:
     from storage.backends.protocols import Backends
-    from storage.site_config import SiteConfig
+    from storage.config.site import SiteConfig
 
 
 @dataclass(frozen=True, slots=True)

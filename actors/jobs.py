@@ -11,14 +11,14 @@ from actors.deployment import open_runtime as open_runtime
 from actors.listing import StoreJob
 from actors.messages import BATCH, ListerSettings, ListingPlan
 from engine.work import QueueLimits
+from storage.doors.source import StoreSource
 from storage.listers.protocol import GFAL
 from storage.snapshot import SnapshotHeader
-from storage.source import StoreSource
 
 if TYPE_CHECKING:
     from engine.record import DirectoryRecord
+    from storage.config.site import SiteConfig
     from storage.inventory import InventoryCounts
-    from storage.site_config import SiteConfig
 
 _MIN_LEASE = 120.0
 

@@ -21,7 +21,7 @@ from actors.quick import as_planned, list_and_compare
 from actors.quick import compare_snapshots as compare_snapshots
 from actors.runtime import ActorRef, Runtime, dismiss
 from storage.history import RunCounts, RunStatus
-from storage.rundir import RunDirectory, RunInfo
+from storage.runs.directory import RunDirectory, RunInfo
 from storage.snapshot import Snapshot, SnapshotError
 
 _log = logging.getLogger(__name__)

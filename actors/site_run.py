@@ -25,18 +25,18 @@ from actors.recorded import recorded
 from actors.run import check_held, this_run
 from engine.gates import Refusal
 from engine.site_states import Reporting
-from storage import picker
 from storage.backends.protocols import BackendError
-from storage.config_file import ConfigError
+from storage.config.files import ConfigError
+from storage.doors.resolve import resolve
+from storage.doors.source import DoorsError
 from storage.history import HistoryDatabase, RunStatus
-from storage.resolve import resolve
-from storage.run_log import RunLog, open_run_log
-from storage.rundir import RunDirectory, directory_name
-from storage.site_lists import SiteLists
-from storage.site_process import Owner
-from storage.site_watch import SiteWatch
-from storage.source import DoorsError
-from storage.summary import StatsRow, SummaryDatabase
+from storage.runs.directory import RunDirectory, directory_name
+from storage.runs.lists import SiteLists
+from storage.runs.log import RunLog, open_run_log
+from storage.sites import picker
+from storage.sites.process import Owner
+from storage.sites.summary import StatsRow, SummaryDatabase
+from storage.sites.watch import SiteWatch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from actors.runtime import Runtime
     from actors.unmerged import UnmergedResult
     from storage.backends.protocols import Backends
-    from storage.site_config import KnownSites, SiteConfig
-    from storage.source import StoreSource
+    from storage.config.site import KnownSites, SiteConfig
+    from storage.doors.source import StoreSource
 
 _log = logging.getLogger(__name__)
 
@@ -300,7 +300,7 @@ class _Run:
         from actors.unmerged import CleaningOptions
         from actors.unmerged_run import ask_to_delete, clean_held
         from engine.unmerged import OutsideUnmerged
-        from storage.protected_list import ProtectedListError
+        from storage.unmerged.protected_list import ProtectedListError
 
         options = CleaningOptions(
             request.more_logs, listers=request.listers, in_flight=request.in_flight, fresh=request.fresh
@@ -352,8 +352,8 @@ def stats_row(done: SiteResults, listers: int, now: float) -> StatsRow:
 
 def _publish(config: KnownSites, web_dir: Path) -> None:
     """Put a copy of the configuration beside the page, without what is secret in it."""
-    from storage.config import Config
-    from storage.published_config import publish
+    from storage.config.loading import Config
+    from storage.config.published import publish
 
     if isinstance(config, Config) and config.path is not None:
         publish(config.given, config.path, web_dir)

@@ -14,15 +14,15 @@ from actors.listing import list_store
 from actors.oversight import Oversight, Progress, heed
 from engine import paths
 from engine.tree import DirectoryInfo
-from storage.resolve import resolve
+from storage.doors.resolve import resolve
+from storage.doors.source import site_source
 from storage.snapshot import part_of
-from storage.source import site_source
-from storage.tree_file import open_tree
+from storage.trees.file import open_tree
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime
     from storage.backends.protocols import Backends
-    from storage.site_config import SiteConfig
+    from storage.config.site import SiteConfig
 
 _REST = 9
 """So many times as long as the last look at a growing tree took, none is taken."""

@@ -36,19 +36,19 @@ from engine.unmerged import (
 )
 from engine.work import NO_OTHERS
 from storage.listers.protocol import LONGEST_LISTED_NAME
-from storage.protected_list import read_protected_list
-from storage.reports import Layout, Report, ReportSet
-from storage.rundir import RunDirectory, directory_name
+from storage.runs.directory import RunDirectory, directory_name
+from storage.runs.reports import Layout, Report, ReportSet
 from storage.snapshot import Snapshot, SnapshotError
-from storage.unmerged_journal import UnmergedJournal
-from storage.unmerged_search import KeptFiles
-from storage.unmerged_settings import unmerged_settings
+from storage.unmerged.journal import UnmergedJournal
+from storage.unmerged.protected_list import read_protected_list
+from storage.unmerged.search import KeptFiles
+from storage.unmerged.settings import unmerged_settings
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime
+    from storage.config.site import SiteConfig
+    from storage.doors.source import StoreSource
     from storage.history import FileRow
-    from storage.site_config import SiteConfig
-    from storage.source import StoreSource
 
 _BATCH = 2000
 """Directories in one message to be compared with the store's names."""
@@ -166,8 +166,8 @@ def clean_unmerged(
 ) -> UnmergedResult:
     """List a site's unmerged area, decide what may be deleted, write the lists and have it recorded.
 
-    ``store`` is that of the site as `storage.resolve.resolve` gives it; its tops do not matter. The caller holds the
-    lock of the site's `RunDirectory`. When this raises, no list has changed; only when it was the publishing that
+    ``store`` is that of the site as `storage.doors.resolve.resolve` gives it; its tops do not matter. The caller holds
+    the lock of the site's `RunDirectory`. When this raises, no list has changed; only when it was the publishing that
     failed, ``record`` has been called already.
 
     Raises:

@@ -13,13 +13,13 @@ from actors.run import this_run
 from actors.unmerged import CleaningOptions, UnmergedResult, clean_unmerged
 from engine import paths
 from storage.history import FileRow, Table
-from storage.rundir import RunDirectory
+from storage.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime
     from storage.backends.protocols import Backends
-    from storage.site_config import SiteConfig
-    from storage.source import StoreSource
+    from storage.config.site import SiteConfig
+    from storage.doors.source import StoreSource
 
 
 def clean_site(

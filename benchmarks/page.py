@@ -27,11 +27,11 @@ from engine.columns import UNKNOWN_MTIME, FileColumns
 from engine.findings import Finding, Kind
 from engine.states import Reason
 from storage.history import HistoryDatabase, RunCounts, RunStatus
-from storage.history_connection import connect
+from storage.history.connection import connect
 from storage.page.build import build_page
 from storage.page.limits import PageLimits
 from storage.page.server import PageServer
-from storage.summary import StatsRow, SummaryDatabase
+from storage.sites.summary import StatsRow, SummaryDatabase
 
 NOW = 1_780_000_000.0
 DAY = 86400.0

@@ -20,16 +20,16 @@ from cli.compare_command import show_findings
 from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode, of_result
 from cli.session import RunOptions, Settings, open_runtime, overseen
-from storage import picker
 from storage.backends import choose
-from storage.reports import ReportError
-from storage.resolve import resolve
-from storage.source import FileSource, StoreSource, parse_source
-from storage.summary import SummaryDatabase, SummaryError
+from storage.doors.resolve import resolve
+from storage.doors.source import FileSource, StoreSource, parse_source
+from storage.runs.reports import ReportError
+from storage.sites import picker
+from storage.sites.summary import SummaryDatabase, SummaryError
 
 if TYPE_CHECKING:
     from storage.backends.protocols import Backends
-    from storage.site_config import SiteConfig
+    from storage.config.site import SiteConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ def _asked(request: CheckRequest, options: RunOptions) -> RunRequest:
 
 def _mail(site: SiteConfig) -> None:
     """Write to whom the configuration names about the exception that is being handled."""
-    from storage.mail import MailError, send
+    from storage.runs.mail import MailError, send
 
     assert site.email is not None
     try:

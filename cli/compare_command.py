@@ -22,7 +22,7 @@ from storage.snapshot import is_part, is_snapshot
 if TYPE_CHECKING:
     from actors.listing import StoreJob
     from actors.runtime import Runtime
-    from storage.source import StoreSource
+    from storage.doors.source import StoreSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +87,12 @@ def _source(settings: Settings, text: str) -> StoreSource | Path:
     # Two files can be compared without a configuration, which takes as long to load as they do to compare.
     if not settings.has_config_file and os.path.isfile(text):
         return Path(text)
-    from storage.source import FileSource, parse_source
+    from storage.doors.source import FileSource, parse_source
 
     source = parse_source(text, settings.config)
     if isinstance(source, FileSource):
         return source.path
-    from storage.resolve import resolve
+    from storage.doors.resolve import resolve
 
     return resolve(source)
 

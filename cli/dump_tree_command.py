@@ -14,11 +14,11 @@ from cli.session import RunOptions, Settings, open_runtime, overseen
 from engine.states import State
 from engine.tree import DirectoryInfo
 from storage.snapshot import Snapshot, is_part
-from storage.tree_cache import TreeCache
-from storage.tree_file import write_tree
+from storage.trees.cache import TreeCache
+from storage.trees.file import write_tree
 
 if TYPE_CHECKING:
-    from storage.site_config import SiteConfig
+    from storage.config.site import SiteConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,15 +41,15 @@ def as_command_error(error: BaseException) -> CommandError | None:
     from engine.site_states import BadAction, NoMatchingSite
     from engine.unmerged import OutsideUnmerged
     from storage.backends.protocols import BackendError
-    from storage.config_file import ConfigError
+    from storage.config.files import ConfigError
+    from storage.doors.source import DoorsError, SourceError
     from storage.history import HistoryError
     from storage.inventory import InventoryError
-    from storage.protected_list import ProtectedListError
-    from storage.reports import ReportError
-    from storage.rundir import AlreadyRunning, RunDirError
+    from storage.runs.directory import AlreadyRunning, RunDirError
+    from storage.runs.reports import ReportError
+    from storage.sites.summary import SummaryError
     from storage.snapshot import SnapshotError
-    from storage.source import DoorsError, SourceError
-    from storage.summary import SummaryError
+    from storage.unmerged.protected_list import ProtectedListError
 
     match error:
         case CommandError():

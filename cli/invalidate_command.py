@@ -10,12 +10,12 @@ from actors.invalidating import Invalidated, invalidate
 from cli.exits import CommandError, ExitCode
 from cli.session import Settings
 from engine.site_states import Reporting, matching
-from storage import picker
 from storage.backends import BackendError, choose
+from storage.config.site import KnownSites
 from storage.history import HistoryError
 from storage.inventory import InventoryError
-from storage.site_config import KnownSites
-from storage.summary import SiteRow, SummaryDatabase
+from storage.sites import picker
+from storage.sites.summary import SiteRow, SummaryDatabase
 
 _COUNTED = ("requested", "no_disk", "unrecoverable", "waiting")
 

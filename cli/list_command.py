@@ -14,9 +14,9 @@ from cli.exits import CommandError, ExitCode, of_result
 from cli.session import RunOptions, Settings, open_runtime, overseen
 from engine.paths import escape
 from engine.states import State
-from storage.resolve import resolve
+from storage.doors.resolve import resolve
+from storage.doors.source import FileSource, parse_source
 from storage.snapshot import Snapshot, is_part, part_of
-from storage.source import FileSource, parse_source
 
 if TYPE_CHECKING:
     from engine.table import DirectoryTable
@@ -61,7 +61,7 @@ def run(
         table = snapshot.table
         if output is not None and not direct:
             # A snapshot needs nothing of what reads and writes text, numpy least of all.
-            from storage.listing_text import write_listing
+            from storage.trees.text import write_listing
 
             write_listing(table, output, form)
         result = {

@@ -19,7 +19,7 @@ from cli.exits import CommandError, ExitCode
 if TYPE_CHECKING:
     from actors.oversight import Oversight
     from actors.runtime import Runtime
-    from storage.site_config import KnownSites
+    from storage.config.site import KnownSites
 
 DEFAULT_CONFIG = Path("consistency_config.json")
 """Read when it is there and ``--config`` names no other."""
@@ -42,11 +42,11 @@ class Settings:
     @cached_property
     def config(self) -> KnownSites:
         """The configuration, read on first use; without a file, the defaults and the environment."""
-        from storage.site_config import KEYS, Defaults
+        from storage.config.site import KEYS, Defaults
 
         if not self.has_config_file and KEYS.isdisjoint(os.environ):
             return Defaults()
-        from storage.config import Config
+        from storage.config.loading import Config
 
         if self.has_config_file:
             return Config.load(self.config_file or DEFAULT_CONFIG, os.environ)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cli.exits import CommandError, ExitCode
 from cli.session import Settings
-from storage.rundir import RunDirectory
+from storage.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
     from pathlib import Path

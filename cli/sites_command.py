@@ -21,13 +21,13 @@ from engine.site_states import (
     matching,
     why_not,
 )
-from storage import picker
 from storage.backends import choose
-from storage.run_progress import RunProgress, look
-from storage.rundir import RunDirectory
+from storage.config.site import KnownSites
+from storage.runs.directory import RunDirectory
+from storage.runs.progress import RunProgress, look
 from storage.shown import printable
-from storage.site_config import KnownSites
-from storage.summary import StatsRow, SummaryDatabase, SummaryError
+from storage.sites import picker
+from storage.sites.summary import StatsRow, SummaryDatabase, SummaryError
 
 _HALT_PATIENCE = 2.0
 """Seconds that ``set-status`` waits for a run that it told to halt."""

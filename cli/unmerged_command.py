@@ -13,9 +13,9 @@ from cli.exits import CommandError, ExitCode, of_result
 from cli.session import RunOptions, Settings, open_runtime, overseen
 from engine.paths import escape
 from engine.unmerged import Kept, Mode
-from storage.reports import ReportError
-from storage.resolve import resolve
-from storage.source import site_source
+from storage.doors.resolve import resolve
+from storage.doors.source import site_source
+from storage.runs.reports import ReportError
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from dynamo_consistency import config
 from dynamo_consistency.datatypes import DirectoryInfo, of_site
-from storage.tree_cache import TreeCache
+from storage.trees.cache import TreeCache
 
 __all__ = ["cache_tree"]
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from storage.config import Config
-    from storage.site_config import SiteConfig
+    from storage.config.loading import Config
+    from storage.config.site import SiteConfig
 
 _DEFAULT_LOCATION = "consistency_config.json"
 
@@ -57,7 +57,7 @@ def vardir(directory: str) -> str:
 
 def current() -> Config:
     """Give the configuration, checked; raises what `config_dict` does."""
-    from storage.config import Config
+    from storage.config.loading import Config
 
     global _loaded
     if _loaded is None:
@@ -99,7 +99,7 @@ def settings(name: str = "") -> SiteConfig:
     Raises:
         OSError, ConfigError: see `config_dict`.
     """
-    from storage.config import Config
+    from storage.config.loading import Config
 
     name = name or SITE or ""
     config = Config.default(os.environ) if _is_missing() else current()
@@ -112,6 +112,6 @@ def _is_missing() -> bool:
 
 @functools.cache
 def _default_age() -> float:
-    from storage.config import Config
+    from storage.config.loading import Config
 
     return Config.default(os.environ).top_level().ignore_age_days

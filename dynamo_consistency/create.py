@@ -16,7 +16,7 @@ from dynamo_consistency import config, messaging
 from dynamo_consistency.datatypes import DirectoryInfo
 from engine.tree.answer import Answer, Filler, ask
 from engine.tree.growing import GrowingTree, first_directory, join
-from storage.site_config import SiteConfig
+from storage.config.site import SiteConfig
 
 __all__ = ["ListingThread", "create_dirinfo"]
 

@@ -14,7 +14,7 @@ from engine import paths
 from engine import tree as engine_tree
 from engine.tree import BadPath, NotEmpty
 from storage.atomic import AtomicFile
-from storage.tree_file import open_tree, write_tree
+from storage.trees.file import open_tree, write_tree
 
 __all__ = ["BadPath", "Differences", "DirectoryInfo", "NotEmpty", "compare", "get_info", "of_site"]
 

@@ -12,7 +12,7 @@ from engine import paths
 from engine.tree.removal import remove_empty
 from storage.backends import choose
 from storage.backends.protocols import BackendError
-from storage.summary import SummaryError
+from storage.sites.summary import SummaryError
 
 __all__ = ["EmptyRemover"]
 

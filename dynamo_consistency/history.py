@@ -24,7 +24,7 @@ from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from engine.tree.files import UNLISTED
 from storage.history import FileRow, HistoryDatabase, HistoryError, RunStatus, Table, connect
-from storage.rundir import RunDirectory, RunDirError
+from storage.runs.directory import RunDirectory, RunDirError
 
 __all__ = [
     "HistoryError",

@@ -14,10 +14,10 @@ from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from storage.backends import choose
 from storage.backends.into_snapshot import inventory_of_backend
-from storage.tree_file import open_tree
+from storage.trees.file import open_tree
 
 if TYPE_CHECKING:
-    from storage.site_config import SiteConfig
+    from storage.config.site import SiteConfig
 
 
 @cache_tree("InventoryAge", "inventory")

@@ -1,4 +1,4 @@
-"""Says where the log goes. Nothing is set up at import; the log of a run is in `storage.run_log`."""
+"""Says where the log goes. Nothing is set up at import; the log of a run is in `storage.runs.log`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from dynamo_consistency import config
-from storage.run_log import LineFormatter, RunLogHandler
+from storage.runs.log import LineFormatter, RunLogHandler
 
 __all__ = ["change_logfile", "match_logs"]
 

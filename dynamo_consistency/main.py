@@ -19,8 +19,8 @@ from dynamo_consistency.datatypes import DirectoryInfo
 from dynamo_consistency.filters import Filters, FullFilter, PatternFilter
 from engine import paths
 from storage.backends import choose
-from storage.resolve import resolve
-from storage.source import site_source
+from storage.doors.resolve import resolve
+from storage.doors.source import site_source
 
 __all__ = ["compare_with_inventory", "extras", "main", "make_filters", "report_files"]
 

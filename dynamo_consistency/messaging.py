@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from actors.messages import Killed
 from dynamo_consistency import config
-from storage import picker
-from storage.site_watch import SiteWatch
+from storage.sites import picker
+from storage.sites.watch import SiteWatch
 
 __all__ = ["Checker", "Killed"]
 

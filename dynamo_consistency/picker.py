@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dynamo_consistency import config, summary
-from storage import picker
 from storage.backends import choose
+from storage.sites import picker
 
 
 def pick_site(pattern: str | None = None, lockname: str | None = None) -> str:

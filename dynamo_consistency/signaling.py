@@ -8,8 +8,8 @@ from types import FrameType
 
 from dynamo_consistency import config
 from engine.site_states import NoMatchingSite
-from storage import picker
-from storage.summary import BUSY_SECONDS, SummaryDatabase, SummaryError
+from storage.sites import picker
+from storage.sites.summary import BUSY_SECONDS, SummaryDatabase, SummaryError
 
 _log = logging.getLogger(__name__)
 

@@ -15,12 +15,12 @@ from dynamo_consistency import config, parser
 from engine.site_states import BadAction as BadAction
 from engine.site_states import NoMatchingSite as NoMatchingSite
 from engine.site_states import Reporting, SiteStatus, reporting_of, status_of
-from storage import picker
-from storage.published_config import publish
-from storage.site_lock import SiteLock
-from storage.site_process import Owner
-from storage.summary import StatsRow, SummaryDatabase, open_locked
-from storage.web_files import move_lists
+from storage.config.published import publish
+from storage.runs.web_files import move_lists
+from storage.sites import picker
+from storage.sites.lock import SiteLock
+from storage.sites.process import Owner
+from storage.sites.summary import StatsRow, SummaryDatabase, open_locked
 
 DISABLED = SiteStatus.DISABLED
 HALT = SiteStatus.HALT

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from storage.history_tables import COLUMNS, COUNTS
+from storage.history.tables import COLUMNS, COUNTS
 
 if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations

@@ -8,8 +8,8 @@ from typing import Any
 
 from storage.backends import foreign
 from storage.backends.protocols import BackendError, Backends, Registry, Transfers
+from storage.config.site import KnownSites, SiteConfig
 from storage.shown import printable, quoted
-from storage.site_config import KnownSites, SiteConfig
 
 DEFAULT = "files"
 

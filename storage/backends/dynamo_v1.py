@@ -18,7 +18,7 @@ from storage.backends.answers import sort_by_source, sum_blocks
 from storage.backends.database import Database
 from storage.backends.file_inventory import as_inventory_rows
 from storage.backends.protocols import BackendError, Backends, InventoryIdentity, InventoryRow, Transfers
-from storage.site_config import KnownSites, SiteConfig
+from storage.config.site import KnownSites, SiteConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from storage.backends.protocols import InventoryIdentity, InventoryRow
-from storage.config_file import ConfigError
-from storage.site_config import KnownSites, SiteConfig
+from storage.config.files import ConfigError
+from storage.config.site import KnownSites, SiteConfig
 
 if TYPE_CHECKING:
     from engine.record import DirectoryRecord

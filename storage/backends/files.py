@@ -13,7 +13,7 @@ from storage.backends.answers import BlockRow, is_tape, sort_by_source, sum_bloc
 from storage.backends.file_inventory import FileInventory, SettingsOf
 from storage.backends.protocols import Backends, Transfers
 from storage.backends.queue import RequestQueue, queue_path
-from storage.site_config import KnownSites, SiteConfig
+from storage.config.site import KnownSites, SiteConfig
 
 _MEMINFO = Path("/proc/meminfo")
 _GB = 1_000_000_000

@@ -22,8 +22,8 @@ from storage.backends.protocols import (
     InventoryRow,
     Transfers,
 )
+from storage.config.site import KnownSites, SiteConfig
 from storage.shown import one_line, printable, quoted
-from storage.site_config import KnownSites, SiteConfig
 
 GROUP = "dynamo_consistency.backends"
 

@@ -16,9 +16,9 @@ from storage.snapshot import SnapshotHeader, SnapshotWriter
 
 if TYPE_CHECKING:
     from engine.record import DirectoryRecord
+    from storage.config.site import SiteConfig
     from storage.inventory import InventoryCounts
     from storage.inventory.entries import Rows
-    from storage.site_config import SiteConfig
 
 _log = logging.getLogger(__name__)
 

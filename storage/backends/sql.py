@@ -24,8 +24,8 @@ from storage.backends.protocols import (
     Transfers,
     TreeInventory,
 )
+from storage.config.site import KnownSites, SiteConfig, SQLSettings
 from storage.shown import printable
-from storage.site_config import KnownSites, SiteConfig, SQLSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,7 +1,8 @@
 """Answering from a dump: a file in which the site wrote down what its store holds.
 
 A dump names files. A directory is there when a file below it is, has no mtime, and is never empty; one that is not
-named is absent. What came after the dump is not in it, and whoever judges has to look at `storage.dump_file.dump_time`.
+named is absent. What came after the dump is not in it, and whoever judges has to look at
+`storage.doors.dump_file.dump_time`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from engine import paths
 from engine.columns import UNKNOWN_MTIME, DirectoryColumns, FileColumns
 from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
 from engine.states import Reason, State
-from storage.dump_file import DumpError, dump_into_snapshot
+from storage.doors.dump_file import DumpError, dump_into_snapshot
 from storage.listers.doors import Door
 from storage.listers.protocol import Ask, Request, Sink
 from storage.snapshot import Snapshot, SnapshotError, is_snapshot

@@ -10,7 +10,7 @@ from functools import partial
 from importlib.metadata import entry_points
 from typing import Protocol
 
-from storage.door_url import LISTERS
+from storage.doors.url import LISTERS
 from storage.listers.doors import Door, SpreadLister
 from storage.listers.protocol import DIRECTX, GFAL, Lister, Sink, StoreSpec
 

@@ -13,13 +13,13 @@ from engine import paths
 from engine.site_states import BUSY, SiteStatus, is_over
 from engine.states import Reason
 from storage.history import HistoryDatabase, HistoryError, RunRow, RunStatus
-from storage.history_changes import Changes
+from storage.history.changes import Changes
 from storage.page import files, words
 from storage.page.files import ListFile
 from storage.page.runs import Run, merge, of_stats, run_values
-from storage.picker import signs_of
-from storage.rundir import RunDirectory, RunDirError
-from storage.summary import DATABASE, SiteRow, StatsRow, SummaryDatabase
+from storage.runs.directory import RunDirectory, RunDirError
+from storage.sites.picker import signs_of
+from storage.sites.summary import DATABASE, SiteRow, StatsRow, SummaryDatabase
 
 RUNS = 200
 """How many runs of a site its page shows."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from engine.actions import ActionLimits
-from storage.site_config import KnownSites
+from storage.config.site import KnownSites
 
 
 @dataclass(frozen=True, slots=True)

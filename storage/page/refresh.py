@@ -11,7 +11,7 @@ from pathlib import Path
 from storage.atomic import ReportError
 from storage.history import HistoryError
 from storage.page import files
-from storage.summary import DATABASE, SummaryError
+from storage.sites.summary import DATABASE, SummaryError
 
 MAX_AGE = 300.0
 """Seconds after which the page is built anew in any case: what is fresh or long depends on the time."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 
 from storage.history import RunRow, RunStatus
-from storage.summary import StatsRow
+from storage.sites.summary import StatsRow
 
 _ROUNDING = 1.0
 """Seconds by which a row of the summary may seem older than the run that wrote it: other programs keep whole ones."""

@@ -10,7 +10,7 @@ from engine import paths
 from engine.actions import ActionLimits
 from engine.columns import UNKNOWN_SIZE
 from storage.history import FileRow
-from storage.history_changes import Changed
+from storage.history.changes import Changed
 from storage.page import files, words
 from storage.page.charts import Chart, charts
 from storage.page.facts import NAMES, RUNS, SiteFacts

@@ -14,7 +14,7 @@ from engine.site_states import Reporting, SiteStatus
 from storage.history import RunStatus
 from storage.page import words
 from storage.page.runs import Run
-from storage.summary import SiteRow
+from storage.sites.summary import SiteRow
 
 DAY = 86400.0
 """Seconds within which an update is fresh, and after which a run is long."""

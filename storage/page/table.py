@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from engine.actions import ActionLimits
 from engine.site_states import Reporting
-from storage.history_changes import Changed
+from storage.history.changes import Changed
 from storage.page import words
 from storage.page.facts import SiteFacts
 from storage.page.runs import Run

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from engine import paths
-from storage.rundir import directory_name
+from storage.runs.directory import directory_name
 
 UNKNOWN = "-"
 

@@ -9,7 +9,7 @@ from actors.history_store import HistoryStore, StorePlan
 from engine.columns import FileColumns
 from engine.findings import Finding, Kind, pack_findings
 from storage.history import HistoryDatabase, HistoryError, RunCounts, RunStatus
-from storage.reports import ReportError
+from storage.runs.reports import ReportError
 
 SITE = "SITE"
 ORPHANS = pack_findings([Finding(Kind.ORPHAN, b"/store", FileColumns.from_rows([(b"dark", 5, 1)]))])

@@ -7,10 +7,10 @@ import pytest
 from actors.jobs import inventory_into_snapshot, open_runtime, store_job
 from actors.messages import Killed
 from actors.runtime import ActorLost, RuntimeUnavailable
-from storage.config import Config
+from storage.config.loading import Config
+from storage.doors.source import site_source
 from storage.inventory import InventoryMalformed
 from storage.snapshot import Snapshot, is_part
-from storage.source import site_source
 
 
 class Echo:

@@ -30,8 +30,8 @@ from engine.work import QueueLimits, Task, TaskKind
 from storage.history import HistoryError, RunCounts
 from storage.inventory import InventoryError
 from storage.listers.protocol import StoreSpec
-from storage.reports import ReportError
-from storage.rundir import AlreadyRunning
+from storage.runs.directory import AlreadyRunning
+from storage.runs.reports import ReportError
 from storage.snapshot import SnapshotBusy, SnapshotError, SnapshotHeader
 
 HOSTILE = b"/store/new\nline/\xff\xfe b"

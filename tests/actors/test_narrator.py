@@ -45,4 +45,8 @@ def test_each_failure_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     narrator.watch("listing", Progress(failures=(first,)))
     narrator.watch("listing", Progress(failures=(first, second)))
     narrator.watch("listing", Progress(failures=(first, second)))
-    assert told(caplog) == ["listing", f"unlisted: /store/a\\n: {Reason.TIMEOUT.label}", "unlisted: /store/b: error 3005"]
+    assert told(caplog) == [
+        "listing",
+        f"unlisted: /store/a\\n: {Reason.TIMEOUT.label}",
+        "unlisted: /store/b: error 3005",
+    ]

@@ -24,7 +24,7 @@ from storage.history import HistoryDatabase, HistoryError, RunStatus
 from storage.inventory import InventoryError, read_inventory
 from storage.listers.memory import Fault, MemoryStore, publish
 from storage.listers.protocol import Ask, StoreSpec
-from storage.rundir import AlreadyRunning, RunDirectory, RunInfo
+from storage.runs.directory import AlreadyRunning, RunDirectory, RunInfo
 from storage.snapshot import Snapshot, SnapshotHeader, SnapshotWriter
 from tests.servers.fixtures import ServedDirectory
 

@@ -20,11 +20,11 @@ from engine.site_states import BadAction, Reporting, SiteStatus
 from storage.backends import choose
 from storage.backends.protocols import BackendError
 from storage.backends.queue import RequestQueue, Table, queue_path
-from storage.config import Config
+from storage.config.loading import Config
+from storage.doors.source import site_source
 from storage.history import HistoryDatabase, RunStatus
 from storage.inventory import InventoryError
-from storage.source import site_source
-from storage.summary import SummaryDatabase
+from storage.sites.summary import SummaryDatabase
 
 SITE = "T2_TEST"
 OLD = 1_700_000_000

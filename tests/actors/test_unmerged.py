@@ -24,18 +24,18 @@ from engine.findings import Finding, Kind
 from engine.listing import Failed
 from engine.states import Reason
 from engine.unmerged import Kept, Mode
-from storage.config_file import ConfigError
+from storage.config.files import ConfigError
+from storage.config.site import SiteConfig
+from storage.doors.source import site_source
 from storage.history import FileRow, HistoryDatabase, RunCounts, RunStatus
 from storage.listers.memory import Fault, MemoryStore, publish
 from storage.listers.protocol import Ask
-from storage.protected_list import ProtectedListError
-from storage.reports import ReportError
-from storage.rundir import AlreadyRunning, RunDirectory, RunInfo
-from storage.site_config import SiteConfig
+from storage.runs.directory import AlreadyRunning, RunDirectory, RunInfo
+from storage.runs.reports import ReportError
 from storage.snapshot import part_of
-from storage.source import site_source
-from storage.unmerged_journal import UnmergedJournal
-from storage.unmerged_search import find_kept
+from storage.unmerged.journal import UnmergedJournal
+from storage.unmerged.protected_list import ProtectedListError
+from storage.unmerged.search import find_kept
 from tests.servers.fixtures import ServedDirectory
 
 SITE = "T2_TEST"

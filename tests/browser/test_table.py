@@ -10,7 +10,7 @@ from selenium.webdriver.common.keys import Keys
 
 from engine.site_states import Reporting
 from storage.page.limits import PageLimits
-from storage.summary import StatsRow, SummaryDatabase
+from storage.sites.summary import StatsRow, SummaryDatabase
 from tests.browser.driving import Browser
 from tests.browser.sites import GOOD, HOSTILE, MANY, NEW, STATES
 from tests.storage.page.planting import Planted

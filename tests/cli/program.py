@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from storage.config import KEYS
+from storage.config.loading import KEYS
 
 PROGRAM = str(Path(sys.executable).with_name("dynamo-consistency"))
 

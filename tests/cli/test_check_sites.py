@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from storage.backends.queue import RequestQueue, queue_path
-from storage.site_lock import SiteLock
+from storage.sites.lock import SiteLock
 from tests.cli.planted import PlantedSite
 from tests.cli.program import Ended, run
 from tests.servers.smtp import MailServer, mail_server

@@ -10,14 +10,14 @@ from actors.runtime import ActorLost, RuntimeUnavailable
 from cli.exits import CommandError, ExitCode, as_command_error, of_result
 from engine.gates import Refusal
 from engine.unmerged import OutsideUnmerged
-from storage.config import ConfigError
+from storage.config.loading import ConfigError
+from storage.doors.source import SourceError
 from storage.history import HistoryError
 from storage.inventory import InventoryError
-from storage.protected_list import ProtectedListError
-from storage.reports import ReportError
-from storage.rundir import AlreadyRunning, RunDirError
+from storage.runs.directory import AlreadyRunning, RunDirError
+from storage.runs.reports import ReportError
 from storage.snapshot import SnapshotError
-from storage.source import SourceError
+from storage.unmerged.protected_list import ProtectedListError
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from cli.xrootd_server import XRootDServer
 from engine.states import State
-from storage.rundir import RunDirectory
+from storage.runs.directory import RunDirectory
 from storage.snapshot import Snapshot, SnapshotError, part_of
 from tests.cli.planted import PlantedSite, findings
 from tests.cli.program import eventually, run, start, wait_for

@@ -15,7 +15,7 @@ from engine.findings import Finding, Kind
 from engine.site_states import Reporting
 from storage.backends.queue import RequestQueue, queue_path
 from storage.history import HistoryDatabase, RunCounts, RunStatus, Table
-from storage.summary import SummaryDatabase
+from storage.sites.summary import SummaryDatabase
 from tests.cli.program import environment, run
 from tests.test_docs import keys_of, page_of
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.xrootd_server import XRootDServer
-from storage.rundir import RunDirectory
+from storage.runs.directory import RunDirectory
 from storage.snapshot import part_of
 from tests.cli.planted import PlantedSite, findings
 from tests.cli.program import eventually, run, start, wait_for

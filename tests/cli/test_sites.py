@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from storage.rundir import RunDirectory, RunInfo
-from storage.site_process import Owner
-from storage.summary import StatsRow, SummaryDatabase
+from storage.runs.directory import RunDirectory, RunInfo
+from storage.sites.process import Owner
+from storage.sites.summary import StatsRow, SummaryDatabase
 from tests.cli.program import run
 from tests.test_docs import keys_of, page_of
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from storage.history import HistoryDatabase
-from storage.unmerged_search import find_kept
+from storage.unmerged.search import find_kept
 from tests.cli.program import Ended, eventually, run, start, wait_for
 from tests.servers.fixtures import ServedDirectory
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from dynamo_consistency import config
-from storage.config import ConfigError
+from storage.config.loading import ConfigError
 
 
 def write(values: dict[str, Any], name: str = "consistency_config.json") -> Path:

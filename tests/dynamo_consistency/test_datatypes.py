@@ -14,7 +14,7 @@ import pytest
 from dynamo_consistency import config, datatypes
 from dynamo_consistency.datatypes import BadPath, DirectoryInfo, NotEmpty
 from engine import tree as engine_tree
-from storage.reports import ReportError
+from storage.runs.reports import ReportError
 from storage.snapshot import SnapshotError
 
 DAY = 86400

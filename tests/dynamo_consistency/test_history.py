@@ -19,7 +19,7 @@ import pytest
 
 from dynamo_consistency import config, history
 from storage.history import HistoryDatabase, RunStatus
-from storage.rundir import RunDirectory, RunInfo
+from storage.runs.directory import RunDirectory, RunInfo
 
 ROOT = Path(__file__).parents[2]
 SITE = "T2_US_MIT"
@@ -163,7 +163,7 @@ history.finish_run()
 def test_start_run_spares_a_check_that_is_running_elsewhere(var: Path) -> None:
     holder = """
 from pathlib import Path
-from storage.rundir import RunDirectory, RunInfo
+from storage.runs.directory import RunDirectory, RunInfo
 import os, socket, sys
 directory = RunDirectory(Path(sys.argv[1]), sys.argv[2])
 directory.acquire(RunInfo(os.getpid(), socket.gethostname(), 1.0, "ray"))

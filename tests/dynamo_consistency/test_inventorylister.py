@@ -11,7 +11,7 @@ import pytest
 
 from dynamo_consistency import config, inventorylister
 from dynamo_consistency.datatypes import DirectoryInfo
-from storage.config import ConfigError
+from storage.config.loading import ConfigError
 from storage.inventory import InventoryMalformed, InventoryUnreadable
 from tests.dynamo_consistency.sites import OLD, Site
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dynamo_consistency import config, logsetup
-from storage.run_log import open_run_log
+from storage.runs.log import open_run_log
 
 ONE, TWO = logging.getLogger("test_logsetup_one"), logging.getLogger("test_logsetup_two.below")
 

@@ -111,7 +111,7 @@ def test_main_without_orphans(site: Site, monkeypatch: pytest.MonkeyPatch) -> No
 def test_main_is_killed_when_the_site_is_stopped(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     main.main(site.name)
     monkeypatch.setattr("actors.site_run._LOOK_EVERY", 0.0)
-    monkeypatch.setattr("storage.site_watch.SiteWatch._look", lambda _watch: False)
+    monkeypatch.setattr("storage.sites.watch.SiteWatch._look", lambda _watch: False)
     with pytest.raises(messaging.Killed):
         main.main(site.name)
     assert summary.get_status(site.name) == summary.READY

@@ -13,8 +13,8 @@ import pytest
 from actors.listing import Refused
 from dynamo_consistency import config, inventorylister, messaging, remotelister, summary
 from dynamo_consistency.datatypes import DirectoryInfo, compare
-from storage.config import ConfigError
-from storage.source import SourceError
+from storage.config.loading import ConfigError
+from storage.doors.source import SourceError
 from tests.dynamo_consistency.sites import OLD, Site
 
 HELD = (

@@ -14,7 +14,7 @@ import pytest
 
 from dynamo_consistency import config, parser, picker, summary
 from storage.atomic import ReportError
-from storage.summary import SummaryError
+from storage.sites.summary import SummaryError
 from tests.dynamo_consistency.summarised import SITES, configure, start
 
 SITE = "T2_US_MIT"

@@ -16,11 +16,11 @@ from storage import migrations
 from storage.backends.queue import REGISTRY
 from storage.history import RunStatus
 from storage.inventory.detect import KNOWN_COLUMNS, Format
-from storage.reports import QUICK_LAYOUT, RUN_LAYOUT
-from storage.rundir import RunDirectory, RunInfo
+from storage.runs.directory import RunDirectory, RunInfo
+from storage.runs.reports import QUICK_LAYOUT, RUN_LAYOUT
 from storage.snapshot import MAGIC, SnapshotHeader, SnapshotWriter, part_of
-from storage.unmerged_journal import UnmergedJournal
-from storage.unmerged_search import APPLICATION_ID, VERSION, KeptFiles
+from storage.unmerged.journal import UnmergedJournal
+from storage.unmerged.search import APPLICATION_ID, VERSION, KeptFiles
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ import pytest
 from storage.backends import BackendError, choose
 from storage.backends.files import ConfiguredSites, FileRegistry
 from storage.backends.protocols import Transfers
-from storage.config import Config
+from storage.config.loading import Config
 
 
 def configure(directory: Path, **keys: Any) -> Config:

@@ -12,8 +12,8 @@ import pytest
 from storage.backends import BackendError, Backends, choose
 from storage.backends.into_snapshot import inventory_of_backend
 from storage.backends.protocols import InventoryRow, Transfers
-from storage.config import Config
-from storage.site_config import SiteConfig
+from storage.config.loading import Config
+from storage.config.site import SiteConfig
 from tests.storage.backends.conftest import TestDatabase, make_database
 
 SITE = "T2_A"

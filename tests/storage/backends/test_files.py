@@ -16,10 +16,10 @@ from storage.backends.files import FreeMemory
 from storage.backends.into_snapshot import inventory_identity, inventory_of_backend
 from storage.backends.protocols import InventoryRow, Transfers
 from storage.backends.queue import RequestQueue, queue_path
-from storage.config import Config
-from storage.config_file import ConfigError
+from storage.config.files import ConfigError
+from storage.config.loading import Config
+from storage.config.site import SiteConfig
 from storage.inventory import InventoryMalformed, InventoryUnreadable
-from storage.site_config import SiteConfig
 from storage.snapshot import Snapshot
 
 SITE = "T2_A"

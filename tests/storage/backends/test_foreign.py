@@ -16,9 +16,9 @@ from storage.backends import BackendError, Backends, choose
 from storage.backends.files import FileRegistry
 from storage.backends.into_snapshot import inventory_identity, inventory_of_backend
 from storage.backends.protocols import InventoryRow, Transfers
-from storage.config import Config
+from storage.config.loading import Config
+from storage.config.site import SiteConfig
 from storage.inventory import InventoryMalformed
-from storage.site_config import SiteConfig
 from tests.cli.program import PROGRAM
 
 SITE = "T2_A"

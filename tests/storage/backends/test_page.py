@@ -13,8 +13,8 @@ import yaml
 from storage.backends import Backends, choose
 from storage.backends.foreign import ANSWERS
 from storage.backends.protocols import InventoryRow, Transfers
-from storage.config import Config
-from storage.config_keys import SQLKeys
+from storage.config.keys import SQLKeys
+from storage.config.loading import Config
 from tests.storage.backends.conftest import make_database
 
 PAGE = (Path(__file__).parents[3] / "docs" / "backends.md").read_text()

@@ -14,9 +14,9 @@ from storage.backends import BackendError, Backends, choose
 from storage.backends.into_snapshot import inventory_identity, inventory_of_backend
 from storage.backends.protocols import InventoryRow, Transfers
 from storage.backends.queue import RequestQueue, queue_path
-from storage.config import Config
+from storage.config.loading import Config
+from storage.config.site import SiteConfig
 from storage.inventory import InventoryMalformed
-from storage.site_config import SiteConfig
 from storage.snapshot import Snapshot
 from tests.storage.backends.conftest import TestDatabase, make_database
 

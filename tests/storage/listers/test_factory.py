@@ -74,9 +74,9 @@ def test_another_package_brings_a_lister(tmp_path: Path) -> None:
     )
     program = f"""
 from functools import partial
-from storage.config import Config
+from storage.config.loading import Config
 from storage.listers.factory import open_lister
-from storage.source import site_source
+from storage.doors.source import site_source
 from tests.storage.listers.asking import asking
 spec = site_source(Config.load("{tmp_path}/site.json", {{}}).site("T2_X")).spec
 with asking(partial(open_lister, spec)) as asker:

@@ -15,7 +15,7 @@ from storage.history import HistoryDatabase, RunCounts, RunStatus
 from storage.page.build import Built, build_page
 from storage.page.limits import PageLimits
 from storage.page.words import stem
-from storage.summary import StatsRow, SummaryDatabase
+from storage.sites.summary import StatsRow, SummaryDatabase
 
 NOW = 1_780_000_000.0
 """When the pages of the tests are built, in seconds since the epoch."""

@@ -12,11 +12,11 @@ import pytest
 
 from engine.actions import ActionLimits
 from storage.atomic import ReportError
-from storage.config import Config
+from storage.config.loading import Config
+from storage.config.site import Defaults
 from storage.page.build import build_page
 from storage.page.limits import PageLimits
-from storage.site_config import Defaults
-from storage.summary import SummaryError
+from storage.sites.summary import SummaryError
 from tests.storage.page.planting import DAY, HOUR, NOW, Planted
 from tests.storage.page.reading import read
 
@@ -139,7 +139,7 @@ def test_a_page_with_a_thousand_characters_for_a_name(planted: Planted) -> None:
 
 
 def test_five_hundred_sites(planted: Planted) -> None:
-    from storage.summary import StatsRow, SummaryDatabase
+    from storage.sites.summary import StatsRow, SummaryDatabase
 
     with SummaryDatabase(planted.web / "stats.db") as summary:
         for number in range(500):

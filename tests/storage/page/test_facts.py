@@ -8,9 +8,9 @@ from engine.site_states import Reporting, SiteStatus
 from engine.states import Reason
 from storage.history import RunStatus
 from storage.page.facts import RUNS, SiteFacts, gather, group
-from storage.rundir import RunDirectory, RunInfo
-from storage.site_process import Owner
-from storage.summary import SummaryDatabase, SummaryError
+from storage.runs.directory import RunDirectory, RunInfo
+from storage.sites.process import Owner
+from storage.sites.summary import SummaryDatabase, SummaryError
 from tests.storage.page.planting import DAY, HOUR, NOW, Planted
 
 SITE = "T2_XX_Site"

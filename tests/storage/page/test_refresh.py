@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from storage.page.refresh import Refresher, Sign, sign_of
-from storage.summary import SummaryError
+from storage.sites.summary import SummaryError
 from tests.storage.page.planting import HOUR, NOW, Planted
 
 

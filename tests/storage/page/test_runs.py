@@ -1,6 +1,6 @@
 from storage.history import RunCounts, RunRow, RunStatus
 from storage.page.runs import merge
-from storage.summary import StatsRow
+from storage.sites.summary import StatsRow
 
 
 def run(number: int, started: float, status: RunStatus = RunStatus.DONE, seconds: float = 60.0) -> RunRow:

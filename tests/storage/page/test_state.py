@@ -5,7 +5,7 @@ from engine.site_states import Reporting, SiteStatus
 from storage.history import RunStatus
 from storage.page.runs import Run
 from storage.page.state import Tone, concerns, is_fresh, reporting_words, state_of
-from storage.summary import SiteRow
+from storage.sites.summary import SiteRow
 from tests.storage.page.planting import DAY, HOUR, NOW
 
 LIMITS = ActionLimits(100, 1000)

@@ -5,14 +5,14 @@ import pytest
 from engine.actions import ActionLimits
 from engine.site_states import Reporting, SiteStatus
 from storage.history import RunStatus
-from storage.history_changes import Changed, Changes
+from storage.history.changes import Changed, Changes
 from storage.page import files
 from storage.page.columns import COLUMNS
 from storage.page.facts import SiteFacts
 from storage.page.runs import Run
 from storage.page.state import Tone
 from storage.page.table import Cell, TableRow, table_row
-from storage.summary import SiteRow
+from storage.sites.summary import SiteRow
 from tests.storage.page.planting import DAY, ENDINGS, HOUR, NOW
 
 SITE = "T2_XX_Site"

@@ -1,0 +1,284 @@
+"""The keys of a configuration: what each may be, and what it is when nothing is said.
+
+Models of pydantic, which `storage.config.loading` reads a file and the environment into. They are named as in the file.
+``docs/configuration.md`` explains the keys.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
+
+from engine import paths
+from storage.doors.url import DOOR_FORMS, check_authority, parse_door
+
+_NO_PARAMETERS = "no '?' may stand in the path of a door"
+_SITE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+def _not(expected: str, why: str = "") -> PydanticCustomError:
+    return PydanticCustomError("expected", "{expected}", {"expected": expected, "why": why})
+
+
+def _expected(words: str) -> WrapValidator:
+    """Say what is right in place of pydantic's own words."""
+
+    def wrap(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            raise _not(words) from error
+
+    return WrapValidator(wrap)
+
+
+def _text(words: str, convert: Callable[[str], object]) -> PlainValidator:
+    """Take text that ``convert`` accepts; its ``ValueError`` says why it does not."""
+
+    def validate(value: object) -> object:
+        if not isinstance(value, str):
+            raise _not(words)
+        try:
+            return convert(value)
+        except ValueError as error:
+            raise _not(words, str(error)) from error
+
+    return PlainValidator(validate)
+
+
+def _site_name(text: str) -> str:
+    # It becomes part of file names.
+    if not _SITE_NAME.fullmatch(text):
+        raise ValueError
+    return text
+
+
+def _plain(text: str) -> str:
+    if not text or not text.isprintable():
+        raise ValueError
+    return text
+
+
+def _query(text: str) -> str:
+    if not text.strip() or "\0" in text:
+        raise ValueError
+    return text
+
+
+def _substring(text: str) -> bytes:
+    if not text:
+        raise ValueError("it would leave out everything")
+    return paths.encode(text)
+
+
+def _absolute(text: str) -> bytes:
+    if not text.startswith("/"):
+        raise ValueError
+    return paths.canonical(paths.encode(text))
+
+
+def _relative(text: str) -> bytes:
+    if text.startswith("/"):
+        raise ValueError
+    return paths.canonical(paths.encode(text))
+
+
+def _prefix(text: str) -> bytes:
+    path = _absolute(text) if text else b""
+    if b"?" in path:
+        raise ValueError(_NO_PARAMETERS)
+    return b"" if path == b"/" else path
+
+
+def _door(text: str) -> str:
+    door = parse_door(text)
+    if b"?" in door.path and door.scheme != "srm":
+        raise ValueError(_NO_PARAMETERS)
+    return str(door)
+
+
+def _host(text: str) -> str:
+    check_authority(text)
+    return text
+
+
+def _host_and_port(text: str) -> str:
+    check_authority(text)
+    if not re.search(r":\d+$", text):
+        raise ValueError
+    return text
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool) or (isinstance(value, int) and value in (0, 1)):
+        return bool(value)
+    raise _not("true or false")
+
+
+def _local_path(value: object, info: ValidationInfo) -> Path:
+    """Read a file name; a relative one starts from the directory in the context."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise _not("a file name")
+    return Path(info.context or "", value)
+
+
+def _list_deletable(value: object, info: ValidationInfo) -> str:
+    """Keep the mapping as JSON; its values are checked when a site is cleaned (`storage.unmerged.settings`)."""
+    words = "a mapping of what JSON can hold"
+    if not isinstance(value, dict):
+        raise _not(words)
+    source = value.get("PROTECTED_LIST")
+    if isinstance(source, str) and source.strip() and "://" not in source:
+        value = {**value, "PROTECTED_LIST": str(Path(info.context or "", source))}
+    try:
+        return json.dumps(value, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _not(words) from error
+
+
+_Site = Annotated[str, _text("a site name of letters, digits, '_', '-' and '.'", _site_name)]
+_Plain = Annotated[str, _text("a line of text", _plain)]
+_Query = Annotated[str, _text("a query", _query)]
+_Substring = Annotated[bytes, _text("a part of a path", _substring)]
+_Absolute = Annotated[bytes, _text("an absolute path without '.' and '..'", _absolute)]
+_Relative = Annotated[bytes, _text("a directory inside RootPath, without a leading '/', '.' and '..'", _relative)]
+_Prefix = Annotated[bytes, _text("an absolute path without '.' and '..', or an empty one", _prefix)]
+_Door = Annotated[str, _text(DOOR_FORMS, _door)]
+_Host = Annotated[str, _text("host or host:port", _host)]
+_HostAndPort = Annotated[str, _text("host:port", _host_and_port)]
+_LocalPath = Annotated[Path, PlainValidator(_local_path)]
+_Flag = Annotated[bool, PlainValidator(_flag)]
+_ListDeletable = Annotated[str, PlainValidator(_list_deletable)]
+_Method = Annotated[
+    Literal["XRootD", "SRM", "directx", "RAL-Reader"], _expected("one of XRootD, SRM, directx and RAL-Reader")
+]
+_Format = Annotated[
+    Literal["auto", "paths", "sizes", "csv", "tsv"], _expected("one of auto, paths, sizes, csv and tsv")
+]
+_Part = Annotated[
+    Literal["inventory", "registry", "sites", "deletions", "check", "blocks", "datasets"],
+    _expected("one of inventory, registry, sites, deletions, check, blocks and datasets"),
+]
+_Runtime = Annotated[Literal["ray", "threads"], _expected("ray or threads")]
+_Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False), _expected("a number of seconds above 0")]
+_Days = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), _expected("a number of days, 0 or more")]
+_Gigabytes = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), _expected("a number of GB, 0 or more")]
+_Count = Annotated[int, Field(strict=True, ge=0), _expected("a whole number, 0 or more")]
+_Positive = Annotated[int, Field(strict=True, ge=1), _expected("a whole number, 1 or more")]
+
+
+class Model(BaseModel):
+    """Frozen, and without keys that nobody knows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EmailKeys(Model):
+    """Whom to write to."""
+
+    Sender: _Plain
+    Recipients: tuple[_Plain, ...]
+    Server: _HostAndPort = "localhost:25"
+
+
+class SQLKeys(Model):
+    """A database to ask; a query that is not given is not asked."""
+
+    URL: _Plain
+    Files: _Query | None = None
+    ProtectedDatasets: _Query | None = None
+    PendingDeletions: _Query | None = None
+    Sites: _Query | None = None
+    ReadySites: _Query | None = None
+    OtherCopies: _Query | None = None
+
+
+class CommonKeys(Model):
+    """The keys that read the same at the top level and in a site."""
+
+    RootPath: _Absolute = b"/store"
+    DirectoryList: tuple[_Relative, ...] = (b"mc", b"data")
+    IgnoreDirectories: tuple[_Substring, ...] = ()
+    IgnoreAge: _Days = 1.0
+    Doors: tuple[_Door, ...] = ()
+    GlobalRedirectors: tuple[_Host, ...] = ()
+    RedirectorAge: _Days = 1.0
+    BannedDoors: tuple[_Host, ...] = ()
+    Dump: _LocalPath | None = None
+    Inventory: _LocalPath | None = None
+    InventoryFormat: _Format = "auto"
+    InventoryTable: _Plain = "files"
+    Backend: _Plain = "files"
+    Backends: dict[_Part, _Plain] = {}
+    SQL: SQLKeys | None = None
+    Runtime: _Runtime | None = None
+    NumThreads: _Positive = 1
+    GFALThreads: _Positive = 32
+    InFlight: _Positive = 64
+    Connections: _Positive = 2
+    Retries: _Count = 3
+    Timeout: _Seconds = 30.0
+    MaxDepth: _Positive = 40
+    InventoryAge: _Days = 0.00005
+    ListAge: _Days = 1
+    SaveCache: _Flag = False
+    VarLocation: _LocalPath = Path("var")
+    WebDir: _LocalPath = Path("www")
+    MaxMissing: _Count = 100
+    MaxOrphan: _Count = 1000
+    DeleteOrphans: _Flag = True
+    UseTransferQueue: _Flag = True
+    FreeMem: _Gigabytes = 0.0
+    UnmergedLogsAge: _Days = 28.0
+    ListDeletable: _ListDeletable = "{}"
+    Email: EmailKeys | None = None
+
+
+class SiteKeys(CommonKeys):
+    """The keys of one entry of ``Sites``; what names sites at the top level is a plain value here."""
+
+    AccessMethod: _Method | None = None
+    PathPrefix: _Prefix | None = None
+    Redirectors: _Host | None = None
+    UseLoadBalancer: _Flag | None = None
+    Unmerged: _Flag | None = None
+    AdditionalLogDeletions: tuple[_Relative, ...] | None = None
+
+
+class TopKeys(CommonKeys):
+    """The keys of the top level."""
+
+    AccessMethod: dict[_Site, _Method] = {}
+    PathPrefix: dict[_Site, _Prefix] = {}
+    Redirectors: dict[_Site, _Host] = {}
+    UseLoadBalancer: tuple[_Site, ...] = ()
+    Unmerged: tuple[_Site, ...] = ()
+    AdditionalLogDeletions: dict[_Site, tuple[_Relative, ...]] = {}
+    Sites: dict[_Site, SiteKeys] = {}
+
+
+KEYS: tuple[str, ...] = tuple(TopKeys.model_fields)
+"""Every key of the top level; an environment variable of the same name overrides it."""
+
+VERBATIM_KEYS = frozenset(
+    (
+        *("RootPath", "Inventory", "InventoryFormat", "InventoryTable", "Backend", "Dump"),
+        *("VarLocation", "WebDir", "Runtime"),
+    )
+)
+"""Keys whose value is text, which an environment variable holds as it is."""

@@ -1,0 +1,157 @@
+"""The settings of one site, resolved: what the rest of the program is given of a configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from storage.doors.url import with_prefix
+from storage.listers.protocol import DIRECTX, GFAL, StoreSpec
+
+KEYS = frozenset(
+    (
+        *("RootPath", "DirectoryList", "IgnoreDirectories", "IgnoreAge", "Doors", "GlobalRedirectors", "RedirectorAge"),
+        *("BannedDoors", "Dump", "Inventory", "InventoryFormat", "InventoryTable", "Backend", "Backends", "SQL"),
+        *("Runtime", "NumThreads", "GFALThreads", "InFlight", "Connections", "Retries"),
+        *("Timeout", "MaxDepth", "InventoryAge", "ListAge", "SaveCache", "VarLocation", "WebDir", "MaxMissing"),
+        *("MaxOrphan", "DeleteOrphans", "UseTransferQueue", "FreeMem", "UnmergedLogsAge", "ListDeletable", "Email"),
+        *("AccessMethod", "PathPrefix", "Redirectors", "UseLoadBalancer", "Unmerged", "AdditionalLogDeletions"),
+        "Sites",
+    )
+)
+"""The keys of a configuration; an environment variable of the same name overrides one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """Whom to write to about an uncaught exception, and through which server (``host:port``)."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    server: str = "localhost:25"
+
+
+@dataclass(frozen=True, slots=True)
+class SQLSettings:
+    """A database that a backend asks: its SQLAlchemy URL and the queries; None: that question is not asked."""
+
+    url: str
+    files: str | None = None
+    protected_datasets: str | None = None
+    pending_deletions: str | None = None
+    sites: str | None = None
+    ready_sites: str | None = None
+    other_copies: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SiteConfig:
+    """Every setting of one site; plain types, frozen and picklable. ``docs/configuration.md`` explains the keys.
+
+    The defaults are those of a configuration that says nothing.
+
+    ``directories`` and ``additional_log_deletions`` are absolute canonical paths, none below another. Ages are in days,
+    ``timeout`` in seconds, ``free_mem`` in GB. ``doors`` are in the form that `storage.doors.url` gives, without
+    ``path_prefix``, which is a canonical absolute path or empty. Files and folders are absolute. ``list_deletable`` is
+    a JSON object.
+    """
+
+    name: str = ""
+    root_path: bytes = b"/store"
+    directories: tuple[bytes, ...] = (b"/store/mc", b"/store/data")
+    ignore_directories: tuple[bytes, ...] = ()
+    ignore_age_days: float = 1.0
+    doors: tuple[str, ...] = ()
+    path_prefix: bytes = b""
+    access_method: str = "XRootD"
+    redirector: str | None = None
+    global_redirectors: tuple[str, ...] = ()
+    redirector_age: float = 1.0
+    banned_doors: tuple[str, ...] = ()
+    dump: Path | None = None
+    use_load_balancer: bool = False
+    inventory: Path | None = None
+    inventory_format: str = "auto"
+    inventory_table: str = "files"
+    backend: str = "files"
+    backends: tuple[tuple[str, str], ...] = ()
+    sql: SQLSettings | None = None
+    runtime: str | None = None
+    listers: int = 1
+    gfal_threads: int = 32
+    in_flight: int = 64
+    connections: int = 2
+    retries: int = 3
+    timeout: float = 30.0
+    max_depth: int = 40
+    inventory_age: float = 0.00005
+    list_age: float = 1.0
+    save_cache: bool = False
+    var_location: Path = field(default_factory=lambda: Path.cwd() / "var")
+    web_dir: Path = field(default_factory=lambda: Path.cwd() / "www")
+    max_missing: int = 100
+    max_orphan: int = 1000
+    delete_orphans: bool = True
+    use_transfer_queue: bool = True
+    free_mem: float = 0.0
+    unmerged: bool = False
+    unmerged_logs_age: float = 28.0
+    additional_log_deletions: tuple[bytes, ...] = ()
+    list_deletable: str = "{}"
+    email: Email | None = None
+
+    def store_spec(self) -> StoreSpec:
+        """Describe the site's store to a lister; ``path_prefix`` goes on each door that has no path of its own.
+
+        Nobody is asked: there are no doors where they are still to be found. `storage.doors.resolve` does that.
+        """
+        doors, connections = self.doors, self.connections
+        if self.access_method == "RAL-Reader":
+            return StoreSpec((f"dump://{self.dump}",) if self.dump is not None else (), self.timeout)
+        if self.use_load_balancer:
+            connections = 1
+            doors = doors if self.redirector is None else (f"root://{self.redirector}",)
+        if self.access_method == GFAL:
+            connections = self.gfal_threads
+        return StoreSpec(
+            doors=tuple([with_prefix(door, self.path_prefix) for door in doors]),
+            timeout=self.timeout,
+            connections=connections,
+            method=self.access_method if self.access_method in (DIRECTX, GFAL) else "",
+        )
+
+
+class KnownSites(Protocol):
+    """What knows sites and their settings: a `storage.config.loading.Config`, or the `Defaults`."""
+
+    @property
+    def path(self) -> Path | None:
+        """The file that the settings come from."""
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The names of the configured sites."""
+
+    def site(self, name: str) -> SiteConfig:
+        """Give the settings of a configured site; raises `ConfigError` for any other."""
+
+    def top_level(self, name: str = "") -> SiteConfig:
+        """Give the settings of what is no configured site."""
+
+
+class Defaults:
+    """Stands for a configuration that says nothing, without the tenth of a second that it takes to load one."""
+
+    path = None
+    sites: tuple[str, ...] = ()
+
+    def site(self, name: str) -> SiteConfig:
+        """Raise the error of a configuration without sites."""
+        from storage.config.loading import Config
+
+        return Config.default({}).site(name)
+
+    def top_level(self, name: str = "") -> SiteConfig:
+        """Give the default settings under a name."""
+        return SiteConfig(name)

@@ -1,0 +1,179 @@
+"""Asking an XRootD redirector which data servers there are, in a process of its own.
+
+The client's ``locate`` can hang past its timeout when a server behind a redirector is dead. A process that is late is
+killed.
+
+    python -m storage.doors.locate HOST[:PORT] PATH SECONDS    one JSON object on stdout
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from engine import paths
+from storage.listers.programs import one_line
+from storage.listers.xrootd_settings import CLIENT_SETTINGS
+
+EVERYWHERE = "*"
+"""The path that asks for all data servers, whatever they hold."""
+
+_START_SECONDS = 15.0
+"""How long the process may take besides what it asks."""
+
+_CONFIG = 7
+_NOBODY = "none"
+
+
+class LocateError(Exception):
+    """A redirector did not say where its data servers are; the message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataServer:
+    """A data server: ``host:port`` with a name for the host if it has one, and its addresses.
+
+    ``member`` tells whether it belongs to a cluster, in which each may hold a part of the store; None if it does not
+    say.
+    """
+
+    door: str
+    address: str
+    member: bool | None = None
+
+
+def locate(redirector: str, path: bytes, seconds: float) -> tuple[DataServer, ...]:
+    """Ask a redirector, ``host[:port]``, for its data servers, those that have ``path`` and all others.
+
+    It takes at most three times ``seconds`` and some more to start.
+
+    Raises:
+        LocateError: it names none, or there was no answer in time.
+    """
+    whole = str(Path(__file__).parents[2])
+    environment = {**CLIENT_SETTINGS, **os.environ}
+    environment["PYTHONPATH"] = os.pathsep.join([whole, *filter(None, [environment.get("PYTHONPATH", "")])])
+    command = [
+        sys.executable,
+        "-m",
+        "storage.doors.locate",
+        redirector,
+        paths.decode(path),
+        str(max(1, round(seconds))),
+    ]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=3 * seconds + _START_SECONDS,
+            env=environment,
+            check=False,
+        )
+        said: dict[str, Any] = json.loads(done.stdout)
+        servers = tuple([DataServer(**server) for server in said["servers"]])
+        error = str(said["error"])
+    except subprocess.TimeoutExpired as error_:
+        raise LocateError(f"{redirector} gave no answer in time") from error_
+    except (OSError, ValueError, LookupError, TypeError) as error_:
+        what = one_line(done.stderr)[-200:] if isinstance(error_, ValueError) else str(error_)
+        raise LocateError(f"{redirector} could not be asked: {what}") from error_
+    if not servers:
+        raise LocateError(f"{redirector}: {error or 'it names no data server'}")
+    return servers
+
+
+def main(redirector: str, path: str, seconds: int) -> None:
+    """Be the process."""
+    from pyxrootd import client
+
+    filesystem = client.FileSystem(f"root://{redirector}")
+    found: dict[str, None] = {}
+    error = ""
+    for wanted in (path, EVERYWHERE):
+        status, locations = filesystem.deeplocate(wanted, 0, seconds)
+        if status["ok"]:
+            found |= dict.fromkeys(str(place["address"]) for place in locations if place["is_server"])
+        else:
+            error = error or " ".join(str(status["message"]).split())
+    members = _members(client, list(found), seconds)
+    servers = []
+    for place in found:
+        address = _plain(place)
+        servers.append({"door": _named(address), "address": address, "member": members.get(place)})
+    print(json.dumps({"servers": servers, "error": error}), flush=True)
+    # The library may be busy with a server that is dead.
+    os._exit(0)
+
+
+def _members(client: Any, places: list[str], seconds: int) -> dict[str, bool]:
+    """Ask all servers at once whether they have a manager."""
+    answers: dict[str, bool] = {}
+    open_questions = threading.Semaphore(0)
+    asked = 0
+    kept = []
+
+    def taker(place: str) -> Any:
+        def take(status: dict[str, Any], response: Any, *_hosts: Any) -> None:
+            if status["ok"] and response:
+                text = response if isinstance(response, str) else bytes(response).decode("utf-8", "replace")
+                answers[place] = not text.strip().strip("\0").startswith(_NOBODY)
+            open_questions.release()
+
+        return take
+
+    for place in places:
+        filesystem = client.FileSystem(f"root://{_plain(place)}")
+        kept.append(filesystem)
+        asked += filesystem.query(_CONFIG, "cms", seconds, taker(place))["ok"]
+    give_up = time.monotonic() + seconds + 2
+    for _ in range(asked):
+        open_questions.acquire(timeout=max(0.0, give_up - time.monotonic()))
+    return dict(answers)
+
+
+def _plain(address: str) -> str:
+    """Write ``[::127.0.0.1]:1094`` as ``127.0.0.1:1094``."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        number = ip_address(host)
+    except ValueError:
+        return address
+    if number.version == 6:
+        # The protocol writes IPv4 addresses as the last part of an IPv6 one.
+        packed = number.packed
+        if not any(packed[:10]) and packed[10:12] in (b"\0\0", b"\xff\xff") and any(packed[12:15]):
+            return f"{ip_address(packed[12:])}:{port}"
+        return f"[{number}]:{port}"
+    return f"{number}:{port}"
+
+
+def _named(address: str) -> str:
+    """Give the name of a host, if it leads back to the address."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        ip_address(host)
+    except ValueError:
+        return address
+    try:
+        name = socket.gethostbyaddr(host)[0]
+        if any(found[4][0] == host for found in socket.getaddrinfo(name, None)):
+            return f"{name}:{port}"
+    except OSError:
+        pass
+    return address
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

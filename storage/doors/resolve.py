@@ -1,0 +1,195 @@
+"""From the settings of a site to a store that can be listed: the step that asks the network.
+
+Reading a configuration asks nobody. Whoever is about to list calls `resolve`, once: it finds the doors of a site that
+names none, makes sure that they may share the work, finds out about the prefix that CMS sites have, and reads a dump.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from engine import paths
+from storage.config.site import SiteConfig
+from storage.doors import layout
+from storage.doors.dump_file import DumpError, dump_time, prepared
+from storage.doors.redirectors import Doors, NoDoors, find_doors, matches
+from storage.doors.source import DoorsError, StoreSource
+from storage.doors.url import GFAL_SCHEMES, with_prefix
+from storage.listers.protocol import DIRECTX, GFAL, StoreSpec
+
+_log = logging.getLogger(__name__)
+
+CMS_PREFIX = b"/cms"
+"""Tried once for a site without PathPrefix whose directories are not there."""
+
+_PATIENCE = 15.0
+"""Seconds that a question may take at most here, where a handful is asked."""
+
+
+def resolve(source: StoreSource, heed: Callable[[], None] = lambda: None) -> StoreSource:
+    """Give the store to list, with doors that answer for all of it; what names no site stays as it is.
+
+    For the site's doors see ``docs/doors.md``. It asks the doors, and redirectors if need be, which takes about a
+    second, or some timeouts where nobody answers. ``heed`` is called now and then, and may raise to give up.
+
+    Raises:
+        DoorsError: the site cannot be listed in a way that could be trusted.
+    """
+    site = source.site
+    if site is None:
+        return source
+    if site.access_method == "RAL-Reader":
+        return _of_dump(source, site, heed)
+    _needs_program(source.spec, site)
+    patient = replace(source.spec, timeout=min(source.spec.timeout, _PATIENCE))
+    try:
+        found = _discovered(site, source.spec)
+        heed()
+        with layout.panel(replace(patient, doors=found.doors)) as asked:
+            prefix = _missing_prefix(asked, site, found.doors)
+        found = found.renamed(lambda door: with_prefix(door, prefix))
+        heed()
+        doors = _agreeing(site, replace(patient, doors=found.doors), found)
+    except NoDoors as error:
+        raise DoorsError(str(error)) from error
+    except ValueError as error:
+        raise DoorsError(f"the site {site.name}: {error}") from error
+    return replace(source, spec=replace(source.spec, doors=doors))
+
+
+def _of_dump(source: StoreSource, site: SiteConfig, heed: Callable[[], None]) -> StoreSource:
+    if site.dump is None:
+        raise DoorsError(f"the site {site.name} is read from a dump: set Sites.{site.name}.Dump to its file")
+    try:
+        made = dump_time(site.dump)
+        snapshot = prepared(site.dump, site.var_location / "dumps", site.root_path, site.path_prefix, site.name, heed)
+    except DumpError as error:
+        raise DoorsError(f"the site {site.name}: {error}") from error
+    spec = replace(source.spec, doors=(f"dump://{snapshot.absolute()}",))
+    return replace(source, spec=spec, as_of=made)
+
+
+def _needs_program(spec: StoreSpec, site: SiteConfig) -> None:
+    """Say at once what a hundred directories would say one by one."""
+    only_gfal = [door for door in spec.doors if door.partition(":")[0] in GFAL_SCHEMES]
+    if only_gfal and spec.method != GFAL:
+        raise DoorsError(f"the site {site.name}: {only_gfal[0]} is for gfal-ls; set AccessMethod.{site.name} to SRM")
+    try:
+        if spec.method == GFAL:
+            from storage.listers.gfal import find_gfal
+
+            find_gfal()
+        elif spec.method == DIRECTX:
+            from storage.listers.directx import find_xrdfs
+
+            find_xrdfs()
+    except ValueError as error:
+        raise DoorsError(str(error)) from error
+
+
+def _discovered(site: SiteConfig, spec: StoreSpec) -> Doors:
+    """Give the doors as URLs."""
+    if spec.doors and not site.use_load_balancer:
+        return _allowed(site, spec.doors)
+    seconds = min(site.timeout, _PATIENCE)
+    path = site.path_prefix + site.root_path
+    if not spec.doors:
+        return _as_urls(find_doors(site, path, seconds), site)
+    balancer = spec.doors[:1]
+    try:
+        behind = _as_urls(find_doors(replace(site, doors=(), banned_doors=()), path, seconds), site)
+    except NoDoors as error:
+        _log.warning("%s: whether %s shows the whole store is not known", error, balancer[0])
+        return Doors(balancer)
+    _must_show_all(site, replace(spec, timeout=seconds), balancer[0], behind)
+    return Doors(balancer)
+
+
+def _allowed(site: SiteConfig, doors: tuple[str, ...]) -> Doors:
+    """Leave out the doors that are banned."""
+    kept = tuple([door for door in doors if not any(matches(_authority(door), entry) for entry in site.banned_doors)])
+    if not kept:
+        raise NoDoors(f"the site {site.name} has no doors: BannedDoors has all of its Doors")
+    return Doors(kept)
+
+
+def _authority(door: str) -> str:
+    return door.partition("://")[2].partition("/")[0]
+
+
+def _as_urls(found: Doors, site: SiteConfig) -> Doors:
+    return found.renamed(lambda door: with_prefix(f"root://{door}", site.path_prefix))
+
+
+def _missing_prefix(asked: layout.Panel, site: SiteConfig, doors: Sequence[str]) -> bytes:
+    """Find out whether the site's directories are only there behind the prefix of CMS; empty if not."""
+    if site.path_prefix or any("/" in door.partition("://")[2] for door in doors):
+        return b""
+    plain = (site.root_path, *site.directories)
+    prefixed = tuple([CMS_PREFIX + path for path in plain])
+    for door in range(len(asked)):
+        there = layout.is_there(asked, door, plain)
+        if there:
+            return b""
+        if there is False:
+            if not layout.is_there(asked, door, prefixed):
+                return b""
+            root = paths.escape(site.root_path)
+            _log.warning(
+                "%s: %s is not there, and %s%s is: listed with the PathPrefix /cms", site.name, root, "/cms", root
+            )
+            return CMS_PREFIX
+    return b""
+
+
+def _agreeing(site: SiteConfig, spec: StoreSpec, found: Doors) -> tuple[str, ...]:
+    """Give the doors, which must all show the same."""
+    doors = found.doors
+    if len(doors) == 1 and not found.members:
+        return doors
+    directories = (site.root_path, *site.directories)
+    names = [_authority(door) or door for door in (*doors, *found.banned)]
+    with layout.panel(replace(spec, doors=(*doors, *found.banned))) as asked:
+        heard = layout.answering(asked, directories)
+        banned = [position for position in heard if position >= len(doors)]
+        heard = [position for position in heard if position < len(doors)]
+        if len(heard) == 1 and doors[heard[0]] in found.members and (len(doors) > 1 or not found.banned):
+            raise DoorsError(
+                f"the site {site.name}: only {names[heard[0]]} of its cluster answers, and what others may hold would "
+                f"be called missing; set Sites.{site.name}.Doors to it if it holds the whole store"
+            )
+        difference = layout.find_difference(asked, heard, site.root_path, site.directories, bool(found.members))
+        if difference is None and heard and banned:
+            # A ban makes no door the whole store: what the banned one has besides would be called missing.
+            difference = layout.find_gap(asked, heard[0], banned, site.root_path, site.directories)
+    if difference is not None:
+        raise DoorsError(
+            f"the site {site.name}: its doors do not show the same store: {difference.describe(names)}; set "
+            f"Sites.{site.name}.Doors to doors that each answer for the whole store"
+        )
+    # A data server that could not be compared may come back with a part of its own.
+    return tuple([doors[position] for position in heard]) if found.members and heard else doors
+
+
+def _must_show_all(site: SiteConfig, spec: StoreSpec, balancer: str, behind: Doors) -> None:
+    """Refuse a redirector that shows a part of what its data servers hold."""
+    parts = [door for door in behind.doors if door in behind.members and door != balancer]
+    if not parts:
+        return
+    names = [_authority(door) for door in (balancer, *parts)]
+    directories = (site.root_path, *site.directories)
+    with layout.panel(replace(spec, doors=(balancer, *parts))) as asked:
+        heard = layout.answering(asked, directories)
+        silent = [name for position, name in enumerate(names) if position not in heard]
+        if silent:
+            raise DoorsError(
+                f"the site {site.name}: {', '.join(silent)} does not answer, so whether {names[0]} shows the whole "
+                "store cannot be told"
+            )
+        difference = layout.find_gap(asked, 0, heard[1:], site.root_path, site.directories)
+    if difference is not None:
+        raise DoorsError(
+            f"the site {site.name}: its load balancer does not show the whole store: {difference.describe(names)}"
+        )

@@ -1,0 +1,325 @@
+"""The history of runs and findings, in one SQLite database.
+
+A run's findings are staged while they trickle in, in temporary tables that no other process sees, and appear in the
+database in one transaction when the run finishes; or they are entered at once, a table at a time. A process killed at
+any moment leaves what was there before.
+
+Names are stored as TEXT when they are valid UTF-8 and as BLOB otherwise. Sizes and mtimes that are not known are NULL.
+Times are in seconds since the epoch and are given by the caller. Write-ahead logging keeps readers going while a run is
+written; it needs a file system that only one machine uses.
+
+    HistoryError    everything that goes wrong with the database, in one line that names its path
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from engine.columns import FileColumns
+from engine.findings import Finding, Kind
+from engine.states import Reason
+from storage.history import changes as history_changes
+from storage.history import rows as history_rows
+from storage.history import staging as history_staging
+from storage.history.changes import Changed, Changes
+from storage.history.connection import BUSY_SECONDS, HistoryConnection, HistoryError, connect
+from storage.history.rows import Acted
+from storage.history.staging import ONCE, FileGroup, Staging
+from storage.history.tables import (
+    COUNTS,
+    TABLE_OF,
+    FileRow,
+    RunCounts,
+    RunRow,
+    RunStatus,
+    Table,
+    stored,
+    text,
+)
+
+__all__ = [
+    "BUSY_SECONDS",
+    "Acted",
+    "Changed",
+    "Changes",
+    "FileRow",
+    "HistoryDatabase",
+    "HistoryError",
+    "RunCounts",
+    "RunRow",
+    "RunStatus",
+    "Table",
+    "connect",
+]
+
+
+class HistoryDatabase:
+    """The history at a path, which is made when there is nothing yet.
+
+    Takes one call at a time, from any thread. Every method raises `HistoryError` when the database cannot be used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._open: dict[int, Staging] = {}
+        self._connection = HistoryConnection(path)
+
+    def __enter__(self) -> HistoryDatabase:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database. What is still staged is gone; its runs become `DIED` with the next run of their site."""
+        self._open.clear()
+        self._connection.close()
+
+    def open_run(self, site: str, started: float, runtime: str) -> int:
+        """Enter a run with status `RUNNING` and give its number.
+
+        Runs of the site that are still marked running are dead, and become `DIED`.
+        """
+        with self._connection.transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO sites(name) VALUES (?)", (site,))
+            (site_id,) = connection.execute("SELECT id FROM sites WHERE name = ?", (site,)).fetchone()
+            connection.execute(
+                "UPDATE runs SET status = ? WHERE site = ? AND status = ?", (RunStatus.DIED, site_id, RunStatus.RUNNING)
+            )
+            run = connection.execute(
+                "INSERT INTO runs(site, started, status, runtime) VALUES (?, ?, ?, ?)",
+                (site_id, started, RunStatus.RUNNING, runtime),
+            ).lastrowid
+            assert run is not None
+            dead = [older for older, staging in self._open.items() if staging.site == site_id]
+            for older in dead:
+                history_staging.drop(connection, older)
+            history_staging.create(connection, run)
+        for older in dead:
+            del self._open[older]
+        self._open[run] = Staging(site_id)
+        return run
+
+    def stage(self, run: int, findings: Iterable[Finding]) -> None:
+        """Keep findings for `finish_run`, the whole batch or nothing of it, without locking the database."""
+        empty: list[tuple[bytes, int]] = []
+
+        def files() -> Iterator[FileGroup]:
+            for finding in findings:
+                if finding.kind == Kind.EMPTY:
+                    empty.append((finding.directory, finding.mtime))
+                else:
+                    yield TABLE_OF[finding.kind], finding.directory, finding.files, finding.remote_sizes
+
+        staging = self._staging(run)
+        with self._connection.transaction("DEFERRED") as connection:
+            last = history_staging.stage_files(connection, run, staging.last, files())
+            history_staging.stage_empty(connection, run, empty)
+        staging.last = last
+
+    def stage_unmerged(self, run: int, directories: Iterable[tuple[bytes, FileColumns]]) -> None:
+        """Keep unmerged files that may be deleted, by directory, for `finish_run`.
+
+        Not every run cleans: the site's older ones are replaced only when this was called, be it with nothing.
+        """
+        files = ((Table.UNMERGED, directory, columns, b"") for directory, columns in directories)
+        staging = self._staging(run)
+        with self._connection.transaction("DEFERRED") as connection:
+            last = history_staging.stage_files(connection, run, staging.last, files)
+        staging.last = last
+        staging.replaces.add(Table.UNMERGED)
+
+    def stage_unlisted(self, run: int, rows: Iterable[tuple[bytes, Reason, str]]) -> None:
+        """Keep directories that have no complete listing, with reason and detail, for `finish_run`."""
+        self._staging(run)
+        with self._connection.transaction("DEFERRED") as connection:
+            connection.executemany(
+                f"INSERT INTO temp.staged_unlisted_{run} VALUES (?, ?, ?)",
+                ((stored(path), int(reason), text(detail)) for path, reason, detail in rows),
+            )
+
+    def report(self, run: int, table: Table, rows: Iterable[FileRow], entered: float) -> None:
+        """Enter files of an open run at once, all of them or none: they can be read back before it is finished.
+
+        ``rows`` are missing files, orphans or unmerged files, in any order. The first time that the run reports to a
+        table, the site's older rows of it move to the twin; later calls add. A file that the run has reported missing
+        is no orphan. Such a run is finished without ``keep_findings``.
+        """
+        if table in (Table.EMPTY, Table.MISMATCHES):
+            raise ValueError(f"{table} takes no plain files")
+        self._report(run, table, history_staging.by_directory(table, rows), (), entered)
+
+    def report_empty(self, run: int, rows: Iterable[tuple[bytes, int]], entered: float) -> None:
+        """Enter empty directories, path and mtime, at once; see `report`."""
+        self._report(run, Table.EMPTY, (), rows, entered)
+
+    def finish_run(
+        self,
+        run: int,
+        finished: float,
+        status: RunStatus,
+        counts: RunCounts,
+        keep_findings: bool,
+        message: str = "",
+    ) -> None:
+        """End a run, in one transaction.
+
+        With ``keep_findings`` the site's older rows move to the twin tables and the staged ones take their place; an
+        orphan that is also missing is left out. Without, what was staged is dropped and the older rows stay. When this
+        raises, nothing has changed, and it may be called again.
+        """
+        staging = self._staging(run)
+        with self._connection.transaction() as connection:
+            self._heed_later_runs(run)
+            if keep_findings:
+                history_staging.replace(connection, run, staging, finished)
+            connection.execute(
+                f"UPDATE runs SET finished = ?, status = ?, message = ?, {', '.join(f'{c} = ?' for c in COUNTS)} "
+                "WHERE id = ?",
+                (finished, status, text(message), *astuple(counts), run),
+            )
+            history_staging.drop(connection, run)
+        del self._open[run]
+
+    def abandon(self, run: int) -> None:
+        """Drop what was staged and mark the run `DIED`; the site's older findings stay."""
+        self._staging(run)
+        with self._connection.transaction() as connection:
+            connection.execute(
+                "UPDATE runs SET status = ? WHERE id = ? AND status = ?", (RunStatus.DIED, run, RunStatus.RUNNING)
+            )
+            history_staging.drop(connection, run)
+        del self._open[run]
+
+    def missing(self, site: str, acting: float | None = None, least: int = 1) -> Iterator[FileRow]:
+        """Give the missing files of a site, directories in tree order, names in byte order.
+
+        Only those that were missing in at least ``least`` consecutive runs. Someone who acts on them gives the time:
+        then they are moved to the twin table before this returns. Otherwise the iterator reads as it goes, and sees the
+        database as it is when its first row is asked for.
+        """
+        return self._files(Table.MISSING, site, acting, least)
+
+    def orphans(self, site: str, acting: float | None = None, least: int = 1) -> Iterator[FileRow]:
+        """Give the orphans of a site; as `missing`."""
+        return self._files(Table.ORPHANS, site, acting, least)
+
+    def unmerged(self, site: str, acting: float | None = None) -> Iterator[FileRow]:
+        """Give the unmerged files of a site that may be deleted; as `missing`."""
+        return self._files(Table.UNMERGED, site, acting)
+
+    def size_mismatches(self, site: str) -> Iterator[tuple[bytes, int, int, int]]:
+        """Give path, the inventory's size and mtime, and the store's size; as `missing`."""
+        with self._connection.view() as connection:
+            yield from history_rows.file_rows(connection, Table.MISMATCHES, site, more=", remote_size")
+
+    def empty_directories(self, site: str, acting: float | None = None) -> Iterator[tuple[bytes, int]]:
+        """Give path and mtime of a site's empty directories, deepest first; ``acting`` as in `missing`."""
+        with self._connection.view() if acting is None else self._connection.transaction() as connection:
+            rows = history_rows.empty_rows(connection, site)
+            if acting is not None:
+                history_staging.move_to_twin(connection, Table.EMPTY, site, acting)
+        return iter(rows)
+
+    def mark_acted(self, site: str, table: Table, names: Iterable[bytes], acted: float) -> int:
+        """Note that somebody acted on some findings, given by their paths, at a time; gives how many there were.
+
+        They move to the twin, all in one transaction; paths that are not among the site's findings are passed over.
+        """
+        with self._connection.transaction() as connection:
+            return history_rows.act_on(connection, table, site, names, acted)
+
+    def acted(self, site: str, table: Table) -> Iterator[Acted]:
+        """Give the findings of a site that somebody acted on, of all its runs, the latest first."""
+        with self._connection.view() as connection:
+            yield from history_rows.acted_rows(connection, table, site)
+
+    def changes(self, site: str, names: int = 0) -> Changes:
+        """Tell which missing files and orphans are new and which are gone since the run before, in numbers.
+
+        The lists hold the first ``names`` files of each kind.
+        """
+        with self._connection.view() as connection:
+            return history_changes.changes(connection, site, names)
+
+    def has_findings(self, site: str) -> bool:
+        """Tell whether a run of the site has ever said which files are missing, be it none."""
+        return self.runs_with_findings(site) > 0
+
+    def runs_with_findings(self, site: str) -> int:
+        """Count the runs of the site that said which files are missing, be it none."""
+        with self._connection.view() as connection:
+            return history_rows.count_reported(connection, Table.MISSING, site)
+
+    def counts(self, run: int) -> RunCounts:
+        """Count what an open run has reported so far; what it cannot know is 0."""
+        staging = self._staging(run)
+        with self._connection.view() as connection:
+            return history_staging.counts_of(connection, run, staging.site)
+
+    def unlisted(self, site: str) -> list[tuple[bytes, Reason, str]]:
+        """Give path, reason and detail of what the last run with findings could not list, in tree order."""
+        with self._connection.view() as connection:
+            return history_rows.unlisted_rows(connection, site)
+
+    def runs(self, site: str | None = None, limit: int = 10) -> list[RunRow]:
+        """Give the last runs of a site, or of all sites, newest first."""
+        with self._connection.view() as connection:
+            return history_rows.run_rows(connection, site, limit)
+
+    def sites(self) -> list[str]:
+        """Name the sites that have had a run, sorted."""
+        with self._connection.view() as connection:
+            return [name for (name,) in connection.execute("SELECT name FROM sites ORDER BY name")]
+
+    def _staging(self, run: int) -> Staging:
+        staging = self._open.get(run)
+        if staging is None:
+            raise HistoryError(f"{self.path}: run {run} is not open here, so nothing can be staged or finished")
+        return staging
+
+    def _heed_later_runs(self, run: int) -> None:
+        (status,) = self._connection.sqlite.execute("SELECT status FROM runs WHERE id = ?", (run,)).fetchone()
+        if status != RunStatus.RUNNING:
+            raise HistoryError(f"{self.path}: run {run} cannot go on, since a later run of its site has started")
+
+    def _report(
+        self,
+        run: int,
+        table: Table,
+        files: Iterable[FileGroup],
+        empty: Iterable[tuple[bytes, int]],
+        entered: float,
+    ) -> None:
+        staging = self._staging(run)
+        # Staged first, so that nobody has to wait for the names to be sorted.
+        with self._connection.transaction("DEFERRED") as connection:
+            history_staging.create(connection, ONCE)
+            history_staging.stage_files(connection, ONCE, 0, files)
+            history_staging.stage_empty(connection, ONCE, empty)
+        try:
+            with self._connection.transaction() as connection:
+                self._heed_later_runs(run)
+                history_staging.report(connection, run, staging, table, entered)
+        finally:
+            with self._connection.transaction("DEFERRED") as connection:
+                history_staging.drop(connection, ONCE)
+        staging.reported.add(table)
+
+    def _files(self, table: Table, site: str, acting: float | None, least: int = 1) -> Iterator[FileRow]:
+        if acting is None:
+            return self._lazy_files(table, site, least)
+        with self._connection.transaction() as connection:
+            rows: list[Any] = list(history_rows.file_rows(connection, table, site, least))
+            history_staging.move_to_twin(connection, table, site, acting, least)
+        return iter(rows)
+
+    def _lazy_files(self, table: Table, site: str, least: int) -> Iterator[FileRow]:
+        with self._connection.view() as connection:
+            yield from history_rows.file_rows(connection, table, site, least)

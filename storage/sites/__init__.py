@@ -1,0 +1,1 @@
+"""How sites stand: the summary, whose process is at work, and which site is checked next."""

@@ -1,0 +1,1 @@
+"""What the cleaning of an unmerged area reads and keeps."""

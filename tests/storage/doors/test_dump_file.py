@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import bz2
+import os
+from pathlib import Path
+
+import pytest
+
+from engine.columns import FileColumns
+from storage.doors.dump_file import DAY, DumpError, dump_into_snapshot, dump_time, prepared
+from storage.snapshot import Snapshot
+
+NOON = 1_600_000_000.0
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    os.utime(path, (NOON, NOON))
+    return path
+
+
+def files_of(snapshot: Path, directory: bytes) -> FileColumns:
+    opened = Snapshot(snapshot)
+    row = opened.table.find(directory)
+    assert row is not None
+    return opened.table.load(row)
+
+
+def test_days_since_the_epoch_become_the_end_of_the_day(tmp_path: Path) -> None:
+    dump = written(tmp_path / "dump", b"/store/mc/a 7 18500\n/store/mc/b 8 0\n/store/mc/c 9 1600000000\n")
+
+    assert dump_into_snapshot(dump, tmp_path / "s", b"/store") == 3
+    rows = files_of(tmp_path / "s", b"/store/mc").rows()
+    assert rows == [(b"a", 7, 18501 * DAY - 1), (b"b", 8, DAY - 1), (b"c", 9, 1_600_000_000)]
+
+
+@pytest.mark.parametrize("content", [b"/store/mc/a\n/store/mc/b\n", b"/store/mc/a 1\n/store/mc/b 2\n"])
+def test_other_lists_are_read_packed_or_not(tmp_path: Path, content: bytes) -> None:
+    for name, packed in (("plain", content), ("packed", bz2.compress(content))):
+        dump_into_snapshot(written(tmp_path / name, packed), tmp_path / f"{name}.s", b"/store")
+        assert files_of(tmp_path / f"{name}.s", b"/store/mc").name_list() == [b"a", b"b"]
+
+
+def test_relative_paths_start_from_the_root_behind_the_prefix(tmp_path: Path) -> None:
+    dump = written(tmp_path / "dump", b"mc/a 1\n/castor/store/mc/b 2\n/elsewhere/c 3\n")
+
+    assert dump_into_snapshot(dump, tmp_path / "s", b"/store", b"/castor") == 2
+    assert files_of(tmp_path / "s", b"/castor/store/mc").name_list() == [b"a", b"b"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"/elsewhere/a 1 18500\n", b"/store/a 1 2\n/store/b 1 2\n/store/c x y\n"]
+)
+def test_an_empty_or_malformed_dump_is_refused_and_leaves_nothing(tmp_path: Path, content: bytes) -> None:
+    dump = written(tmp_path / "dump", content)
+
+    with pytest.raises(DumpError, match="dump"):
+        dump_into_snapshot(dump, tmp_path / "s", b"/store")
+    assert [path.name for path in tmp_path.iterdir()] == ["dump"]
+
+
+def test_a_dump_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DumpError, match=r"missing\.txt: No such file"):
+        dump_time(tmp_path / "missing.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "time"),
+    [
+        ("dump.txt", NOON),
+        ("dump_20200901.gz", 1_598_918_400.0),
+        ("dump_2020-09-01.gz", 1_598_918_400.0),
+        ("dump_20991231", NOON),
+        ("dump_20201399", NOON),
+        ("dump_120200901", NOON),
+    ],
+)
+def test_the_time_of_a_dump_is_that_of_the_file_or_the_day_in_its_name_if_earlier(
+    tmp_path: Path, name: str, time: float
+) -> None:
+    assert dump_time(written(tmp_path / name, b"/store/a 1\n")) == time
+
+
+def test_the_time_of_a_snapshot_is_when_it_was_begun(tmp_path: Path) -> None:
+    dump_into_snapshot(written(tmp_path / "dump", b"/store/a 1\n"), tmp_path / "s", b"/store")
+
+    assert dump_time(tmp_path / "s") == NOON
+    assert prepared(tmp_path / "s", tmp_path / "var", b"/store", b"", "S") == tmp_path / "s"
+
+
+def test_a_dump_is_read_once_and_again_when_it_changes(tmp_path: Path) -> None:
+    dump = written(tmp_path / "dump", b"/store/a 1\n")
+    var = tmp_path / "var"
+    first = prepared(dump, var, b"/store", b"", "S")
+    before = first.stat().st_mtime_ns
+
+    assert prepared(dump, var, b"/store", b"", "S") == first
+    assert first.stat().st_mtime_ns == before
+    written(dump, b"/store/a 1\n/store/b 2\n")
+    second = prepared(dump, var, b"/store", b"", "S")
+    assert second != first
+    assert files_of(second, b"/store").name_list() == [b"a", b"b"]
+
+
+def test_a_damaged_snapshot_is_made_anew_and_an_old_one_goes(tmp_path: Path) -> None:
+    dump = written(tmp_path / "dump", b"/store/a 1\n")
+    var = tmp_path / "var"
+    first = prepared(dump, var, b"/store", b"", "S")
+    first.write_bytes(b"torn")
+    assert prepared(dump, var, b"/store", b"", "S") == first
+    assert files_of(first, b"/store").name_list() == [b"a"]
+
+    os.utime(first, (NOON, NOON))
+    written(dump, b"/store/a 1\n/store/b 2\n")
+    second = prepared(dump, var, b"/store", b"", "S")
+    assert list(var.iterdir()) == [second]
