@@ -14,7 +14,6 @@ from cli.exits import CommandError, ExitCode, of_result
 from cli.session import RunOptions, Settings, open_runtime, overseen
 from engine.paths import escape
 from engine.states import State
-from storage.doors.resolve import resolve
 from storage.doors.source import FileSource, parse_source
 from storage.snapshot import Snapshot, is_part, part_of
 
@@ -46,7 +45,11 @@ def run(
         _must_be_writable(output)
         if form == "snapshot" and is_part(output):
             raise CommandError(f"{output}: an unfinished listing is called so; give -o another name")
-    store = resolve(store)
+    if store.site is not None:
+        # Loaded here because only a site needs to be asked for its doors.
+        from storage.doors.resolve import resolve
+
+        store = resolve(store)
     with (
         tempfile.TemporaryDirectory(prefix="dynamo-consistency-") as scratch,
         open_runtime(options, site.runtime, "threads") as actors,

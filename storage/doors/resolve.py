@@ -13,7 +13,6 @@ from dataclasses import replace
 from engine import paths
 from storage.config.site import SiteConfig
 from storage.doors import layout
-from storage.doors.dump_file import DumpError, dump_time, prepared
 from storage.doors.redirectors import Doors, NoDoors, find_doors, matches
 from storage.doors.source import DoorsError, StoreSource
 from storage.doors.url import GFAL_SCHEMES, with_prefix
@@ -60,6 +59,9 @@ def resolve(source: StoreSource, heed: Callable[[], None] = lambda: None) -> Sto
 
 
 def _of_dump(source: StoreSource, site: SiteConfig, heed: Callable[[], None]) -> StoreSource:
+    # Loaded here because reading a dump takes what reads inventories, which other sites need not wait for.
+    from storage.doors.dump_file import DumpError, dump_time, prepared
+
     if site.dump is None:
         raise DoorsError(f"the site {site.name} is read from a dump: set Sites.{site.name}.Dump to its file")
     try:
