@@ -7,8 +7,8 @@ be told from a file.
 The program has the server's answers but hides their status, so an answer counts only when nothing was said on stderr
 and every line could be read. An empty listing is asked for again without attributes; a name of 254 bytes, which may be
 the rest of a longer one, fails its directory.
-What a shell cannot carry (both kinds of quotes in one path, control characters) is asked of a program of its own. The
-limits of `storage.listers.xrootd` are those of the server, and hold here too.
+What a shell cannot carry (both kinds of quotes in one path, control characters, anything beyond ASCII) is asked of a
+program of its own. The limits of `storage.listers.xrootd` are those of the server, and hold here too.
 """
 
 from __future__ import annotations

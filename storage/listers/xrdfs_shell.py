@@ -4,7 +4,8 @@ Measured with version 5.5. The shell reads with readline, whether or not there i
 the line, runs the command, prints errors to stderr, and prints the prompt again; it never says whether a command went
 well. A line of a listing starts with a mode or with the path that was asked for, so none can look like the prompt.
 Readline takes control characters as editing commands, and an argument may hold one kind of quotes, not both: such paths
-are not for the shell.
+are not for the shell. Nor are those beyond ASCII: of bytes that are not UTF-8 readline drops some and keeps others for
+the next command, so that the server is asked for, and denies, what nobody meant.
 """
 
 from __future__ import annotations
@@ -40,14 +41,14 @@ class Printed:
     said: str
 
 
-_CONTROL = bytes((*range(32), 127))
+_TYPED = bytes(range(32, 127))
 
 _CHUNK = 1 << 16
 
 
 def can_carry(path: bytes) -> bool:
     """Tell whether a path can be typed into the shell."""
-    return not (b'"' in path and b"'" in path) and path.translate(None, _CONTROL) == path
+    return not (b'"' in path and b"'" in path) and not path.translate(None, _TYPED)
 
 
 class Shell:

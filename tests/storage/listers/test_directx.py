@@ -62,7 +62,9 @@ def test_names_of_any_bytes_come_through(xrootd_directory: ServedDirectory, aske
     assert asker.stat(b"/b\xfftes/ blank \xff") == Present(5, NOON, False)
 
 
-@pytest.mark.parametrize("name", [b"""both'"quotes""", b"tab\there", b"\x01\x15\x1b", b"\x7f"])
+@pytest.mark.parametrize(
+    "name", [b"""both'"quotes""", b"tab\there", b"\x01\x15\x1b", b"\x7f", b"emoji-\xf0\x9f\x98\x80", b"cut-\xe9"]
+)
 def test_what_cannot_be_typed_is_asked_of_a_program_of_its_own(
     xrootd_directory: ServedDirectory, asker: Asker, name: bytes
 ) -> None:
@@ -75,6 +77,17 @@ def test_what_cannot_be_typed_is_asked_of_a_program_of_its_own(
     assert asker.stat(b"/" + name + b"/file") == Present(3, NOON, False)
     assert asker.stat(b"/" + name + b"/other") == Absent()
     assert reason_of(asker.list(b"/" + name + b"/other")) == Reason.NOT_FOUND
+
+
+@pytest.mark.parametrize("name", [b"cut-\xe9", b"\xc3", b"\xf0\x9f", b"\xff\xfe"])
+def test_a_path_that_is_not_utf_8_spoils_no_other_question(xrootd_directory: ServedDirectory, name: bytes) -> None:
+    others = [b"/emoji-\xf0\x9f\x98\x80", b"/plain", b"/\xc3\xa9"]
+    for path in [b"/" + name, *others]:
+        put(xrootd_directory, path, 5)
+    with asking(opened(f"{xrootd_directory.url}/{xrootd_directory.lfn.decode()}", connections=1)) as asker:
+        for path in others:
+            assert asker.stat(b"/" + name) == Present(5, NOON, False)
+            assert asker.stat(path) == Present(5, NOON, False)
 
 
 @pytest.mark.parametrize("name", [b"a?b", b"a\nb"], ids=["question mark", "newline"])
