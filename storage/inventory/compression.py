@@ -5,7 +5,9 @@ from __future__ import annotations
 import bz2
 import importlib
 import lzma
+import os
 import re
+import stat
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -70,16 +72,28 @@ def read_blocks(path: str, source: str, size: int) -> Generator[bytes, None, Non
     ``source`` is the name that errors use.
 
     Raises:
-        InventoryUnreadable: the file cannot be opened or read, or its compressed stream is cut off, damaged or followed
-            by something else.
+        InventoryUnreadable: the file cannot be opened or read, or changed meanwhile, or its compressed stream is cut
+            off, damaged or followed by something else.
     """
     try:
         with open(path, "rb") as file:
+            before = _state(file)
             head = file.read(_LONGEST_MAGIC)
             packing = _packing(head, source)
             yield from _plain(file, head, size) if packing is None else _unpacked(file, head, size, packing, source)
+            if _state(file) != before:
+                # The half that was there looks like a whole one, and the rest of the site like orphans.
+                raise unreadable(
+                    source, "it changed while it was read; write a new one under another name, and rename it"
+                )
     except OSError as error:
         raise unreadable(source, error.strerror or str(error)) from error
+
+
+def _state(file: BinaryIO) -> tuple[int, int] | None:
+    """Give what changes with the content of a file; None for what is none, such as a pipe."""
+    found = os.fstat(file.fileno())
+    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
 
 
 def _packing(head: bytes, source: str) -> _Packing | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
 import random
 import subprocess
 import sys
@@ -119,3 +120,32 @@ def test_no_permission(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout == "InventoryUnreadable: inventory dump: Permission denied\n"
+
+
+@pytest.mark.parametrize("content", [CONTENT, gzip.compress(CONTENT)], ids=["plain", "packed"])
+@pytest.mark.parametrize("change", ["more", "rewritten", "touched"])
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, content: bytes, change: str) -> None:
+    file = tmp_path / "dump"
+    file.write_bytes(content)
+    os.utime(file, (1_700_000_000, 1_700_000_000))
+    blocks = read_blocks(str(file), "dump", 4096)
+    next(blocks)
+    if change == "more":
+        with file.open("ab") as appended:
+            appended.write(b"/more\n" if content is CONTENT else gzip.compress(b"/more\n"))
+    elif change == "rewritten":
+        file.write_bytes(content)
+    else:
+        os.utime(file)
+    with pytest.raises(InventoryUnreadable, match="it changed while it was read"):
+        list(blocks)
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_to_its_end(tmp_path: Path) -> None:
+    file, new = tmp_path / "dump", tmp_path / "new"
+    file.write_bytes(CONTENT)
+    new.write_bytes(b"/other\n")
+    blocks = read_blocks(str(file), "dump", 4096)
+    first = next(blocks)
+    new.rename(file)
+    assert first + b"".join(blocks) == CONTENT
