@@ -15,7 +15,7 @@ from actors.run import CheckJob
 from engine import paths
 from storage.backends.into_snapshot import inventory_identity, inventory_of_backend
 from storage.inventory import InventoryError
-from storage.runs.directory import directory_name
+from storage.runs.directory import Datasets, directory_name
 
 if TYPE_CHECKING:
     from actors.listing import StoreJob
@@ -55,7 +55,7 @@ def check_job(
         ConfigError, BackendError, OSError: the inventory cannot be found.
     """
     identity = inventory_identity(backends, site)
-    known = _KnownDatasets(backends, site.name)
+    known = _KnownDatasets(backends, site.name, directory)
     return CheckJob(
         site.name,
         listing_job(site, store, request, directory),
@@ -71,8 +71,9 @@ def check_job(
         {**identity.mark, "keep": [repr(top) for top in store.tops]},
         store_mark(site, store),
         refine=known,
+        inventory_time=identity.made,
         # What came after a dump was made is in no listing.
-        inventory_time=min(identity.made, math.inf if store.as_of is None else store.as_of),
+        store_time=math.inf if store.as_of is None else store.as_of,
         ignore_age=site.ignore_age_days,
         list_age=site.list_age,
         fresh=request.fresh,
@@ -87,11 +88,13 @@ def listing_job(site: SiteConfig, store: StoreSource, request: RunRequest, direc
 
 def store_mark(site: SiteConfig, store: StoreSource) -> dict[str, Any]:
     """Say which store, and what of it, is listed: a journal is gone on with only if this is the same."""
-    return {
+    mark: dict[str, Any] = {
         "doors": list(store.identity),
         "tops": [repr(top) for top in store.tops],
         "ignored": [repr(pattern) for pattern in site.ignore_directories],
     }
+    # Two dumps may have the same name.
+    return mark if store.as_of is None else {**mark, "as_of": store.as_of}
 
 
 def history_path(site: SiteConfig) -> Path:
@@ -109,17 +112,19 @@ class _InventoryReader:
     known: _KnownDatasets
 
     def __call__(self, snapshot: Path, heed: Callable[[], None]) -> None:
-        """Write the snapshot, and ask for what is to be left alone.
+        """Ask for what is to be left alone, and write the snapshot.
 
         Raises:
             InventoryError: it has no file where the store is listed; everything there would be called an orphan.
         """
+        # Asked first: a dataset that is gone from the store meanwhile may still be in an inventory read for long.
+        self.known.ask()
+        heed()
         counts = inventory_of_backend(self.backends, self.site, snapshot, self.tops, heed)
         if not counts.files:
             label = inventory_identity(self.backends, self.site).label
             tops = ", ".join(paths.escape(top) for top in self.tops)
             raise InventoryError(f"inventory {label}: it names no file below {tops}, so there is nothing to compare")
-        self.known.ask()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,28 +142,37 @@ class _KnownDatasets:
     """Leaves alone what belongs at the site, or is on its way out.
 
     The backend is asked before the listing and again after it, since that can take days: what either answer has is
-    left alone.
+    left alone. The first answer is kept with the inventory, which a run that goes on with another one does not read
+    again: what was deleted since is still in that inventory, and no request is left that would say so.
     """
 
-    def __init__(self, backends: Backends, site: str) -> None:
+    def __init__(self, backends: Backends, site: str, directory: RunDirectory) -> None:
         self._backends = backends
         self._site = site
-        self._protected = frozenset[str]()
-        self._deleted = frozenset[str]()
+        self._directory = directory
 
     def ask(self) -> None:
-        """Ask, and keep what was said before."""
-        self._deleted |= frozenset(self._backends.deletions.deletion_requests(self._site))
-        self._protected |= frozenset(self._backends.inventory.protected_datasets(self._site))
+        """Ask before the listing, and keep the answer."""
+        datasets = self._answer()
+        # A filter that cannot be made is found out now, and not after days.
+        self._filters(datasets)
+        self._directory.keep_datasets(datasets)
 
     def __call__(self, plan: ComparisonPlan) -> ComparisonPlan:
         """Ask again, and put the filters into a plan."""
-        self.ask()
-        return replace(
-            plan,
-            keep_orphan=self._filter(self._protected | self._deleted),
-            keep_missing=self._filter(self._deleted),
+        before, now = self._directory.kept_datasets(), self._answer()
+        keep_orphan, keep_missing = self._filters(
+            Datasets(before.protected | now.protected, before.deleted | now.deleted)
         )
+        return replace(plan, keep_orphan=keep_orphan, keep_missing=keep_missing)
+
+    def _answer(self) -> Datasets:
+        deleted = frozenset(self._backends.deletions.deletion_requests(self._site))
+        return Datasets(frozenset(self._backends.inventory.protected_datasets(self._site)), deleted)
+
+    def _filters(self, datasets: Datasets) -> tuple[OfDatasets | None, OfDatasets | None]:
+        """Make the filters of orphans and of missing files."""
+        return self._filter(datasets.protected | datasets.deleted), self._filter(datasets.deleted)
 
     def _filter(self, datasets: Collection[str]) -> OfDatasets | None:
         return OfDatasets(self._backends.datasets.filter(datasets)) if datasets else None

@@ -34,8 +34,8 @@ _FINISH_PATIENCE = 3600.0
 class CheckJob:
     """A whole run of one site.
 
-    ``inventory_time`` is when the inventory was made, in seconds since the epoch, and ``ignore_age`` in days: what
-    changed after that time, less that age, is too young to be judged.
+    ``inventory_time`` and ``store_time`` are when the inventory was made and up to when the store is known, in seconds
+    since the epoch, and ``ignore_age`` in days: see `young_after`.
     ``read_inventory`` writes the snapshot of the inventory at the path it is given, and gives up with `Killed` when the
     function that it is passed says so. ``inventory_mark`` and ``store_mark`` say which inventory and store these are: a
     journal is gone on with only if both are the same. ``list_age`` is in days. ``refine`` is given the plan of the
@@ -52,6 +52,7 @@ class CheckJob:
     refine: Callable[[ComparisonPlan], ComparisonPlan] = as_planned
     opened: Callable[[int], None] = lambda _run: None
     inventory_time: float = math.inf
+    store_time: float = math.inf
     ignore_age: float = 0.0
     list_age: float = 1.0
     fresh: bool = False
@@ -85,13 +86,15 @@ def check_held(
     return _Check(runtime, job, directory, oversight, started).run()
 
 
-def young_after(begun: float, inventory_time: float, ignore_age: float) -> float:
+def young_after(begun: float, inventory_time: float, ignore_age: float, store_time: float = math.inf) -> float:
     """Give the time after which a change is too young to be judged, in seconds since the epoch.
 
     A file that came after the inventory was made cannot be in it, so the age (days) counts from there. With an age of 0
-    the operator says that the inventory is as good as new; then only what changes during the run is left alone.
+    the operator says that the inventory is as good as new; then only what changes during the run is left alone. What
+    came after ``store_time`` nobody has seen at the store, whatever the age.
     """
-    return min(begun, inventory_time) - ignore_age * 86400 if ignore_age else begun
+    seen = min(begun, store_time)
+    return min(seen, inventory_time) - ignore_age * 86400 if ignore_age else seen
 
 
 class _Check:
@@ -177,7 +180,7 @@ class _Check:
             job.comparison,
             inventory=directory.inventory,
             remote=directory.listing,
-            young_after=young_after(begun, job.inventory_time, job.ignore_age),
+            young_after=young_after(begun, job.inventory_time, job.ignore_age, job.store_time),
         )
         result, self._progress = list_and_compare(self._runtime, store, plan, history, self._oversight, job.refine)
         return result

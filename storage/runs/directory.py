@@ -50,6 +50,14 @@ class Unfinished:
     inventory_read: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Datasets:
+    """The datasets that belong at a site, and those whose deletion there was asked for, when the inventory was read."""
+
+    protected: frozenset[str] = frozenset()
+    deleted: frozenset[str] = frozenset()
+
+
 def directory_name(site: str) -> str:
     """Give a file name for a site, another one for each; anything but letters, digits and ``_.-`` is escaped."""
 
@@ -76,6 +84,10 @@ class RunDirectory:
     def listing(self) -> Path:
         """The store's snapshot; while it grows, its part is the journal."""
         return self.path / "listing.snapshot"
+
+    @property
+    def _datasets(self) -> Path:
+        return self.path / "datasets.json"
 
     @property
     def _state(self) -> Path:
@@ -183,6 +195,7 @@ class RunDirectory:
         """
         self.forget()
         part_of(self.listing).unlink(missing_ok=True)
+        self._datasets.unlink(missing_ok=True)
         _write(self._state, {"mark": mark, "started": started, "inventory_read": False})
 
     def inventory_is_read(self) -> None:
@@ -193,6 +206,22 @@ class RunDirectory:
         """
         state = json.loads(self._state.read_text())
         _write(self._state, {**state, "inventory_read": True})
+
+    def keep_datasets(self, datasets: Datasets) -> None:
+        """Keep what was said of datasets when the inventory of this run was read.
+
+        Raises:
+            RunDirError: it cannot be written.
+        """
+        _write(self._datasets, {name: sorted(names) for name, names in asdict(datasets).items()})
+
+    def kept_datasets(self) -> Datasets:
+        """Give what was kept with the inventory of this run, be it by a run that was stopped; nothing without it."""
+        try:
+            kept = json.loads(self._datasets.read_text())
+            return Datasets(frozenset(kept["protected"]), frozenset(kept["deleted"]))
+        except (OSError, ValueError, TypeError, KeyError):
+            return Datasets()
 
     def unfinished(self, mark: dict[str, Any], not_before: float) -> Unfinished | None:
         """Say whether there is a run to go on with: of the same ``mark``, still at work at ``not_before`` or later.

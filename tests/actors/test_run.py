@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -354,6 +355,12 @@ def test_the_age_counts_from_the_inventory() -> None:
     assert young_after(begun, inventory_time=96 * DAY, ignore_age=1) == 95 * DAY
     assert young_after(begun, inventory_time=200 * DAY, ignore_age=1) == 99 * DAY
     assert young_after(begun, inventory_time=96 * DAY, ignore_age=0) == begun
+
+
+def test_what_came_after_a_dump_is_not_judged_whatever_the_age() -> None:
+    assert young_after(100 * DAY, math.inf, ignore_age=0, store_time=97 * DAY) == 97 * DAY
+    assert young_after(100 * DAY, math.inf, ignore_age=1, store_time=97 * DAY) == 96 * DAY
+    assert young_after(100 * DAY, 95 * DAY, ignore_age=1, store_time=97 * DAY) == 94 * DAY
 
 
 def test_a_file_that_is_newer_than_an_old_inventory_is_no_orphan(

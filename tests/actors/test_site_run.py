@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from actors.site_run import NotReady, SiteResults, SiteRun, run_site
 from actors.threads import ThreadRuntime
 from engine.site_states import BadAction, Reporting, SiteStatus
 from storage.backends import choose
-from storage.backends.protocols import BackendError
+from storage.backends.protocols import BackendError, DatasetFilter
 from storage.backends.queue import RequestQueue, Table, queue_path
 from storage.config.loading import Config
 from storage.doors.source import site_source
@@ -238,6 +238,54 @@ def test_what_is_asked_to_be_deleted_while_the_site_is_listed_is_not_missing(thr
     run_site(threads, SiteRun(config, settings, site_source(settings), backends), Oversight())
     assert deletions.asked == [SITE, SITE]
     assert site.lines("compare_missing") == [LOST]
+
+
+@dataclass
+class Gone:
+    """A backend that says that a dataset is being deleted, until it is gone."""
+
+    going: bool = True
+
+    def deletion_requests(self, site: str) -> frozenset[str]:
+        return frozenset({"/Sample/Era-v1/AOD"} if self.going else ())
+
+
+def test_a_run_that_goes_on_with_an_old_inventory_knows_what_was_to_be_deleted_then(
+    threads: Runtime, site: Site
+) -> None:
+    site.expect("mc/kept", "data/kept", "mc/orphan", "mc/Era/Sample/AOD/v1/0000/gone.root", LOST)
+    config = site.config
+    settings = config.site(SITE)
+    deletions = Gone()
+    what = SiteRun(config, settings, site_source(settings), replace(choose(config, settings), deletions=deletions))
+    phases: list[str] = []
+    halted = Oversight(lambda: "enough" if "listing" in phases else "", lambda phase, _progress: phases.append(phase))
+    with pytest.raises(Killed):
+        run_site(threads, what, halted)
+    deletions.going = False
+    run_site(threads, what, Oversight())
+    assert site.lines("compare_missing") == [LOST]
+    # The next inventory is another one, and so is what goes with it.
+    run_site(threads, what, Oversight())
+    assert site.lines("compare_missing") == [LOST, "mc/Era/Sample/AOD/v1/0000/gone.root"]
+
+
+class NoFilter:
+    """A backend that cannot tell datasets apart."""
+
+    def filter(self, datasets: Collection[str]) -> DatasetFilter:
+        raise BackendError("no filter today")
+
+
+def test_a_filter_that_cannot_be_made_is_found_out_before_the_listing(threads: Runtime, site: Site) -> None:
+    config = site.config
+    settings = config.site(SITE)
+    backends = replace(choose(config, settings), deletions=Gone(), datasets=NoFilter())
+    phases: list[str] = []
+    watch = Oversight(watch=lambda phase, _progress: phases.append(phase))
+    with pytest.raises(BackendError, match="no filter today"):
+        run_site(threads, SiteRun(config, settings, site_source(settings), backends), watch)
+    assert "listing" not in phases
 
 
 def test_files_that_no_other_site_has_are_listed_apart(threads: Runtime, site: Site) -> None:

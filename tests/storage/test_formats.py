@@ -16,7 +16,7 @@ from storage import migrations
 from storage.backends.queue import REGISTRY
 from storage.history import RunStatus
 from storage.inventory.detect import KNOWN_COLUMNS, Format
-from storage.runs.directory import RunDirectory, RunInfo
+from storage.runs.directory import Datasets, RunDirectory, RunInfo
 from storage.runs.reports import QUICK_LAYOUT, RUN_LAYOUT
 from storage.snapshot import MAGIC, SnapshotHeader, SnapshotWriter, part_of
 from storage.unmerged.journal import UnmergedJournal
@@ -78,6 +78,7 @@ def test_every_file_of_a_run_is_described(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path, "S")
     directory.acquire(RunInfo(1, "host", 2.0, "threads"))
     directory.begin({}, 2.0)
+    directory.keep_datasets(Datasets())
     (directory.path / "halt").touch()
     assert directory.halt_requested()
     directory.inventory.touch()
@@ -87,6 +88,7 @@ def test_every_file_of_a_run_is_described(tmp_path: Path) -> None:
     assert {path.name for path in directory.path.iterdir()} <= named
     assert {field.name for field in fields(RunInfo)} <= named
     assert set(re.findall(r'"(\w+)":', (directory.path / "run.json").read_text())) <= named
+    assert {field.name for field in fields(Datasets)} <= named
     directory.release()
 
 
