@@ -17,7 +17,7 @@ from actors.runtime import ActorRef, Answer
 from engine.compare import CompareOptions, Tally, compare, empty_directories
 from engine.filters import Counted, PatternFilter, either
 from engine.findings import Finding, Kind, pack_findings
-from engine.gates import Refusal, listing_gate
+from engine.gates import MisreadNames, Refusal, listing_gate
 from engine.states import State
 from engine.table import DirectoryTable
 from storage.snapshot import Snapshot
@@ -188,7 +188,9 @@ class _Work:
         options = CompareOptions(
             plan.young_after, keep_orphan=either(ignored, orphans), keep_missing=either(ignored, missing)
         )
+        misread = MisreadNames()
         for finding in compare(inventory, remote, options, self._tally):
+            misread.see(finding)
             if finding.kind == Kind.MISSING and self._confirmation is not None:
                 self._confirmation.add(finding)
             elif finding.kind == Kind.ORPHAN and plan.keep_orphans:
@@ -196,6 +198,7 @@ class _Work:
             else:
                 self._send(finding)
         self._result.of_datasets = sum(keep.count for keep in (orphans, missing) if keep)
+        self._result.refusal = misread.refusal()
 
     def _refuted(self, confirmation: Confirmation, remote: DirectoryTable) -> Iterable[bytes]:
         """Give the directories that look empty and are not."""

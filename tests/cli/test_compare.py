@@ -171,3 +171,17 @@ def test_an_inventory_may_be_a_database_with_the_rows_of_several_sites(tmp_path:
     assert (of_all["missing"], of_all["orphan"]) == (2, 0)
     of_one = run("compare", "inventory", "T2_A", "--json", cwd=tmp_path).json
     assert (of_one["missing"], of_one["orphan"]) == (1, 0)
+
+
+def test_names_alone_that_end_in_numbers_are_not_taken_for_sizes(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    for number in range(5):
+        (store / f"run{number} {number}").write_bytes(b"x")
+    (tmp_path / "names.txt").write_text("".join(f"{store}/run{number} {number}\n" for number in range(5)))
+    ended = run("compare", "names.txt", "store", "-o", "found", cwd=tmp_path)
+    assert ended.code == 4
+    assert ended.message.endswith("set InventoryFormat to paths")
+    assert not list(tmp_path.glob("found*"))
+    ended = run("compare", "names.txt", "store", "--json", cwd=tmp_path, env={"InventoryFormat": "paths"})
+    assert (ended.code, ended.json["missing"], ended.json["orphan"]) == (0, 0, 0)
