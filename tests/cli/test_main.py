@@ -25,10 +25,11 @@ def test_the_help_lists_every_command_whole(tmp_path: Path) -> None:
     assert (ended.code, ended.err) == (0, "")
     listed = ended.out.partition("Commands:\n")[2]
     assert re.findall(r"^  ([\w-]+)  ", listed, re.MULTILINE) == COMMANDS
-    assert COMMANDS == [
+    known = [
         *("list", "compare", "check", "halt", "history", "sites", "status", "set-status", "invalidate", "unmerged"),
         *("dump-tree", "demo", "web"),
     ]
+    assert known == COMMANDS
     assert "..." not in listed
 
 
