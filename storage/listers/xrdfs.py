@@ -27,19 +27,26 @@ _EXTENDED = re.compile(_MODE + rb"[rwx-]{6} +\S+ +\S+" + _SIZE + _TIME + b" " + 
 _SHORT = re.compile(_MODE + b" " + _TIME + _SIZE + _PATH, re.DOTALL)
 
 
-def list_directory(program: str, server: str, path: bytes, timeout: int) -> ListingOutcome:
+def runner_for(timeout: int) -> Runner:
+    """Give what runs the program with a ``timeout`` in seconds, and can end it from another thread."""
+    return Runner(os.environ | {"LC_ALL": "C", "XRD_REQUESTTIMEOUT": str(timeout)})
+
+
+def list_directory(
+    program: str, server: str, path: bytes, timeout: int, runner: Runner | None = None
+) -> ListingOutcome:
     """Ask for everything in a directory; ``server`` is a URL without a path, ``timeout`` is in seconds.
 
     A listing is `Listed` only if the program ended well, had nothing to say besides, and every line could be read. A
     socket or device cannot be told from a file here.
     """
-    output = _run(program, server, ["-l"], path, timeout)
+    output = _run(program, server, ["-l"], path, timeout, runner)
     return output if isinstance(output, Failed) else parse_listing(output, path)
 
 
-def list_names(program: str, server: str, path: bytes, timeout: int) -> NamesOutcome:
+def list_names(program: str, server: str, path: bytes, timeout: int, runner: Runner | None = None) -> NamesOutcome:
     """Ask for the names in a directory; as `list_directory`."""
-    output = _run(program, server, [], path, timeout)
+    output = _run(program, server, [], path, timeout, runner)
     return output if isinstance(output, Failed) else parse_names(output, path)
 
 
@@ -78,10 +85,11 @@ def seconds(text: bytes) -> int:
     return timegm(time.strptime(text.decode("ascii"), "%Y-%m-%d %H:%M:%S"))
 
 
-def _run(program: str, server: str, options: list[str], path: bytes, timeout: int) -> bytes | Failed:
-    environment = os.environ | {"LC_ALL": "C", "XRD_REQUESTTIMEOUT": str(timeout)}
-    done = Runner(environment).run([program, server, "ls", *options, path], time.monotonic() + timeout)
-    output = read(done)
+def _run(
+    program: str, server: str, options: list[str], path: bytes, timeout: int, runner: Runner | None
+) -> bytes | Failed:
+    command = [program, server, "ls", *options, path]
+    output = read((runner or runner_for(timeout)).run(command, time.monotonic() + timeout))
     if output == b"":
         return Failed(Reason.FALSE_EMPTY, "no answer, and xrdfs prints nothing")
     return output

@@ -35,6 +35,7 @@ from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
 from engine.states import Reason
 from storage.listers import xrdfs, xrootd_answers
 from storage.listers.doors import Door
+from storage.listers.programs import Runner
 from storage.listers.protocol import Ask, Request, Sink
 from storage.listers.watchdog import GRACE, Flight, Watchdog
 from storage.listers.xrootd_errors import Status, failure, is_answer, is_complete, is_denied
@@ -80,6 +81,7 @@ class XRootDLister:
         self._lock = threading.Lock()
         self._requests = 0
         self._program = shutil.which("xrdfs")
+        self._running: set[Runner] = set()
         self._helpers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="xrdfs")
         self._connections = [self._connect() for _ in range(max(1, connections))]
         self._watchdog = Watchdog(sink, timeout, self._ask_program, grace)
@@ -110,6 +112,10 @@ class XRootDLister:
         self._helpers.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             self._connections.clear()
+            running = list(self._running)
+        # The interpreter waits for the threads that wait for these.
+        for runner in running:
+            runner.close()
 
     def _on_listing(self, flight: Flight, status: Status, response: Any) -> Outcome | None:
         if not is_complete(status):
@@ -246,15 +252,22 @@ class XRootDLister:
 
     def _run_program(self, program: str, flight: Flight) -> None:
         list_with = xrdfs.list_directory if flight.request.ask == Ask.LIST else xrdfs.list_names
+        seconds = flight.seconds_left()
+        runner = xrdfs.runner_for(seconds)
         with self._lock:
+            if not self._connections:
+                return
+            self._running.add(runner)
             self._requests += 1
         server = f"{self._door.scheme}://{self._door.user or _LOGIN}@{self._door.host}"
         path = self._door.locate(flight.request.path)
         outcome: Outcome
         try:
-            outcome = list_with(program, server, path, flight.seconds_left())
+            outcome = list_with(program, server, path, seconds, runner)
         except Exception as error:
             outcome = Failed(Reason.SERVER, f"xrdfs: {type(error).__name__}: {error}")
+        with self._lock:
+            self._running.discard(runner)
         self._watchdog.end(flight, outcome)
 
 
@@ -280,8 +293,11 @@ def _keep_quiet_about_names() -> None:
     before = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        # With several such names the second error finds the first one on its way.
-        if trace is None and isinstance(error.__cause__ or error, UnicodeDecodeError):
+        # With several such names each error finds the one before it on its way.
+        first = error
+        while first.__cause__ is not None:
+            first = first.__cause__
+        if trace is None and isinstance(first, UnicodeDecodeError):
             _log.debug("a name that is not UTF-8: %s", error)
         else:
             before(kind, error, trace)

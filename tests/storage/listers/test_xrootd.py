@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,7 @@ from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
 from engine.states import Reason
 from storage.listers.doors import Door
 from storage.listers.factory import open_lister
-from storage.listers.protocol import Ask, Lister, StoreSpec
+from storage.listers.protocol import Ask, Lister, Request, StoreSpec
 from storage.listers.xrootd import XRootDLister
 from tests.servers.fixtures import ServedDirectory
 from tests.servers.xrootd import XRootDServer
@@ -169,6 +170,38 @@ def test_names_that_are_not_utf8_come_through_the_program(
     assert listed.directories.name_list() == [b"sub"]
     assert named == NamesListed(frozenset((*names, b"sub")))
     assert capfd.readouterr().err == ""
+
+
+def test_many_names_that_are_not_utf8_are_passed_over_in_silence(
+    xrootd_directory: ServedDirectory, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(5):
+        put(xrootd_directory, b"/bytes/\xff%d" % number, 5)
+
+    door = Door.parse(f"{xrootd_directory.url}/{xrootd_directory.lfn.decode()}")
+    with asking(partial(XRootDLister, door, timeout=1, grace=0.5)) as asker:
+        assert isinstance(asker.list(b"/bytes"), Listed)
+    assert capfd.readouterr().err == ""
+
+
+def test_closing_ends_the_program_that_helps(
+    xrootd_directory: ServedDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging = tmp_path / "xrdfs"
+    hanging.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/started\nexec sleep 600\n")
+    hanging.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    lister = XRootDLister(Door.parse(xrootd_directory.url), lambda _number, _outcome: None, timeout=600)
+    assert lister._ask_program(lister._watchdog.start(Request(1, Ask.LIST, b"/store")))
+    while not (tmp_path / "started").exists():
+        time.sleep(0.01)
+    lister.close()
+
+    # The interpreter waits for this thread before it ends.
+    leaving = threading.Thread(target=lister._helpers.shutdown, daemon=True)
+    leaving.start()
+    leaving.join(20)
+    assert not leaving.is_alive()
 
 
 def test_what_is_not_exported_is_forbidden(xrootd_server: XRootDServer) -> None:
