@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actors.oversight import Killed, Oversight, heed
 from engine import paths
 from engine.actions import ActionLimits, Findings, action_refusal, needed_runs
 from engine.gates import Refusal
 from engine.usage import usage
-from storage.backends.protocols import Transfers
+from storage.backends.protocols import BackendError, Transfers
+from storage.config.files import ConfigError
 from storage.history import HistoryDatabase
+from storage.inventory import InventoryError
 from storage.runs.lists import SiteLists
 from storage.snapshot import Snapshot
 
@@ -24,30 +27,43 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+BACKEND_ERRORS = (BackendError, ConfigError, InventoryError)
+"""What a backend may raise; one that looks into a file of the inventory may find it changed, or gone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Acted:
     """What was asked of the registry.
 
-    ``refusal`` says why nothing was, None when it was; ``deletions`` counts the requests that were new; ``transfers``
-    are the missing files by their sources, also where nothing was asked for.
+    ``refusal`` says why nothing was, or nothing more, None when it was; ``deletions`` counts the requests that were
+    new; ``transfers`` are the missing files by their sources, also where nothing was asked for. ``failure`` is what
+    went wrong, and ``failed`` says in words what could not be done then.
     """
 
     refusal: Refusal | None = None
     deletions: int = 0
     transfers: Transfers = field(default_factory=Transfers)
+    failed: str = ""
+    failure: Exception | None = None
 
 
 def act(
-    site: SiteConfig, backends: Backends, acting: bool, found: ComparisonResult, history: Path, inventory: Path
+    site: SiteConfig,
+    backends: Backends,
+    acting: bool,
+    found: ComparisonResult,
+    history: Path,
+    inventory: Path,
+    oversight: Oversight,
 ) -> Acted:
     """Make the requests that follow from the last run of a site, which the history at a path has.
 
     Orphans and empty directories are to be deleted, files that were missing in the run before, too, to be brought
-    back. ``inventory`` is the snapshot of what should be there: a directory that it names is not deleted.
+    back. ``inventory`` is the snapshot of what should be there: a directory that it names is not deleted. When the
+    ``oversight`` asks to stop, nothing more is asked for. A backend that fails takes nothing away from what was.
 
     Raises:
-        BackendError, HistoryError, SnapshotError, OSError: nothing more was asked for.
+        HistoryError, SnapshotError, OSError: nothing was asked for.
     """
     limits = ActionLimits(site.max_missing, site.max_orphan)
     refusal = action_refusal(acting, Findings(found.missing, found.orphan), limits)
@@ -59,12 +75,34 @@ def act(
         least = needed_runs(database.runs_with_findings(site.name) - 1)
         missing = [paths.decode(path) for path, _, _ in database.missing(site.name, least=least)]
         if refusal is not None:
-            return Acted(refusal, transfers=backends.registry.sources(site.name, missing))
+            return _only_tell(site, backends, missing, refusal)
         going = [paths.decode(path) for path, _, _ in database.orphans(site.name)]
         empty = [path for path, _ in database.empty_directories(site.name)]
     going += [paths.decode(path) for path in _not_expected(empty, inventory)]
-    deletions = backends.registry.delete(site.name, going)
-    transfers = backends.registry.transfer(site.name, missing)
+    return _ask(site, backends, going, missing, oversight)
+
+
+def _only_tell(site: SiteConfig, backends: Backends, missing: list[str], refusal: Refusal) -> Acted:
+    try:
+        return Acted(refusal, transfers=backends.registry.sources(site.name, missing))
+    except BACKEND_ERRORS as error:
+        return Acted(refusal, failed="where else the missing files are could not be found out", failure=error)
+
+
+def _ask(site: SiteConfig, backends: Backends, going: list[str], missing: list[str], oversight: Oversight) -> Acted:
+    deletions = 0
+    failed = "nothing was asked for"
+    try:
+        heed(oversight)
+        failed = "the deletions could not be asked for, and no transfers were"
+        deletions = backends.registry.delete(site.name, going)
+        failed = "deletions were asked for, and no transfers"
+        heed(oversight)
+        transfers = backends.registry.transfer(site.name, missing)
+    except Killed as error:
+        return Acted(Refusal("halted", str(error)), deletions, failed=failed, failure=error)
+    except BACKEND_ERRORS as error:
+        return Acted(Refusal("backend", str(error)), deletions, failed=failed, failure=error)
     _log.info("%s: %d new deletions, %d transfers were asked for", site.name, deletions, len(transfers.requested))
     return Acted(None, deletions, transfers)
 
@@ -92,7 +130,7 @@ def write_lists(
 
     Raises:
         ReportError: a list cannot be written.
-        BackendError, HistoryError, SnapshotError, OSError: what is in it cannot be found out.
+        BackendError, ConfigError, InventoryError, HistoryError, SnapshotError, OSError: what is in it cannot be told.
     """
     lists.write_sources(acted.transfers.no_disk, acted.transfers.unrecoverable)
     write_storage(site, lists, tops, listing, now)

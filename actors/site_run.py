@@ -14,18 +14,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from actors.acting import Acted, act, write_lists, write_storage
+from actors.acting import BACKEND_ERRORS, Acted, act, write_lists, write_storage
 from actors.check_job import RunRequest, check_job, history_path, listing_job, store_mark
 from actors.comparison import ComparisonResult
 from actors.listing import ListingFailed, list_store
 from actors.narrator import Narrator
-from actors.oversight import Oversight, Progress, Refused, heed
+from actors.oversight import Killed, Oversight, Progress, Refused, heed
 from actors.quick import Results
 from actors.recorded import recorded
 from actors.run import check_held, this_run
 from engine.gates import Refusal
 from engine.site_states import Reporting
-from storage.backends.protocols import BackendError
 from storage.config.files import ConfigError
 from storage.doors.resolve import resolve
 from storage.doors.source import DoorsError
@@ -61,8 +60,8 @@ class NotReady(Exception):
 class SiteResults:
     """What a run found and what followed from it.
 
-    ``started`` is in seconds since the epoch. A ``failure`` behind the comparison, such as a backend's, takes nothing
-    away from what was found.
+    ``started`` is in seconds since the epoch. A ``failure`` behind the comparison, such as a backend's or a halt, takes
+    nothing away from what was found; ``failed`` says in words what was not done then.
     """
 
     site: str
@@ -70,6 +69,7 @@ class SiteResults:
     results: Results
     acted: Acted = field(default_factory=Acted)
     unmerged: UnmergedResult | None = None
+    failed: str = ""
     failure: Exception | None = None
 
     @property
@@ -191,7 +191,7 @@ class _Run:
         self._oversight = oversight
         self._started = started
         self._log = log
-        self._failure: Exception | None = None
+        self._failed: tuple[str, Exception | None] = ("", None)
         self._history = history_path(run.site)
         self._lists = SiteLists(run.site.web_dir, directory_name(run.site.name))
 
@@ -205,7 +205,7 @@ class _Run:
             acted = self._act(results.comparison)
             self._write_lists(acted)
         unmerged = self._clean()
-        done = SiteResults(self._site.name, self._started, results, acted, unmerged, self._failure)
+        done = SiteResults(self._site.name, self._started, results, acted, unmerged, *self._failed)
         self._summarize(done)
         found = results.comparison
         _log.info(
@@ -270,24 +270,24 @@ class _Run:
     def _act(self, found: ComparisonResult) -> Acted:
         """Make the requests."""
         acting, inventory = self._is_acting(), self._directory.inventory
-        try:
-            return act(self._site, self._run.backends, acting, found, self._history, inventory)
-        except BackendError as error:
-            self._failed("nothing could be asked for", error)
-            return Acted(Refusal("backend", str(error)))
+        acted = act(self._site, self._run.backends, acting, found, self._history, inventory, self._oversight)
+        if acted.failure is not None:
+            self._note(acted.failed, acted.failure)
+        return acted
 
-    def _failed(self, what: str, error: Exception) -> None:
+    def _note(self, what: str, error: Exception) -> None:
         """Keep what went wrong behind the comparison for the end, when the rest is done."""
         _log.info("%s: %s: %s", self._site.name, what, error)
-        self._failure = self._failure or error
+        if self._failed[1] is None:
+            self._failed = (what, error)
 
     def _write_lists(self, acted: Acted) -> None:
         run = self._run
         listing, now = self._directory.listing, time.time()
         try:
             write_lists(run.site, run.backends, self._lists, run.store.tops, listing, self._history, acted, now)
-        except BackendError as error:
-            self._failed("the missing files could not be summed up by block", error)
+        except BACKEND_ERRORS as error:
+            self._note("the missing files could not be summed up by block", error)
 
     def _write_storage(self) -> None:
         write_storage(self._site, self._lists, self._run.store.tops, self._directory.listing, time.time())
@@ -307,11 +307,15 @@ class _Run:
         )
         try:
             _, result = clean_held(self._runtime, self._site, self._run.store, self._oversight, options)
-        except (ConfigError, ProtectedListError, OutsideUnmerged, Refused, ListingFailed) as error:
-            self._failed("the unmerged area could not be cleaned", error)
+        except (ConfigError, ProtectedListError, OutsideUnmerged, Refused, ListingFailed, Killed) as error:
+            self._note("the unmerged area was not cleaned", error)
             return None
-        if self._is_acting():
-            ask_to_delete(self._run.backends, result)
+        try:
+            if self._is_acting():
+                heed(self._oversight)
+                ask_to_delete(self._run.backends, result)
+        except (*BACKEND_ERRORS, Killed) as error:
+            self._note("no unmerged file was asked to be deleted", error)
         return result
 
     def _summarize(self, done: SiteResults) -> None:

@@ -18,7 +18,7 @@ from actors.quick import Results
 from actors.site_run import SiteResults, SiteRun, run_site
 from cli.compare_command import show_findings
 from cli.display import human_bytes, human_count
-from cli.exits import CommandError, ExitCode, of_result
+from cli.exits import CommandError, ExitCode, as_command_error, of_result
 from cli.session import RunOptions, Settings, open_runtime, overseen
 from storage.backends import choose
 from storage.doors.resolve import resolve
@@ -63,7 +63,11 @@ def run(settings: Settings, request: CheckRequest, options: RunOptions) -> ExitC
     else:
         show(done)
     if done.failure is not None:
-        raise CommandError(f"{done.site}: what was found is recorded; nothing was asked for: {done.failure}")
+        known = as_command_error(done.failure)
+        raise CommandError(
+            f"{done.site}: what was found is recorded; {done.failed}: {done.failure}",
+            ExitCode.USAGE if known is None else known.code,
+        )
     found = done.results.comparison
     findings = found.missing + found.orphan + found.size_mismatch + found.empty
     return of_result(options.exit_code, findings, found.unlisted + found.protected)
@@ -84,15 +88,18 @@ def check(settings: Settings, request: CheckRequest, options: RunOptions) -> Sit
             overseen(site.name, doors, "the next check goes on from there") as oversight,
         ):
             try:
-                return run_site(actors, what, oversight)
+                done = run_site(actors, what, oversight)
             except (ReportError, SummaryError) as error:
                 raise CommandError(f"WebDir: {error}") from error
             except Killed:
                 raise
-            except Exception:
+            except Exception as error:
                 if request.email:
-                    _mail(site)
+                    _mail(site, error)
                 raise
+            if request.email and done.failure is not None and not isinstance(done.failure, Killed):
+                _mail(site, done.failure)
+            return done
 
 
 @contextmanager
@@ -196,13 +203,17 @@ def _asked(request: CheckRequest, options: RunOptions) -> RunRequest:
     )
 
 
-def _mail(site: SiteConfig) -> None:
-    """Write to whom the configuration names about the exception that is being handled."""
+def _mail(site: SiteConfig, failure: Exception) -> None:
+    """Write to whom the configuration names about what went wrong."""
     from storage.runs.mail import MailError, send
 
     assert site.email is not None
     try:
-        send(site.email, f"dynamo-consistency: the check of {site.name} failed", traceback.format_exc())
+        send(
+            site.email,
+            f"dynamo-consistency: the check of {site.name} failed",
+            "".join(traceback.format_exception(failure)),
+        )
     except MailError as error:
         print(f"dynamo-consistency: warning: {error}", file=sys.stderr)
 
@@ -253,7 +264,7 @@ def _show_what_followed(done: SiteResults) -> None:
     if transfers.no_disk:
         lost = human_count(len(transfers.unrecoverable), "file")
         print(f"no source:     {human_count(len(transfers.no_disk), 'file')} on no other disk; {lost} nowhere at all")
-    if acted.refusal is None:
+    if acted.refusal is None or acted.deletions:
         deletions = human_count(acted.deletions, "deletion")
         print(f"asked for:     {deletions}, {human_count(len(transfers.requested), 'transfer')}")
     elif acted.refusal.gate == "too-many":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from actors.site_run import NotReady, SiteResults, SiteRun, run_site
 from actors.threads import ThreadRuntime
 from engine.site_states import BadAction, Reporting, SiteStatus
 from storage.backends import choose
-from storage.backends.protocols import BackendError, DatasetFilter
+from storage.backends.protocols import BackendError, DatasetFilter, Transfers
 from storage.backends.queue import RequestQueue, Table, queue_path
 from storage.config.loading import Config
 from storage.doors.source import site_source
@@ -323,6 +323,91 @@ def test_a_backend_that_fails_behind_the_comparison_takes_nothing_away(threads: 
         assert summary.site(SITE).status == SiteStatus.READY
 
 
+@dataclass
+class Registry:
+    """A registry that keeps what it is asked for, and takes nothing that is, or whose name contains, ``refuses``."""
+
+    refuses: str = ""
+    deletions: list[str] = field(default_factory=list)
+    transfers: list[str] = field(default_factory=list)
+
+    def delete(self, site: str, lfns: Sequence[str]) -> int:
+        self._take("deletion", lfns)
+        self.deletions += lfns
+        return len(lfns)
+
+    def transfer(self, site: str, lfns: Sequence[str]) -> Transfers:
+        self._take("transfer", lfns)
+        self.transfers += lfns
+        return Transfers(requested=lfns)
+
+    def sources(self, site: str, lfns: Sequence[str]) -> Transfers:
+        return Transfers(requested=lfns)
+
+    def _take(self, what: str, lfns: Sequence[str]) -> None:
+        if self.refuses and (self.refuses == what or any(self.refuses in lfn for lfn in lfns)):
+            raise BackendError("nobody answers")
+
+
+def run_with(runtime: Runtime, site: Site, registry: Registry, oversight: Oversight, **request: Any) -> SiteResults:
+    config = site.config
+    settings = config.site(SITE)
+    backends = replace(choose(config, settings), registry=registry)
+    return run_site(
+        runtime, SiteRun(config, settings, site_source(settings), backends, RunRequest(**request)), oversight
+    )
+
+
+def test_a_registry_that_fails_half_way_has_what_it_took(threads: Runtime, site: Site) -> None:
+    run(threads, site)
+    site.act()
+    done = run_with(threads, site, Registry("transfer"), Oversight())
+    assert (done.acted.deletions, len(done.acted.transfers.requested)) == (2, 0)
+    assert (str(done.failure), done.failed) == ("nobody answers", "deletions were asked for, and no transfers")
+    with site.summary() as summary:
+        assert summary.stats()[SITE].missing == 2
+
+
+def test_a_halt_behind_the_comparison_keeps_what_was_found_and_asks_for_nothing(threads: Runtime, site: Site) -> None:
+    run(threads, site)
+    site.act()
+    site.put("mc/new")
+    registry = Registry()
+
+    def recorded() -> str:
+        with site.history() as history:
+            return "enough" if [run.status for run in history.runs(SITE)] == [RunStatus.DONE] * 2 else ""
+
+    done = run_with(threads, site, registry, Oversight(recorded))
+    assert isinstance(done.failure, Killed)
+    assert (done.failed, registry.deletions, registry.transfers) == ("nothing was asked for", [], [])
+    assert site.lines("compare_orphan") == ["mc/new", "mc/orphan"]
+    with site.summary() as summary:
+        assert summary.stats()[SITE].orphan == 2
+        assert summary.site(SITE).status == SiteStatus.READY
+
+
+@pytest.mark.parametrize("acting", [True, False])
+def test_an_inventory_that_is_gone_when_the_run_ends_takes_nothing_away(
+    threads: Runtime, site: Site, acting: bool
+) -> None:
+    run(threads, site)
+    if acting:
+        site.act()
+
+    def remove(phase: str, _progress: Progress) -> None:
+        if phase == "comparing":
+            (site.home / "inventory.csv").unlink(missing_ok=True)
+
+    done = run(threads, site, Oversight(watch=remove))
+    assert isinstance(done.failure, InventoryError)
+    assert site.requests("deletions") == (["mc/orphan", "mc/empty"] if acting else [])
+    assert site.lines("compare_missing") == ["data/gone", "mc/lost"]
+    with site.summary() as summary:
+        assert summary.stats()[SITE].missing == 2
+        assert len(summary.history(SITE)) == 2
+
+
 def test_without_the_inventory_a_site_is_listed_and_its_findings_stay(threads: Runtime, site: Site) -> None:
     run(threads, site)
     site.act()
@@ -416,6 +501,41 @@ def test_the_unmerged_area_is_cleaned_where_it_is_named(threads: Runtime, site: 
     with site.summary() as summary:
         row = summary.stats()[SITE]
     assert (row.unmerged, row.unmerged_logs) == (2, 1)
+
+
+def plant_unmerged(site: Site) -> None:
+    site.put("unmerged/Era/old.root")
+    (site.home / "protected.json").write_text(json.dumps({"result": [site.lfn("unmerged/kept")]}))
+    site.keys |= {"Unmerged": True, "ListDeletable": {"PROTECTED_LIST": str(site.home / "protected.json")}}
+
+
+def test_a_registry_that_takes_no_unmerged_files_takes_nothing_from_the_summary(threads: Runtime, site: Site) -> None:
+    plant_unmerged(site)
+    run(threads, site)
+    site.act()
+    registry = Registry("unmerged")
+    done = run_with(threads, site, registry, Oversight(), unmerged=True)
+    assert done.unmerged is not None
+    assert (done.failed, len(registry.transfers)) == ("no unmerged file was asked to be deleted", 2)
+    with site.summary() as summary:
+        assert (summary.stats()[SITE].missing, summary.stats()[SITE].unmerged) == (2, 1)
+
+
+def test_a_halt_while_the_unmerged_area_is_looked_through_keeps_what_was_found(threads: Runtime, site: Site) -> None:
+    plant_unmerged(site)
+    phases: list[str] = []
+    done = run(
+        threads,
+        site,
+        Oversight(
+            lambda: "enough" if "listing unmerged" in phases else "", lambda phase, _progress: phases.append(phase)
+        ),
+        unmerged=True,
+    )
+    assert isinstance(done.failure, Killed)
+    assert done.failed == "the unmerged area was not cleaned"
+    with site.summary() as summary:
+        assert summary.stats()[SITE].missing == 2
 
 
 def test_the_log_of_a_run_tells_its_story_and_is_shown_beside_the_page(threads: Runtime, site: Site) -> None:

@@ -25,6 +25,12 @@ def three(site: PlantedSite) -> PlantedSite:
     return site
 
 
+@pytest.fixture
+def server() -> Iterator[MailServer]:
+    with mail_server() as running:
+        yield running
+
+
 def configure(site: PlantedSite, email: dict[str, Any] | None = None, **more: Any) -> None:
     """Write a configuration with three sites, and more keys of the good one."""
     settings = site.settings()
@@ -136,6 +142,20 @@ def test_a_site_that_acts_says_what_it_asked_for(three: PlantedSite) -> None:
     assert [request.lfn.decode() for request in queue.requests("transfers", GOOD)] == three.missing
 
 
+def test_what_could_not_be_asked_for_is_said_and_mailed(three: PlantedSite, server: MailServer) -> None:
+    configure(three, {"Sender": "a@b.example", "Recipients": ["c@d.example"], "Server": server.address})
+    run("set-status", GOOD, "act", cwd=three.home)
+    queue_path(three.home / "var").parent.mkdir(parents=True)
+    queue_path(three.home / "var").write_bytes(b"no database at all" * 100)
+    ended = check(three, GOOD, "--email")
+    assert ended.code == 2
+    assert "missing:       3 files" in ended.out
+    said = f"dynamo-consistency: {GOOD}: what was found is recorded; the deletions could not be asked for, and no "
+    assert ended.err.startswith(f"{said}transfers were: registry ")
+    (message,) = server.messages
+    assert "not a database of requests" in message.get_content()
+
+
 def test_too_many_are_not_acted_on_and_it_is_said(three: PlantedSite) -> None:
     run("set-status", GOOD, "act", cwd=three.home)
     ended = check(three, GOOD, MaxMissing="2")
@@ -148,12 +168,6 @@ def test_the_environment_can_make_it_no_news(three: PlantedSite) -> None:
     assert stats(three) == {}
     assert check(three, GOOD, "--update-summary", ListAge="3").code == 0
     assert GOOD in stats(three)
-
-
-@pytest.fixture
-def server() -> Iterator[MailServer]:
-    with mail_server() as running:
-        yield running
 
 
 def test_a_failure_is_mailed(three: PlantedSite, server: MailServer) -> None:
