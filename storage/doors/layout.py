@@ -27,6 +27,9 @@ _GRACE = 10.0
 _LOOKS = 3
 """How often the same difference has to be seen: a store changes while it is compared."""
 
+_LOOK_EVERY = 0.1
+"""Seconds between two looks at whether to give up."""
+
 _PAUSE = 1.0
 """Seconds between two looks."""
 
@@ -65,9 +68,13 @@ class Difference:
 
 
 class Panel:
-    """A lister for each door of a store, all asked the same at the same time."""
+    """A lister for each door of a store, all asked the same at the same time.
 
-    def __init__(self, spec: StoreSpec) -> None:
+    ``heed`` is called now and then while it waits, and may raise to give up.
+    """
+
+    def __init__(self, spec: StoreSpec, heed: Callable[[], None] = lambda: None) -> None:
+        self._heed = heed
         self._patience = spec.timeout + _GRACE
         self._arrived = threading.Condition()
         self._outcomes: dict[int, Outcome] = {}
@@ -95,10 +102,16 @@ class Panel:
             self._number += 1
             numbers.append(self._number)
             self._listers[door].submit(Request(self._number, ask, path))
+        give_up = time.monotonic() + self._patience
+        while not self._have(numbers) and time.monotonic() < give_up:
+            self._heed()
         with self._arrived:
-            self._arrived.wait_for(lambda: all(number in self._outcomes for number in numbers), self._patience)
             late = Failed(Reason.TIMEOUT, "no answer")
             return [self._outcomes.pop(number, late) for number in numbers]
+
+    def _have(self, numbers: Sequence[int]) -> bool:
+        with self._arrived:
+            return self._arrived.wait_for(lambda: all(number in self._outcomes for number in numbers), _LOOK_EVERY)
 
     def _take(self, number: int, outcome: Outcome) -> None:
         with self._arrived:
@@ -107,13 +120,13 @@ class Panel:
 
 
 @contextmanager
-def panel(spec: StoreSpec) -> Iterator[Panel]:
-    """Open a panel and close it afterwards.
+def panel(spec: StoreSpec, heed: Callable[[], None] = lambda: None) -> Iterator[Panel]:
+    """Open a panel and close it afterwards; see there.
 
     Raises:
         ValueError: a door cannot be opened.
     """
-    opened = Panel(spec)
+    opened = Panel(spec, heed)
     try:
         yield opened
     finally:

@@ -11,17 +11,19 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from engine import paths
-from storage.listers.programs import one_line
+from engine.listing import Failed
+from engine.states import Reason
+from storage.listers.programs import Runner
 from storage.listers.xrootd_settings import CLIENT_SETTINGS
 
 EVERYWHERE = "*"
@@ -51,10 +53,13 @@ class DataServer:
     member: bool | None = None
 
 
-def locate(redirector: str, path: bytes, seconds: float) -> tuple[DataServer, ...]:
+def locate(
+    redirector: str, path: bytes, seconds: float, heed: Callable[[], None] = lambda: None
+) -> tuple[DataServer, ...]:
     """Ask a redirector, ``host[:port]``, for its data servers, those that have ``path`` and all others.
 
-    It takes at most three times ``seconds`` and some more to start.
+    It takes at most three times ``seconds`` and some more to start. ``heed`` is called now and then, and may raise to
+    give up.
 
     Raises:
         LocateError: it names none, or there was no answer in time.
@@ -70,23 +75,16 @@ def locate(redirector: str, path: bytes, seconds: float) -> tuple[DataServer, ..
         paths.decode(path),
         str(max(1, round(seconds))),
     ]
+    done = Runner(environment).run(command, time.monotonic() + 3 * seconds + _START_SECONDS, heed)
+    if isinstance(done, Failed):
+        what = "gave no answer in time" if done.reason == Reason.TIMEOUT else f"could not be asked: {done.detail}"
+        raise LocateError(f"{redirector} {what}")
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=3 * seconds + _START_SECONDS,
-            env=environment,
-            check=False,
-        )
-        said: dict[str, Any] = json.loads(done.stdout)
+        said: dict[str, Any] = json.loads(done.output)
         servers = tuple([DataServer(**server) for server in said["servers"]])
         error = str(said["error"])
-    except subprocess.TimeoutExpired as error_:
-        raise LocateError(f"{redirector} gave no answer in time") from error_
-    except (OSError, ValueError, LookupError, TypeError) as error_:
-        what = one_line(done.stderr)[-200:] if isinstance(error_, ValueError) else str(error_)
-        raise LocateError(f"{redirector} could not be asked: {what}") from error_
+    except (ValueError, LookupError, TypeError) as error_:
+        raise LocateError(f"{redirector} could not be asked: {done.said[-200:] or error_}") from error_
     if not servers:
         raise LocateError(f"{redirector}: {error or 'it names no data server'}")
     return servers

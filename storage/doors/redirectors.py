@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TypeAlias
 
 from storage.atomic import AtomicFile, ReportError
 from storage.config.site import SiteConfig
@@ -59,15 +60,20 @@ class _Kept:
     servers: tuple[DataServer, ...]
 
 
+_Ask: TypeAlias = Callable[[str], tuple[DataServer, ...]]
+"""Asks one redirector for the data servers behind it."""
+
+
 def redirector_list(site: SiteConfig) -> Path:
     """Give the file that keeps the doors of a site."""
     return site.var_location / "redirectors" / f"{directory_name(site.name)}_redirector_list.txt"
 
 
-def find_doors(site: SiteConfig, path: bytes, seconds: float) -> Doors:
+def find_doors(site: SiteConfig, path: bytes, seconds: float, heed: Callable[[], None] = lambda: None) -> Doors:
     """Find the doors of a site, in its file or through redirectors, without those that are banned.
 
-    ``path`` is where they have to have something; ``seconds`` is the time for one question.
+    ``path`` is where they have to have something; ``seconds`` is the time for one question. ``heed`` is called now and
+    then, and may raise to give up.
 
     Raises:
         NoDoors: there are none, or nobody who could be asked.
@@ -83,7 +89,7 @@ def find_doors(site: SiteConfig, path: bytes, seconds: float) -> Doors:
     if kept is not None and kept.asked != ", ".join(asked):
         kept = None
     if kept is None or (site.redirector_age and not 0 <= time.time() - kept.found < site.redirector_age * _DAY):
-        kept = _search(site, asked, path, seconds, file, kept)
+        kept = _search(site, asked, file, kept, lambda redirector: locate(redirector, path, seconds, heed))
     servers = sorted(kept.servers, key=lambda server: server.door)
     banned = tuple([server.door for server in servers if _is_banned(server, site.banned_doors)])
     allowed = tuple([server.door for server in servers if server.door not in banned])
@@ -92,9 +98,9 @@ def find_doors(site: SiteConfig, path: bytes, seconds: float) -> Doors:
     return Doors(allowed, frozenset([server.door for server in servers if server.member]), banned)
 
 
-def _search(site: SiteConfig, asked: list[str], path: bytes, seconds: float, file: Path, older: _Kept | None) -> _Kept:
+def _search(site: SiteConfig, asked: list[str], file: Path, older: _Kept | None, ask: _Ask) -> _Kept:
     try:
-        servers = _ask(site, path, seconds)
+        servers = _ask_redirectors(site, ask)
     except NoDoors as error:
         if older is None:
             raise
@@ -108,18 +114,18 @@ def _search(site: SiteConfig, asked: list[str], path: bytes, seconds: float, fil
     return found
 
 
-def _ask(site: SiteConfig, path: bytes, seconds: float) -> tuple[DataServer, ...]:
+def _ask_redirectors(site: SiteConfig, ask: _Ask) -> tuple[DataServer, ...]:
     """Ask the site's redirector, and the global ones if that does not answer."""
     said: list[str] = []
     if site.redirector is not None:
         try:
-            return locate(site.redirector, path, seconds)
+            return ask(site.redirector)
         except LocateError as error:
             said.append(str(error))
     servers: dict[str, DataServer] = {}
     for redirector in site.global_redirectors:
         try:
-            servers |= {server.door: server for server in locate(redirector, path, seconds)}
+            servers |= {server.door: server for server in ask(redirector)}
         except LocateError as error:
             said.append(str(error))
     if not servers:

@@ -44,13 +44,11 @@ def resolve(source: StoreSource, heed: Callable[[], None] = lambda: None) -> Sto
     _needs_program(source.spec, site)
     patient = replace(source.spec, timeout=min(source.spec.timeout, _PATIENCE))
     try:
-        found = _discovered(site, source.spec)
-        heed()
-        with layout.panel(replace(patient, doors=found.doors)) as asked:
+        found = _discovered(site, source.spec, heed)
+        with layout.panel(replace(patient, doors=found.doors), heed) as asked:
             prefix = _missing_prefix(asked, site, found.doors)
         found = found.renamed(lambda door: with_prefix(door, prefix))
-        heed()
-        doors = _agreeing(site, replace(patient, doors=found.doors), found)
+        doors = _agreeing(site, replace(patient, doors=found.doors), found, heed)
     except NoDoors as error:
         raise DoorsError(str(error)) from error
     except ValueError as error:
@@ -91,21 +89,21 @@ def _needs_program(spec: StoreSpec, site: SiteConfig) -> None:
         raise DoorsError(str(error)) from error
 
 
-def _discovered(site: SiteConfig, spec: StoreSpec) -> Doors:
+def _discovered(site: SiteConfig, spec: StoreSpec, heed: Callable[[], None]) -> Doors:
     """Give the doors as URLs."""
     if spec.doors and not site.use_load_balancer:
         return _allowed(site, spec.doors)
     seconds = min(site.timeout, _PATIENCE)
     path = site.path_prefix + site.root_path
     if not spec.doors:
-        return _as_urls(find_doors(site, path, seconds), site)
+        return _as_urls(find_doors(site, path, seconds, heed), site)
     balancer = spec.doors[:1]
     try:
-        behind = _as_urls(find_doors(replace(site, doors=(), banned_doors=()), path, seconds), site)
+        behind = _as_urls(find_doors(replace(site, doors=(), banned_doors=()), path, seconds, heed), site)
     except NoDoors as error:
         _log.warning("%s: whether %s shows the whole store is not known", error, balancer[0])
         return Doors(balancer)
-    _must_show_all(site, replace(spec, timeout=seconds), balancer[0], behind)
+    _must_show_all(site, replace(spec, timeout=seconds), balancer[0], behind, heed)
     return Doors(balancer)
 
 
@@ -146,14 +144,14 @@ def _missing_prefix(asked: layout.Panel, site: SiteConfig, doors: Sequence[str])
     return b""
 
 
-def _agreeing(site: SiteConfig, spec: StoreSpec, found: Doors) -> tuple[str, ...]:
+def _agreeing(site: SiteConfig, spec: StoreSpec, found: Doors, heed: Callable[[], None]) -> tuple[str, ...]:
     """Give the doors, which must all show the same."""
     doors = found.doors
     if len(doors) == 1 and not found.members:
         return doors
     directories = (site.root_path, *site.directories)
     names = [_authority(door) or door for door in (*doors, *found.banned)]
-    with layout.panel(replace(spec, doors=(*doors, *found.banned))) as asked:
+    with layout.panel(replace(spec, doors=(*doors, *found.banned)), heed) as asked:
         heard = layout.answering(asked, directories)
         banned = [position for position in heard if position >= len(doors)]
         heard = [position for position in heard if position < len(doors)]
@@ -175,14 +173,14 @@ def _agreeing(site: SiteConfig, spec: StoreSpec, found: Doors) -> tuple[str, ...
     return tuple([doors[position] for position in heard]) if found.members and heard else doors
 
 
-def _must_show_all(site: SiteConfig, spec: StoreSpec, balancer: str, behind: Doors) -> None:
+def _must_show_all(site: SiteConfig, spec: StoreSpec, balancer: str, behind: Doors, heed: Callable[[], None]) -> None:
     """Refuse a redirector that shows a part of what its data servers hold."""
     parts = [door for door in behind.doors if door in behind.members and door != balancer]
     if not parts:
         return
     names = [_authority(door) for door in (balancer, *parts)]
     directories = (site.root_path, *site.directories)
-    with layout.panel(replace(spec, doors=(balancer, *parts))) as asked:
+    with layout.panel(replace(spec, doors=(balancer, *parts)), heed) as asked:
         heard = layout.answering(asked, directories)
         silent = [name for position, name in enumerate(names) if position not in heard]
         if silent:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -16,6 +16,9 @@ from engine.states import Reason
 
 REAPING = 5.0
 """Seconds to wait for the end of a process that was killed."""
+
+_LOOK_EVERY = 0.1
+"""Seconds between two looks at whether to give up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,13 @@ class Runner:
         self._closed = False
         self._lock = threading.Lock()
 
-    def run(self, command: Sequence[bytes | str], deadline: float) -> Done | Failed:
-        """Run a program until it ends or until ``deadline``, in seconds of ``time.monotonic``; then it is killed."""
+    def run(
+        self, command: Sequence[bytes | str], deadline: float, heed: Callable[[], None] | None = None
+    ) -> Done | Failed:
+        """Run a program until it ends or until ``deadline``, in seconds of ``time.monotonic``; then it is killed.
+
+        ``heed`` is called now and then; what it raises ends the program as well.
+        """
         name = os.path.basename(os.fsdecode(command[0]))
         try:
             process = self._start(command)
@@ -46,14 +54,14 @@ class Runner:
         if process is None:
             return Failed(Reason.CONNECTION, "the lister was closed")
         try:
-            output, errors = process.communicate(timeout=max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            return Failed(Reason.TIMEOUT, f"{name} gave no answer in time")
+            said = _communicate(process, deadline, heed)
         finally:
             _kill(process)
             with self._lock:
                 self._process = None
-        return Done(process.returncode, output, one_line(errors))
+        if said is None:
+            return Failed(Reason.TIMEOUT, f"{name} gave no answer in time")
+        return Done(process.returncode, said[0], one_line(said[1]))
 
     def close(self) -> None:
         """Kill what runs; nothing starts any more."""
@@ -81,6 +89,21 @@ class Runner:
 def one_line(said: bytes) -> str:
     """Put what a program said into one line."""
     return " ".join(said.replace(b"\0", b"").decode("utf-8", "replace").split())
+
+
+def _communicate(
+    process: subprocess.Popen[bytes], deadline: float, heed: Callable[[], None] | None
+) -> tuple[bytes, bytes] | None:
+    """Read output and errors until the process ends; None when it does not by the deadline."""
+    while True:
+        left = max(0.0, deadline - time.monotonic())
+        try:
+            # After a timeout nothing is lost: the next call goes on from there.
+            return process.communicate(timeout=left if heed is None else min(left, _LOOK_EVERY))
+        except subprocess.TimeoutExpired:
+            if heed is None or not left:
+                return None
+            heed()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

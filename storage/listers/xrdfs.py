@@ -88,7 +88,7 @@ def seconds(text: bytes) -> int:
 def _run(
     program: str, server: str, options: list[str], path: bytes, timeout: int, runner: Runner | None
 ) -> bytes | Failed:
-    command = [program, server, "ls", *options, path]
+    command: list[str | bytes] = [program, server, "ls", *options, path]
     output = read((runner or runner_for(timeout)).run(command, time.monotonic() + timeout))
     if output == b"":
         return Failed(Reason.FALSE_EMPTY, "no answer, and xrdfs prints nothing")

@@ -141,3 +141,17 @@ def test_an_answer_that_comes_late_is_no_answer() -> None:
         (outcome,) = doors.ask([(0, Ask.NAMES, ROOT)])
     assert getattr(outcome, "reason", None) == Reason.TIMEOUT
     assert Request(1, Ask.NAMES, ROOT).path == ROOT
+
+
+def test_whoever_waits_for_a_door_can_give_up() -> None:
+    class Enough(Exception):
+        pass
+
+    def enough() -> None:
+        raise Enough
+
+    deaf = store()
+    deaf.misbehave(ROOT, memory.SILENT)
+    doors = (memory.publish("deaf", deaf),)
+    with panel(StoreSpec(doors, timeout=600), enough) as opened, pytest.raises(Enough):
+        answering(opened, (ROOT,))

@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ class Directory:
         self.servers: dict[str, list[str]] = {}
         self.asked: list[str] = []
 
-    def locate(self, redirector: str, path: bytes, seconds: float) -> tuple[DataServer, ...]:
+    def locate(self, redirector: str, path: bytes, seconds: float, _heed: Callable[[], None]) -> tuple[DataServer, ...]:
         self.asked.append(redirector)
         if redirector not in self.servers:
             raise LocateError(f"{redirector} gave no answer in time")

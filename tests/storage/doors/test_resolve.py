@@ -6,7 +6,9 @@ import itertools
 import json
 import logging
 import os
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -278,3 +280,32 @@ def test_a_site_is_probed_with_its_own_method(
 
 def test_a_door_that_only_gfal_can_open_asks_for_the_method(source: Callable[..., StoreSource]) -> None:
     assert "set AccessMethod.T2_X to SRM" in refusal(source(Doors=["srm://door/srm/managerv2?SFN=/pnfs"]))
+
+
+@pytest.mark.parametrize("key", ["Doors", "Redirectors"])
+def test_whoever_waits_for_a_deaf_server_can_give_up(source: Callable[..., StoreSource], key: str) -> None:
+    class Enough(Exception):
+        pass
+
+    looks = itertools.count()
+
+    def enough() -> None:
+        if next(looks) == 3:
+            raise Enough
+
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        host = f"localhost:{deaf.getsockname()[1]}"
+        asked = source(Doors=[f"root://{host}"]) if key == "Doors" else source(Redirectors=host)
+        with pytest.raises(Enough):
+            resolve(asked, enough)
+    assert not [line for line in _children() if host in line]
+
+
+def _children() -> list[str]:
+    own = str(os.getpid())
+    lines = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "stat").read_text().rpartition(")")[2].split()[1] == own:
+                lines.append((process / "cmdline").read_text())
+    return lines

@@ -5,6 +5,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from engine.listing import Failed
 from engine.states import Reason
 from storage.listers.programs import Done, Runner, one_line
@@ -63,3 +65,25 @@ def test_a_program_that_is_not_there_is_a_failure() -> None:
 
 def test_words_become_one_line() -> None:
     assert one_line(b"[ERROR] a\0\n\n b\t\xff\n") == "[ERROR] a b \ufffd"
+
+
+def test_whoever_heeds_ends_a_program_early_and_loses_none_of_its_output() -> None:
+    looks: list[None] = []
+
+    done = Runner(os.environ).run(
+        ["sh", "-c", "echo one; sleep 0.5; echo two"], time.monotonic() + 20, lambda: looks.append(None)
+    )
+    assert done == Done(0, b"one\ntwo\n", "")
+    assert looks
+
+    runner = Runner(os.environ)
+    processes: list[int] = []
+
+    def enough() -> None:
+        assert runner._process is not None
+        processes.append(runner._process.pid)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(["sleep", "600"], time.monotonic() + 600, enough)
+    assert not Path("/proc", str(processes[0])).exists()
