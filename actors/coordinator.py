@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 
 from actors.messages import Assignment, Batch, ListingPlan, ListingReport, Progress, Verdict, pack_verdicts
 from engine.filters import PatternFilter
@@ -49,10 +50,14 @@ _LAST_FAILURES = 20
 
 
 class Coordinator:
-    """Hands out work, journals what comes back and knows when it is over. Every method returns at once."""
+    """Hands out work, journals what comes back and knows when it is over. Every method returns at once.
 
-    def __init__(self, plan: ListingPlan) -> None:
+    ``clock`` gives seconds and never runs back.
+    """
+
+    def __init__(self, plan: ListingPlan, clock: Callable[[], float] = time.monotonic) -> None:
         self._plan = plan
+        self._clock = clock
         self._queue = WorkQueue(plan.limits, PatternFilter(plan.ignored))
         self._requests: dict[str, int] = {}
         self._verdicts: list[Verdict] = []
@@ -60,7 +65,7 @@ class Coordinator:
         self._files = self._size = self._resumed = 0
         self._killed = self._note = ""
         self._open = False
-        self._synced = time.monotonic()
+        self._synced = clock()
 
     def start(self) -> None:
         """Open the journal, or go on from the one that is there, and queue what is to be listed.
@@ -145,7 +150,7 @@ class Coordinator:
             event = DirectoryListed(lister, entry.path, report.attempt, children)
         else:
             event = DirectoryFailed(lister, entry.path, report.attempt, entry.reason, entry.detail)
-        instructions = self._queue.handle(event, time.monotonic())
+        instructions = self._queue.handle(event, self._clock())
         # The parent's frame goes first: the journal names a child before it says anything about it.
         if entry.state == State.LISTED and any(isinstance(i, Accept) for i in instructions):
             self._journal.append_frames((entry,), frame)
@@ -159,7 +164,7 @@ class Coordinator:
             event = ConfirmationFailed(lister, verdict.path, verdict.attempt, verdict.reason, verdict.detail)
         else:
             event = NamesConfirmed(lister, verdict.path, verdict.attempt)
-        instructions = self._queue.handle(event, time.monotonic())
+        instructions = self._queue.handle(event, self._clock())
         given_up = any(isinstance(i, Unconfirmed) for i in instructions)
         accepted = any(isinstance(i, Accept) for i in instructions)
         if given_up or (accepted and not verdict.unknown):
@@ -168,7 +173,7 @@ class Coordinator:
         self._carry_out([i for i in instructions if not isinstance(i, Unconfirmed)])
 
     def _handle(self, event: Event) -> list[Instruction]:
-        instructions = self._queue.handle(event, time.monotonic())
+        instructions = self._queue.handle(event, self._clock())
         self._carry_out(instructions)
         return instructions
 
@@ -187,7 +192,7 @@ class Coordinator:
     def _save(self) -> None:
         if not self._open:
             return
-        now = time.monotonic()
+        now = self._clock()
         if now - self._synced >= _SYNC_EVERY:
             self._journal.sync()
             self._synced = now

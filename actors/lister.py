@@ -8,10 +8,12 @@ one, so that batches grow by themselves when the coordinator is far away.
 from __future__ import annotations
 
 import gc
+import math
 import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
@@ -25,7 +27,7 @@ from engine.record import DirectoryRecord
 from engine.states import Reason
 from engine.work import Task, TaskKind
 from storage.listers.factory import open_lister
-from storage.listers.protocol import LONGEST_LISTED_NAME, Ask, Lister, Request
+from storage.listers.protocol import LONGEST_LISTED_NAME, Ask, Lister, Request, Sink, StoreSpec
 from storage.snapshot import directory_frame
 
 _CONFIRM_LIMITS = ConfirmLimits(LONGEST_LISTED_NAME)
@@ -35,6 +37,9 @@ _ONE_BY_ONE = ConfirmLimits(LONGEST_LISTED_NAME, names_from=sys.maxsize)
 
 _REPORT_AFTER = 0.1
 """Seconds after which a report goes out although the batch is not full."""
+
+_LONGEST_WAIT = 0.1
+"""Seconds between two looks around, although all that comes ends a wait."""
 
 _GC_THRESHOLD = 100_000
 """Listings make many objects and no cycles; looking for cycles after every 700 takes a twentieth of the time."""
@@ -55,7 +60,7 @@ class ListerActor:
     """Asks one store on behalf of one coordinator. Methods return at once; the work is done by a thread."""
 
     def __init__(self, name: str, settings: ListerSettings, coordinator: ActorRef) -> None:
-        self._pump = _Pump(name, settings, coordinator)
+        self._pump = Pump(name, settings, coordinator)
         self._thread = threading.Thread(target=self._pump.run, name=f"{name} pump", daemon=True)
 
     def start(self) -> None:
@@ -73,11 +78,24 @@ class ListerActor:
             self._pump.close()
 
 
-class _Pump:
-    """The lister's thread: submits, collects, reports, pulls."""
+class Pump:
+    """What the lister's thread does: submit, talk, collect, in turn.
 
-    def __init__(self, name: str, settings: ListerSettings, coordinator: ActorRef) -> None:
+    ``clock`` gives seconds and never runs back; ``open_store`` opens the lister of the store. Only `run` ever waits, so
+    that a simulation, whose time is its own, can do the same step by step.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: ListerSettings,
+        coordinator: ActorRef,
+        clock: Callable[[], float] = time.monotonic,
+        open_store: Callable[[StoreSpec, Sink], Lister] | None = None,
+    ) -> None:
         self.trouble = ""
+        self._clock = clock
+        self._open_store = open_store or open_lister
         self._name = name
         self._settings = settings
         self._coordinator = coordinator
@@ -101,7 +119,7 @@ class _Pump:
 
     def _open(self) -> Lister | None:
         try:
-            return open_lister(self._settings.spec, lambda number, outcome: self._inbox.put((number, outcome)))
+            return self._open_store(self._settings.spec, lambda number, outcome: self._inbox.put((number, outcome)))
         except Exception as error:
             self.trouble = f"{type(error).__name__}: {error}"
             return None
@@ -124,9 +142,7 @@ class _Pump:
         gc.set_threshold(_GC_THRESHOLD)
         try:
             while not self._stopped:
-                self._submit(lister)
-                self._talk(lister)
-                self._collect()
+                self.collect(min(_LONGEST_WAIT, self.turn(lister)))
         except ActorLost as error:
             self.trouble = f"lost the coordinator: {error}"
         except Exception as error:
@@ -134,6 +150,29 @@ class _Pump:
             self.trouble = f"{type(error).__name__}: {error}"
         finally:
             lister.close()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether there is no further turn: the coordinator sent everyone home, or `stop` was called."""
+        return self._stopped
+
+    def turn(self, lister: Lister) -> float:
+        """Submit what there is room for, and talk; give the seconds until there is something to do if nothing comes.
+
+        Raises:
+            ActorLost: the coordinator is gone.
+        """
+        self._submit(lister)
+        self._talk(lister)
+        return max(0.0, self._next_cause() - self._clock())
+
+    def _next_cause(self) -> float:
+        if self._exchange is not None:
+            return self._sent_at + _COORDINATOR_PATIENCE
+        causes = [self._pull_after] if self._may_pull() else []
+        if self._reports or self._verdicts:
+            causes.append(self._oldest + _REPORT_AFTER)
+        return min(causes, default=math.inf)
 
     def _submit(self, lister: Lister) -> None:
         while len(self._asked) < self._settings.in_flight:
@@ -163,12 +202,8 @@ class _Pump:
             request = Request(self._number, Ask.LIST if job.confirmation is None else Ask.NAMES, path)
         lister.submit(request)
 
-    def _collect(self) -> None:
-        """Take in what has come, waiting for the first of it."""
-        # An answer of the coordinator and every outcome end the wait; only a pull that is not yet due needs a clock.
-        timeout = _REPORT_AFTER
-        if self._exchange is None and self._may_pull():
-            timeout = max(0.0, min(timeout, self._pull_after - time.monotonic()))
+    def collect(self, timeout: float) -> None:
+        """Take in what has come, waiting up to ``timeout`` seconds for the first of it."""
         try:
             item = self._inbox.get(timeout=timeout) if timeout > 0 else self._inbox.get_nowait()
             while True:
@@ -181,7 +216,7 @@ class _Pump:
     def _take(self, number: int, outcome: Outcome) -> None:
         job, question = self._asked.pop(number)
         if not self._reports and not self._verdicts:
-            self._oldest = time.monotonic()
+            self._oldest = self._clock()
         if job.confirmation is None:
             self._listed(job.task, outcome)
             return
@@ -199,7 +234,7 @@ class _Pump:
 
     def _talk(self, lister: Lister) -> None:
         """Take the coordinator's answer if it is there, and send the next message if there is cause to."""
-        now = time.monotonic()
+        now = self._clock()
         if self._exchange is not None:
             if not self._exchange.done():
                 if now - self._sent_at > _COORDINATOR_PATIENCE:

@@ -66,8 +66,12 @@ class SpreadLister:
     seconds, unless all others rest as well. A failed request is not repeated through another door here.
     """
 
-    def __init__(self, openers: Sequence[Callable[[Sink], Lister]], sink: Sink) -> None:
+    def __init__(
+        self, openers: Sequence[Callable[[Sink], Lister]], sink: Sink, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Open a lister for each door; ``clock`` gives seconds and never runs back."""
         self._sink = sink
+        self._clock = clock
         self._lock = threading.Lock()
         self._turn = 0
         self._doors: list[_Door] = []
@@ -89,7 +93,7 @@ class SpreadLister:
             door.lister.close()
 
     def _next(self) -> _Door:
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
             order = self._doors[self._turn :] + self._doors[: self._turn]
             chosen = next((door for door in order if door.resting_until <= now), order[0])
@@ -109,4 +113,4 @@ class SpreadLister:
             door.timeouts = door.timeouts + 1 if reason == Reason.TIMEOUT else 0
             if reason == Reason.CONNECTION or door.timeouts >= _TIMEOUTS_BEFORE_REST:
                 door.timeouts = 0
-                door.resting_until = time.monotonic() + REST
+                door.resting_until = self._clock() + REST
