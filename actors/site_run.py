@@ -147,15 +147,14 @@ def _noted(run: SiteRun, started: float) -> Iterator[Callable[[], bool]]:
     with SummaryDatabase(path) as summary:
         if name not in {row.site for row in summary.sites()}:
             # One that stands on the command line alone is nobody's to pick.
-            ready = frozenset(run.backends.sites.ready_sites())
-            summary.sync({row.site: row.is_good for row in summary.sites()} | {name: name in ready})
+            summary.learn(name, name in run.backends.sites.ready_sites())
         summary.running(name, Owner.this(), started)
     _show(run)
     try:
         yield SiteWatch(path, name, _LOOK_EVERY).is_running
     finally:
         with SummaryDatabase(path) as summary:
-            summary.unlock(name)
+            summary.unlock(name, Owner.this())
         _show(run)
 
 

@@ -25,6 +25,7 @@ from storage.doors.resolve import resolve
 from storage.doors.source import FileSource, StoreSource, parse_source
 from storage.runs.reports import ReportError
 from storage.sites import picker
+from storage.sites.process import Owner
 from storage.sites.summary import SummaryDatabase, SummaryError
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ def _chosen(settings: Settings, request: CheckRequest) -> Iterator[SiteConfig]:
         try:
             yield picker.settings_of(config, picked.site)
         finally:
-            database.unlock(picked.site)
+            # When the run is over another process may have picked it already.
+            database.unlock(picked.site, Owner.this())
             if picked.lock is not None:
                 picked.lock.release()
 

@@ -153,8 +153,8 @@ class Candidate:
     """A site that may be picked.
 
     ``listed`` and ``ready`` are what the backend says; ``lock`` names the lock that the site needs. ``over`` tells that
-    the process that the state belongs to is gone. ``last_run`` is when it was last begun or had a result, None when
-    never.
+    the process that the state belongs to is gone, ``at_work`` that one is at the site, whatever its state is.
+    ``last_run`` is when it was last begun or had a result, None when never.
     """
 
     site: str
@@ -163,6 +163,7 @@ class Candidate:
     ready: bool = True
     lock: str = ""
     over: bool = False
+    at_work: bool = False
 
 
 def matching(names: Iterable[str], pattern: str | None) -> list[str]:
@@ -196,6 +197,8 @@ def why_not(candidate: Candidate, lock_name: str | None = None, held: Collection
             SiteStatus.LOCKED: "picked by a process",
             SiteStatus.RUNNING: "running",
         }[status]
+    if candidate.at_work:
+        return "a process is at work there"
     if not candidate.ready:
         return "not ready"
     if lock_name is not None and candidate.lock != lock_name:

@@ -63,7 +63,7 @@ class SiteState:
         """Give what decides whether it is picked. A run that failed counts, or its site would be next for ever."""
         times = [self.row.last_started, self.result.entered if self.result else None]
         last_run = max([time for time in times if time is not None], default=None)
-        return Candidate(self.row.site, self.row.status, last_run, self.row.is_good, self.lock, self.over)
+        return Candidate(self.row.site, self.row.status, last_run, self.row.is_good, self.lock, self.over, self.at_work)
 
 
 def summary_path(config: KnownSites) -> Path:

@@ -234,6 +234,11 @@ class SummaryDatabase:
                 [(site, ready) for site, ready in wanted.items() if known.get(site) != ready],
             )
 
+    def learn(self, site: str, ready: bool) -> None:
+        """Let it know a site that it may not know yet; a known one stays as it is."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO sites(site, isready) VALUES (?, ?)", (_text(site), int(ready)))
+
     def set_status(self, site: str, status: SiteStatus, owner: Owner | None = None) -> SiteRow:
         """Set how a site stands, and give how it stood.
 
@@ -285,10 +290,12 @@ class SummaryDatabase:
             self._put(before.site, status, before.owner)
         return status
 
-    def unlock(self, site: str) -> None:
-        """Set a site ready that is picked or running; any other state stays."""
+    def unlock(self, site: str, owner: Owner | None = None) -> None:
+        """Set a site ready that is picked or running; any other state stays, and with an ``owner`` that of others."""
         with self._transaction():
             before = self.site(site)
+            if owner not in (None, before.owner):
+                return
             if before.status in BUSY:
                 self._put(before.site, SiteStatus.READY, None)
 

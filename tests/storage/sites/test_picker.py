@@ -101,6 +101,17 @@ def test_a_site_whose_runs_fail_is_not_next_for_ever(database: SummaryDatabase, 
     assert [len(database.history(site)) for site in SITES] == [0, 2, 2]
 
 
+def test_a_site_at_which_a_process_is_at_work_is_not_picked(
+    database: SummaryDatabase, config: Config, tmp_path: Path
+) -> None:
+    directory = RunDirectory(config.site("T2_US_MIT").var_location, "T2_US_MIT")
+    directory.acquire(RunInfo(1, "elsewhere", 1.0, "threads"))
+    # Its run has a result, and is about to let go of it.
+    with directory, pytest.raises(NoMatchingSite, match="T2_US_MIT: a process is at work there"):
+        pick(database, config, "MIT")
+    assert pick(database, config, "MIT") == "T2_US_MIT"
+
+
 def test_what_is_picked_belongs_to_this_process(database: SummaryDatabase, config: Config) -> None:
     site = pick(database, config, "MIT")
     assert database.site(site) == SiteRow("T2_US_MIT", True, SiteStatus.LOCKED, owner=Owner.this())

@@ -147,6 +147,24 @@ def test_unlocking_ends_what_is_busy_and_nothing_else(summary: SummaryDatabase) 
         assert summary.site(SITE).status == (SiteStatus.READY if busy else status)
 
 
+def test_what_another_process_has_picked_meanwhile_stays_its_own(summary: SummaryDatabase) -> None:
+    other = Owner(ME.pid + 1, ME.host, ME.start)
+    for status in (SiteStatus.LOCKED, SiteStatus.RUNNING):
+        summary.set_status(SITE, status, other)
+        summary.unlock(SITE, ME)
+        assert (summary.site(SITE).status, summary.site(SITE).owner) == (status, other)
+        summary.unlock(SITE, other)
+        assert summary.site(SITE).status == SiteStatus.READY
+
+
+def test_a_site_becomes_known_beside_the_others(summary: SummaryDatabase) -> None:
+    before = summary.site(SITE)
+    summary.learn("T2_New", True)
+    summary.learn(SITE, not before.is_good)
+    assert summary.site("T2_New").is_good
+    assert summary.site(SITE) == before
+
+
 def test_an_interrupt_does_not_enable_a_disabled_site(summary: SummaryDatabase) -> None:
     summary.running(SITE, ME, 1.0)
     assert summary.interrupt(SITE) == summary.site(SITE).status == SiteStatus.HALT
