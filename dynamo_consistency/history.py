@@ -31,6 +31,7 @@ __all__ = [
     "LockedConn",
     "empty_directories",
     "finish_run",
+    "hand_over",
     "is_open",
     "missing_files",
     "orphan_files",
@@ -64,6 +65,7 @@ class LockedConn:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
+    site: str
     database: HistoryDatabase
     number: int
     started: float
@@ -71,6 +73,7 @@ class _Run:
 
 
 _run: _Run | None = None
+_handed_over = False
 
 
 def start_run() -> None:
@@ -81,16 +84,17 @@ def start_run() -> None:
     Raises:
         HistoryError: also while another process checks the site, whose run this would end.
     """
-    global _run
+    global _run, _handed_over
     if not config.SITE:
         raise HistoryError("no site for the run: set config.SITE")
+    _handed_over = False
     if _run is not None:
         earlier, _run = _run, None
         _give_up(earlier)
     _spare_others(config.SITE)
     database, started = HistoryDatabase(_path(config.SITE)), time.time()
     try:
-        _run = _Run(database, database.open_run(config.SITE, started, "front end"), started, os.getpid())
+        _run = _Run(config.SITE, database, database.open_run(config.SITE, started, "front end"), started, os.getpid())
     except BaseException:
         database.close()
         raise
@@ -98,12 +102,27 @@ def start_run() -> None:
 
 def finish_run() -> None:
     """Register the end of the run that `start_run` began; called in `main.main`."""
-    global _run
+    global _run, _handed_over
+    if _handed_over:
+        _handed_over = False
+        return
     run, now = _started(), time.time()
     counts = replace(run.database.counts(run.number), seconds=now - run.started)
     run.database.finish_run(run.number, now, RunStatus.DONE, counts, keep_findings=False)
     run.database.close()
     _run = None
+
+
+def hand_over(site: str) -> None:
+    """Leave the run that `start_run` began, if one of the site is open, to a whole run, which registers itself.
+
+    `finish_run` then has nothing left to do. What was reported before stays.
+    """
+    global _run, _handed_over
+    if is_open() and _started().site == site:
+        run, _run, _handed_over = _started(), None, True
+        run.database.withdraw(run.number)
+        run.database.close()
 
 
 def is_open() -> bool:

@@ -6,9 +6,11 @@ runtime; where it says nothing, inside of this process.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 from actors.check_job import RunRequest
 from actors.deployment import open_runtime
@@ -21,6 +23,9 @@ from engine import paths
 from storage.backends import choose
 from storage.doors.resolve import resolve
 from storage.doors.source import site_source
+
+if TYPE_CHECKING:
+    from storage.config.site import SiteConfig
 
 __all__ = ["compare_with_inventory", "extras", "main", "make_filters", "report_files"]
 
@@ -73,8 +78,8 @@ def report_files(
 def compare_with_inventory(site: str) -> tuple[float, dict[str, int]]:
     """Compare the inventory of a site with what is there; gives when that began, and what `update_summary` is given.
 
-    It is a whole run with a number of its own in the history: recorded, reported and, where the site is set to act,
-    acted upon. Only the summary is left alone. The time is in seconds since the epoch.
+    It is a whole run: recorded in the history, in the place of one that `history.start_run` began, reported and, where
+    the site is set to act, acted upon. Only the summary is left alone. The time is in seconds since the epoch.
 
     Raises:
         Killed: the site was stopped.
@@ -109,12 +114,13 @@ def extras(site: str) -> dict[str, tuple[int, int]]:
         Exception: see `actors.unmerged.clean_unmerged`.
     """
     settings = config.site(site)
-    if not (_asked("UNMERGED") and settings.unmerged and summary.is_debugged(site)):
+    if not (_cleans(settings) and summary.is_debugged(site)):
         return {}
     from actors.unmerged import CleaningOptions
     from actors.unmerged_run import ask_to_delete, clean_site
 
     backends = choose(config.current(), settings)
+    history.hand_over(site)
     with open_runtime(settings.runtime or _RUNTIME, _ray_address()) as runtime:
         options = CleaningOptions(more_logs=_given("MORELOGS"))
         _, cleaned = clean_site(runtime, settings, resolve(site_source(settings)), Oversight(), options)
@@ -128,7 +134,7 @@ def main(site: str) -> None:
     Raises:
         Exception: see `compare_with_inventory` and `extras`.
     """
-    done = _run(site, _request(summary=summary.do_update(), unmerged=_asked("UNMERGED")))
+    done = _run(site, _request(summary=summary.do_update(), unmerged=_cleans(config.site(site))))
     if done.failure is not None:
         raise done.failure
 
@@ -138,9 +144,13 @@ def _given(option: str) -> bool:
     return bool(getattr(parser.OPTS, option, False))
 
 
-def _asked(option: str) -> bool:
-    """Whether something is wanted: as an option says, or, where no command line was parsed, always."""
-    return parser.OPTS is None or _given(option)
+def _cleans(settings: SiteConfig) -> bool:
+    """Whether to clean the unmerged area of a site that has one: as an option says.
+
+    Where no command line was parsed, a protected list says that it is wanted; without one nothing could be cleaned.
+    """
+    wanted = "PROTECTED_LIST" in json.loads(settings.list_deletable) if parser.OPTS is None else _given("UNMERGED")
+    return settings.unmerged and wanted
 
 
 def _request(summary: bool, unmerged: bool = False) -> RunRequest:
@@ -158,6 +168,7 @@ def _run(site: str, request: RunRequest) -> SiteResults:
     settings = config.site(site)
     current = config.current()
     what = SiteRun(current, settings, site_source(settings), choose(current, settings), request)
+    history.hand_over(site)
     with open_runtime(settings.runtime or _RUNTIME, _ray_address()) as runtime:
         return run_site(runtime, what, Oversight())
 

@@ -197,6 +197,16 @@ class HistoryDatabase:
             history_staging.drop(connection, run)
         del self._open[run]
 
+    def withdraw(self, run: int) -> None:
+        """Take an open run back as if it had never begun; one that has reported something is abandoned."""
+        if self._staging(run).reported:
+            self.abandon(run)
+            return
+        with self._connection.transaction() as connection:
+            history_staging.drop(connection, run)
+            connection.execute("DELETE FROM runs WHERE id = ? AND status = ?", (run, RunStatus.RUNNING))
+        del self._open[run]
+
     def missing(self, site: str, acting: float | None = None, least: int = 1) -> Iterator[FileRow]:
         """Give the missing files of a site, directories in tree order, names in byte order.
 

@@ -11,7 +11,7 @@ import pytest
 from engine.columns import UNKNOWN_MTIME, FileColumns
 from engine.findings import Finding, Kind
 from engine.states import Reason
-from storage.history import HistoryDatabase, HistoryError, RunCounts, RunStatus
+from storage.history import HistoryDatabase, HistoryError, RunCounts, RunStatus, Table
 from tests.storage.histories import OTHER, ROOT, SITE, files, orphans, paths_of, query, run
 
 
@@ -109,6 +109,16 @@ def test_a_failed_run_keeps_the_older_findings(history: HistoryDatabase, path: P
     assert history.unlisted(SITE) == []
     assert query(path, "SELECT count(*) FROM invalid_history") == [(0,)]
     assert (history.runs(SITE)[0].status, history.runs(SITE)[0].message) == (RunStatus.FAILED, "mounted empty")
+
+
+def test_a_run_is_withdrawn_unless_it_has_reported(history: HistoryDatabase) -> None:
+    history.withdraw(history.open_run(SITE, 1.0, "threads"))
+    assert history.runs(SITE) == []
+    number = history.open_run(SITE, 2.0, "threads")
+    history.report(number, Table.MISSING, [(b"/store/mc/lost", 1, 1)], 2.5)
+    history.withdraw(number)
+    assert [run.status for run in history.runs(SITE)] == [RunStatus.DIED]
+    assert [row[0] for row in history.missing(SITE)] == [b"/store/mc/lost"]
 
 
 def test_an_abandoned_run_leaves_no_findings(history: HistoryDatabase) -> None:
