@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
 from engine.listing import Failed
 from engine.states import Reason
@@ -19,6 +22,33 @@ REAPING = 5.0
 
 _LOOK_EVERY = 0.1
 """Seconds between two looks at whether to give up."""
+
+
+_TRIAL = 10.0
+"""Seconds for finding out whether programs can be tied to us."""
+
+
+def tied(command: Sequence[bytes | str]) -> list[bytes | str]:
+    """Give a command whose program ends with the thread that starts it, even where that is killed (SIGKILL).
+
+    Nothing else could end it then: it would go on asking the store, in the name of a run that is over. Only on Linux,
+    with util-linux; elsewhere the command stays as it is.
+    """
+    # What is not there fails as it would without.
+    return [*_tie(), *command] if shutil.which(os.fsdecode(command[0])) else list(command)
+
+
+@cache
+def _tie() -> tuple[str, ...]:
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        return ()
+    tie = (setpriv, "--pdeathsig", "KILL")
+    try:
+        tried = subprocess.run([*tie, sys.executable, "-S", "-c", ""], capture_output=True, timeout=_TRIAL, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return () if tried.returncode else tie
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +105,7 @@ class Runner:
             if self._closed:
                 return None
             self._process = subprocess.Popen(
-                command,
+                tied(command),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

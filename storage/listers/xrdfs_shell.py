@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from engine.listing import Failed
 from engine.states import Reason
-from storage.listers.programs import REAPING, one_line
+from storage.listers.programs import REAPING, one_line, tied
 from storage.listers.xrootd_settings import CLIENT_SETTINGS
 
 _SETTINGS = {
@@ -115,7 +115,7 @@ class Shell:
             if self._process is not None:
                 _end(self._process)
             self._process = process = subprocess.Popen(
-                self._command,
+                tied(self._command),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

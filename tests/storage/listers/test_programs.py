@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -87,3 +89,26 @@ def test_whoever_heeds_ends_a_program_early_and_loses_none_of_its_output() -> No
     with pytest.raises(KeyboardInterrupt):
         runner.run(["sleep", "600"], time.monotonic() + 600, enough)
     assert not Path("/proc", str(processes[0])).exists()
+
+
+def test_a_program_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    script = f"""
+import os, time
+from storage.listers.programs import Runner
+Runner(os.environ).run(["sh", "-c", "echo $$ > {started}.new; mv {started}.new {started}; exec sleep 600"],
+                       time.monotonic() + 600)
+"""
+    ours = subprocess.Popen([sys.executable, "-c", script])
+    while not started.exists():
+        assert ours.poll() is None
+        time.sleep(0.01)
+    ours.kill()
+    ours.wait()
+    program = Path("/proc", started.read_text().strip())
+    for _ in range(1000):
+        if not program.exists() or "\nState:\tZ" in (program / "status").read_text():
+            break
+        time.sleep(0.01)
+    else:
+        raise AssertionError("the program is still there")
