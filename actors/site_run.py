@@ -24,7 +24,7 @@ from actors.quick import Results
 from actors.recorded import recorded
 from actors.run import check_held, this_run
 from engine.gates import Refusal
-from engine.site_states import Reporting
+from engine.site_states import Reporting, SiteStatus
 from storage.config.files import ConfigError
 from storage.doors.resolve import resolve
 from storage.doors.source import DoorsError
@@ -50,6 +50,13 @@ _log = logging.getLogger(__name__)
 
 _LOOK_EVERY = 2.0
 """Seconds between two looks at whether the summary still has the site as running."""
+
+
+_COMPARED = (
+    *("empty", "missing", "missing_bytes", "orphan", "orphan_bytes", "no_source", "unrecoverable"),
+    *("unmerged", "unmerged_logs"),
+)
+"""What a run without an inventory leaves in the summary as it was."""
 
 
 class NotReady(Exception):
@@ -148,7 +155,12 @@ def _noted(run: SiteRun, started: float) -> Iterator[Callable[[], bool]]:
         if name not in {row.site for row in summary.sites()}:
             # One that stands on the command line alone is nobody's to pick.
             summary.learn(name, name in run.backends.sites.ready_sites())
-        summary.running(name, Owner.this(), started)
+        before = summary.running(name, Owner.this(), started)
+        if (before.status, before.owner) == (SiteStatus.HALT, Owner.this()):
+            # Whoever said so meant the run that was about to begin, and not one before it.
+            summary.interrupt(name)
+            summary.unlock(name)
+            raise Killed("the site was set to halt before its run began")
     _show(run)
     try:
         yield SiteWatch(path, name, _LOOK_EVERY).is_running
@@ -325,6 +337,9 @@ class _Run:
         row = stats_row(done, self._run.request.listers or of_site, time.time())
         path = picker.summary_path(self._run.config)
         with SummaryDatabase(path) as summary:
+            before = summary.stats().get(site.name)
+            if self._run.request.no_inventory and before is not None:
+                row = replace(row, **{name: getattr(before, name) for name in _COMPARED})
             summary.update(row)
         _publish(self._run.config, path.parent)
 

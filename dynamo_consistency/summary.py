@@ -37,8 +37,9 @@ _locks: dict[str, SiteLock] = {}
 class LockedConn:
     """Holds a connection to the summary database, and keeps other writers away until it is closed or commits.
 
-    ``conn`` is the `sqlite3.Connection` and ``curs`` a cursor of it. Readers go on meanwhile. As a context manager it
-    is closed at the end, and what was done in it is undone when an exception ends it.
+    ``conn`` is the `sqlite3.Connection` and ``curs`` a cursor of it; ``cursor``, ``execute`` and ``commit`` are those
+    of the connection. Readers go on meanwhile. As a context manager it is closed at the end, and what was done in it is
+    undone when an exception ends it.
 
     Raises:
         SummaryError: the database cannot be used, or another process keeps it locked.
@@ -51,6 +52,7 @@ class LockedConn:
         webdir()
         self.conn = open_locked(picker.summary_path(config.current()))
         self.curs = self.conn.cursor()
+        self.cursor, self.execute, self.commit = self.conn.cursor, self.conn.execute, self.conn.commit
 
     def close(self) -> None:
         """Commit what was done, close the connection and let others write."""

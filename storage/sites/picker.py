@@ -113,6 +113,8 @@ def signs_of(owner: Owner | None, directory: RunDirectory) -> OwnerSigns:
         locked = True
     if owner is None:
         return OwnerSigns(False, False, False, locked, False)
+    if owner.is_done:
+        return OwnerSigns(True, True, False, locked, False)
     left = directory.running()
     same = left is not None and (left.pid, left.host) == (owner.pid, owner.host)
     return OwnerSigns(True, owner.is_here, owner.is_here and owner.is_alive(), locked, same)

@@ -9,6 +9,9 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _GONE = ("Z", "X", "x")
+DONE = 0
+"""The number of a process that is done with the site."""
+
 _STATE, _START = 0, 19
 """Fields of ``/proc/PID/stat``, counted behind the name of the program."""
 
@@ -30,6 +33,11 @@ class Owner:
         pid = os.getpid()
         seen = _look_at(pid)
         return cls(pid, socket.gethostname(), seen[1] if seen else "")
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is said to be done with the site, be it alive or not."""
+        return self.pid == DONE
 
     @property
     def is_here(self) -> bool:

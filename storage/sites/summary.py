@@ -13,7 +13,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,7 @@ from typing import Any
 from engine.site_states import BUSY, BadAction, NoMatchingSite, Reporting, SiteStatus, after_interrupt
 from storage import migrations
 from storage.shown import printable, quoted
-from storage.sites.process import Owner
+from storage.sites.process import DONE, Owner
 from storage.sites.schema import SUMMARY
 
 BUSY_SECONDS = 30.0
@@ -291,13 +291,18 @@ class SummaryDatabase:
         return status
 
     def unlock(self, site: str, owner: Owner | None = None) -> None:
-        """Set a site ready that is picked or running; any other state stays, and with an ``owner`` that of others."""
+        """Set a site ready that is picked or running; any other state stays, but belongs to no run any more.
+
+        With an ``owner`` a site that is another process's by now is left to it.
+        """
         with self._transaction():
             before = self.site(site)
             if owner not in (None, before.owner):
                 return
             if before.status in BUSY:
                 self._put(before.site, SiteStatus.READY, None)
+            elif before.owner is not None:
+                self._put(before.site, before.status, replace(before.owner, pid=DONE))
 
     def update(self, row: StatsRow) -> None:
         """Enter the result of a run; the one before it moves to the history. A site that is not known becomes so."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from dynamo_consistency import config, datatypes, filters, history, main, messaging, parser, picker, summary
+from dynamo_consistency import config, datatypes, filters, history, main, messaging, parser, picker, signaling, summary
 from storage.backends.queue import RequestQueue, queue_path
+from storage.config.files import ConfigError
+from storage.history import HistoryDatabase, RunStatus
 from tests.dynamo_consistency.sites import OLD, Site
 
 MISSING = "mc/a/lost.root"
@@ -59,6 +62,29 @@ def test_compare_with_inventory_gives_what_update_summary_takes(site: Site) -> N
     summary.webdir()
     start, report = main.compare_with_inventory(site.name)
     assert summary.update_summary(site=site.name, duration=time.time() - start, **report)
+
+
+def test_compare_with_inventory_takes_the_place_of_a_run_that_was_started(site: Site) -> None:
+    config.SITE = site.name
+    for number in (1, 2):
+        history.start_run()
+        main.compare_with_inventory(site.name)
+        history.finish_run()
+        with HistoryDatabase(site.home / "var/db/consistency.db") as database:
+            assert [run.status for run in database.runs(site.name)] == [RunStatus.INCOMPLETE] * number
+    with pytest.raises(history.HistoryError, match="no run has been started"):
+        history.finish_run()
+    assert history.missing_files(site.name) == site.lfns(MISSING)
+
+
+def test_compare_with_inventory_keeps_what_a_run_that_was_started_had_reported(site: Site) -> None:
+    config.SITE = site.name
+    history.start_run()
+    history.report_unmerged([("/store/unmerged/x", {"size": 1, "mtime": OLD})])
+    main.compare_with_inventory(site.name)
+    history.finish_run()
+    assert history.unmerged_files(site.name) == ["/store/unmerged/x"]
+    assert history.missing_files(site.name) == site.lfns(MISSING)
 
 
 def test_ignored_directories_are_unlisted_and_not_bad(site: Site) -> None:
@@ -115,6 +141,28 @@ def test_main_is_killed_when_the_site_is_stopped(site: Site, monkeypatch: pytest
     with pytest.raises(messaging.Killed):
         main.main(site.name)
     assert summary.get_status(site.name) == summary.READY
+
+
+def test_main_is_killed_when_it_was_told_to_halt_before_it_began(site: Site) -> None:
+    picker.pick_site()
+    signaling.halt(signal.SIGTERM, None)
+    with pytest.raises(messaging.Killed, match="before its run began"):
+        main.main(site.name)
+    summary.unlock_site(site.name)
+    assert summary.get_status(site.name) == summary.HALT
+    # That was heard: the next run goes on.
+    main.main(site.name)
+    assert summary.get_status(site.name) == summary.READY
+    assert history.missing_files(site.name) == site.lfns(MISSING)
+
+
+def test_main_cleans_nothing_without_being_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.LOCATION = site.configure(Unmerged=True)
+    main.main(site.name)
+    assert history.unmerged_files(site.name) == []
+    given(monkeypatch, "--unmerged")
+    with pytest.raises(ConfigError, match="PROTECTED_LIST"):
+        main.main(site.name)
 
 
 def test_main_takes_the_site_from_nobody(site: Site) -> None:

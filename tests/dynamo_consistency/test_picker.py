@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dynamo_consistency import config, picker, summary
+from dynamo_consistency import config, picker, signaling, summary
 from tests.dynamo_consistency.summarised import SITES, configure, start
 
 SRM = {"AccessMethod": "SRM"}
@@ -50,6 +51,17 @@ def test_pick_site_leaves_out_what_is_not_ready() -> None:
     assert picker.pick_site() == SITES[2]
     with pytest.raises(summary.NoMatchingSite, match="T1_US_FNAL: disabled; T2_DE_DESY: halted"):
         picker.pick_site()
+
+
+def test_pick_site_goes_on_with_a_site_that_this_process_was_told_to_halt() -> None:
+    assert picker.pick_site("MIT") == "T2_US_MIT"
+    signaling.halt(signal.SIGTERM, None)
+    with pytest.raises(summary.NoMatchingSite, match="T2_US_MIT: halted"):
+        picker.pick_site("MIT")
+    summary.unlock_site("T2_US_MIT")
+    assert summary.get_status("T2_US_MIT") == summary.HALT
+    assert picker.pick_site("MIT") == "T2_US_MIT"
+    assert summary.get_status("T2_US_MIT") == summary.LOCKED
 
 
 def test_pick_site_asks_whether_a_site_should_be_checked_now(tmp_path: Path) -> None:

@@ -69,6 +69,10 @@ def test_lockedconn(tmp_path: Path) -> None:
         delete_and_fail(conn.conn)
     with summary.LockedConn() as conn:
         assert conn.curs.execute("SELECT site FROM sites").fetchall() != []
+        assert conn.execute("SELECT site FROM sites").fetchall() == [(site,) for site in SITES]
+        conn.cursor().execute("UPDATE sites SET isgood = 0")
+        conn.commit()
+    assert summary.get_sites(reporting=True) == []
 
 
 def test_lockedconn_keeps_other_writers_away(tmp_path: Path) -> None:

@@ -312,6 +312,19 @@ def test_a_run_that_was_halted_and_is_over_goes_on(database: SummaryDatabase, co
     assert database.site(SITES[0]) == SiteRow(SITES[0], True, SiteStatus.LOCKED, last_started=1.0, owner=Owner.this())
 
 
+def test_a_run_that_was_halted_and_ended_goes_on_anywhere(database: SummaryDatabase, config: Config) -> None:
+    picker.sync(database, backend(config))
+    elsewhere = Owner(1, "elsewhere.example", "boot 5")
+    for site, owner in zip(SITES, (Owner.this(), elsewhere), strict=False):
+        database.running(site, owner, 1.0)
+        database.interrupt(site)
+        with pytest.raises(NoMatchingSite, match="halted"):
+            pick(database, config, site)
+        database.unlock(site)
+        assert database.site(site).status == SiteStatus.HALT
+        assert pick(database, config, site) == site
+
+
 def test_a_disabled_site_is_not_freed(database: SummaryDatabase, config: Config) -> None:
     picker.sync(database, backend(config))
     database.running(SITES[0], gone(), 1.0)
