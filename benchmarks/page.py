@@ -73,6 +73,10 @@ def plant(web: Path, history: Path, sites: int, runs: int) -> list[str]:
                 for site in range(sites)
             ],
         )
+        connection.execute(
+            "INSERT INTO reported(site, findings, run) SELECT site, f.name, id FROM runs, "
+            "(SELECT 'invalid' AS name UNION SELECT 'orphans') f WHERE status IN ('done', 'incomplete')"
+        )
         connection.commit()
     with SummaryDatabase(web / "stats.db") as summary:
         summary.sync(dict.fromkeys(names, True))

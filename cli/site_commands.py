@@ -67,7 +67,8 @@ def show_history(settings: Settings, site: str, limit: int, as_json: bool) -> Ex
 def _as_object(row: RunRow) -> dict[str, object]:
     fields = asdict(row)
     run, counts = fields.pop("id"), fields.pop("counts")
-    return {"run": run, **fields, "status": row.status.value, **counts}
+    del fields["reported"]
+    return {"run": run, **fields, "status": row.status.value, **counts, "unknown": sorted(row.unknown)}
 
 
 _COLUMNS = (
@@ -84,18 +85,17 @@ _COLUMNS = (
 )
 
 
+_COUNTS = ("files", "missing", "orphan", "empty", "unlisted", "protected")
+"""The counts of a run in the columns between its status and its seconds."""
+
+
 def _print_runs(runs: list[RunRow]) -> None:
     rows = [
         (
             str(row.id),
             datetime.fromtimestamp(row.started, UTC).strftime("%Y-%m-%d %H:%M:%S"),
             row.status.value,
-            f"{row.counts.files:,}",
-            f"{row.counts.missing:,}",
-            f"{row.counts.orphan:,}",
-            f"{row.counts.empty:,}",
-            f"{row.counts.unlisted:,}",
-            f"{row.counts.protected:,}",
+            *("-" if name in row.unknown else f"{getattr(row.counts, name):,}" for name in _COUNTS),
             f"{row.counts.seconds:.1f}",
         )
         for row in runs

@@ -16,6 +16,8 @@ from storage.history.tables import COUNTS, RunCounts, RunRow, RunStatus, Table, 
 
 _SITE = "(SELECT id FROM sites WHERE name = :site)"
 
+_REPORTED = "EXISTS (SELECT 1 FROM reported WHERE site = r.site AND findings = '{table}' AND run = r.id)"
+
 
 @dataclass(frozen=True, slots=True)
 class Acted:
@@ -93,13 +95,19 @@ def run_rows(connection: sqlite3.Connection, site: str | None, limit: int) -> li
     # Not one condition for both: the runs of one site are found by an index.
     where = "" if site is None else "WHERE r.site = (SELECT id FROM sites WHERE name = :site) "
     query = (
-        f"SELECT r.id, s.name, started, finished, status, message, runtime, {', '.join(COUNTS)} "
+        "SELECT r.id, s.name, started, finished, status, message, runtime, "
+        + "".join(f"{_REPORTED.format(table=table)}, " for table in Table)
+        + f"{', '.join(COUNTS)} "
         f"FROM runs r JOIN sites s ON s.id = r.site {where}ORDER BY r.id DESC LIMIT :limit"
     )
     rows = connection.execute(query, {"site": site, "limit": limit}).fetchall()
     return [
-        RunRow(number, name, started, finished, RunStatus(status), message, runtime, RunCounts(*counts))
-        for number, name, started, finished, status, message, runtime, *counts in rows
+        RunRow(
+            *(number, name, started, finished, RunStatus(status), message, runtime),
+            RunCounts(*rest[len(Table) :]),
+            frozenset(table for table, reported in zip(Table, rest, strict=False) if reported),
+        )
+        for number, name, started, finished, status, message, runtime, *rest in rows
     ]
 
 

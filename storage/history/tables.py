@@ -55,9 +55,21 @@ class RunCounts:
     seconds: float = 0.0
 
 
+_SAID_BY = {
+    Table.MISSING: ("missing", "missing_bytes", "protected"),
+    Table.ORPHANS: ("orphan", "orphan_bytes"),
+    Table.MISMATCHES: ("size_mismatch",),
+    Table.EMPTY: ("empty",),
+}
+"""The counts that mean something only of a run that reported to a table."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One run. ``finished`` is None while it runs and when it died; ``message`` says what stopped it, if anything."""
+    """One run. ``finished`` is None while it runs and when it died; ``message`` says what stopped it, if anything.
+
+    ``reported`` has the tables for which the run said what belongs in them, be it nothing.
+    """
 
     id: int
     site: str
@@ -67,6 +79,17 @@ class RunRow:
     message: str
     runtime: str
     counts: RunCounts
+    reported: frozenset[Table] = frozenset()
+
+    @property
+    def cleaned(self) -> bool:
+        """Whether it looked through the unmerged area and nothing else: its counts are of that area."""
+        return self.reported == {Table.UNMERGED}
+
+    @property
+    def unknown(self) -> frozenset[str]:
+        """The counts of what the run did not look for, or not to the end: their 0 does not say that there was none."""
+        return frozenset(name for table, names in _SAID_BY.items() if table not in self.reported for name in names)
 
 
 COUNTS = tuple(column.name for column in fields(RunCounts))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import floor
 
+from storage.history import RunStatus
 from storage.page import words
 from storage.page.runs import Run
 
@@ -30,9 +31,10 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart. ``line`` and ``area`` are paths; ``crosses`` the x of runs without results; ``limit`` a line or None.
+    """One chart. ``line`` and ``area`` are paths, ``crosses`` the x of runs that ended without results.
 
-    ``points`` has x and y of each run with results, oldest first; ``words`` says what the picture shows.
+    ``limit`` is a line or None. ``points`` has x and y of each run that knows the value, oldest first; ``words`` says
+    what the picture shows.
     """
 
     key: str
@@ -62,26 +64,32 @@ class _Subject:
 _MISSING = _Subject("missing", "Missing files", lambda run: run.missing)
 _ORPHAN = _Subject("orphan", "Orphans", lambda run: run.orphan)
 _FILES = _Subject("files", "Files", lambda run: run.files, from_zero=False)
-_TIME = _Subject("time", "Duration [min]", lambda run: (run.seconds or 0) / 60, show=",.1f", whole=False)
+_TIME = _Subject(
+    "time", "Duration [min]", lambda run: None if run.seconds is None else run.seconds / 60, show=",.1f", whole=False
+)
 
 
 def charts(runs: Sequence[Run], max_missing: int, max_orphan: int) -> tuple[Chart, ...]:
-    """Draw the charts of a site's runs, which come newest first; none when no run came to results."""
-    if not any(run.counted for run in runs):
-        return ()
-    return (
-        _chart(_MISSING, runs, max_missing, "MaxMissing"),
-        _chart(_ORPHAN, runs, max_orphan, "MaxOrphan"),
-        _chart(_FILES, runs),
-        _chart(_TIME, runs),
+    """Draw the charts of a site's runs, which come newest first; none of what no run knows.
+
+    A run that only cleaned the unmerged area is in none of them.
+    """
+    runs = [run for run in runs if not run.cleaned]
+    limits = {_MISSING: (max_missing, "MaxMissing"), _ORPHAN: (max_orphan, "MaxOrphan")}
+    return tuple(
+        _chart(subject, runs, *limits.get(subject, ()))
+        for subject in (_MISSING, _ORPHAN, _FILES, _TIME)
+        if any(run.counted and subject.value_of(run) is not None for run in runs)
     )
 
 
 def _chart(subject: _Subject, runs: Sequence[Run], limit: int = 0, limit_name: str = "") -> Chart:
     """Draw one chart. The limit is drawn when a value comes near it: else it would press the line to the ground."""
     oldest_first = runs[::-1]
-    times = [run.started for run in oldest_first if run.counted]
-    values = [float(subject.value_of(run) or 0) for run in oldest_first if run.counted]
+    known = [
+        (run.started, value) for run in oldest_first if run.counted and (value := subject.value_of(run)) is not None
+    ]
+    times, values = [time for time, _ in known], [float(value) for _, value in known]
     begin, end = oldest_first[0].started, oldest_first[-1].started
     near = 0 < limit <= max(values) * 2
     # A change of less than a thousandth is none to look at, and its ticks would be told apart by no short label.
@@ -105,7 +113,7 @@ def _chart(subject: _Subject, runs: Sequence[Run], limit: int = 0, limit_name: s
         line=line,
         area=f"{line}L{points[-1][0]:g} {BOTTOM}L{points[0][0]:g} {BOTTOM}Z",
         points=points,
-        crosses=tuple(x_of(run.started) for run in oldest_first if not run.counted),
+        crosses=tuple(x_of(run.started) for run in oldest_first if not run.counted and run.status != RunStatus.RUNNING),
         rows=tuple(Tick(y_of(low + step * row), short(low + step * row)) for row in range(_TICKS + 1)),
         times=_times(begin, end),
         limit=Tick(y_of(limit), f"{limit_name} {limit:,}") if near else None,

@@ -36,7 +36,8 @@ COLUMNS: tuple[Column, ...] = (
         "Last Ten Runs",
         "The oldest left, the newest right. A bar is as high as the run found missing files and orphans, each step a "
         "factor of ten; filled when all was seen, hollow when something could not be listed. A cross is a run that "
-        "failed or died, two strokes one that was halted, a dot one that goes on. Leads to the site's own page.",
+        "failed or died, two strokes one that was halted, a dot one that goes on. Cleanings of the unmerged area are "
+        "left out. Leads to the site's own page.",
     ),
     Column("time", "Time [min]", "How long the last run took."),
     Column(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 
-from storage.history import RunRow, RunStatus
+from storage.history import RunCounts, RunRow, RunStatus
 from storage.sites.summary import StatsRow
 
 _ROUNDING = 1.0
@@ -21,7 +21,8 @@ class Run:
     """One run of a site; None where nobody noted it.
 
     ``number`` is that of the history, ``started`` and ``ended`` are seconds since the epoch, ``seconds`` the duration.
-    Only of a run that ``counted`` do the numbers mean anything.
+    Only of a run that ``counted`` do the numbers mean anything. One that ``cleaned`` looked through the unmerged area,
+    and says nothing about the rest of the site.
     """
 
     number: int | None
@@ -45,11 +46,12 @@ class Run:
     protected: int | None = None
     unmerged: int | None = None
     unmerged_logs: int | None = None
+    cleaned: bool = False
 
     @property
     def counted(self) -> bool:
-        """Whether the run came to results."""
-        return self.status in _COUNTED
+        """Whether the run came to results about the site."""
+        return self.status in _COUNTED and not self.cleaned
 
     @classmethod
     def unknown(cls) -> Run:
@@ -61,10 +63,19 @@ run_values = attrgetter(*(column.name for column in fields(Run)))
 """Gives the values of a run as a tuple."""
 
 
-def of_stats(row: StatsRow, number: int | None = None, run: RunRow | None = None) -> Run:
-    """Show a row of the summary, and what the history has beyond it."""
+def of_stats(row: StatsRow, run: RunRow | None = None) -> Run:
+    """Show a row of the summary, and what the history has beyond it.
+
+    The summary has a 0 for what a run did not look for; the history can tell.
+    """
+    unknown = run.unknown if run else frozenset({"size_mismatch", "protected"})
+    counts = run.counts if run else RunCounts()
+
+    def known(name: str, value: int) -> int | None:
+        return None if name in unknown else value
+
     return Run(
-        number=number,
+        number=run.id if run else None,
         started=run.started if run else row.entered - row.seconds,
         ended=row.entered,
         status=run.status if run else RunStatus.DONE,
@@ -74,26 +85,30 @@ def of_stats(row: StatsRow, number: int | None = None, run: RunRow | None = None
         nodes=row.nodes,
         unlisted=row.unlisted,
         unlisted_bad=row.unlisted_bad,
-        empty=row.empty,
-        missing=row.missing,
-        missing_bytes=row.missing_bytes,
-        no_source=row.no_source,
-        unrecoverable=row.unrecoverable,
-        orphan=row.orphan,
-        orphan_bytes=row.orphan_bytes,
-        size_mismatch=run.counts.size_mismatch if run else None,
-        protected=run.counts.protected if run else None,
+        empty=known("empty", row.empty),
+        missing=known("missing", row.missing),
+        missing_bytes=known("missing", row.missing_bytes),
+        no_source=known("missing", row.no_source),
+        unrecoverable=known("missing", row.unrecoverable),
+        orphan=known("orphan", row.orphan),
+        orphan_bytes=known("orphan", row.orphan_bytes),
+        size_mismatch=known("size_mismatch", counts.size_mismatch),
+        protected=known("protected", counts.protected),
         unmerged=row.unmerged,
         unmerged_logs=row.unmerged_logs,
     )
 
 
 def of_run(run: RunRow) -> Run:
-    """Show a run that the summary has no row of; one without results has no numbers either."""
-    if run.status not in _COUNTED:
+    """Show a run that the summary has no row of; one without results about the site has no numbers either."""
+    if not _counted(run):
         seconds = None if run.finished is None else run.finished - run.started
-        return Run(run.id, run.started, run.finished, run.status, run.message, seconds)
-    counts = run.counts
+        return Run(run.id, run.started, run.finished, run.status, run.message, seconds, cleaned=run.cleaned)
+    counts, unknown = run.counts, run.unknown
+
+    def known(name: str, value: int) -> int | None:
+        return None if name in unknown else value
+
     return Run(
         number=run.id,
         started=run.started,
@@ -104,14 +119,18 @@ def of_run(run: RunRow) -> Run:
         files=counts.files,
         nodes=counts.directories,
         unlisted=counts.unlisted,
-        empty=counts.empty,
-        missing=counts.missing,
-        missing_bytes=counts.missing_bytes,
-        orphan=counts.orphan,
-        orphan_bytes=counts.orphan_bytes,
-        size_mismatch=counts.size_mismatch,
-        protected=counts.protected,
+        empty=known("empty", counts.empty),
+        missing=known("missing", counts.missing),
+        missing_bytes=known("missing", counts.missing_bytes),
+        orphan=known("orphan", counts.orphan),
+        orphan_bytes=known("orphan", counts.orphan_bytes),
+        size_mismatch=known("size_mismatch", counts.size_mismatch),
+        protected=known("protected", counts.protected),
     )
+
+
+def _counted(run: RunRow) -> bool:
+    return run.status in _COUNTED and not run.cleaned
 
 
 def merge(runs: Sequence[RunRow], stats: Sequence[StatsRow]) -> list[Run]:
@@ -120,15 +139,18 @@ def merge(runs: Sequence[RunRow], stats: Sequence[StatsRow]) -> list[Run]:
     A row of the summary belongs to the last run with results that had begun when it was entered. Rows without a run,
     as those from before the history was kept, and runs without a row stand by themselves.
     """
-    counted = sorted((run for run in runs if run.status in _COUNTED), key=lambda run: run.started)
+    counted = sorted((run for run in runs if _counted(run)), key=lambda run: run.started)
     starts = [run.started for run in counted]
     rows: dict[int, StatsRow] = {}
     merged: list[Run] = []
-    for row in stats:
+    # The newest go first: a row that could be of two runs, since it came within their second, is left to the older one.
+    for row in sorted(stats, key=lambda row: row.entered, reverse=True):
         index = bisect_right(starts, row.entered + _ROUNDING) - 1
+        if index > 0 and counted[index].id in rows and starts[index] > row.entered:
+            index -= 1
         if index >= 0 and counted[index].id not in rows:
             rows[counted[index].id] = row
         else:
             merged.append(of_stats(row))
-    merged += [of_stats(rows[run.id], run.id, run) if run.id in rows else of_run(run) for run in runs]
+    merged += [of_stats(rows[run.id], run) if run.id in rows else of_run(run) for run in runs]
     return sorted(merged, key=lambda run: (run.started, run.number or 0), reverse=True)

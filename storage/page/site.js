@@ -7,7 +7,8 @@
   const table = document.getElementById("runs");
   if (!table) return;
 
-  /* Taken before anything is sorted: the runs that counted, oldest first, as the points of the charts are. */
+  /* Taken before anything is sorted: the runs that counted, oldest first, as the points of the charts are. A chart has
+     none for a run that does not know its value. */
   const keys = [...table.tHead.rows[0].cells].map((head) => head.dataset.key);
   const runs = [...table.tBodies[0].rows]
     .filter((row) => "counted" in row.dataset)
@@ -27,7 +28,8 @@
     const key = figure.dataset.chart;
     const picture = figure.querySelector("svg");
     const numbers = (picture.querySelector(".line").getAttribute("d").match(/[\d.]+/g) || []).map(Number);
-    const points = runs.map((run, index) => ({ run, x: numbers[2 * index], y: numbers[2 * index + 1] }));
+    const known = runs.filter((run) => run[key] !== "-");
+    const points = known.map((run, index) => ({ run, x: numbers[2 * index], y: numbers[2 * index + 1] }));
     const caption = figure.querySelector("figcaption");
     const heading = caption.textContent;
     const rule = svg("path", { class: "rule", d: "" });

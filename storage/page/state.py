@@ -96,12 +96,14 @@ def concerns(state: State, runs: Sequence[Run], latest: Run | None, limits: Acti
         if is_empty(latest):
             found.append("the last listing had no files")
         if latest.unlisted_bad:
-            found.append(f"{latest.unlisted_bad:,} directories could not be listed because of an error")
+            what = words.counted(latest.unlisted_bad, "directory", "directories")
+            found.append(f"{what} could not be listed because of an error")
         if (latest.missing or 0) > limits.max_missing:
             found.append(f"more missing files than MaxMissing, {limits.max_missing:,}")
         if (latest.orphan or 0) > limits.max_orphan:
             found.append(f"more orphans than MaxOrphan, {limits.max_orphan:,}")
-    ended = next((run for run in runs if run.status != RunStatus.RUNNING), None)
+    # A cleaning that went well says nothing about a check that did not.
+    ended = next((run for run in runs if run.status != RunStatus.RUNNING and not run.cleaned), None)
     if ended is not None and ended.status in (RunStatus.FAILED, RunStatus.DIED):
         found.append(
             f"the last run {ended.status.value}" + (f": {words.shown(ended.message)}" if ended.message else "")

@@ -37,8 +37,8 @@ class Strip:
 
 
 def strip(runs: Sequence[Run]) -> Strip:
-    """Draw the last of the runs, which come newest first."""
-    last = list(reversed(runs[:LENGTH]))
+    """Draw the last of the runs, which come newest first; what only cleaned the unmerged area is none of them."""
+    last = list(reversed([run for run in runs if not run.cleaned][:LENGTH]))
     drawn: dict[str, list[str]] = {}
     for place, run in enumerate(last, LENGTH - len(last)):
         shape = _SHAPES[run.status]

@@ -15,7 +15,7 @@ from storage.page import words
 from storage.page.facts import SiteFacts
 from storage.page.runs import Run
 from storage.page.state import Tone, concerns, is_empty, is_fresh, reporting_words, state_of
-from storage.page.strip import Strip, strip
+from storage.page.strip import LENGTH, Strip, strip
 
 SITES = "sites"
 """The directory of the pages of sites, inside the web directory."""
@@ -103,7 +103,8 @@ def table_row(facts: SiteFacts, limits: ActionLimits, now: float) -> TableRow:
 
 def _urgency(runs: Sequence[Run]) -> int | None:
     """Sort the strips by how many of the last ten runs came to results."""
-    return sum(run.counted for run in runs[:10]) if runs else None
+    last = [run for run in runs if not run.cleaned][:LENGTH]
+    return sum(run.counted for run in last) if last else None
 
 
 def _counts(facts: SiteFacts, limits: ActionLimits) -> tuple[Cell, ...]:

@@ -24,6 +24,11 @@ def number(value: int | None) -> str:
     return UNKNOWN if value is None else f"{value:,}"
 
 
+def counted(value: int, one: str, many: str) -> str:
+    """Give a number with its noun."""
+    return f"{value:,} {one if value == 1 else many}"
+
+
 def terabytes(value: int | None) -> str:
     """Give bytes as TB with two digits; what is there and does not reach them is ``<0.01``."""
     if value is None:

@@ -181,6 +181,17 @@ def test_a_door_where_nobody_answers(site: PlantedSite) -> None:
     assert ended.message.startswith(f"{site.name} (root://localhost:1): no top directory could be listed (")
 
 
+def test_doors_that_disagree_are_a_failed_run(site: PlantedSite) -> None:
+    other = site.home / "other"
+    (other / site.lfn.strip("/") / "mc" / "elsewhere").mkdir(parents=True)
+    site.configure(Doors=[site.door, f"file://{other}"])
+    ended = check(site)
+    assert ended.code == 4
+    assert "its doors do not show the same store" in ended.message
+    (row,) = history(site)
+    assert (row["status"], row["missing"]) == ("failed", 0)
+
+
 def test_an_inventory_of_other_directories_is_refused(site: PlantedSite) -> None:
     site.inventory.write_text("/elsewhere/a 5\n/elsewhere/b 5\n")
     ended = check(site)
@@ -278,6 +289,7 @@ def test_history_for_people(site: PlantedSite) -> None:
     assert header.split()[:3] == ["run", "started", "(UTC)"]
     assert newest.split()[0] == "2"
     assert "failed" in newest
+    assert newest.split()[4:10] == ["0", "-", "-", "-", "2", "-"], "a run that failed does not say that there are none"
     assert oldest.split()[3:10] == ["incomplete", str(site.files), "3", "3", "1", "1", "1"]
     assert message.startswith("run 2: root: no top directory could be listed (")
     assert len(run("history", site.name, "--limit", "1", cwd=site.home).out.splitlines()) == 3

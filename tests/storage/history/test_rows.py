@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from engine.findings import Finding, Kind
-from storage.history import Acted, HistoryDatabase, Table
+from storage.history import Acted, HistoryDatabase, RunCounts, RunStatus, Table
 from tests.storage.histories import OTHER, SITE, files, orphans, paths_of, query, run
 
 
@@ -195,3 +195,16 @@ def test_a_finding_that_is_reported_again_after_somebody_acted_keeps_the_time(
     history.report(number, Table.ORPHANS, [(b"/s/a", 4, 5)], 2.0)
     run(history)
     assert query(path, "SELECT run, acted FROM orphans_history") == [(number, 3.0)]
+
+
+def test_a_run_tells_what_it_said_something_about(history: HistoryDatabase) -> None:
+    run(history)
+    run(history, keep_findings=False)
+    cleaning = history.open_run(SITE, 1.0, "threads")
+    history.report(cleaning, Table.UNMERGED, [], 2.0)
+    history.finish_run(cleaning, 2.0, RunStatus.DONE, RunCounts(), keep_findings=False)
+    cleaned, refused, compared = history.runs(SITE)
+    assert (compared.unknown, compared.cleaned) == (frozenset(), False)
+    assert {"missing", "orphan", "empty", "size_mismatch", "protected"} < refused.unknown == cleaned.unknown
+    assert "files" not in refused.unknown
+    assert (refused.cleaned, cleaned.cleaned) == (False, True)

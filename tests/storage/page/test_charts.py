@@ -50,6 +50,24 @@ def test_a_run_without_results_is_a_cross_and_no_value() -> None:
     assert chart.crosses == ((LEFT + RIGHT) / 2,)
 
 
+def test_a_run_that_goes_on_is_no_cross() -> None:
+    going = Run(None, 9 * DAY, None, RunStatus.RUNNING)
+    assert [chart.crosses for chart in charts([going, *runs([5, 6])], 100, 1000)] == [()] * 4
+
+
+def test_a_cleaning_is_in_no_chart() -> None:
+    cleaning = Run(None, 9 * DAY, None, RunStatus.DONE, seconds=1.0, cleaned=True)
+    assert charts([cleaning, *runs([5, 6])], 100, 1000) == charts(runs([5, 6]), 100, 1000)
+    assert charts([cleaning], 100, 1000) == ()
+
+
+def test_what_a_run_does_not_know_is_no_point() -> None:
+    listed = Run(None, 9 * DAY, None, RunStatus.DONE, seconds=1.0, files=9)
+    points = {chart.key: len(chart.points) for chart in charts([listed, *runs([5, 6])], 100, 1000)}
+    assert points == {"missing": 2, "orphan": 2, "files": 3, "time": 3}
+    assert [chart.key for chart in charts([listed], 100, 1000)] == ["files", "time"]
+
+
 def test_the_limit_is_drawn_when_values_come_near_it() -> None:
     near = drawn([10, 60]).limit
     assert near is not None

@@ -1,14 +1,23 @@
-from storage.history import RunCounts, RunRow, RunStatus
+import pytest
+
+from storage.history import RunCounts, RunRow, RunStatus, Table
 from storage.page.runs import merge
 from storage.sites.summary import StatsRow
 
+COMPARED = frozenset(Table) - {Table.UNMERGED}
 
-def run(number: int, started: float, status: RunStatus = RunStatus.DONE, seconds: float = 60.0) -> RunRow:
+
+def run(
+    number: int,
+    started: float,
+    status: RunStatus = RunStatus.DONE,
+    seconds: float = 60.0,
+    reported: frozenset[Table] = COMPARED,
+) -> RunRow:
     counts = RunCounts(files=10 * number, directories=number, missing=number, seconds=seconds)
     finished = None if status == RunStatus.RUNNING else started + seconds
-    return RunRow(
-        number, "T2", started, finished, status, "why" if status == RunStatus.FAILED else "", "threads", counts
-    )
+    message = "why" if status == RunStatus.FAILED else ""
+    return RunRow(number, "T2", started, finished, status, message, "threads", counts, reported)
 
 
 def stats(entered: float, missing: int = 0) -> StatsRow:
@@ -49,6 +58,26 @@ def test_two_rows_for_one_run_are_both_shown() -> None:
 def test_a_row_in_whole_seconds_still_belongs_to_a_run_that_took_less_than_one() -> None:
     (found,) = merge([run(1, 1000.7, seconds=0.2)], [stats(1000.0)])
     assert found.number == 1
+
+
+def test_rows_of_runs_within_one_second_are_shared_out_in_order() -> None:
+    second, first = merge([run(2, 1000.9, seconds=0.2), run(1, 1000.1, seconds=0.5)], [stats(1000, 1), stats(1001, 2)])
+    assert [(found.number, found.missing) for found in (first, second)] == [(1, 1), (2, 2)]
+
+
+def test_a_cleaning_says_nothing_about_the_site_and_takes_no_row() -> None:
+    cleaning, check = merge([run(2, 1061, reported=frozenset({Table.UNMERGED})), run(1, 1000)], [stats(1100, 7)])
+    assert (cleaning.counted, cleaning.cleaned, cleaning.files, cleaning.missing) == (False, True, None, None)
+    assert (check.number, check.counted, check.missing) == (1, True, 7)
+
+
+@pytest.mark.parametrize("rows", [[], [stats(1061)]], ids=["history", "summary"])
+def test_what_a_run_did_not_look_for_is_not_known_to_be_none(rows: list[StatsRow]) -> None:
+    (found,) = merge([run(1, 1000, reported=frozenset())], rows)
+    assert found.counted
+    assert found.files is not None
+    sizes = (found.missing_bytes, found.orphan_bytes, found.size_mismatch, found.protected, found.empty)
+    assert {found.missing, found.orphan, found.no_source, found.unrecoverable, *sizes} == {None}
 
 
 def test_a_run_that_goes_on_has_neither_end_nor_numbers() -> None:

@@ -77,7 +77,8 @@ def test_what_is_as_it_should_be_needs_no_look() -> None:
     [
         (result(missing=101), "MaxMissing"),
         (result(orphan=1001), "MaxOrphan"),
-        (result(unlisted_bad=1), "could not be listed"),
+        (result(unlisted_bad=1), "1 directory could not be listed"),
+        (result(unlisted_bad=2000), "2,000 directories could not be listed"),
         (result(files=0), "no files"),
     ],
 )
@@ -93,6 +94,11 @@ def test_a_run_that_failed_needs_a_look_until_the_next_one_ends() -> None:
     assert look(result(), None, going_on, failed) == ("the last run failed: connection refused",)
     assert look(result(), None, result(), failed) == ()
     assert look(result(), None, Run(2, NOW, NOW, RunStatus.HALTED)) == ()
+
+
+def test_a_cleaning_takes_nothing_back_of_a_check_that_failed() -> None:
+    cleaning = Run(3, NOW, NOW, RunStatus.DONE, cleaned=True)
+    assert look(result(), None, cleaning, Run(2, NOW, NOW, RunStatus.FAILED, "no")) == ("the last run failed: no",)
 
 
 def test_a_run_of_over_a_day_needs_a_look() -> None:

@@ -31,6 +31,11 @@ def test_bars_grow_with_each_digit_and_stay_inside() -> None:
     assert max(grown) <= HEIGHT < BASE
 
 
+def test_a_cleaning_is_no_mark() -> None:
+    cleaning = Run(None, 0.0, None, RunStatus.DONE, cleaned=True)
+    assert strip([cleaning] * 9 + [run(missing=5)] * 2) == strip([run(missing=5)] * 2)
+
+
 def test_nothing_found_is_still_a_mark() -> None:
     assert heights(run()) == [3]
 
