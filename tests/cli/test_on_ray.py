@@ -35,10 +35,11 @@ def test_a_check_on_a_cluster_finds_exactly_what_was_planted(site: PlantedSite, 
 
 
 def test_errors_keep_their_words_across_processes(site: PlantedSite, node: RayNode) -> None:
-    (site.home / "www").write_text("in the way")
+    in_the_way = site.home / "www" / f"{site.name}_compare_missing.txt"
+    in_the_way.mkdir(parents=True)
     ended = run("check", "--runtime", "ray", cwd=site.home, env={**node.env, "RAY_ADDRESS": node.address})
     assert ended.code == 2
-    assert f"WebDir: {site.home}/www: " in ended.err
+    assert f"WebDir: {in_the_way}: cannot be written: it is a directory" in ended.err
 
 
 def test_a_run_on_a_cluster_is_halted_and_gone_on_with(
