@@ -52,10 +52,7 @@ _LOOK_EVERY = 2.0
 """Seconds between two looks at whether the summary still has the site as running."""
 
 
-_COMPARED = (
-    *("empty", "missing", "missing_bytes", "orphan", "orphan_bytes", "no_source", "unrecoverable"),
-    *("unmerged", "unmerged_logs"),
-)
+_COMPARED = ("empty", "missing", "missing_bytes", "orphan", "orphan_bytes", "no_source", "unrecoverable")
 """What a run without an inventory leaves in the summary as it was."""
 
 
@@ -337,8 +334,11 @@ class _Run:
         row = stats_row(done, self._run.request.listers or of_site, time.time())
         path = picker.summary_path(self._run.config)
         with SummaryDatabase(path) as summary:
-            before = summary.stats().get(site.name)
-            if self._run.request.no_inventory and before is not None:
+            if self._run.request.no_inventory:
+                before = summary.stats().get(site.name)
+                if before is None:
+                    # A row would say that nothing is missing.
+                    return
                 row = replace(row, **{name: getattr(before, name) for name in _COMPARED})
             summary.update(row)
         _publish(self._run.config, path.parent)

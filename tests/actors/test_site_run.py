@@ -421,6 +421,21 @@ def test_without_the_inventory_a_site_is_listed_and_its_findings_stay(threads: R
         assert [path.rpartition(b"/")[2] for path, _, _ in history.missing(SITE)] == [b"gone", b"lost"]
         assert history.runs(SITE)[0].message == "without inventory: 4 files in 3 directories"
         assert history.runs(SITE)[0].status == RunStatus.DONE
+    with site.summary() as summary:
+        row = summary.stats()[SITE]
+        assert (row.files, row.missing, row.orphan, row.empty) == (4, 2, 1, 1)
+
+
+def test_a_listing_between_two_runs_does_not_count_for_the_two_run_rule(threads: Runtime, site: Site) -> None:
+    run(threads, site)
+    site.act()
+    (site.home / "store/mc/kept").unlink()
+    run(threads, site, no_inventory=True)
+    run(threads, site)
+    assert site.requests("transfers") == ["data/gone", "mc/lost"]
+    run(threads, site, no_inventory=True)
+    run(threads, site)
+    assert site.requests("transfers") == ["data/gone", "mc/lost", "mc/kept"]
 
 
 def test_a_run_that_is_no_news_of_the_site_leaves_summary_and_page_alone(threads: Runtime, site: Site) -> None:

@@ -130,6 +130,7 @@ def test_no_inventory_compares_nothing(three: PlantedSite) -> None:
     assert (ended.code, ended.err) == (0, "")
     assert len(ended.out.splitlines()) == 2
     assert [path.name for path in three.lists()] == [f"{GOOD}_storage.json"]
+    assert stats(three) == {}
 
 
 def test_a_site_that_acts_says_what_it_asked_for(three: PlantedSite) -> None:
