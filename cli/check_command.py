@@ -21,7 +21,6 @@ from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode, as_command_error, of_result
 from cli.session import RunOptions, Settings, open_runtime, overseen
 from storage.backends import choose
-from storage.doors.resolve import resolve
 from storage.doors.source import FileSource, StoreSource, parse_source
 from storage.runs.reports import ReportError
 from storage.sites import picker
@@ -83,7 +82,7 @@ def check(settings: Settings, request: CheckRequest, options: RunOptions) -> Sit
         if not request.no_inventory:
             site = _with_inventory(settings, site, request.inventory)
         what = SiteRun(settings.config, site, store, _backends(settings, site, request), _asked(request, options))
-        doors = ", ".join(store.spec.doors)
+        doors = ", ".join(store.spec.doors or store.identity)
         with (
             open_runtime(options, site.runtime, "ray") as actors,
             overseen(site.name, doors, "the next check goes on from there") as oversight,
@@ -160,7 +159,7 @@ def _choose_store(settings: Settings, site: SiteConfig, remote: str | None) -> S
     if source.site is None:
         spec = replace(source.spec, timeout=site.timeout, connections=site.connections)
         return replace(source, spec=spec)
-    return resolve(source)
+    return source
 
 
 def _with_inventory(settings: Settings, site: SiteConfig, option: Path | None) -> SiteConfig:
