@@ -63,12 +63,14 @@ run_values = attrgetter(*(column.name for column in fields(Run)))
 """Gives the values of a run as a tuple."""
 
 
-def of_stats(row: StatsRow, run: RunRow | None = None) -> Run:
+def of_stats(row: StatsRow, run: RunRow | None = None, cleaned: bool = True) -> Run:
     """Show a row of the summary, and what the history has beyond it.
 
-    The summary has a 0 for what a run did not look for; the history can tell.
+    The summary has a 0 for what a run did not look for; the history can tell, and whether it ``cleaned`` as well.
     """
     unknown = run.unknown if run else frozenset({"size_mismatch", "protected"})
+    if not (cleaned or row.unmerged):
+        unknown |= {"unmerged"}
     counts = run.counts if run else RunCounts()
 
     def known(name: str, value: int) -> int | None:
@@ -94,8 +96,8 @@ def of_stats(row: StatsRow, run: RunRow | None = None) -> Run:
         orphan_bytes=known("orphan", row.orphan_bytes),
         size_mismatch=known("size_mismatch", counts.size_mismatch),
         protected=known("protected", counts.protected),
-        unmerged=row.unmerged,
-        unmerged_logs=row.unmerged_logs,
+        unmerged=known("unmerged", row.unmerged),
+        unmerged_logs=known("unmerged", row.unmerged_logs),
     )
 
 
@@ -152,5 +154,11 @@ def merge(runs: Sequence[RunRow], stats: Sequence[StatsRow]) -> list[Run]:
             rows[counted[index].id] = row
         else:
             merged.append(of_stats(row))
-    merged += [of_stats(rows[run.id], run) if run.id in rows else of_run(run) for run in runs]
+    cleanings = sorted(run.started for run in runs if run.cleaned)
+
+    def cleaned(run: RunRow) -> bool:
+        """Tell whether a cleaning began between the beginning of a run and its row."""
+        return bisect_right(cleanings, rows[run.id].entered + _ROUNDING) > bisect_right(cleanings, run.started)
+
+    merged += [of_stats(rows[run.id], run, cleaned(run)) if run.id in rows else of_run(run) for run in runs]
     return sorted(merged, key=lambda run: (run.started, run.number or 0), reverse=True)

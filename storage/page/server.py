@@ -19,6 +19,7 @@ from collections.abc import Callable
 from email.utils import formatdate, parsedate_to_datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from socketserver import TCPServer
 from stat import S_ISREG
@@ -71,6 +72,7 @@ class PageServer(ThreadingHTTPServer):
 
     def __init__(self, web_dir: Path, host: str, port: int, refresh: Callable[[], None]) -> None:
         self.web_dir = web_dir.resolve()
+        self._host = host
         self.refresh = refresh
         try:
             family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -88,6 +90,20 @@ class PageServer(ThreadingHTTPServer):
         name = host.decode() if isinstance(host, bytes | bytearray) else str(host)
         return f"http://{f'[{name}]' if ':' in name else name}:{port}/"
 
+    def answers_to(self, host: str) -> bool:
+        """Tell whether a request that names a host is meant for this server.
+
+        On loopback only this machine may read the lists. A page from elsewhere, open in a browser here, reads them as
+        well if a name of its own leads to 127.0.0.1; the browser then says that name.
+        """
+        if not host or not _is_loopback(str(self.server_address[0])):
+            return True
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        return name in ("localhost", self._host.lower()) or name.endswith(".localhost") or _is_address(name)
+
     def server_bind(self) -> None:
         """Bind without asking a name server who this machine is, which may take long and is of no use here."""
         TCPServer.server_bind(self)
@@ -98,6 +114,18 @@ class PageServer(ThreadingHTTPServer):
         error = sys.exception()
         quiet = isinstance(error, ConnectionError | TimeoutError)
         _logger.log(logging.DEBUG if quiet else logging.ERROR, "a request failed", exc_info=True)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(address: str) -> bool:
+    return ip_address(address.split("%")[0]).is_loopback
 
 
 def _explain(error: OSError, host: str, port: int) -> str:
@@ -122,6 +150,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_body=False)
 
     def _answer(self, with_body: bool) -> None:
+        if self.headers.get("Transfer-Encoding") or self.headers.get("Content-Length", "0") != "0":
+            # Nobody reads a body here, so that it must not be taken for the next request.
+            self.close_connection = True
+        if not self.server.answers_to(self.headers.get("Host", "")):
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "not the name of this server")
+            return
         path = public_path(self.server.web_dir, self.path)
         if path is not None and path.suffix == ".html":
             self.server.refresh()

@@ -20,8 +20,8 @@ def run(
     return RunRow(number, "T2", started, finished, status, message, "threads", counts, reported)
 
 
-def stats(entered: float, missing: int = 0) -> StatsRow:
-    return StatsRow("T2", entered, 60.0, missing=missing, no_source=3, unlisted_bad=2)
+def stats(entered: float, missing: int = 0, unmerged: int = 0) -> StatsRow:
+    return StatsRow("T2", entered, 60.0, missing=missing, no_source=3, unlisted_bad=2, unmerged=unmerged)
 
 
 def test_a_row_of_the_summary_belongs_to_the_run_that_entered_it() -> None:
@@ -69,6 +69,17 @@ def test_a_cleaning_says_nothing_about_the_site_and_takes_no_row() -> None:
     cleaning, check = merge([run(2, 1061, reported=frozenset({Table.UNMERGED})), run(1, 1000)], [stats(1100, 7)])
     assert (cleaning.counted, cleaning.cleaned, cleaning.files, cleaning.missing) == (False, True, None, None)
     assert (check.number, check.counted, check.missing) == (1, True, 7)
+
+
+@pytest.mark.parametrize(
+    ("cleanings", "unmerged", "shown"), [([], 0, None), ([1050], 0, 0), ([900, 1200], 0, None), ([], 4, 4)]
+)
+def test_unmerged_files_are_known_where_the_run_looked(
+    cleanings: list[float], unmerged: int, shown: int | None
+) -> None:
+    others = [run(10 + n, start, reported=frozenset({Table.UNMERGED})) for n, start in enumerate(cleanings)]
+    merged = merge([*others, run(1, 1000)], [stats(1061, unmerged=unmerged)])
+    assert [found.unmerged for found in merged if found.number == 1] == [shown]
 
 
 @pytest.mark.parametrize("rows", [[], [stats(1061)]], ids=["history", "summary"])

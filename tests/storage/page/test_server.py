@@ -204,3 +204,42 @@ def test_only_endings_that_are_meant_for_browsers_are_public(tmp_path: Path) -> 
     for ending in TYPES:
         (tmp_path / f"a{ending}").touch()
         assert public_path(tmp_path.resolve(), f"/a{ending}") is not None
+
+
+def answer(server: PageServer, request: bytes) -> bytes:
+    """Send some bytes and give all that comes back until the server closes."""
+    with closing(socket.create_connection(server.server_address[:2], timeout=20)) as connection:  # type: ignore[arg-type]
+        connection.sendall(request)
+        return b"".join(iter(lambda: connection.recv(1 << 16), b""))
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:8080", "127.0.0.1:1", "[::1]:80", "a.localhost", "LOCALHOST", ""]
+)
+def test_this_machine_is_answered_on_loopback(web: Path, host: str) -> None:
+    with serving(web) as server:
+        request = f"GET /T2_A_empty.txt HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        assert answer(server, request.encode()).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8080", "localhost.evil.example", "[::1", "127.0.0.1.evil.example"]
+)
+def test_a_page_from_elsewhere_cannot_read_the_lists_by_a_name_of_its_own(web: Path, host: str) -> None:
+    with serving(web) as server:
+        request = f"GET /T2_A_empty.txt HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        found = answer(server, request.encode())
+    assert found.startswith(b"HTTP/1.1 421 ")
+    assert "größe".encode() not in found
+
+
+def test_any_name_will_do_where_others_may_read(web: Path) -> None:
+    with serving(web, host="0.0.0.0") as server:
+        assert server.answers_to("lists.example.org")
+
+
+def test_a_body_is_not_taken_for_the_next_request(web: Path) -> None:
+    hidden = b"GET /assets/page.css HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with serving(web) as server:
+        head = b"GET /T2_A_empty.txt HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(hidden)
+        assert answer(server, head + hidden).count(b"HTTP/1.1") == 1
