@@ -7,6 +7,7 @@ import math
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from os import getpid
 from pathlib import Path
@@ -28,6 +29,7 @@ _log = logging.getLogger(__name__)
 
 _START_PATIENCE = 120.0
 _FINISH_PATIENCE = 3600.0
+_LAST_PATIENCE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,14 @@ class _Check:
         history = self._runtime.spawn(f"history-store:{self._job.site}", HistoryStore, self._job.results)
         try:
             opened = history.ask("open_run", self._job.site, self._started, self._runtime.name)
-            run = await_answer(opened, _START_PATIENCE, self._oversight)
+            try:
+                run = await_answer(opened, _START_PATIENCE, self._oversight)
+            except Killed as error:
+                # It may be in the history by now, where it would seem to have died.
+                with suppress(Exception):
+                    opened.result(_LAST_PATIENCE)
+                    self._finish(history, RunStatus.HALTED, ComparisonResult(), False, str(error))
+                raise
             self._job.opened(run)
             return self._recorded(history, run)
         finally:

@@ -347,6 +347,16 @@ def test_two_snapshots_are_compared_without_asking_anybody(runtime: Runtime, tmp
     assert Snapshot(left).finished
 
 
+def test_a_run_that_is_halted_while_it_is_entered_is_halted(
+    tmp_path: Path, start_threads: Callable[[], Runtime]
+) -> None:
+    job = make_job(tmp_path, "file://", b"/nowhere", {"/nowhere/a": 1})
+    with pytest.raises(Killed, match="enough"):
+        run(start_threads(), tmp_path, job, Oversight(lambda: "enough"))
+    with HistoryDatabase(tmp_path / "consistency.db") as history:
+        assert [(row.status, row.message) for row in history.runs(SITE)] == [(RunStatus.HALTED, "enough")]
+
+
 DAY = 86400.0
 
 
