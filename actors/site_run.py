@@ -35,7 +35,7 @@ from storage.runs.log import RunLog, open_run_log
 from storage.sites import picker
 from storage.sites.process import Owner
 from storage.sites.summary import StatsRow, SummaryDatabase
-from storage.sites.watch import SiteWatch
+from storage.sites.watch import HaltWatch, SiteWatch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,12 +140,12 @@ def run_site(runtime: Runtime, run: SiteRun, oversight: Oversight) -> SiteResult
 def _noted(run: SiteRun, started: float) -> Iterator[Callable[[], bool]]:
     """Note the site as running, and as ready when the run is over; gives what tells whether it should go on.
 
-    A run that leaves the summary alone does not care for what the summary says, either.
+    A run that leaves the summary alone goes on, whatever the summary says, until somebody halts or disables the site.
     """
-    if not run.request.summary:
-        yield lambda: True
-        return
     name, path = run.site.name, picker.summary_path(run.config)
+    if not run.request.summary:
+        yield HaltWatch(path, name, _LOOK_EVERY).is_running
+        return
     # A history that cannot be used is found out before anybody is told that the site runs.
     HistoryDatabase(history_path(run.site)).close()
     with SummaryDatabase(path) as summary:

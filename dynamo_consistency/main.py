@@ -23,6 +23,8 @@ from engine import paths
 from storage.backends import choose
 from storage.doors.resolve import resolve
 from storage.doors.source import site_source
+from storage.sites import picker
+from storage.sites.watch import HaltWatch
 
 if TYPE_CHECKING:
     from storage.config.site import SiteConfig
@@ -31,6 +33,9 @@ __all__ = ["compare_with_inventory", "extras", "main", "make_filters", "report_f
 
 _RUNTIME = "threads"
 """The runtime unless the configuration names one."""
+
+_CHECK_EVERY = 2.0
+"""Seconds between two looks at whether the site is still to be run."""
 
 
 def make_filters(site: str) -> tuple[Filters | FullFilter, Filters, PatternFilter]:
@@ -123,7 +128,9 @@ def extras(site: str) -> dict[str, tuple[int, int]]:
     history.hand_over(site)
     with open_runtime(settings.runtime or _RUNTIME, _ray_address()) as runtime:
         options = CleaningOptions(more_logs=_given("MORELOGS"))
-        _, cleaned = clean_site(runtime, settings, resolve(site_source(settings)), Oversight(), options)
+        watch = HaltWatch(picker.summary_path(config.current()), site, _CHECK_EVERY)
+        oversight = Oversight(lambda: "" if watch.is_running() else "the site was set to halt")
+        _, cleaned = clean_site(runtime, settings, resolve(site_source(settings)), oversight, options)
     ask_to_delete(backends, cleaned)
     return {"unmerged": (cleaned.deletable, cleaned.logs)}
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from engine.site_states import BUSY, NoMatchingSite
-from storage.sites.summary import SummaryDatabase, SummaryError
+from engine.site_states import BUSY, NoMatchingSite, SiteStatus
+from storage.sites.process import Owner
+from storage.sites.summary import SiteRow, SummaryDatabase, SummaryError
 
 
 class SiteWatch:
@@ -36,12 +38,42 @@ class SiteWatch:
         return self._seen
 
     def _look(self) -> bool:
-        if not self._path.exists():
-            return False
         try:
-            with SummaryDatabase.reading(self._path) as database:
-                return database.site(self._site).status in BUSY
-        except NoMatchingSite:
-            return False
+            return self._runs(self._row())
         except SummaryError:
             return self._seen
+
+    def _row(self) -> SiteRow | None:
+        if not self._path.exists():
+            return None
+        try:
+            with SummaryDatabase.reading(self._path) as database:
+                return database.site(self._site)
+        except NoMatchingSite:
+            return None
+
+    def _runs(self, row: SiteRow | None) -> bool:
+        return row is not None and row.status in BUSY
+
+
+class HaltWatch(SiteWatch):
+    """As `SiteWatch`, for a run that the summary is not told of: it goes on unless somebody says that it should not.
+
+    A site that was halted or disabled before the watch began stays out of it, unless that was said to this process.
+    """
+
+    def __init__(
+        self, path: Path, site: str, interval: float = 15.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(path, site, interval, clock)
+        self._before: SiteRow | None = None
+        with suppress(SummaryError):
+            self._before = self._row()
+
+    def _runs(self, row: SiteRow | None) -> bool:
+        if row is None or row.status not in (SiteStatus.HALT, SiteStatus.DISABLED):
+            self._before = None
+            return True
+        before = self._before
+        said_before = before is not None and (row.status, row.owner) == (before.status, before.owner)
+        return said_before and row.owner != Owner.this()

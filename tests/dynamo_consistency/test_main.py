@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -75,6 +75,20 @@ def test_compare_with_inventory_takes_the_place_of_a_run_that_was_started(site: 
     with pytest.raises(history.HistoryError, match="no run has been started"):
         history.finish_run()
     assert history.missing_files(site.name) == site.lfns(MISSING)
+
+
+@pytest.mark.parametrize("run", [main.compare_with_inventory, main.extras])
+def test_what_the_summary_is_not_told_of_is_killed_as_well(site: Site, run: Callable[[str], object]) -> None:
+    site.hold("unmerged/Era/old.root")
+    (site.home / "protected.json").write_text(json.dumps({"result": [f"{site.root}/unmerged/kept"]}))
+    config.LOCATION = site.configure(Unmerged=True, ListDeletable={"PROTECTED_LIST": str(site.home / "protected.json")})
+    picker.pick_site()
+    summary.set_reporting(site.name, summary.ACT)
+    signaling.halt(signal.SIGTERM, None)
+    with pytest.raises(messaging.Killed, match="set to halt"):
+        run(site.name)
+    summary.set_status(site.name, summary.READY)
+    run(site.name)
 
 
 def test_compare_with_inventory_keeps_what_a_run_that_was_started_had_reported(site: Site) -> None:

@@ -9,7 +9,7 @@ import pytest
 from engine.site_states import SiteStatus
 from storage.sites.process import Owner
 from storage.sites.summary import SummaryDatabase
-from storage.sites.watch import SiteWatch
+from storage.sites.watch import HaltWatch, SiteWatch
 
 SITE = "T2_X"
 
@@ -22,9 +22,9 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def put(path: Path, status: SiteStatus) -> None:
+def put(path: Path, status: SiteStatus, owner: Owner | None = None) -> None:
     with SummaryDatabase(path) as database:
-        database.set_status(SITE, status, Owner.this())
+        database.set_status(SITE, status, owner or Owner.this())
 
 
 def test_it_runs_while_it_is_picked_or_running(path: Path) -> None:
@@ -68,3 +68,32 @@ def test_a_summary_that_cannot_be_read_just_now_ends_no_run(path: Path) -> None:
     path.write_bytes(whole)
     put(path, SiteStatus.HALT)
     assert not watch.is_running()
+
+
+@pytest.mark.parametrize("told", [SiteStatus.HALT, SiteStatus.DISABLED])
+def test_a_run_of_which_the_summary_does_not_know_ends_when_it_is_told(path: Path, told: SiteStatus) -> None:
+    watch = HaltWatch(path, SITE, 0.0)
+    for status in (SiteStatus.READY, SiteStatus.LOCKED, SiteStatus.RUNNING):
+        put(path, status)
+        assert watch.is_running()
+    put(path, told)
+    assert not watch.is_running()
+    assert not HaltWatch(path, SITE, 0.0).is_running(), "this process was told so before it looked"
+
+
+@pytest.mark.parametrize("told", [SiteStatus.HALT, SiteStatus.DISABLED])
+def test_what_was_said_to_others_before_does_not_end_it(path: Path, told: SiteStatus) -> None:
+    put(path, SiteStatus.RUNNING, Owner(1, "elsewhere.example"))
+    put(path, told)
+    watch = HaltWatch(path, SITE, 0.0)
+    assert watch.is_running()
+    put(path, SiteStatus.READY)
+    assert watch.is_running()
+    put(path, told)
+    assert not watch.is_running()
+
+
+def test_a_run_of_a_site_that_nobody_knows_is_not_told_to_end(path: Path, tmp_path: Path) -> None:
+    assert HaltWatch(path, "T2_Unknown").is_running()
+    assert HaltWatch(tmp_path / "none" / "stats.db", SITE).is_running()
+    assert not (tmp_path / "none").exists()
