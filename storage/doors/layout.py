@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from engine import paths
-from engine.listing import Absent, Failed, Listed, NamesListed, Outcome
+from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
 from engine.states import Reason
 from storage.listers.factory import open_lister
 from storage.listers.protocol import Ask, Lister, Request, StoreSpec
@@ -146,13 +146,27 @@ def answering(asked: Panel, directories: Sequence[bytes]) -> list[int]:
 
 
 def is_there(asked: Panel, door: int, directories: Sequence[bytes]) -> bool | None:
-    """Tell whether a door lists any of the directories; None when it does not answer."""
+    """Tell whether a door lists any of the directories; None when it does not answer, or may only not look."""
     outcomes = asked.ask([(door, Ask.NAMES, path) for path in directories])
     if any(isinstance(outcome, NamesListed) for outcome in outcomes):
         return True
-    denied = (Reason.NOT_FOUND, Reason.PERMISSION)
-    said = [isinstance(outcome, Failed) and outcome.reason in denied for outcome in outcomes]
-    return False if all(said) else None
+    reasons = {outcome.reason if isinstance(outcome, Failed) else Reason.NONE for outcome in outcomes}
+    if not reasons <= {Reason.NOT_FOUND, Reason.PERMISSION}:
+        return None
+    if Reason.PERMISSION in reasons:
+        # What is not exported is forbidden as well; what is there and closed can be seen, or something above it can.
+        way = dict.fromkeys(step for path in directories for step in _way_to(path))
+        if any(isinstance(outcome, Present) for outcome in asked.ask([(door, Ask.STAT, path) for path in way])):
+            return None
+    return False
+
+
+def _way_to(path: bytes) -> Iterator[bytes]:
+    """Give a path and all above it but the root."""
+    above: bytes | None = path
+    while above is not None and above != b"/":
+        yield above
+        above = paths.parent_of(above)
 
 
 def find_difference(

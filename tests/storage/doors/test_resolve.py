@@ -209,6 +209,27 @@ def test_a_site_that_is_where_it_should_be_gets_no_prefix(
     assert resolve(source(Doors=[server.url])).spec.doors == (server.url,)
 
 
+@pytest.mark.parametrize("below", ["", "mc"])
+def test_a_site_that_is_where_it_should_be_and_closed_gets_no_prefix(
+    start_xrootd: Callable[..., XRootDServer], source: Callable[..., StoreSource], root: str, below: str
+) -> None:
+    server = start_xrootd("all.export /cms")
+    put(server.store, root, "mc/f")
+    put(server.root / "cms" / "store", root, "mc/g")
+    server.store.chmod(0)
+
+    assert resolve(source(Doors=[server.url], RootPath=f"{root}/{below}")).spec.doors == (server.url,)
+
+
+def test_what_is_not_exported_may_have_the_prefix(
+    start_xrootd: Callable[..., XRootDServer], source: Callable[..., StoreSource]
+) -> None:
+    server = start_xrootd("all.export /cms")
+    put(server.root / "cms" / "elsewhere", "", "mc/f")
+
+    assert resolve(source(Doors=[server.url], RootPath="/elsewhere")).spec.doors == (f"{server.url}//cms",)
+
+
 def test_the_prefix_goes_on_doors_that_are_found(
     start_xrootd: Callable[..., XRootDServer], source: Callable[..., StoreSource], root: str
 ) -> None:
