@@ -34,6 +34,25 @@ def _cannot_write(path: Path, error: OSError) -> ReportError:
     return ReportError(f"{path}: cannot be written: {error.strerror or error}")
 
 
+def claim(path: Path) -> tuple[Path, BinaryIO]:
+    """Make the file as which another one is written until it gets its name; gives its path, and it itself, open.
+
+    As long as it is open it is locked, which says that it is being written: `AtomicFile.clear_up` leaves it alone.
+    """
+    while True:
+        temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
+        with naming(path):
+            # Not tempfile's, which nobody else may read: a web server has to.
+            stream = open(temporary, "xb", buffering=_BUFFER)  # noqa: SIM115
+        # Where locks do not work nobody clears up, either.
+        with suppress(OSError):
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        # Another process may have cleared it up before it was locked.
+        if temporary.exists():
+            return temporary, stream
+        stream.close()
+
+
 class AtomicFile:
     """A file that appears under its name with `publish`, complete and on the disk, or never.
 
@@ -44,16 +63,10 @@ class AtomicFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
         self._stream: BinaryIO | None = None
         self._there = False
-        with naming(path):
-            # Not tempfile's, which nobody else may read: a web server has to.
-            self._stream = open(self._temporary, "xb", buffering=_BUFFER)  # noqa: SIM115
+        self._temporary, self._stream = claim(path)
         self._there = True
-        # Says that it is being written, until it has its name; where locks do not work nobody clears up, either.
-        with suppress(OSError):
-            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     @staticmethod
     def clear_up(path: Path) -> None:

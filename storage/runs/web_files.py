@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 from pathlib import Path
 
-from storage.atomic import naming, sync_directory
+from storage.atomic import claim, naming, sync_directory
 from storage.runs.directory import directory_name
 
 _ENDINGS = (
@@ -48,12 +47,14 @@ def _move(source: Path, target: Path) -> None:
         if error.errno != errno.EXDEV:
             raise
     # The web directory is another file system: there the copy gets its name once it is whole.
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    temporary, copy = claim(target)
     try:
-        shutil.copyfile(source, temporary)
-        with temporary.open("rb") as copy:
+        with copy:
+            with source.open("rb") as original:
+                shutil.copyfileobj(original, copy)
+            copy.flush()
             os.fsync(copy.fileno())
-        os.replace(temporary, target)
+            os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
     source.unlink()

@@ -18,7 +18,7 @@ from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, FileColumns
 from engine.states import Reason
 from engine.unmerged import JudgedFiles, Kept
-from storage.atomic import AtomicFile, ReportError, naming, sync_directory
+from storage.atomic import AtomicFile, ReportError, claim, naming, sync_directory
 
 APPLICATION_ID = 0x64634B31
 VERSION = 1
@@ -67,7 +67,7 @@ class KeptFiles:
     def __init__(self, path: Path, about: Mapping[str, str | float]) -> None:
         self.path = path
         AtomicFile.clear_up(path)
-        self._temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
+        self._temporary, self._claimed = claim(path)
         self._directories = 0
         with self._translated():
             self._connection: sqlite3.Connection | None = sqlite3.connect(self._temporary, isolation_level=None)
@@ -123,6 +123,7 @@ class KeptFiles:
         assert self._connection is None, "published before it was prepared"
         with naming(self.path):
             os.replace(self._temporary, self.path)
+        self._claimed.close()
         sync_directory(self.path.parent)
 
     def discard(self) -> None:
@@ -132,6 +133,7 @@ class KeptFiles:
                 self._connection.close()
             self._connection = None
         self._temporary.unlink(missing_ok=True)
+        self._claimed.close()
 
     def __enter__(self) -> KeptFiles:
         return self

@@ -4,6 +4,7 @@ import pickle
 import resource
 import signal
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,25 @@ def test_what_a_killed_process_left_of_a_json_file_goes_with_the_next_one(tmp_pa
     (tmp_path / ".x.json.0123abcd.tmp").write_text("[")
     write_json(tmp_path / "x.json", [])
     assert names_in(tmp_path) == ["x.json"]
+
+
+def test_what_is_being_written_is_not_cleared_up_by_others(tmp_path: Path) -> None:
+    path, over = tmp_path / "list", threading.Event()
+
+    def clear_up() -> None:
+        while not over.is_set():
+            AtomicFile.clear_up(path)
+
+    others = [threading.Thread(target=clear_up) for _ in range(3)]
+    for other in others:
+        other.start()
+    try:
+        for number in range(300):
+            with AtomicFile(path) as file:
+                file.write(str(number))
+            assert path.read_text() == str(number)
+    finally:
+        over.set()
+        for other in others:
+            other.join()
+    assert names_in(tmp_path) == ["list"]

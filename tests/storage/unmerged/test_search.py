@@ -9,7 +9,7 @@ import pytest
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, FileColumns
 from engine.states import Reason
 from engine.unmerged import JudgedFiles, Kept
-from storage.atomic import ReportError
+from storage.atomic import AtomicFile, ReportError
 from storage.unmerged.search import APPLICATION_ID, KeptError, KeptFiles, KeptRow, find_kept
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "unmerged-kept-0001.db"
@@ -43,7 +43,10 @@ def write(path: Path) -> None:
         kept.add(judged(b"/store/unmerged/ab", (b"y", 3, 30, Kept.PROTECTED)))
         kept.add(judged(b"/store/unmerged/gone", (b"x", 1, 10, 0)))
         kept.add_unlisted([(b"/store/unmerged/locked", Reason.PERMISSION, "no \udcff")])
+        # The page, for one, which another site's run builds.
+        AtomicFile.clear_up(path)
         kept.prepare()
+        AtomicFile.clear_up(path)
         kept.publish()
 
 
