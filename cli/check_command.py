@@ -20,7 +20,7 @@ from cli.compare_command import show_findings
 from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode, as_command_error, of_result
 from cli.session import RunOptions, Settings, open_runtime, overseen
-from storage.backends import choose
+from storage.backends import choose, with_cms_names
 from storage.doors.source import FileSource, StoreSource, parse_source
 from storage.runs.reports import ReportError
 from storage.sites import picker
@@ -181,11 +181,7 @@ def _with_inventory(settings: Settings, site: SiteConfig, option: Path | None) -
 
 def _backends(settings: Settings, site: SiteConfig, request: CheckRequest) -> Backends:
     backends = choose(settings.config, site)
-    if not request.cms:
-        return backends
-    from storage.backends.files import NamedDatasets
-
-    return replace(backends, datasets=NamedDatasets(b"/store"))
+    return with_cms_names(backends) if request.cms else backends
 
 
 def _asked(request: CheckRequest, options: RunOptions) -> RunRequest:

@@ -20,7 +20,7 @@ from dynamo_consistency import config, history, parser, summary
 from dynamo_consistency.datatypes import DirectoryInfo
 from dynamo_consistency.filters import Filters, FullFilter, PatternFilter
 from engine import paths
-from storage.backends import choose
+from storage.backends import Backends, choose, with_cms_names
 from storage.doors.resolve import resolve
 from storage.doors.source import site_source
 from storage.sites import picker
@@ -48,7 +48,7 @@ def make_filters(site: str) -> tuple[Filters | FullFilter, Filters, PatternFilte
         OSError, ConfigError, BackendError: the configuration or a backend cannot be used.
     """
     settings = config.site(site)
-    backends = choose(config.current(), settings)
+    backends = _backends(settings)
     ignored = PatternFilter([paths.decode(pattern) for pattern in settings.ignore_directories])
     deleted = frozenset(backends.deletions.deletion_requests(site))
 
@@ -124,7 +124,7 @@ def extras(site: str) -> dict[str, tuple[int, int]]:
     from actors.unmerged import CleaningOptions
     from actors.unmerged_run import ask_to_delete, clean_site
 
-    backends = choose(config.current(), settings)
+    backends = _backends(settings)
     history.hand_over(site)
     with open_runtime(settings.runtime or _RUNTIME, _ray_address()) as runtime:
         options = CleaningOptions(more_logs=_given("MORELOGS"))
@@ -151,6 +151,11 @@ def _given(option: str) -> bool:
     return bool(getattr(parser.OPTS, option, False))
 
 
+def _backends(settings: SiteConfig) -> Backends:
+    backends = choose(config.current(), settings)
+    return with_cms_names(backends) if _given("CMS") else backends
+
+
 def _cleans(settings: SiteConfig) -> bool:
     """Whether to clean the unmerged area of a site that has one: as an option says.
 
@@ -173,8 +178,7 @@ def _request(summary: bool, unmerged: bool = False) -> RunRequest:
 
 def _run(site: str, request: RunRequest) -> SiteResults:
     settings = config.site(site)
-    current = config.current()
-    what = SiteRun(current, settings, site_source(settings), choose(current, settings), request)
+    what = SiteRun(config.current(), settings, site_source(settings), _backends(settings), request)
     history.hand_over(site)
     with open_runtime(settings.runtime or _RUNTIME, _ray_address()) as runtime:
         return run_site(runtime, what, Oversight())

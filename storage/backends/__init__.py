@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storage.backends.choose import choose
+from storage.backends.choose import choose, with_cms_names
 from storage.backends.protocols import BackendError, Backends
 
-__all__ = ["BackendError", "Backends", "choose"]
+__all__ = ["BackendError", "Backends", "choose", "with_cms_names"]

@@ -50,6 +50,13 @@ def choose(config: KnownSites, site: SiteConfig) -> Backends:
     return backends if site.use_transfer_queue else replace(backends, registry=_WithoutTransfers(backends.registry))
 
 
+def with_cms_names(backends: Backends) -> Backends:
+    """Give the same, but for datasets, which are told apart by the names of CMS."""
+    from storage.backends.files import NamedDatasets
+
+    return replace(backends, datasets=NamedDatasets(b"/store"))
+
+
 @dataclass(frozen=True, slots=True)
 class _WithoutTransfers:
     """A registry that is not asked to bring anything back."""

@@ -231,6 +231,20 @@ def test_make_filters_keeps_all_orphans_where_an_option_says_so(site: Site, monk
     assert isinstance(main.make_filters(site.name)[0], filters.FullFilter)
 
 
+def test_make_filters_takes_names_for_those_of_cms_where_an_option_says_so(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert site.root.count("/") == 2
+    kept, other = f"{site.root}/Era/Kept/AOD/v1/x.root", f"{site.root}/Era/Other/AOD/v1/x.root"
+    (site.home / "kept.csv").write_text(f"lfn,size,dataset,protected\n{kept},1,/Kept/Era-v1/AOD,1\n")
+    config.LOCATION = site.configure(Inventory=str(site.home / "kept.csv"), DirectoryList=[])
+    orphan = main.make_filters(site.name)[0]
+    assert (orphan.protected(kept), orphan.protected(other)) == (True, True), "nobody can tell which is in the dataset"
+    given(monkeypatch, "--cms")
+    orphan = main.make_filters(site.name)[0]
+    assert (orphan.protected(kept), orphan.protected(other)) == (True, False)
+
+
 def test_report_files(site: Site) -> None:
     config.SITE = site.name
     inv, remote = datatypes.DirectoryInfo("/store"), datatypes.DirectoryInfo("/store")
