@@ -198,18 +198,31 @@ class SnapshotWriter:
             raise OSError(errno.EIO, "an earlier write to it failed", str(self.part))
         # Of data that cannot be written to its end, nobody knows how much was.
         self._torn = True
-        self._file.write(data)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise self._named(error) from error
         self._torn = False
         self._offset += len(data)
 
+    def _named(self, error: OSError) -> OSError:
+        """Say which file it is about; a full disk is none that one could guess."""
+        return OSError(error.errno, error.strerror, str(self.part))
+
     def flush(self) -> None:
         """Hand everything to the operating system, so that a killed process loses nothing."""
-        self._file.flush()
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise self._named(error) from error
 
     def sync(self) -> None:
         """Force everything to the disk, so that a lost machine loses nothing."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self.flush()
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._named(error) from error
 
     def finish(self) -> None:
         """Write the index and give the file its name; a file of that name is replaced in one step.
@@ -234,7 +247,10 @@ class SnapshotWriter:
 
     def close(self) -> None:
         """Stop here and keep the part, for a later `resume`."""
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:
+            raise self._named(error) from error
 
     def discard(self) -> None:
         """Stop here and remove the part."""

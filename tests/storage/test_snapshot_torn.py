@@ -201,6 +201,8 @@ def fails(step):
     try:
         step()
     except OSError as error:
+        # Nobody can guess which disk it is.
+        assert error.filename == str(path) + ".part", error
         return errno.errorcode[error.errno]
     return "no error"
 
