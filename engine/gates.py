@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,8 +74,8 @@ class MisreadNames:
             self._missing += len(finding)
             self._last = finding
         elif finding.kind == Kind.ORPHAN and self._last is not None and self._last.directory == finding.directory:
-            names = set(finding.files.name_list())
-            for name, size, _ in self._last.files.rows():
+            names, missing = set(finding.files.name_list()), self._last.files
+            for name, size in zip(missing.name_list(), array("q", missing.sizes), strict=True):
                 if b"%s %d" % (name, size) in names:
                     self._pairs += 1
                     self._example = (paths.join(finding.directory, name), size)
