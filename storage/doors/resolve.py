@@ -98,9 +98,16 @@ def _discovered(site: SiteConfig, spec: StoreSpec, heed: Callable[[], None]) -> 
     if not spec.doors:
         return _as_urls(find_doors(site, path, seconds, heed), site)
     balancer = spec.doors[:1]
+    if site.redirector is None and not site.global_redirectors:
+        return Doors(balancer)
     try:
         behind = _as_urls(find_doors(replace(site, doors=(), banned_doors=()), path, seconds, heed), site)
     except NoDoors as error:
+        if site.redirector is not None:
+            raise NoDoors(
+                f"{error}; whether {_authority(balancer[0])} shows the whole store cannot be told; name it in "
+                f"Sites.{site.name}.Doors, without UseLoadBalancer, if it does"
+            ) from error
         _log.warning("%s: whether %s shows the whole store is not known", error, balancer[0])
         return Doors(balancer)
     _must_show_all(site, replace(spec, timeout=seconds), balancer[0], behind, heed)
@@ -174,8 +181,9 @@ def _agreeing(site: SiteConfig, spec: StoreSpec, found: Doors, heed: Callable[[]
 
 
 def _must_show_all(site: SiteConfig, spec: StoreSpec, balancer: str, behind: Doors, heed: Callable[[], None]) -> None:
-    """Refuse a redirector that shows a part of what its data servers hold."""
-    parts = [door for door in behind.doors if door in behind.members and door != balancer]
+    """Refuse a redirector that shows a part of what its data servers hold, or will when one of them goes down."""
+    # One that does not say whether it is a member is one, if there is a cluster.
+    parts = [door for door in behind.doors if door != balancer] if behind.members else []
     if not parts:
         return
     names = [_authority(door) for door in (balancer, *parts)]
@@ -188,8 +196,20 @@ def _must_show_all(site: SiteConfig, spec: StoreSpec, balancer: str, behind: Doo
                 f"the site {site.name}: {', '.join(silent)} does not answer, so whether {names[0]} shows the whole "
                 "store cannot be told"
             )
+        if len(parts) == 1:
+            raise DoorsError(
+                f"the site {site.name}: only {names[1]} is behind its load balancer, and what others may hold would be "
+                f"called missing; set Sites.{site.name}.Doors to it if it holds the whole store"
+            )
         difference = layout.find_gap(asked, 0, heard[1:], site.root_path, site.directories)
+        if difference is not None:
+            raise DoorsError(
+                f"the site {site.name}: its load balancer does not show the whole store: {difference.describe(names)}"
+            )
+        # xrdfs puts together what they hold. When one goes down, its part is denied, also to a question of its own.
+        difference = layout.find_difference(asked, heard[1:], site.root_path, site.directories, True)
     if difference is not None:
         raise DoorsError(
-            f"the site {site.name}: its load balancer does not show the whole store: {difference.describe(names)}"
+            f"the site {site.name}: behind its load balancer are servers that do not show the same store: "
+            f"{difference.describe(names)}; what one of them holds would be called missing when that one goes down"
         )

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -171,6 +172,38 @@ def test_a_load_balancer_must_show_what_is_behind_it(
     balancer = f"localhost:{xrootd_server.port}"
     found = resolve(source(Redirectors=balancer, UseLoadBalancer=True))
     assert found.spec == StoreSpec((f"root://{balancer}",), 10.0, 1)
+
+
+def test_a_load_balancer_in_front_of_parts_is_refused_although_it_shows_them_all(
+    xrootd_cluster: XRootDCluster, source: Callable[..., StoreSource], root: str
+) -> None:
+    for number in (0, 1):
+        put(xrootd_cluster.store(number), root, f"mc/file{number}", "data/file")
+
+    message = refusal(source(Redirectors=xrootd_cluster.redirector, UseLoadBalancer=True, AccessMethod="directx"))
+    assert "servers that do not show the same store" in message
+    assert f"{root}/mc" in message
+
+
+def test_a_load_balancer_that_does_not_say_what_is_behind_it_is_refused(source: Callable[..., StoreSource]) -> None:
+    message = refusal(source(Redirectors="localhost:1", UseLoadBalancer=True))
+    assert "whether localhost:1 shows the whole store cannot be told" in message
+
+
+def test_a_load_balancer_with_one_server_behind_it_is_refused(
+    xrootd_cluster: XRootDCluster, source: Callable[..., StoreSource], root: str
+) -> None:
+    put(xrootd_cluster.store(0), root, "mc/file")
+    site = source(Redirectors=xrootd_cluster.redirector, UseLoadBalancer=True, AccessMethod="directx")
+    assert site.site is not None
+    kept = redirector_list(site.site)
+    kept.parent.mkdir(parents=True)
+    kept.write_text(
+        f"# found {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} by asking {xrootd_cluster.redirector}\n"
+        f"{xrootd_cluster.server(0)} {xrootd_cluster.server(0)} cluster\n"
+    )
+
+    assert f"only {xrootd_cluster.server(0)} is behind its load balancer" in refusal(site)
 
 
 def test_who_was_asked_in_vain_is_said(source: Callable[..., StoreSource]) -> None:
