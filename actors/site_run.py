@@ -32,6 +32,7 @@ from storage.history import HistoryDatabase, RunStatus
 from storage.runs.directory import RunDirectory, directory_name
 from storage.runs.lists import SiteLists
 from storage.runs.log import RunLog, open_run_log
+from storage.runs.reports import ReportError
 from storage.sites import picker
 from storage.sites.process import Owner
 from storage.sites.summary import StatsRow, SummaryDatabase
@@ -296,6 +297,8 @@ class _Run:
             write_lists(run.site, run.backends, self._lists, run.store.tops, listing, self._history, acted, now)
         except BACKEND_ERRORS as error:
             self._note("the missing files could not be summed up by block", error)
+        except ReportError as error:
+            self._note("not all lists beside the reports were written", error)
 
     def _write_storage(self) -> None:
         write_storage(self._site, self._lists, self._run.store.tops, self._directory.listing, time.time())

@@ -90,7 +90,9 @@ def check(settings: Settings, request: CheckRequest, options: RunOptions) -> Sit
             try:
                 done = run_site(actors, what, oversight)
             except (ReportError, SummaryError) as error:
-                raise CommandError(f"WebDir: {error}") from error
+                # The log of a run lies in both.
+                logs = str(error).startswith(f"{site.var_location / 'logs'}/")
+                raise CommandError(f"{'VarLocation' if logs else 'WebDir'}: {error}") from error
             except Killed:
                 raise
             except Exception as error:

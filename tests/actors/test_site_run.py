@@ -24,6 +24,7 @@ from storage.config.loading import Config
 from storage.doors.source import site_source
 from storage.history import HistoryDatabase, RunStatus
 from storage.inventory import InventoryError
+from storage.runs.reports import ReportError
 from storage.sites.summary import SummaryDatabase
 
 SITE = "T2_TEST"
@@ -406,6 +407,16 @@ def test_an_inventory_that_is_gone_when_the_run_ends_takes_nothing_away(
     with site.summary() as summary:
         assert summary.stats()[SITE].missing == 2
         assert len(summary.history(SITE)) == 2
+
+
+@pytest.mark.parametrize("name", ["storage.json", "missing_nosite.txt"])
+def test_a_list_that_cannot_be_written_takes_nothing_away(threads: Runtime, site: Site, name: str) -> None:
+    (site.www / f"{SITE}_{name}").mkdir(parents=True)
+    done = run(threads, site)
+    assert isinstance(done.failure, ReportError)
+    assert done.failed == "not all lists beside the reports were written"
+    with site.summary() as summary:
+        assert summary.stats()[SITE].missing == 2
 
 
 def test_without_the_inventory_a_site_is_listed_and_its_findings_stay(threads: Runtime, site: Site) -> None:

@@ -188,3 +188,11 @@ def test_a_web_directory_that_cannot_be_written_is_said_before_the_listing(three
     ended = check(three, GOOD)
     assert ended.code == 2
     assert ended.message.startswith(f"WebDir: {three.home}/www/stats.db: ")
+
+
+def test_a_log_that_cannot_be_written_is_said_of_its_own_directory(three: PlantedSite) -> None:
+    (three.home / "var").mkdir(exist_ok=True)
+    (three.home / "var/logs").write_text("no directory")
+    ended = check(three, GOOD)
+    assert ended.code == 2
+    assert ended.message.startswith(f"VarLocation: {three.home}/var/logs/{GOOD}/")
