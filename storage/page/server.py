@@ -69,6 +69,8 @@ class PageServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128
+    """So many may knock at once; beyond the 5 of the library a client waits for seconds until it tries again."""
 
     def __init__(self, web_dir: Path, host: str, port: int, refresh: Callable[[], None]) -> None:
         self.web_dir = web_dir.resolve()

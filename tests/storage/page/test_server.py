@@ -3,7 +3,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -243,3 +243,11 @@ def test_a_body_is_not_taken_for_the_next_request(web: Path) -> None:
     with serving(web) as server:
         head = b"GET /T2_A_empty.txt HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(hidden)
         assert answer(server, head + hidden).count(b"HTTP/1.1") == 1
+
+
+def test_many_may_knock_at_once(web: Path) -> None:
+    with PageServer(web, "127.0.0.1", 0, lambda: None) as server, ExitStack() as clients:
+        # Nobody is let in yet, and yet nobody is turned away.
+        for _ in range(100):
+            address = server.server_address[:2]
+            clients.enter_context(socket.create_connection(address, timeout=0.5))  # type: ignore[arg-type]
