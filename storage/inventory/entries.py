@@ -163,9 +163,11 @@ def split_lines(data: bytes, numbers: int = 0) -> list[list[bytes]] | None:
     marked[ends] = 0
     marked[last_slashes] = 0
     if numbers:
+        if (ends_at < numbers).any():
+            return None
         # With fewer blanks than fields this reaches into another line, and is no longer behind the slash.
         fields = [blanks[ends_at - back] for back in range(numbers, -1, -1)]
-        if (ends_at < numbers).any() or (fields[0] <= last_slashes + 1).any():
+        if (fields[0] <= last_slashes + 1).any():
             return None
         if any((after <= before + 1).any() for before, after in pairwise(fields)):
             return None

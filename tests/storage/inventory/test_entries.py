@@ -50,6 +50,8 @@ def test_times(texts: list[bytes]) -> None:
 
 def test_ordinary_lines_take_the_quick_way() -> None:
     assert split_lines(b"/a b/.c d\n/e\n") == [[b"/a b", b""], [b".c d", b"e"]]
+    for too_short in (b"/cut\n", b"/cut 1\n"):
+        assert split_lines(too_short, 2) is None
     assert split_lines(b"/a b/c d 1\n/e\t2\n", 1) == [[b"/a b", b""], [b"c d", b"e"], [b"1", b"2"]]
     assert split_lines(b"/a/c 3 1 2\n/e 4\t5\n", 2) == [[b"/a", b""], [b"c 3", b"e"], [b"1", b"4"], [b"2", b"5"]]
     times = times_of([b"1.9", b"2", b"1970-01-01T00:00:03.9+00:00"])
