@@ -41,10 +41,12 @@ def options(
     context: typer.Context,
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="The configuration file; ./consistency_config.json when it is there."),
+        typer.Option(
+            "--config", metavar="FILE", help="The configuration file; ./consistency_config.json when it is there."
+        ),
     ] = None,
     log_level: Annotated[
-        str, typer.Option("--log-level", help="What to log on stderr: debug, info, warning or error.")
+        str, typer.Option("--log-level", metavar="LEVEL", help="What to log on stderr: debug, info, warning or error.")
     ] = "warning",
     _version_wanted: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
@@ -62,7 +64,7 @@ app.command("halt", short_help="Stop the run of a site; the next one goes on.")(
 app.command("history")(sites.history)
 app.command("sites", short_help="Show how the sites stand.")(sites.sites)
 app.command("status", short_help="Show what runs now, or how one site stands.")(sites.status)
-app.command("set-status", short_help="Set a site ready, halt or disable it, or act or not.")(sites.set_status)
+app.command("set-status", short_help="Set a site ready, halt or disable it; act or dry.")(sites.set_status)
 app.command("invalidate", short_help="Have missing files brought back.")(sites.invalidate)
 app.command("unmerged", short_help="Find what may be deleted in an unmerged area.")(sites.unmerged)
 app.command("dump-tree", short_help="Save the tree of a site.")(sites.dump_tree)

@@ -8,11 +8,16 @@ import typer
 
 from cli.exits import ExitCode
 
-RuntimeOption = Annotated[str | None, typer.Option("--runtime", help="Where actors live: ray or threads.")]
-AddressOption = Annotated[str | None, typer.Option("--address", help="The address of a running Ray cluster.")]
-ListersOption = Annotated[int | None, typer.Option("--listers", min=1, max=1000, help="How many listers.")]
+RuntimeOption = Annotated[
+    str | None, typer.Option("--runtime", metavar="NAME", help="Where actors live: ray or threads.")
+]
+AddressOption = Annotated[
+    str | None, typer.Option("--address", metavar="HOST:PORT", help="The address of a running Ray cluster.")
+]
+ListersOption = Annotated[int | None, typer.Option("--listers", metavar="N", min=1, max=1000, help="How many listers.")]
 InFlightOption = Annotated[
-    int | None, typer.Option("--in-flight", min=1, max=10000, help="Requests in flight for each lister.")
+    int | None,
+    typer.Option("--in-flight", metavar="N", min=1, max=10000, help="Requests in flight for each lister."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 ExitCodeOption = Annotated[

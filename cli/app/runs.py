@@ -24,8 +24,10 @@ def list_source(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="A site, root://host[:port]//path, file:///path or a directory.")
     ],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The file to write.")] = None,
-    form: Annotated[str, typer.Option("--format", help="The file's format: snapshot, text or jsonl.")] = "snapshot",
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="The file to write.")] = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="The file's format: snapshot, text or jsonl.")
+    ] = "snapshot",
     runtime: RuntimeOption = None,
     address: AddressOption = None,
     listers: ListersOption = None,
@@ -45,7 +47,7 @@ def compare(
     inventory: Annotated[str, typer.Argument(metavar="INVENTORY", help="A snapshot, an inventory file or a SOURCE.")],
     remote: Annotated[str, typer.Argument(metavar="REMOTE", help="A snapshot, a list of files or a SOURCE.")],
     output: Annotated[
-        str | None, typer.Option("-o", "--output", metavar="BASE", help="Write BASE_missing.txt and BASE_orphan.txt.")
+        str | None, typer.Option("-o", "--output", metavar="BASE", help="Write BASE_missing.txt and so on.")
     ] = None,
     ignore_age: Annotated[
         float | None, typer.Option("--ignore-age", min=0, metavar="DAYS", help="Leave younger files alone.")
@@ -68,7 +70,8 @@ def check(
     context: typer.Context,
     site: Annotated[str | None, typer.Argument(metavar="SITE", help="The site; the only one when left out.")] = None,
     inventory: Annotated[
-        Path | None, typer.Option("--inventory", help="The inventory file, instead of the configuration's.")
+        Path | None,
+        typer.Option("--inventory", metavar="FILE", help="The inventory file, instead of the configuration's."),
     ] = None,
     remote: Annotated[
         str | None, typer.Option("--remote", metavar="SOURCE", help="The store, instead of the configuration's doors.")
@@ -126,7 +129,8 @@ def check(
 def demo(
     runtime: RuntimeOption = None,
     directory: Annotated[
-        Path | None, typer.Option("--directory", help="Where to put the demo; a new temporary directory by default.")
+        Path | None,
+        typer.Option("--directory", metavar="DIR", help="Where to put the demo; a new temporary directory by default."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -22,7 +22,9 @@ from cli.session import RunOptions
 def halt(
     context: typer.Context,
     site: Annotated[str, typer.Argument(metavar="SITE", help="The site whose run is to stop.")],
-    wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait until it has stopped.")] = 10.0,
+    wait: Annotated[
+        float, typer.Option("--wait", metavar="SECONDS", min=0, help="Seconds to wait until it has stopped.")
+    ] = 10.0,
 ) -> None:
     """Stop the run of a site; its journal stays, and the next check goes on from there."""
     from cli.site_commands import halt_site
@@ -33,7 +35,7 @@ def halt(
 def history(
     context: typer.Context,
     site: Annotated[str, typer.Argument(metavar="SITE", help="The site.")],
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many runs, newest first.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many runs, newest first.")] = 10,
     as_json: JsonOption = False,
 ) -> None:
     """Show the last runs of a site."""
@@ -48,7 +50,9 @@ def unmerged(
     protected_list: Annotated[
         str, typer.Option("--list", metavar="URL", help="The protected list: a URL or a file.")
     ] = "",
-    mode: Annotated[str, typer.Option("--mode", help="What may be deleted: files or directories.")] = "",
+    mode: Annotated[
+        str, typer.Option("--mode", metavar="NAME", help="What may be deleted: files or directories.")
+    ] = "",
     more_logs: Annotated[
         bool, typer.Option("--more-logs", help="Clean the directories of AdditionalLogDeletions as well.")
     ] = False,
@@ -121,9 +125,13 @@ def dump_tree(
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="The name of the cache; inventory or remote when left out.")
     ] = None,
-    site: Annotated[str | None, typer.Option("--site", help="The site; the only one when left out.")] = None,
+    site: Annotated[
+        str | None, typer.Option("--site", metavar="SITE", help="The site; the only one when left out.")
+    ] = None,
     remote: Annotated[bool, typer.Option("--remote", help="What is at the site, not what should be there.")] = False,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Save the tree in this file as well.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Save the tree in this file as well.")
+    ] = None,
     display: Annotated[bool, typer.Option("--display", help="Print each directory and file of the tree.")] = False,
     runtime: RuntimeOption = None,
     address: AddressOption = None,

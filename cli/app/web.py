@@ -27,8 +27,10 @@ def install(context: typer.Context, directory: DirectoryOption = None, as_json: 
 @web.command("serve", short_help="Serve the summary page, and keep it up to date.")
 def serve(
     context: typer.Context,
-    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")] = 8080,
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="The port; 0 takes a free one.")
+    ] = 8080,
     directory: DirectoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
