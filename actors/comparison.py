@@ -17,7 +17,7 @@ from actors.runtime import ActorRef, Answer
 from engine.compare import CompareOptions, Tally, compare, empty_directories
 from engine.filters import Counted, PatternFilter, either
 from engine.findings import Finding, Kind, pack_findings
-from engine.gates import MisreadNames, Refusal, listing_gate
+from engine.gates import MisreadNames, Refusal, absent_tops, listing_gate
 from engine.states import State
 from engine.table import DirectoryTable
 from storage.snapshot import Snapshot
@@ -154,7 +154,8 @@ class _Work:
         tops = plan.tops or (remote.header.tops if is_listing else ())
         if tops:
             result.refusal = listing_gate(remote.table, inventory.table, tops)
-        unlisted = list(remote.table.unlisted())
+        absent = absent_tops(remote.table, inventory.table, tops)
+        unlisted = [row for row in remote.table.unlisted() if row[0] not in absent]
         result.unlisted = len(unlisted)
         if result.refusal is None:
             self._compare(inventory.table, remote.table)

@@ -217,7 +217,7 @@ class _Check:
             orphan_bytes=result.orphan_size,
             size_mismatch=result.size_mismatch,
             empty=result.empty,
-            unlisted=result.unlisted or progress.failed,
+            unlisted=result.unlisted if keep else result.unlisted or progress.failed,
             protected=result.protected,
             seconds=self._seconds(),
         )

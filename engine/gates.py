@@ -55,6 +55,21 @@ def listing_gate(remote: DirectoryTable, inventory: DirectoryTable, tops: Sequen
     return _empty_tops(remote, inventory, tops)
 
 
+def absent_tops(remote: DirectoryTable, inventory: DirectoryTable, tops: Sequence[bytes]) -> frozenset[bytes]:
+    """Give the top directories that the store says are not there, and below which nothing should be.
+
+    A site need not have every directory that the configuration names; such a one hides nothing from anybody.
+    """
+    absent = set()
+    for top in dict.fromkeys(tops):
+        row = remote.find(top)
+        if row is None or remote.states[row] != State.FAILED or remote.reason(row) != Reason.NOT_FOUND:
+            continue
+        if not any(inventory.files[_rows_under(inventory, top)]):
+            absent.add(top)
+    return frozenset(absent)
+
+
 class MisreadNames:
     """Notices an inventory of names alone whose names end in numbers, which were read as sizes.
 

@@ -564,6 +564,17 @@ def test_a_halt_while_the_unmerged_area_is_looked_through_keeps_what_was_found(t
         assert summary.stats()[SITE].missing == 2
 
 
+def test_a_directory_that_the_site_does_not_need_to_have_makes_no_run_incomplete(threads: Runtime, site: Site) -> None:
+    site.keys["DirectoryList"] = ["mc", "data", "himc"]
+    assert run(threads, site).results.comparison.unlisted == 0
+    assert site.lines("unlisted") == []
+    with site.history() as history:
+        assert (history.runs(SITE)[0].status, history.runs(SITE)[0].counts.unlisted) == (RunStatus.DONE, 0)
+    site.expect("mc/kept", "data/kept", "mc/orphan", "himc/expected")
+    done = run(threads, site).results.comparison
+    assert (done.unlisted, done.missing, done.protected) == (1, 0, 1)
+
+
 def test_the_log_of_a_run_tells_its_story_and_is_shown_beside_the_page(threads: Runtime, site: Site) -> None:
     done = run(threads, site)
     (log,) = (site.home / "var/logs" / SITE).iterdir()

@@ -2,7 +2,7 @@ import pytest
 
 from engine.columns import FileColumns
 from engine.findings import Finding, Kind
-from engine.gates import MisreadNames, Refusal, listing_gate, root_refusal
+from engine.gates import MisreadNames, Refusal, absent_tops, listing_gate, root_refusal
 from engine.paths import tree_key
 from engine.record import DirectorySummary
 from engine.states import Reason, State
@@ -163,3 +163,21 @@ def test_only_files_of_the_same_directory_make_a_pair() -> None:
     misread.see(found(Kind.MISSING, b"/store/a", (b"run", 1)))
     misread.see(found(Kind.ORPHAN, b"/store/b", (b"run 1", 99)))
     assert misread.refusal() is None
+
+
+def test_a_top_that_is_not_there_and_where_nothing_should_be_is_absent() -> None:
+    summaries = [
+        DirectorySummary(b"/store/data", State.FAILED, Reason.NOT_FOUND),
+        DirectorySummary(b"/store/express", State.FAILED, Reason.TIMEOUT),
+        DirectorySummary(b"/store/himc", State.FAILED, Reason.NOT_FOUND),
+        DirectorySummary(b"/store/mc", State.LISTED, files=1),
+    ]
+    remote = DirectoryTable.from_summaries(summaries)
+    inventory = DirectoryTable.from_summaries(
+        [
+            DirectorySummary(b"/store/himc/a", State.LISTED, files=1),
+            DirectorySummary(b"/store/mc", State.LISTED, files=1),
+        ]
+    )
+    tops = [summary.path for summary in summaries] + [b"/store/unheard"]
+    assert absent_tops(remote, inventory, tops) == {b"/store/data"}
