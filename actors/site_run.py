@@ -171,12 +171,14 @@ def _noted(run: SiteRun, started: float) -> Iterator[Callable[[], bool]]:
 def _show(run: SiteRun) -> None:
     """Build the page; a page that cannot be built ends no run."""
     from storage.page.build import build_page
+    from storage.page.histories import Histories
     from storage.page.limits import PageLimits
 
     try:
         # One page shows all sites, also those whose lists go elsewhere.
         web_dir = picker.summary_path(run.config).parent
-        build_page(web_dir, history_path(run.site), PageLimits.of_config(run.config), time.time())
+        histories = Histories.of_config(run.config)
+        build_page(web_dir, histories.shared, PageLimits.of_config(run.config), time.time(), histories.own)
     except Exception as error:
         _log.warning("%s: the page could not be built: %s", run.site.name, error)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -40,7 +40,9 @@ class Built:
     notices: tuple[str, ...]
 
 
-def build_page(web_dir: Path, history: Path | None, limits: PageLimits, now: float) -> Built:
+def build_page(
+    web_dir: Path, history: Path | None, limits: PageLimits, now: float, own: Mapping[str, Path] | None = None
+) -> Built:
     """Build the page in a web directory from its summary and from the history, as far as they are there.
 
     The page of a site is written anew only when something in it changed. One build works at a time: a second one waits,
@@ -51,6 +53,7 @@ def build_page(web_dir: Path, history: Path | None, limits: PageLimits, now: flo
         history: the history database, None when there is none.
         limits: above which numbers are red.
         now: in seconds since the epoch.
+        own: the histories of the sites that have another one than the others.
 
     Raises:
         ReportError: a file cannot be written.
@@ -58,7 +61,7 @@ def build_page(web_dir: Path, history: Path | None, limits: PageLimits, now: flo
     """
     with _one_at_a_time(web_dir):
         install_fixed(web_dir)
-        facts = gather(web_dir, history)
+        facts = gather(web_dir, history, own)
         frame = render.Frame(now, facts.notices, _configuration(web_dir))
         written = _write_sites(web_dir, facts.sites, limits, frame)
         rows = [table_row(site, limits.of(site.row.site), now) for site in facts.sites]

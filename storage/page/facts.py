@@ -71,47 +71,76 @@ class Facts:
     notices: tuple[str, ...] = ()
 
 
-def gather(web_dir: Path, history: Path | None) -> Facts:
+class _Histories:
+    """The histories of the sites, each opened once; one that cannot be read is passed over, with a notice."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._opened: dict[Path, HistoryDatabase | None] = {}
+        self.notices: list[str] = []
+
+    def at(self, path: Path | None) -> HistoryDatabase | None:
+        """Give the one at a path; None when there is none that can be read."""
+        if path is None or not path.is_file():
+            return None
+        if path not in self._opened:
+            try:
+                self._opened[path] = self._stack.enter_context(HistoryDatabase(path))
+            except HistoryError as error:
+                self.pass_over(path, error)
+        return self._opened[path]
+
+    def sites(self, path: Path | None) -> list[str]:
+        """Name the sites that the one at a path knows."""
+        history = self.at(path)
+        if history is None or path is None:
+            return []
+        try:
+            return history.sites()
+        except HistoryError as error:
+            self.pass_over(path, error)
+            return []
+
+    def pass_over(self, path: Path, error: HistoryError) -> None:
+        """Go on without the one at a path."""
+        self._opened[path] = None
+        self.notices.append(_notice(error))
+
+
+def gather(web_dir: Path, history: Path | None, own: Mapping[str, Path] | None = None) -> Facts:
     """Read the facts of all sites, by name.
 
     A history that cannot be read leaves its parts of the page out, with a notice; there is a page all the same.
+    ``own`` are the histories of the sites that have another one than the others.
 
     Raises:
         SummaryError: the summary is there and cannot be read.
         ReportError: the web directory cannot be read.
     """
-    present = files.present(web_dir)
-    notices: list[str] = []
+    present, own = files.present(web_dir), own or {}
     with ExitStack() as stack:
-        summary, runs = None, None
+        summary = None
         if (web_dir / DATABASE).is_file():
             summary = stack.enter_context(SummaryDatabase.reading(web_dir / DATABASE))
-        if history is not None and history.is_file():
-            try:
-                runs = stack.enter_context(HistoryDatabase(history))
-            except HistoryError as error:
-                notices.append(_notice(error))
+        histories = _Histories(stack)
         rows = {row.site: row for row in summary.sites()} if summary else {}
         latest = summary.stats() if summary else {}
         names = {*rows, *latest}
-        if runs is not None:
-            try:
-                names |= {*runs.sites()}
-            except HistoryError as error:
-                notices.append(_notice(error))
-                runs = None
+        for path in {history, *own.values()}:
+            names |= {name for name in histories.sites(path) if own.get(name, history) == path}
         sites = []
         for name in sorted(names):
             row = rows.get(name) or SiteRow(name)
             stats = summary.history(name) if summary else []
+            path = own.get(name, history)
             try:
-                found = _site_facts(row, latest.get(name), stats, runs, present)
+                found = _site_facts(row, latest.get(name), stats, histories.at(path), present)
             except HistoryError as error:
-                notices.append(_notice(error))
-                runs = None
+                if path is not None:
+                    histories.pass_over(path, error)
                 found = _site_facts(row, latest.get(name), stats, None, present)
             sites.append(found)
-    return Facts(tuple(sites), tuple(notices))
+        return Facts(tuple(sites), tuple(histories.notices))
 
 
 def _notice(error: HistoryError) -> str:

@@ -25,9 +25,9 @@ Sign = tuple[tuple[object, ...], ...]
 """What is compared to see whether something has changed."""
 
 
-def sign_of(web_dir: Path, history: Path | None) -> Sign:
+def sign_of(web_dir: Path, *histories: Path | None) -> Sign:
     """Look at the databases and the lists, without reading them. A log that grows is no news."""
-    databases = [web_dir / DATABASE] + ([history] if history else [])
+    databases = [web_dir / DATABASE, *filter(None, histories)]
     logs = [path.with_name(f"{path.name}-wal") for path in databases]
     try:
         present = files.present(web_dir)

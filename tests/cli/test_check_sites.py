@@ -196,3 +196,17 @@ def test_a_log_that_cannot_be_written_is_said_of_its_own_directory(three: Plante
     ended = check(three, GOOD)
     assert ended.code == 2
     assert ended.message.startswith(f"VarLocation: {three.home}/var/logs/{GOOD}/")
+
+
+def test_a_page_shows_each_site_from_its_own_history(three: PlantedSite) -> None:
+    settings = json.loads(three.config.read_text())
+    settings["Sites"] = {GOOD: settings["Sites"][GOOD], "T2_APART": {**settings["Sites"][GOOD], "VarLocation": "apart"}}
+    three.config.write_text(json.dumps(settings))
+    pages = [three.home / "www/sites" / f"{name}.html" for name in (GOOD, "T2_APART")]
+    for name in (GOOD, "T2_APART", GOOD):
+        assert check(three, name).code == 0
+    run("web", "install", cwd=three.home)
+    # What the summary does not know, such as why a directory is unlisted.
+    assert ["permission denied" in page.read_text() for page in pages] == [True, True]
+    assert check(three, "T2_APART").code == 0
+    assert ["permission denied" in page.read_text() for page in pages] == [True, True]
