@@ -26,14 +26,23 @@ _POLL = 0.02
 class Confirmation:
     """Has the candidates of one comparison confirmed. ``stopped`` says that nobody wants the result any more.
 
+    ``rest`` lets so many seconds pass, between two questions whether there are verdicts.
+
     Raises:
         RuntimeError: the comparison was stopped.
     """
 
-    def __init__(self, coordinator: ActorRef, tally: Tally, stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        coordinator: ActorRef,
+        tally: Tally,
+        stopped: Callable[[], bool],
+        rest: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._coordinator = coordinator
         self._tally = tally
         self._stopped = stopped
+        self._rest = rest
         self._candidates: list[Finding] = []
         self._asked = 0
         self._doubts: list[Doubt] = []
@@ -94,4 +103,4 @@ class Confirmation:
                 if finding is not None:
                     yield finding, verdict
             if not verdicts:
-                time.sleep(_POLL)
+                self._rest(_POLL)

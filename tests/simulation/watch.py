@@ -1,0 +1,261 @@
+"""What must hold after every event, worked out again from what goes in and out of the coordinator.
+
+The watch stands between the coordinator and everybody else, and behind its journal. It decides nothing with the help of
+what it watches, but for the work queue's own `check`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from actors.coordinator import Coordinator
+from actors.messages import Assignment, Batch, Progress
+from actors.runtime import ActorLost
+from engine import paths
+from engine.findings import unpack_findings
+from engine.index import Entry
+from engine.record import DirectoryRecord
+from engine.states import Reason, State
+from engine.work import Task, TaskKind
+from storage.snapshot import SnapshotWriter
+from tests.simulation.clockwork import Clockwork
+from tests.simulation.world import IGNORED, World
+
+Key = tuple[TaskKind, bytes]
+
+
+class Crashed(BaseException):
+    """The coordinator's process ends here, in the middle of what it does."""
+
+
+@dataclass
+class Held:
+    """A task in a lister's hands."""
+
+    lister: str
+    attempt: int
+    since: float
+
+
+class Watch:
+    """Follows the work of one store over all coordinators, one after another."""
+
+    def __init__(self, clockwork: Clockwork, world: World) -> None:
+        self._clockwork = clockwork
+        self._world = world
+        self.known: set[bytes] = set()
+        self.ends: dict[bytes, State] = {}
+        self.listed: dict[bytes, Entry] = {}
+        self.crash_after: int | None = None
+        self.synced = 0
+        self._touched = False
+        self.handed_out = 0
+        self.answered_for: list[bytes] = []
+        self._coordinator: Coordinator | None = None
+        self._journal: SnapshotWriter
+        self._held: dict[Key, Held] = {}
+        self._attempts: dict[Key, int] = {}
+        self._tries: dict[Key, int] = {}
+        self._reported: dict[str, float] = {}
+
+    def begin(self, coordinator: Coordinator) -> None:
+        """Watch a coordinator that is about to start; nothing that was listed before may ever be asked for again."""
+        self._touched = True
+        self._coordinator = coordinator
+        self._held, self._attempts, self._tries, self._reported = {}, {}, {}, {}
+        self.crash_after = None
+
+    def started(self, resumed: dict[bytes, State], named: Iterable[bytes]) -> None:
+        """Take the journal that a coordinator goes on from; ``resumed`` has the state of each directory in it."""
+        assert self._coordinator is not None
+        self._journal = self._coordinator._journal
+        self.ends = {path: state for path, state in resumed.items() if state in (State.LISTED, State.IGNORED)}
+        # What is too deep is so for ever, and told again at once.
+        again = [path for path in resumed if path not in self.ends and self._world.too_deep(path)]
+        self.ends.update(dict.fromkeys(again, State.FAILED))
+        self.listed = {path: entry for path, entry in self.listed.items() if path in self.ends}
+        self.answered_for = [path for path, state in self.ends.items() if state == State.LISTED]
+        self.known = {*named, *resumed, *self.ends}
+        self._watch_the_journal()
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a coordinator."""
+        return self._coordinator is not None
+
+    def end(self) -> None:
+        """Stop watching: the coordinator's process is gone, and what it had not handed to the system with it."""
+        self._coordinator = None
+
+    def forget_what_was_not_written(self) -> None:
+        """Let what the journal has not got in its file go the way of its process."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._journal._file.fileno())
+        os.close(nowhere)
+        self._journal.close()
+
+    def handle(self, method: str, *arguments: Any) -> Any:
+        """Pass a message on to the coordinator, unless it is gone, and check what comes of it."""
+        self._touched = True
+        coordinator = self._coordinator
+        if coordinator is None:
+            raise ActorLost("the coordinator is gone")
+        if method == "exchange":
+            return self._exchange(coordinator, *arguments)
+        if method == "confirm":
+            self._expect_names(arguments[0])
+        return getattr(coordinator, method)(*arguments)
+
+    def look(self) -> Progress:
+        """Ask how far things are, which is when leases run out."""
+        self._touched = True
+        coordinator, now = self._coordinator, self._clockwork.now
+        assert coordinator is not None
+        if not coordinator._queue.killed:
+            for key, held in list(self._held.items()):
+                heard = max(held.since, self._reported.get(held.lister, 0.0))
+                if now >= heard + self._world.limits.lease_seconds:
+                    del self._held[key]
+        return coordinator.progress()
+
+    def lost(self, lister: str) -> None:
+        """Note that the coordinator is told of a lister that is gone."""
+        self._touched = True
+        for key in [key for key, held in self._held.items() if held.lister == lister]:
+            del self._held[key]
+        self._reported.pop(lister, None)
+
+    def check(self) -> None:
+        """Assert what must hold after each event; those that did not reach the coordinator changed nothing in it."""
+        coordinator = self._coordinator
+        if coordinator is None or not self._touched:
+            return
+        self._touched = False
+        queue = coordinator._queue
+        queue.check()
+        assert set(queue.unreached) == self.known - self.ends.keys(), "a directory was lost or ended twice"
+        assert queue.leased == len(self._held), "others have tasks in hand than were handed out"
+
+    def _exchange(self, coordinator: Coordinator, lister: str, packed: bytes, want: int) -> Assignment:
+        batch = Batch.unpack(packed)
+        current = [
+            report.entry.path
+            for report in batch.reports
+            if self._reports(lister, (TaskKind.LIST, report.entry.path), report.attempt)
+        ]
+        for verdict in batch.verdicts:
+            self._reports(lister, (TaskKind.CONFIRM, verdict.path), verdict.attempt)
+        assignment = coordinator.exchange(lister, packed, want)
+        complete = {report.entry.path for report in batch.reports if report.entry.state == State.LISTED}
+        listed = [path for path in current if path in complete]
+        for path in listed:
+            assert self.ends.get(path) == State.LISTED, "a listing that was due is not in the journal"
+        assert len(assignment.tasks) <= max(0, min(want, self._world.limits.batch))
+        for task in assignment.tasks:
+            self._hand_out(lister, task)
+        self.answered_for += listed
+        return assignment
+
+    def _reports(self, lister: str, key: Key, attempt: int) -> bool:
+        """Take note of a report; tell whether it is about a task that this lister has in hand."""
+        held = self._held.get(key)
+        if held is None or (held.lister, held.attempt) != (lister, attempt):
+            return False
+        del self._held[key]
+        self._reported[lister] = self._clockwork.now
+        return True
+
+    def _hand_out(self, lister: str, task: Task) -> None:
+        key = (task.kind, task.path)
+        now, limits = self._clockwork.now, self._world.limits
+        assert key not in self._held, "a task was handed out that another lister has"
+        attempt = self._attempts.get(key, 0)
+        # Those of confirmations go on from the last one that was closed, whosever it was.
+        assert task.attempt > attempt, "attempts do not count up"
+        assert task.attempt == attempt + 1 or task.kind == TaskKind.CONFIRM, "an attempt was left out"
+        self._attempts[key] = task.attempt
+        self._tries[key] = self._tries.get(key, 0) + 1
+        assert self._tries[key] <= limits.max_attempts, "more attempts than allowed"
+        if task.kind == TaskKind.LIST:
+            assert task.path in self.known, "nobody has named this directory"
+            assert task.path not in self.ends, "this directory has ended"
+            assert IGNORED not in task.path, "this directory is ignored"
+        self._held[key] = Held(lister, task.attempt, now)
+        self.handed_out += 1
+
+    def _expect_names(self, packed: bytes) -> None:
+        for finding in unpack_findings(packed):
+            # Another question about the same directory may take as many tries again.
+            self._tries.pop((TaskKind.CONFIRM, finding.directory), None)
+
+    def _watch_the_journal(self) -> None:
+        """Look at everything that is written."""
+        journal = self._journal
+        append_frames, append, sync = journal.append_frames, journal.append, journal.sync
+
+        def watched_frames(entries: Iterable[Entry], frames: bytes) -> None:
+            (entry,) = entries
+            if entry.state == State.LISTED:
+                self._crash_perhaps()
+                self._ended(entry.path, State.LISTED, Reason.NONE)
+                self.listed[entry.path] = entry
+                base = entry.path
+                children = [paths.join(base, name) for name in entry.directories.name_list()]
+                append_frames((entry,), frames)
+                self.known.update(children)
+                self._check_what_was_listed(entry, frames)
+                self._crash_perhaps()
+            else:
+                append_frames((entry,), frames)
+
+        def watched(record: DirectoryRecord) -> None:
+            assert record.state in (State.FAILED, State.IGNORED)
+            self._crash_perhaps()
+            self._ended(record.path, record.state, record.reason)
+            append(record)
+
+        def watched_sync() -> None:
+            sync()
+            self.synced = journal.part.stat().st_size
+
+        journal.append_frames = watched_frames  # type: ignore[method-assign]
+        journal.append = watched  # type: ignore[method-assign]
+        journal.sync = watched_sync  # type: ignore[method-assign]
+
+    def _crash_perhaps(self) -> None:
+        if self.crash_after is not None:
+            self.crash_after -= 1
+            if self.crash_after < 0:
+                raise Crashed
+
+    def _ended(self, path: bytes, state: State, reason: Reason) -> None:
+        name = paths.escape(path)
+        self._clockwork.tell(f"{name} ends as {state.name} {reason.label}")
+        self.known.add(path)
+        assert path not in self.ends, f"{name} ended before"
+        assert (state == State.IGNORED) == (IGNORED in path), f"{name} is wrongly {state.name}"
+        if state == State.FAILED:
+            self._check_why_it_failed(path, reason)
+        self.ends[path] = state
+
+    def _check_why_it_failed(self, path: bytes, reason: Reason) -> None:
+        if reason == Reason.DEPTH:
+            assert self._world.too_deep(path)
+            return
+        tries = self._tries.get((TaskKind.LIST, path), 0)
+        assert tries, "given up without a try"
+        assert not reason.retryable or tries == self._world.limits.max_attempts, "given up too early"
+        said = self._world.failed.get(path, set())
+        by_lease = (Reason.TIMEOUT, Reason.LISTER_LOST)
+        assert reason in said or reason in by_lease, f"nobody said {reason.label!r}"
+
+    def _check_what_was_listed(self, entry: Entry, frames: bytes) -> None:
+        record = DirectoryRecord.unpack(frames[9:])
+        assert record.path == entry.path
+        said = self._world.said.get(entry.path, ())
+        assert any(record.files == one.files and record.directories == one.directories for one in said), (
+            f"no door said this of {paths.escape(entry.path)}"
+        )
