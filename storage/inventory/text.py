@@ -14,7 +14,7 @@ from storage.inventory.entries import Rows, read_path, read_size, read_time, siz
 from storage.inventory.errors import malformed
 
 _URL_STARTS = re.compile(rb"^x?roots?://[^/\n]+/+", re.MULTILINE)
-_ENDS_IN_NUMBER = re.compile(rb"[ \t][0-9]+\Z")
+_ENDS_IN_NUMBER = re.compile(rb"[ \t][-+]?[0-9]+\Z")
 
 
 def read_text(chunks: Iterable[Chunk], numbers: int, root: bytes | None, source: str) -> Iterator[Rows]:

@@ -480,3 +480,12 @@ def test_errors_pickle(reader: Reader) -> None:
 def test_counts_pickle(reader: Reader) -> None:
     counts = reader.counts(b"/a/b 1\n")
     assert pickle.loads(pickle.dumps(counts)) == counts
+
+
+@pytest.mark.parametrize("sign", ["-", "+"])
+def test_a_number_with_a_sign_is_no_part_of_a_name(tmp_path: Path, sign: str) -> None:
+    # Some dumps say -1 where they know no size; taken for a blank and a part of the name, every file would be missing.
+    file = tmp_path / "inventory.txt"
+    file.write_text(f"/store/a {sign}1 1700000000\n/store/b {sign}1 1700000000\n")
+    with pytest.raises(InventoryMalformed, match="with one number as in most lines"):
+        read_inventory(file, lambda _record: None, listed_at=1)
