@@ -121,7 +121,7 @@ def _counts(facts: SiteFacts, limits: ActionLimits) -> tuple[Cell, ...]:
             "unlisted",
             latest.unlisted,
             (
-                Part(words.number(latest.unlisted), _list(facts, "unlisted"), "unlisted directories"),
+                _linked(facts, latest.unlisted, "unlisted", "unlisted directories"),
                 *_bracket(latest.unlisted_bad),
             ),
             Tone.RED if latest.unlisted_bad else Tone.NONE,
@@ -131,7 +131,7 @@ def _counts(facts: SiteFacts, limits: ActionLimits) -> tuple[Cell, ...]:
         Cell(
             "missing",
             missing,
-            (Part(words.number(missing), _list(facts, "missing"), "missing files"),),
+            (_linked(facts, missing, "missing", "missing files"),),
             Tone.RED if many_missing else Tone.NONE,
             f"over {limits.max_missing:,}" if many_missing else "",
             (*_change(facts.changes.missing), *_blocks(facts)),
@@ -140,7 +140,7 @@ def _counts(facts: SiteFacts, limits: ActionLimits) -> tuple[Cell, ...]:
             "nosource",
             latest.no_source,
             (
-                Part(words.number(latest.no_source), _list(facts, "nosite"), "not on another disk"),
+                _linked(facts, latest.no_source, "nosite", "not on another disk"),
                 *_bracket(latest.unrecoverable, _list(facts, "unrecoverable"), "not on tape either"),
             ),
         ),
@@ -148,7 +148,7 @@ def _counts(facts: SiteFacts, limits: ActionLimits) -> tuple[Cell, ...]:
         Cell(
             "orphan",
             orphan,
-            (Part(words.number(orphan), _list(facts, "orphan"), "orphans"),),
+            (_linked(facts, orphan, "orphan", "orphans"),),
             Tone.RED if many_orphans else Tone.NONE,
             f"over {limits.max_orphan:,}" if many_orphans else "",
             _change(facts.changes.orphans),
@@ -158,7 +158,7 @@ def _counts(facts: SiteFacts, limits: ActionLimits) -> tuple[Cell, ...]:
             "unmerged",
             latest.unmerged,
             (
-                Part(words.number(latest.unmerged), _list(facts, "unmerged"), "unmerged files"),
+                _linked(facts, latest.unmerged, "unmerged", "unmerged files"),
                 *_bracket(latest.unmerged_logs),
             ),
         ),
@@ -166,8 +166,14 @@ def _counts(facts: SiteFacts, limits: ActionLimits) -> tuple[Cell, ...]:
 
 
 def _count(facts: SiteFacts, key: str, value: int | None, of: str = "", tone: Tone = Tone.NONE, note: str = "") -> Cell:
+    return Cell(key, value, (_linked(facts, value, of),), tone, note)
+
+
+def _linked(facts: SiteFacts, value: int | None, of: str, about: str = "") -> Part:
+    """Lead from a number to its list. That of an earlier run may be there where the last one did not look."""
     href = _list(facts, of) if of else ""
-    return Cell(key, value, (Part(words.number(value), href),), tone, note)
+    is_older = bool(href) and value is None and facts.latest is not None
+    return Part("list" if is_older else words.number(value), href, about)
 
 
 def _list(facts: SiteFacts, key: str) -> str:

@@ -59,7 +59,7 @@ def plant(planted: Planted, now: float) -> None:
             orphan_bytes=10**10 * number,
             unlisted=number,
             unlisted_bad=number % 2,
-            unmerged=number,
+            unmerged=number + 1,
             unmerged_logs=number,
         )
         planted.lists(site)

@@ -157,3 +157,10 @@ def test_what_changed_stands_below_the_number() -> None:
 
 def test_the_state_and_what_is_done_with_results_stand_below_the_name() -> None:
     assert [part.text for part in row().cells[1].below] == ["ready", "acting"]
+
+
+def test_where_the_last_run_did_not_look_the_list_of_an_earlier_one_is_named_and_no_number() -> None:
+    cells = {cell.key: cell for cell in row(facts(replace(RUN, unmerged=None, unmerged_logs=None))).cells}
+    (part,) = cells["unmerged"].parts
+    assert (part.text, part.href) == ("list", f"{SITE}_unmerged.txt")
+    assert cells["unmerged"].value is None
