@@ -11,16 +11,11 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, count
-from typing import TYPE_CHECKING
 
 from engine import paths
 from engine.columns import DIGEST_SIZE, NO_FILES, FileColumns, Numbers, numbers
 from engine.record import DirectorySummary
 from engine.states import Reason, State
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 
 def _no_files(_row: int) -> FileColumns:
@@ -108,12 +103,6 @@ class DirectoryTable:
     def total_size(self) -> int:
         """Sum the bytes of all files whose size is known."""
         return sum(self.sizes)
-
-    def state_mask(self, state: State) -> npt.NDArray[np.bool_]:
-        """Mark the rows in a state."""
-        import numpy as np
-
-        return np.equal(np.frombuffer(self.states, dtype=np.uint8), state)
 
     def count(self, state: State) -> int:
         """Count the rows in a state."""

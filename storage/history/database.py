@@ -258,10 +258,6 @@ class HistoryDatabase:
         with self._connection.view() as connection:
             return history_changes.changes(connection, site, names)
 
-    def has_findings(self, site: str) -> bool:
-        """Tell whether a run of the site has ever said which files are missing, be it none."""
-        return self.runs_with_findings(site) > 0
-
     def runs_with_findings(self, site: str) -> int:
         """Count the runs of the site that said which files are missing, be it none."""
         with self._connection.view() as connection:

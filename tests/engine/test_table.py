@@ -119,7 +119,6 @@ def test_lookups_agree_with_a_dictionary(known: list[DirectorySummary], path: by
     assert (None if nearest is None else table.paths[nearest]) == expected
     for state in State:
         assert table.count(state) == sum(1 for summary in known if summary.state == state)
-        assert table.state_mask(state).tolist() == [by_path[p].state == state for p in table.paths]
     assert [p for p, _, _ in table.unlisted()] == [
         p for p in table.paths if by_path[p].state in (State.FAILED, State.UNFILLED)
     ]
