@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.oversight import Killed, Oversight, heed
 from engine import paths
 from engine.actions import ActionLimits, Findings, action_refusal, needed_runs
+from engine.doubles import without_doubles
 from engine.gates import Refusal
 from engine.usage import usage
 from storage.backends.protocols import BackendError, Transfers
@@ -36,12 +37,14 @@ class Acted:
     """What was asked of the registry.
 
     ``refusal`` says why nothing was, or nothing more, None when it was; ``deletions`` counts the requests that were
-    new; ``transfers`` are the missing files by their sources, also where nothing was asked for. ``failure`` is what
-    went wrong, and ``failed`` says in words what could not be done then.
+    new, ``doubles`` the orphans that were left alone since they may be other files seen through a link; ``transfers``
+    are the missing files by their sources, also where nothing was asked for. ``failure`` is what went wrong, and
+    ``failed`` says in words what could not be done then.
     """
 
     refusal: Refusal | None = None
     deletions: int = 0
+    doubles: int = 0
     transfers: Transfers = field(default_factory=Transfers)
     failed: str = ""
     failure: Exception | None = None
@@ -54,12 +57,14 @@ def act(
     found: ComparisonResult,
     history: Path,
     inventory: Path,
+    listing: Path,
     oversight: Oversight,
 ) -> Acted:
     """Make the requests that follow from the last run of a site, which the history at a path has.
 
     Orphans and empty directories are to be deleted, files that were missing in the run before, too, to be brought
-    back. ``inventory`` is the snapshot of what should be there: a directory that it names is not deleted. When the
+    back. ``inventory`` is the snapshot of what should be there: a directory that it names is not deleted. ``listing``
+    is that of what is there: orphans of a directory that looks like another's twin are left alone. When the
     ``oversight`` asks to stop, nothing more is asked for. A backend that fails takes nothing away from what was.
 
     Raises:
@@ -76,10 +81,13 @@ def act(
         missing = [paths.decode(path) for path, _, _ in database.missing(site.name, least=least)]
         if refusal is not None:
             return _only_tell(site, backends, missing, refusal)
-        going = [paths.decode(path) for path, _, _ in database.orphans(site.name)]
+        orphans = [path for path, _, _ in database.orphans(site.name)]
         empty = [path for path, _ in database.empty_directories(site.name)]
-    going += [paths.decode(path) for path in _not_expected(empty, inventory)]
-    return _ask(site, backends, going, missing, oversight)
+    orphans, doubles = _singles(orphans, listing)
+    if doubles:
+        _log.info("%s: %d orphans lie in twins of other directories, as behind a link, and stay", site.name, doubles)
+    going = [paths.decode(path) for path in (*orphans, *_not_expected(empty, inventory))]
+    return replace(_ask(site, backends, going, missing, oversight), doubles=doubles)
 
 
 def _only_tell(site: SiteConfig, backends: Backends, missing: list[str], refusal: Refusal) -> Acted:
@@ -104,7 +112,15 @@ def _ask(site: SiteConfig, backends: Backends, going: list[str], missing: list[s
     except BACKEND_ERRORS as error:
         return Acted(Refusal("backend", str(error)), deletions, failed=failed, failure=error)
     _log.info("%s: %d new deletions, %d transfers were asked for", site.name, deletions, len(transfers.requested))
-    return Acted(None, deletions, transfers)
+    return Acted(None, deletions, transfers=transfers)
+
+
+def _singles(orphans: list[bytes], listing: Path) -> tuple[list[bytes], int]:
+    snapshot = Snapshot(listing)
+    try:
+        return without_doubles(orphans, snapshot.table)
+    finally:
+        snapshot.close()
 
 
 def _not_expected(directories: list[bytes], inventory: Path) -> Iterator[bytes]:

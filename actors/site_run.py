@@ -281,7 +281,8 @@ class _Run:
     def _act(self, found: ComparisonResult) -> Acted:
         """Make the requests."""
         acting, inventory = self._is_acting(), self._directory.inventory
-        acted = act(self._site, self._run.backends, acting, found, self._history, inventory, self._oversight)
+        listing = self._directory.listing
+        acted = act(self._site, self._run.backends, acting, found, self._history, inventory, listing, self._oversight)
         if acted.failure is not None:
             self._note(acted.failed, acted.failure)
         return acted

@@ -182,6 +182,18 @@ def test_a_directory_in_which_files_should_be_is_not_deleted(threads: Runtime, s
     assert site.requests("transfers") == ["mc/empty/lost"]
 
 
+def test_what_may_be_another_file_seen_through_a_link_is_not_deleted(threads: Runtime, site: Site) -> None:
+    for name in ("mc/real/0/a", "mc/real/0/b", "mc/alias/0/a", "mc/alias/0/b"):
+        site.put(name)
+    site.expect("mc/kept", "data/kept", "mc/real/0/a", "mc/real/0/b")
+    run(threads, site)
+    site.act()
+    done = run(threads, site)
+    assert site.lines("compare_orphan") == ["mc/orphan", "mc/alias/0/a", "mc/alias/0/b"]
+    assert site.requests("deletions") == ["mc/orphan", "mc/empty"]
+    assert done.acted.doubles == 2
+
+
 def test_without_a_transfer_queue_nothing_is_brought_back(threads: Runtime, site: Site) -> None:
     run(threads, site)
     site.act()
