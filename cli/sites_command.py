@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from cli.exits import ExitCode
@@ -159,7 +160,26 @@ def _status_object(state: picker.SiteState, config: KnownSites) -> dict[str, Any
         "files": progress.files,
         "last_sign": progress.last_sign,
         "result": _result_object(state.result) if state.result else None,
+        "failure": _failure(picker.settings_of(config, state.row.site).var_location, state.row.site),
     }
+
+
+def _failure(var_location: Path, site: str) -> str | None:
+    """Say how the last run of a site failed that is over; None when it did not, or when nobody can tell."""
+    from storage.history import HistoryDatabase, HistoryError, RunStatus
+
+    path = var_location / "db" / "consistency.db"
+    if not path.is_file():
+        return None
+    try:
+        with HistoryDatabase(path) as history:
+            over = [run for run in history.runs(site) if run.status != RunStatus.RUNNING and not run.cleaned]
+    except HistoryError:
+        return None
+    if not over or over[0].status not in (RunStatus.FAILED, RunStatus.DIED):
+        return None
+    message = f": {printable(over[0].message)}" if over[0].message else ""
+    return f"run {over[0].id} of {_date(over[0].started)} UTC {over[0].status}{message}"
 
 
 def _result_object(result: StatsRow) -> dict[str, object]:
@@ -186,6 +206,8 @@ def _status_lines(row: dict[str, Any]) -> Iterator[str]:
             f"{result['files']:,} files, {result['missing']:,} missing, {result['orphan']:,} orphan, "
             f"{result['empty']:,} empty, {result['unlisted']:,} unlisted"
         )
+    if row["failure"]:
+        yield f"  last run:    {row['failure']}"
 
 
 def _phase(row: dict[str, Any]) -> str:

@@ -72,6 +72,11 @@ def test_the_one_that_waits_longest_comes_first_and_a_disabled_one_never(three: 
     page = (three.home / "www/index.html").read_text()
     assert all(name in page for name in (GOOD, DISABLED, DEAD))
     assert run("history", DEAD, "--json", cwd=three.home).json["runs"][0]["status"] == "failed"
+    last, failure = run("status", DEAD, cwd=three.home).out.splitlines()[1:]
+    assert last == "  last result: none"
+    assert failure.startswith("  last run:    run 3 of ")
+    assert " failed: root: no top directory could be listed" in failure
+    assert [row["failure"] for row in run("status", GOOD, "--json", cwd=three.home).json["sites"]] == [None]
 
 
 def test_a_disabled_site_is_refused_by_its_name(three: PlantedSite) -> None:
