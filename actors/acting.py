@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from actors.oversight import Killed, Oversight, heed
 from engine import paths
-from engine.actions import ActionLimits, Findings, action_refusal, needed_runs
+from engine.actions import ActionLimits, Findings, action_refusal, found_before, needed_runs
 from engine.doubles import without_doubles
 from engine.gates import Refusal
 from engine.usage import usage
 from storage.backends.protocols import BackendError, Transfers
 from storage.config.files import ConfigError
-from storage.history import HistoryDatabase
+from storage.history import FileRow, HistoryDatabase
 from storage.inventory import InventoryError
 from storage.runs.lists import SiteLists
 from storage.snapshot import Snapshot
@@ -59,13 +59,15 @@ def act(
     inventory: Path,
     listing: Path,
     oversight: Oversight,
+    now: float,
 ) -> Acted:
     """Make the requests that follow from the last run of a site, which the history at a path has.
 
-    Orphans and empty directories are to be deleted, files that were missing in the run before, too, to be brought
-    back. ``inventory`` is the snapshot of what should be there: a directory that it names is not deleted. ``listing``
-    is that of what is there: orphans of a directory that looks like another's twin are left alone. When the
-    ``oversight`` asks to stop, nothing more is asked for. A backend that fails takes nothing away from what was.
+    Orphans and empty directories are to be deleted, missing files to be brought back, if both are known for as many
+    runs and days as the site wants; ``now`` is in seconds since the epoch. ``inventory`` is the snapshot of what should
+    be there: a directory that it names is not deleted. ``listing`` is that of what is there: orphans of a directory
+    that looks like another's twin are left alone. When the ``oversight`` asks to stop, nothing more is asked for. A backend
+    that fails takes nothing away from what was.
 
     Raises:
         HistoryError, SnapshotError, OSError: nothing was asked for.
@@ -77,17 +79,27 @@ def act(
     if found.missing > limits.max_missing:
         return Acted(refusal)
     with HistoryDatabase(history) as database:
-        least = needed_runs(database.runs_with_findings(site.name) - 1)
-        missing = [paths.decode(path) for path, _, _ in database.missing(site.name, least=least)]
+        missing = [paths.decode(path) for path, _, _ in due_missing(database, site, now)]
         if refusal is not None:
             return _only_tell(site, backends, missing, refusal)
-        orphans = [path for path, _, _ in database.orphans(site.name)]
+        known = found_before(now, site.orphan_days)
+        orphans = [path for path, _, _ in database.orphans(site.name, least=site.orphan_runs, before=known)]
         empty = [path for path, _ in database.empty_directories(site.name)]
     orphans, doubles = _singles(orphans, listing)
     if doubles:
         _log.info("%s: %d orphans lie in twins of other directories, as behind a link, and stay", site.name, doubles)
     going = [paths.decode(path) for path in (*orphans, *_not_expected(empty, inventory))]
     return replace(_ask(site, backends, going, missing, oversight), doubles=doubles)
+
+
+def due_missing(database: HistoryDatabase, site: SiteConfig, now: float) -> Iterator[FileRow]:
+    """Give the missing files of a site that are known for as many runs and days as it wants.
+
+    Raises:
+        HistoryError: the database cannot be read.
+    """
+    least = needed_runs(database.runs_with_findings(site.name) - 1, site.missing_runs)
+    return database.missing(site.name, least=least, before=found_before(now, site.missing_days))
 
 
 def _only_tell(site: SiteConfig, backends: Backends, missing: list[str], refusal: Refusal) -> Acted:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actors.acting import due_missing
 from engine import paths
-from engine.actions import ActionLimits, Findings, action_refusal, needed_runs
+from engine.actions import ActionLimits, Findings, action_refusal
 from storage.history import HistoryDatabase, Table
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ class Invalidated:
     """What became of the missing files of a site; the LFNs.
 
     ``left`` says why nothing was asked for, empty when it was. ``requested`` were asked for, and have moved in the
-    history. All others stay: ``waiting`` were missing in one run only so far, ``unrecoverable`` have no source.
-    ``no_disk`` are those of the requested and the unrecoverable that have no other copy on disk.
+    history. All others stay: ``waiting`` are not known for as many runs and days yet as the site wants, ``wanted`` in
+    words; ``unrecoverable`` have no source. ``no_disk`` are those of the requested and the unrecoverable that have no
+    other copy on disk.
     """
 
     site: str
@@ -31,6 +33,7 @@ class Invalidated:
     no_disk: Sequence[str] = field(default=())
     unrecoverable: Sequence[str] = field(default=())
     waiting: Sequence[str] = field(default=())
+    wanted: str = ""
 
 
 def invalidate(
@@ -55,10 +58,10 @@ def invalidate(
         refusal = action_refusal(True, Findings(len(names), 0), ActionLimits(site.max_missing, 0))
         if refusal is not None:
             return Invalidated(site.name, left=refusal.message)
-        least = needed_runs(database.runs_with_findings(site.name) - 1)
-        due = [paths.decode(path) for path, _, _ in database.missing(site.name, least=least)]
+        due = [paths.decode(path) for path, _, _ in due_missing(database, site, now)]
+        wanted = _wanted(site)
         if not due:
-            return Invalidated(site.name, waiting=names)
+            return Invalidated(site.name, waiting=names, wanted=wanted)
         registry = backends.registry
         found = registry.sources(site.name, due) if dry_run else registry.transfer(site.name, due)
         if not dry_run:
@@ -71,4 +74,13 @@ def invalidate(
         found.no_disk,
         found.unrecoverable,
         [name for name in names if name in waiting],
+        wanted,
     )
+
+
+def _wanted(site: SiteConfig) -> str:
+    """Say for how many runs and days a file has to be missing."""
+    words = [f"{site.missing_runs} runs"] if site.missing_runs > 1 else []
+    if site.missing_days:
+        words.append(f"{site.missing_days:g} days")
+    return " and ".join(words)

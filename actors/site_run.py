@@ -282,7 +282,8 @@ class _Run:
         """Make the requests."""
         acting, inventory = self._is_acting(), self._directory.inventory
         listing = self._directory.listing
-        acted = act(self._site, self._run.backends, acting, found, self._history, inventory, listing, self._oversight)
+        site, backends, oversight, now = self._site, self._run.backends, self._oversight, time.time()
+        acted = act(site, backends, acting, found, self._history, inventory, listing, oversight, now)
         if acted.failure is not None:
             self._note(acted.failed, acted.failure)
         return acted

@@ -17,6 +17,8 @@ from storage.inventory import InventoryError
 from storage.sites import picker
 from storage.sites.summary import SiteRow, SummaryDatabase
 
+_TWO_RUNS = "2 runs"
+
 _COUNTED = ("requested", "no_disk", "unrecoverable", "waiting")
 
 
@@ -86,7 +88,9 @@ def _parts(result: Invalidated, dry_run: bool) -> Iterator[str]:
     if result.unrecoverable:
         yield f"{len(result.unrecoverable):,} without any source, which stay"
     if result.waiting:
-        yield f"{len(result.waiting):,} missing in one run only so far, which wait"
+        two = result.wanted == _TWO_RUNS
+        rule = "missing in one run only so far" if two else f"not missing for {result.wanted} yet"
+        yield f"{len(result.waiting):,} {rule}, which wait"
 
 
 def _object(result: Invalidated) -> dict[str, object]:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from engine.gates import Refusal
 
+MISSING_RUNS = 2
+"""In so many runs in a row a file must have been missing, unless the configuration says otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class ActionLimits:
@@ -40,9 +43,15 @@ def action_refusal(acting: bool, found: Findings, limits: ActionLimits) -> Refus
     return None
 
 
-def needed_runs(earlier_runs: int) -> int:
+def needed_runs(earlier_runs: int, wanted: int = MISSING_RUNS) -> int:
     """Give in how many runs in a row a file must have been missing before anything is asked for because of it.
 
-    The run before has to have missed it, too. In the first run of a site there is none, and all count.
+    By default the run before has to have missed it, too; in the first run of a site there is none, and all count. Who
+    asks for another number gets it in the first run as well.
     """
-    return 2 if earlier_runs else 1
+    return 1 if wanted == MISSING_RUNS and not earlier_runs else wanted
+
+
+def found_before(now: float, days: float) -> float | None:
+    """Give the time at which a finding must have been known already to be ``days`` old; None: its age is no matter."""
+    return now - days * 86400 if days else None

@@ -250,6 +250,10 @@ class CommonKeys(Model):
 
 
 class SiteKeys(CommonKeys):
+    MissingRuns: _Positive = 2
+    MissingDays: _Days = 0.0
+    OrphanRuns: _Positive = 1
+    OrphanDays: _Days = 0.0
     """The keys of one entry of ``Sites``; what names sites at the top level is a plain value here."""
 
     AccessMethod: _Method | None = None

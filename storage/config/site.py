@@ -15,7 +15,8 @@ KEYS = frozenset(
         *("BannedDoors", "Dump", "Inventory", "InventoryFormat", "InventoryTable", "Backend", "Backends", "SQL"),
         *("Runtime", "NumThreads", "GFALThreads", "InFlight", "Connections", "Retries"),
         *("Timeout", "MaxDepth", "InventoryAge", "ListAge", "SaveCache", "VarLocation", "WebDir", "MaxMissing"),
-        *("MaxOrphan", "DeleteOrphans", "UseTransferQueue", "FreeMem", "UnmergedLogsAge", "ListDeletable", "Email"),
+        *("MaxOrphan", "MissingRuns", "MissingDays", "OrphanRuns", "OrphanDays"),
+        *("DeleteOrphans", "UseTransferQueue", "FreeMem", "UnmergedLogsAge", "ListDeletable", "Email"),
         *("AccessMethod", "PathPrefix", "Redirectors", "UseLoadBalancer", "Unmerged", "AdditionalLogDeletions"),
         "Sites",
     )
@@ -92,6 +93,10 @@ class SiteConfig:
     web_dir: Path = field(default_factory=lambda: Path.cwd() / "www")
     max_missing: int = 100
     max_orphan: int = 1000
+    missing_runs: int = 2
+    missing_days: float = 0.0
+    orphan_runs: int = 1
+    orphan_days: float = 0.0
     delete_orphans: bool = True
     use_transfer_queue: bool = True
     free_mem: float = 0.0

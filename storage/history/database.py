@@ -30,9 +30,11 @@ from storage.history.connection import BUSY_SECONDS, HistoryConnection, HistoryE
 from storage.history.rows import Acted
 from storage.history.staging import ONCE, FileGroup, Staging
 from storage.history.tables import (
+    ANY,
     COUNTS,
     TABLE_OF,
     FileRow,
+    Known,
     RunCounts,
     RunRow,
     RunStatus,
@@ -207,18 +209,23 @@ class HistoryDatabase:
             connection.execute("DELETE FROM runs WHERE id = ? AND status = ?", (run, RunStatus.RUNNING))
         del self._open[run]
 
-    def missing(self, site: str, acting: float | None = None, least: int = 1) -> Iterator[FileRow]:
+    def missing(
+        self, site: str, acting: float | None = None, least: int = 1, before: float | None = None
+    ) -> Iterator[FileRow]:
         """Give the missing files of a site, directories in tree order, names in byte order.
 
-        Only those that were missing in at least ``least`` consecutive runs. Someone who acts on them gives the time:
-        then they are moved to the twin table before this returns. Otherwise the iterator reads as it goes, and sees the
-        database as it is when its first row is asked for.
+        Only those that were missing in at least ``least`` consecutive runs and, if ``before`` is given, were found
+        first at that time or earlier. Someone who acts on them gives the time: then they are moved to the twin table
+        before this returns. Otherwise the iterator reads as it goes, and sees the database as it is when its first row
+        is asked for.
         """
-        return self._files(Table.MISSING, site, acting, least)
+        return self._files(Table.MISSING, site, acting, Known(least, before))
 
-    def orphans(self, site: str, acting: float | None = None, least: int = 1) -> Iterator[FileRow]:
+    def orphans(
+        self, site: str, acting: float | None = None, least: int = 1, before: float | None = None
+    ) -> Iterator[FileRow]:
         """Give the orphans of a site; as `missing`."""
-        return self._files(Table.ORPHANS, site, acting, least)
+        return self._files(Table.ORPHANS, site, acting, Known(least, before))
 
     def unmerged(self, site: str, acting: float | None = None) -> Iterator[FileRow]:
         """Give the unmerged files of a site that may be deleted; as `missing`."""
@@ -318,14 +325,14 @@ class HistoryDatabase:
                 history_staging.drop(connection, ONCE)
         staging.reported.add(table)
 
-    def _files(self, table: Table, site: str, acting: float | None, least: int = 1) -> Iterator[FileRow]:
+    def _files(self, table: Table, site: str, acting: float | None, known: Known = ANY) -> Iterator[FileRow]:
         if acting is None:
-            return self._lazy_files(table, site, least)
+            return self._lazy_files(table, site, known)
         with self._connection.transaction() as connection:
-            rows: list[Any] = list(history_rows.file_rows(connection, table, site, least))
-            history_staging.move_to_twin(connection, table, site, acting, least)
+            rows: list[Any] = list(history_rows.file_rows(connection, table, site, known))
+            history_staging.move_to_twin(connection, table, site, acting, known)
         return iter(rows)
 
-    def _lazy_files(self, table: Table, site: str, least: int) -> Iterator[FileRow]:
+    def _lazy_files(self, table: Table, site: str, known: Known) -> Iterator[FileRow]:
         with self._connection.view() as connection:
-            yield from history_rows.file_rows(connection, table, site, least)
+            yield from history_rows.file_rows(connection, table, site, known)

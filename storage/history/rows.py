@@ -12,7 +12,7 @@ from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from engine.states import Reason
 from storage.history.staging import move_rows
-from storage.history.tables import COUNTS, RunCounts, RunRow, RunStatus, Table, stored
+from storage.history.tables import ANY, COUNTS, Known, RunCounts, RunRow, RunStatus, Table, stored
 
 _SITE = "(SELECT id FROM sites WHERE name = :site)"
 
@@ -30,14 +30,16 @@ class Acted:
     acted: float
 
 
-def file_rows(connection: sqlite3.Connection, table: Table, site: str, least: int = 1, more: str = "") -> Iterator[Any]:
+def file_rows(
+    connection: sqlite3.Connection, table: Table, site: str, known: Known = ANY, more: str = ""
+) -> Iterator[Any]:
     """Give path, size, mtime and further columns of a site's rows, directories in tree order, names in byte order.
 
-    Of missing files and orphans only those that were found in at least ``least`` consecutive runs.
+    Of missing files and orphans only those that are ``known`` for long enough.
     """
     (number,) = connection.execute(f"SELECT {_SITE}", {"site": site}).fetchone()
-    where = "site = :site AND seen >= :least" if least > 1 else "site = :site"
-    values = {"site": number, "least": least}
+    where = f"site = :site{known.condition}"
+    values = {"site": number, **known.values}
     directories = connection.execute(
         "SELECT CAST(name AS BLOB) FROM directories "
         f"WHERE id IN (SELECT DISTINCT directory FROM {table} WHERE {where})",

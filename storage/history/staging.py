@@ -16,7 +16,7 @@ from typing import Any
 
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, FileColumns
-from storage.history.tables import COLUMNS, COUNTED, FileRow, RunCounts, Table, stored, stored_names
+from storage.history.tables import ANY, COLUMNS, COUNTED, FileRow, Known, RunCounts, Table, stored, stored_names
 
 FileGroup = tuple[Table, bytes, FileColumns, bytes]
 """Table, directory, files, and for size mismatches the sizes at the store."""
@@ -213,16 +213,14 @@ def _add_directories(connection: sqlite3.Connection, staged: int | str, source: 
 
 
 def move_to_twin(
-    connection: sqlite3.Connection, table: Table, site: int | str, acted: float | None = None, least: int = 1
+    connection: sqlite3.Connection, table: Table, site: int | str, acted: float | None = None, known: Known = ANY
 ) -> None:
     """Move a site's rows, the site given by number or name; ``acted`` is None when a newer run replaces them.
 
-    Of missing files and orphans only those move that were found in at least ``least`` consecutive runs.
+    Of missing files and orphans only those move that are ``known`` for long enough.
     """
     where = "site = " + (":site" if isinstance(site, int) else "(SELECT id FROM sites WHERE name = :site)")
-    if least > 1:
-        where += " AND seen >= :least"
-    move_rows(connection, table, where, [{"site": site, "acted": acted, "least": least}])
+    move_rows(connection, table, where + known.condition, [{"site": site, "acted": acted, **known.values}])
 
 
 def move_rows(connection: sqlite3.Connection, table: Table, where: str, values: Sequence[dict[str, Any]]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import Any
 
 from engine.columns import FileColumns
 from engine.findings import Kind
@@ -100,6 +101,32 @@ TABLE_OF = {Kind.MISSING: Table.MISSING, Kind.ORPHAN: Table.ORPHANS, Kind.SIZE_M
 
 COUNTED = frozenset((Table.MISSING, Table.ORPHANS))
 """The tables that know in how many consecutive runs a file was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Which missing files or orphans are meant: found in at least ``least`` consecutive runs, the first time at the
+    latest at ``before``, in seconds since the epoch; None: whenever.
+    """
+
+    least: int = 1
+    before: float | None = None
+
+    @property
+    def condition(self) -> str:
+        """The condition as SQL that follows another one; its values are `values`."""
+        # What was found before there was a column for it is known since its row was entered.
+        since = "" if self.before is None else " AND coalesce(since, entered) <= :before"
+        return (" AND seen >= :least" if self.least > 1 else "") + since
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values in the condition."""
+        return {"least": self.least, "before": self.before}
+
+
+ANY = Known()
+"""All of them."""
 
 _FILE_COLUMNS = "site, run, directory, name, size, mtime, entered"
 

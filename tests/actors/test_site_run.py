@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -158,6 +160,45 @@ def test_the_first_run_of_a_site_that_acts_has_no_run_before_it(threads: Runtime
     site.act()
     run(threads, site)
     assert site.requests("transfers") == ["data/gone", "mc/lost"]
+
+
+def test_missing_files_wait_for_as_many_runs_as_the_site_wants_also_in_its_first(threads: Runtime, site: Site) -> None:
+    site.keys["MissingRuns"] = 3
+    with site.summary() as summary:
+        summary.sync({SITE: True})
+    site.act()
+    for _ in range(2):
+        run(threads, site)
+        assert site.requests("transfers") == []
+    run(threads, site)
+    assert site.requests("transfers") == ["data/gone", "mc/lost"]
+
+
+def test_orphans_wait_for_as_many_runs_as_the_site_wants(threads: Runtime, site: Site) -> None:
+    site.keys["OrphanRuns"] = 2
+    run(threads, site)
+    site.act()
+    site.put("mc/other")
+    run(threads, site)
+    assert site.requests("deletions") == ["mc/orphan", "mc/empty"]
+    run(threads, site)
+    assert site.requests("deletions") == ["mc/orphan", "mc/empty", "mc/other"]
+
+
+@pytest.mark.parametrize(("days", "asked"), [(0.0001, 1), (0.5, 1), (1.5, 0)])
+def test_findings_wait_for_as_many_days_as_the_site_wants(
+    threads: Runtime, site: Site, days: float, asked: int
+) -> None:
+    site.keys |= {"MissingDays": days, "OrphanDays": days}
+    run(threads, site)
+    site.act()
+    with closing(sqlite3.connect(site.home / "var/db/consistency.db")) as database, database:
+        for table in ("invalid", "orphans"):
+            database.execute(f"UPDATE {table} SET since = since - 86400, entered = entered - 86400")
+    site.put("mc/other")
+    run(threads, site)
+    assert site.requests("transfers") == ["data/gone", "mc/lost"] * asked
+    assert site.requests("deletions") == ["mc/orphan"] * asked + ["mc/empty"]
 
 
 @pytest.mark.parametrize("key", ["MaxMissing", "MaxOrphan"])

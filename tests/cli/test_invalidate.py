@@ -101,6 +101,20 @@ def test_what_only_the_last_run_missed_waits(home: Path) -> None:
     assert queued(home) == [A + b"/old"]
 
 
+def test_files_wait_for_as_many_runs_and_days_as_the_site_wants(home: Path) -> None:
+    configure(home, MissingRuns=3)
+    miss(home, "T2_ACT", b"old", runs=2)
+    ended = run("invalidate", "T2_ACT", cwd=home)
+    assert ended.out == "T2_ACT: 0 files asked for, 1 not missing for 3 runs yet, which wait\n"
+    miss(home, "T2_ACT", b"old")
+    configure(home, MissingRuns=3, MissingDays=1e9)
+    ended = run("invalidate", "T2_ACT", cwd=home)
+    assert ended.out == "T2_ACT: 0 files asked for, 1 not missing for 3 runs and 1e+09 days yet, which wait\n"
+    assert queued(home) == []
+    configure(home, MissingRuns=3, MissingDays=1000)
+    assert run("invalidate", "T2_ACT", cwd=home).out == "T2_ACT: 1 file asked for\n"
+
+
 def test_the_first_run_of_a_site_counts(home: Path) -> None:
     miss(home, "T2_ACT", b"one")
     assert run("invalidate", "T2_ACT", cwd=home).out == "T2_ACT: 1 file asked for\n"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.actions import ActionLimits, Findings, action_refusal, needed_runs
+from engine.actions import ActionLimits, Findings, action_refusal, found_before, needed_runs
 
 LIMITS = ActionLimits(max_missing=100, max_orphan=1000)
 
@@ -36,3 +36,13 @@ def test_too_many_of_either_stop_both(found: Findings, figures: str) -> None:
 def test_a_file_has_to_be_missing_in_two_runs_but_for_the_first_run() -> None:
     assert needed_runs(0) == 1
     assert needed_runs(1) == needed_runs(7) == 2
+
+
+@pytest.mark.parametrize("wanted", [1, 3])
+def test_another_number_of_runs_counts_from_the_first_run_on(wanted: int) -> None:
+    assert needed_runs(0, wanted) == needed_runs(5, wanted) == wanted
+
+
+def test_days_say_since_when_a_finding_must_be_known() -> None:
+    assert found_before(1_000_000.0, 0) is None
+    assert found_before(1_000_000.0, 0.5) == 1_000_000.0 - 43_200

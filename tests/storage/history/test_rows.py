@@ -208,3 +208,17 @@ def test_a_run_tells_what_it_said_something_about(history: HistoryDatabase) -> N
     assert {"missing", "orphan", "empty", "size_mismatch", "protected"} < refused.unknown == cleaned.unknown
     assert "files" not in refused.unknown
     assert (refused.cleaned, cleaned.cleaned) == (False, True)
+
+
+def test_only_what_is_known_for_long_enough(history: HistoryDatabase) -> None:
+    """Found first at 10, 20 and 30 s; the youngest in one run, the oldest in three."""
+    for finished, names in ((10.0, (b"a",)), (20.0, (b"a", b"b")), (30.0, (b"a", b"b", b"c"))):
+        number = history.open_run(SITE, finished - 5, "threads")
+        history.stage(number, [files(Kind.MISSING, b"/s", *names), orphans(b"/o", *names)])
+        history.finish_run(number, finished, RunStatus.DONE, RunCounts(), keep_findings=True)
+    assert paths_of(history.missing(SITE, before=20.0)) == [b"/s/a", b"/s/b"]
+    assert paths_of(history.missing(SITE, least=3, before=30.0)) == [b"/s/a"]
+    assert paths_of(history.orphans(SITE, least=2, before=19.9)) == [b"/o/a"]
+    assert paths_of(history.orphans(SITE, before=9.9)) == []
+    assert paths_of(history.missing(SITE, acting=40.0, before=20.0)) == [b"/s/a", b"/s/b"]
+    assert paths_of(history.missing(SITE)) == [b"/s/c"]
