@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
 from actors.messages import Assignment, Batch, ListerSettings, ListingReport
@@ -228,6 +228,8 @@ class Pump:
         if not isinstance(outcome, Listed | Failed):
             outcome = Failed(Reason.SERVER, "something else than a listing came")
         record = DirectoryRecord.of(task.path, outcome, int(time.time()))
+        if isinstance(outcome, Listed) and outcome.note:
+            record = replace(record, detail=outcome.note)
         frame = directory_frame(record)
         self._frames.append(frame)
         self._reports.append(ListingReport(task.attempt, Entry.of(record, len(frame))))

@@ -14,10 +14,11 @@ from engine.states import Reason
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A complete listing of one directory."""
+    """A complete listing of one directory; ``note`` is a remark for people, empty as a rule."""
 
     files: FileColumns = NO_FILES
     directories: DirectoryColumns = NO_DIRECTORIES
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,10 @@ from functools import partial
 from importlib.metadata import entry_points
 from typing import Protocol
 
+from engine import paths
 from storage.doors.url import LISTERS
 from storage.listers.doors import Door, SpreadLister
+from storage.listers.merged import MergedLister
 from storage.listers.protocol import DIRECTX, GFAL, Lister, Sink, StoreSpec
 
 
@@ -23,7 +25,7 @@ class ListerFactory(Protocol):
 
 
 def open_lister(spec: StoreSpec, sink: Sink) -> Lister:
-    """Open a lister that spreads its requests over all doors of a store.
+    """Open a lister that spreads its requests over all doors of a store, or asks all members of a clustered one.
 
     The module of a protocol, and the library below it, are imported when a door asks for them.
 
@@ -32,8 +34,13 @@ def open_lister(spec: StoreSpec, sink: Sink) -> Lister:
     """
     if not spec.doors:
         raise ValueError("a store without a door")
-    openers = [_opener(Door.parse(url), spec) for url in spec.doors]
-    return openers[0](sink) if len(openers) == 1 else SpreadLister(openers, sink)
+    doors = [Door.parse(url) for url in spec.doors]
+    openers = [_opener(door, spec) for door in doors]
+    if len(openers) == 1:
+        return openers[0](sink)
+    if spec.clustered:
+        return MergedLister([door.host or paths.decode(door.prefix) for door in doors], openers, sink)
+    return SpreadLister(openers, sink)
 
 
 def _opener(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:

@@ -56,8 +56,9 @@ class StoreSpec:
     """Everything that is needed to open listers on one store; small, frozen and picklable.
 
     ``doors`` are URLs that all answer for the same store: ``root://host[:port][//prefix]``, ``roots://…``,
-    ``file://[/prefix]``, for gfal-ls ``srm://…``, ``davs://…`` and ``gsiftp://…`` besides, and ``dump:///file``. The
-    path of a door, if any, is put before each LFN. ``timeout`` is in seconds for one request; ``connections`` is how
+    ``file://[/prefix]``, for gfal-ls ``srm://…``, ``davs://…`` and ``gsiftp://…`` besides, and ``dump:///file``. Those
+    of a ``clustered`` store each hold a part of it, and all are asked everything. The path of a door, if any, is put
+    before each LFN. ``timeout`` is in seconds for one request; ``connections`` is how
     many each lister opens to a door; for gfal-ls, how many programs it runs at a time in all. ``method`` says what
     talks to the doors: the empty one is that of their scheme.
     """
@@ -66,6 +67,7 @@ class StoreSpec:
     timeout: float = 30.0
     connections: int = 2
     method: str = ""
+    clustered: bool = False
 
     @property
     def is_of_this_machine(self) -> bool:
@@ -77,7 +79,10 @@ class StoreSpec:
 
         What one program after another answers only waits in a queue, and its lease on the coordinator runs out there.
         """
-        windows = {DIRECTX: 2 * self.connections * len(self.doors), GFAL: 2 * self.connections}
+        doors = max(1, len(self.doors))
+        # Of a cluster every door gets every request.
+        spread, each = (1, doors) if self.clustered else (doors, 1)
+        windows = {DIRECTX: 2 * self.connections * spread, GFAL: max(1, 2 * self.connections // each)}
         return windows.get(self.method, in_flight)
 
     @property

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Protocol
+from zlib import crc32
 
 import pytest
 
@@ -20,12 +23,18 @@ from storage.listers import memory
 from storage.listers.factory import open_lister
 from storage.listers.protocol import DIRECTX, GFAL, Ask, StoreSpec
 from tests.servers.fixtures import ServedDirectory
+from tests.servers.xrootd_cluster import XRootDCluster
 from tests.storage.listers.asking import Asker, asking
 
 NOON = 1_600_000_000
 NOBODY = 65534
 
-METHODS = {"directx": DIRECTX, "gfal on disk": GFAL, "gfal over XRootD": GFAL}
+METHODS = {"directx": DIRECTX, "cluster by directx": DIRECTX, "gfal on disk": GFAL, "gfal over XRootD": GFAL}
+
+SPLIT = ("split in memory", "cluster", "cluster by directx")
+"""Stores of which two doors hold a part each."""
+
+_directories = itertools.count()
 
 ODD_NAMES = (
     b"two blanks  here",
@@ -99,7 +108,30 @@ class HeldStore(memory.MemoryStore):
         self.misbehave(path, memory.FALSE_EMPTY if searchless else memory.Fault.failing(Reason.PERMISSION))
 
 
-@pytest.fixture(params=["memory", "posix", "xrootd", "directx", "gfal on disk", "gfal over XRootD"])
+class SplitStore:
+    """A store in parts: what is put into it goes to one part or the other, by its name."""
+
+    def __init__(self, *parts: Store, method: str = "") -> None:
+        doors = tuple([door for part in parts for door in part.spec.doors])
+        self.spec = StoreSpec(doors, timeout=20, method=method, clustered=True)
+        self._parts = parts
+
+    def _part(self, path: bytes) -> Store:
+        return self._parts[crc32(path) % len(self._parts)]
+
+    def add_file(self, path: bytes, size: int = 0, mtime: int = 0) -> None:
+        self._part(path).add_file(path, size, mtime)
+
+    def add_directory(self, path: bytes, mtime: int = 0) -> None:
+        self._part(path).add_directory(path, mtime)
+
+    def forbid(self, path: bytes, mode: int) -> None:
+        for part in self._parts:
+            with suppress(FileNotFoundError):
+                part.forbid(path, mode)
+
+
+@pytest.fixture(params=["memory", "posix", "xrootd", "directx", "gfal on disk", "gfal over XRootD", *SPLIT])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     match request.param:
         case "memory":
@@ -111,6 +143,17 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
             if os.getresuid()[2] == 0:
                 os.setresuid(0, 0, 0)
             shutil.rmtree(top)
+        case "split in memory":
+            yield SplitStore(HeldStore(f"{request.node.name}1"), HeldStore(f"{request.node.name}2"))
+        case "cluster" | "cluster by directx" as kind:
+            cluster: XRootDCluster = request.getfixturevalue("xrootd_cluster")
+            name = f"contract{next(_directories)}"
+            parts = []
+            for number in (0, 1):
+                (cluster.store(number) / name).mkdir()
+                door = f"root://{cluster.server(number)}//store/{name}"
+                parts.append(DiskStore(door, cluster.store(number) / name, drop_rights=False))
+            yield SplitStore(*parts, method=METHODS.get(kind, ""))
         case _:
             served: ServedDirectory = request.getfixturevalue("xrootd_directory")
             door = f"{served.url}/{paths.decode(served.lfn)}"

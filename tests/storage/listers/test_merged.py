@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from engine.columns import FileColumns
+from engine.listing import Absent, Failed, Listed, NamesListed, Present
+from engine.states import Reason
+from storage.listers import memory
+from storage.listers.factory import open_lister
+from storage.listers.memory import Fault, MemoryStore
+from storage.listers.merged import MergedLister
+from storage.listers.protocol import DIRECTX, GFAL, Ask, StoreSpec
+from tests.storage.listers.asking import asking
+
+
+@pytest.fixture
+def parts() -> tuple[MemoryStore, MemoryStore]:
+    return MemoryStore(), MemoryStore()
+
+
+def spec_of(*parts: MemoryStore, timeout: float = 20) -> StoreSpec:
+    doors = [memory.publish(f"part{number}", part) for number, part in enumerate(parts)]
+    return StoreSpec(tuple(doors), timeout, clustered=True)
+
+
+def test_every_member_is_asked_once_and_one_outcome_comes(parts: tuple[MemoryStore, MemoryStore]) -> None:
+    for number, part in enumerate(parts):
+        part.add_file(b"/d/f%d" % number, number, 1)
+    with asking(partial(open_lister, spec_of(*parts))) as asker:
+        assert isinstance(asker.lister, MergedLister)
+        assert asker.list(b"/d") == Listed(FileColumns.from_rows([(b"f0", 0, 1), (b"f1", 1, 1)]))
+        assert asker.names(b"/d") == NamesListed(frozenset((b"f0", b"f1")))
+        assert [asker.stat(b"/d/f%d" % number) for number in (0, 1, 2)] == [
+            Present(0, 1, False),
+            Present(1, 1, False),
+            Absent(),
+        ]
+        assert asker.lister.requests == 10
+        assert [len(outcomes) for outcomes in asker.outcomes.values()] == [1] * 5
+
+
+def test_the_slowest_member_ends_a_request(parts: tuple[MemoryStore, MemoryStore]) -> None:
+    parts[0].add_file(b"/d/f", 1, 1)
+    parts[1].add_file(b"/d/g", 1, 1)
+    parts[1].misbehave(b"/d", Fault(delay=0.3))
+    with asking(partial(open_lister, spec_of(*parts))) as asker:
+        slow = asker.send(Ask.LIST, b"/d")
+        assert asker.list(b"/") == Listed(FileColumns(), asker.list(b"/").directories)  # type: ignore[union-attr]
+        assert slow not in asker.outcomes
+        assert asker.wait([slow]) == [Listed(FileColumns.from_rows([(b"f", 1, 1), (b"g", 1, 1)]))]
+
+
+def test_a_member_that_is_silent_leaves_the_directory_unlisted(parts: tuple[MemoryStore, MemoryStore]) -> None:
+    parts[0].add_file(b"/d/f", 1, 1)
+    parts[1].misbehave(b"/d", Fault(delay=9))
+    parts[1].misbehave(b"/d/f", Fault(delay=9))
+    parts[1].misbehave(b"/d/g", Fault(delay=9))
+    with asking(partial(open_lister, spec_of(*parts, timeout=0.2))) as asker:
+        for outcome in (asker.list(b"/d"), asker.names(b"/d"), asker.stat(b"/d/g")):
+            assert isinstance(outcome, Failed)
+            assert (outcome.reason, outcome.reason.retryable) == (Reason.TIMEOUT, True)
+            assert outcome.detail.startswith("part1: ")
+        assert asker.stat(b"/d/f") == Present(1, 1, False)
+
+
+def test_nothing_comes_after_the_end(parts: tuple[MemoryStore, MemoryStore]) -> None:
+    parts[1].misbehave(b"/", Fault(silent=True))
+    with asking(partial(open_lister, spec_of(*parts))) as asker:
+        number = asker.send(Ask.LIST, b"/")
+        asker.lister.close()
+    assert number not in asker.outcomes
+
+
+def test_members_that_were_opened_are_closed_when_another_cannot_be(parts: tuple[MemoryStore, MemoryStore]) -> None:
+    door = memory.publish("part", parts[0])
+    with pytest.raises(ValueError, match="nowhere"):
+        open_lister(StoreSpec((door, "memory://nowhere"), clustered=True), lambda _n, _o: None)
+
+
+def test_one_member_needs_no_merging(parts: tuple[MemoryStore, MemoryStore]) -> None:
+    with asking(partial(open_lister, spec_of(parts[0]))) as asker:
+        assert not isinstance(asker.lister, MergedLister)
+
+
+def test_the_window_is_that_of_each_member() -> None:
+    doors = ("root://a", "root://b")
+
+    assert StoreSpec(doors, clustered=True).window(64) == 64
+    assert StoreSpec(doors, connections=3, method=DIRECTX).window(64) == 12
+    assert StoreSpec(doors, connections=3, method=DIRECTX, clustered=True).window(64) == 6
+    assert StoreSpec(doors, connections=8, method=GFAL, clustered=True).window(64) == 8
