@@ -44,6 +44,13 @@ def numbers(packed: bytes | array[int]) -> Numbers:
     return memoryview(packed).cast("B").cast("q")
 
 
+def _check_columns(names: bytes, values: bytes) -> None:
+    if not (isinstance(names, bytes) and isinstance(values, bytes)) or len(values) & 7:
+        raise ValueError("columns that are none")
+    if names.count(b"\0") + 1 != len(values) >> 3 and (names or values):
+        raise ValueError("another number of names than of values")
+
+
 @dataclass(frozen=True, slots=True)
 class FileColumns:
     """Files of one directory, sorted by name (byte order), each name once.
@@ -73,6 +80,19 @@ class FileColumns:
             return NO_FILES
         names, sizes, mtimes = zip(*rows, strict=True)
         return cls(b"\0".join(names), array("q", sizes).tobytes(), array("q", mtimes).tobytes())
+
+    def check(self) -> None:
+        """Make sure that columns which come from outside belong together.
+
+        Raises:
+            ValueError: they are no bytes, or not of equal length.
+        """
+        names, sizes, mtimes, blocks = self.names, self.sizes, self.mtimes, self.blocks
+        _check_columns(names, mtimes)
+        if not (isinstance(sizes, bytes) and isinstance(blocks, bytes)) or len(sizes) != len(mtimes):
+            raise ValueError("columns of different length")
+        if blocks and blocks.count(b"\0") + 1 != len(sizes) >> 3:
+            raise ValueError("another number of blocks than of files")
 
     def name_list(self) -> list[bytes]:
         """Split the names."""
@@ -165,6 +185,10 @@ class DirectoryColumns:
         """Build from (name, mtime) rows in any order; of rows with the same name the last one stays."""
         ordered = sorted(dict(rows).items())
         return cls(b"\0".join([name for name, _ in ordered]), array("q", [m for _, m in ordered]).tobytes())
+
+    def check(self) -> None:
+        """Make sure that columns which come from outside belong together; raises ``ValueError``."""
+        _check_columns(self.names, self.mtimes)
 
     def name_list(self) -> list[bytes]:
         """Split the names."""

@@ -11,6 +11,8 @@ from engine.columns import NO_DIGEST, NO_DIRECTORIES, NO_FILES, UNKNOWN_MTIME, D
 from engine.listing import Failed, Listed, ListingOutcome
 from engine.states import Reason, State
 
+_LIMIT = 1 << 63
+
 
 @dataclass(frozen=True, slots=True)
 class DirectoryRecord:
@@ -76,15 +78,12 @@ class DirectoryRecord:
         try:
             fields: Any = msgpack.unpackb(packed, use_list=False)
             path, state, reason, detail, listed_at, names, sizes, mtimes, blocks, sub_names, sub_mtimes = fields
-            return cls(
-                path,
-                State(state),
-                Reason(reason),
-                detail.decode("utf-8"),
-                listed_at,
-                FileColumns(names, sizes, mtimes, blocks),
-                DirectoryColumns(sub_names, sub_mtimes),
-            )
+            if not isinstance(path, bytes) or not isinstance(listed_at, int) or not -_LIMIT <= listed_at < _LIMIT:
+                raise ValueError("no path, or no time")
+            files, directories = FileColumns(names, sizes, mtimes, blocks), DirectoryColumns(sub_names, sub_mtimes)
+            files.check()
+            directories.check()
+            return cls(path, State(state), Reason(reason), detail.decode("utf-8"), listed_at, files, directories)
         except (TypeError, ValueError, AttributeError, msgpack.UnpackException) as error:
             raise ValueError(f"not a directory record: {error}") from error
 
@@ -98,11 +97,13 @@ def unpack_files(packed: bytes | memoryview, path: bytes | None) -> FileColumns:
     try:
         fields: Any = msgpack.unpackb(packed, use_list=False)
         found, _, _, _, _, names, sizes, mtimes, blocks, _, _ = fields
+        columns = FileColumns(names, sizes, mtimes, blocks)
+        columns.check()
     except (TypeError, ValueError, msgpack.UnpackException) as error:
         raise ValueError(f"not a directory record: {error}") from error
     if path is not None and found != path:
         raise ValueError("a record of another directory than the index says")
-    return FileColumns(names, sizes, mtimes, blocks)
+    return columns
 
 
 @dataclass(frozen=True, slots=True)

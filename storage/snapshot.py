@@ -84,9 +84,18 @@ class SnapshotHeader:
         try:
             fields: Any = msgpack.unpackb(packed, unicode_errors="surrogateescape")
             known = {name: value for name, value in fields.items() if name in cls.__dataclass_fields__}
-            return cls(**{**known, "tops": tuple(known.get("tops", ()))})
+            header = cls(**{**known, "tops": tuple(known.get("tops", ()))})
         except (TypeError, AttributeError) as error:
             raise ValueError(f"not a header: {error}") from error
+        words = (header.kind, header.source, header.site)
+        if not (
+            all(isinstance(word, str) for word in words)
+            and isinstance(header.created, int)
+            and isinstance(header.extra, dict)
+            and all(isinstance(top, bytes) for top in header.tops)
+        ):
+            raise ValueError("not a header: a field is of another type")
+        return header
 
 
 def make_frame(kind: int, payload: bytes) -> bytes:
@@ -320,7 +329,7 @@ class Snapshot:
             and all(_none_negative(fields[name]) for name in ("offsets", "lengths", "files", "sizes"))
             and max(offsets) <= index_start
             and max(lengths) <= index_start
-            and all(0 <= row < count for row in fields["details"])
+            and all(0 <= row < count and isinstance(text, str) for row, text in fields["details"].items())
         ):
             raise ValueError("a value in the index is out of range")
         return DirectoryTable(

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from engine.columns import NO_DIGEST, NO_FILES, UNKNOWN_MTIME, UNKNOWN_SIZE, DirectoryColumns, FileColumns
 from engine.listing import Failed, Listed
-from engine.record import DirectoryRecord, DirectorySummary
+from engine.record import DirectoryRecord, DirectorySummary, unpack_files
 from engine.states import Reason, State
 
 FILES = FileColumns.from_rows([(b"a", 3, 30), (b"b", UNKNOWN_SIZE, UNKNOWN_MTIME), (b"\xff\n", 4, 20)])
@@ -69,12 +69,33 @@ def test_a_record_that_is_cut_off_is_refused(length: int) -> None:
         (b"/store", 1, 99, b"", 0, b"", b"", b"", b"", b"", b""),
         (b"/store", 1, 0, b"\xff", 0, b"", b"", b"", b"", b"", b""),
         (b"/store", 1, 0, "text", 0, b"", b"", b"", b"", b"", b""),
+        ("/store", 1, 0, b"", 0, b"", b"", b"", b"", b"", b""),
+        (b"/store", 1, 0, b"", 1.5, b"", b"", b"", b"", b"", b""),
+        (b"/store", 1, 0, b"", 2**63, b"", b"", b"", b"", b"", b""),
+        (b"/store", 1, 0, b"", 0, b"a", bytes(8), bytes(7), b"", b"", b""),
+        (b"/store", 1, 0, b"", 0, b"a", bytes(7), bytes(7), b"", b"", b""),
+        (b"/store", 1, 0, b"", 0, b"a\0b", bytes(8), bytes(8), b"", b"", b""),
+        (b"/store", 1, 0, b"", 0, b"a", b"", b"", b"", b"", b""),
+        (b"/store", 1, 0, b"", 0, b"a", bytes(8), bytes(8), b"x\0y", b"", b""),
+        (b"/store", 1, 0, b"", 0, 5, bytes(8), bytes(8), b"", b"", b""),
+        (b"/store", 1, 0, b"", 0, b"a", 5, bytes(8), b"", b"", b""),
+        (b"/store", 1, 0, b"", 0, b"", b"", b"", b"", b"d", b""),
+        (b"/store", 1, 0, b"", 0, b"", b"", b"", b"", b"d", bytes(16)),
         {b"path": b"/store"},
     ],
 )
 def test_what_is_no_record_is_refused(fields: object) -> None:
     with pytest.raises(ValueError, match="not a directory record"):
         DirectoryRecord.unpack(msgpack.packb(fields))
+
+
+def test_columns_that_do_not_belong_together_are_no_files() -> None:
+    fields = [b"/store", 1, 0, b"", 0, b"a\0b", bytes(16), bytes(16), b"", b"", b""]
+    assert unpack_files(msgpack.packb(fields), b"/store").name_list() == [b"a", b"b"]
+    for column, wrong in ((5, b"a"), (6, bytes(8)), (7, bytes(15)), (8, b"x"), (5, None)):
+        changed = msgpack.packb([*fields[:column], wrong, *fields[column + 1 :]])
+        with pytest.raises(ValueError, match="not a directory record"):
+            unpack_files(changed, b"/store")
 
 
 def test_a_summary_has_everything_but_the_names() -> None:

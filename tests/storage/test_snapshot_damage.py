@@ -119,6 +119,7 @@ COUNT = 7
         lambda fields: fields.update(details={COUNT: "beyond"}),
         lambda fields: fields.update(details={-1: "before"}),
         lambda fields: fields.update(details={"a": "text"}),
+        lambda fields: fields.update(details={0: b"bytes"}),
         lambda fields: fields.update(details=[]) or fields.pop("offsets"),
     ],
 )
@@ -129,6 +130,21 @@ def test_an_index_that_makes_no_sense_is_refused(tmp_path: Path, change: Callabl
     path.write_bytes(with_index(GOLDEN.read_bytes(), change))
     with pytest.raises(SnapshotError, match="s: damaged snapshot"):
         Snapshot(path)
+
+
+@pytest.mark.parametrize(
+    "change", [{"kind": 5}, {"source": b"x"}, {"site": None}, {"created": "now"}, {"tops": ["/x"]}, {"extra": 5}]
+)
+def test_a_header_of_other_types_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    content = GOLDEN.read_bytes()
+    start, end = frames_of(content)[0]
+    fields = msgpack.unpackb(content[start + FRAME.size : end], unicode_errors="surrogateescape")
+    header = make_frame(1, msgpack.packb({**fields, **change}, unicode_errors="surrogateescape"))
+    for name in ("s", "s.part"):
+        path = tmp_path / name
+        path.write_bytes(content[:start] + header + content[end:])
+        with pytest.raises(SnapshotError, match="not a header"):
+            Snapshot(path)
 
 
 def test_an_index_that_points_to_another_directory_is_found_out(tmp_path: Path) -> None:
