@@ -63,16 +63,19 @@ def read_chunks(blocks: Iterable[bytes], source: str) -> Iterator[Chunk]:
     """
     first_line = 1
     pending: list[bytes] = []
+    held = 0
     with_returns = escaped = False
     for block in _until_end(blocks):
         cut = block.rfind(b"\n") + 1
         if block and not cut:
             pending.append(block)
-            if sum(map(len, pending)) > MAX_LINE:
+            held += len(block)
+            if held > MAX_LINE:
                 raise malformed(source, first_line, f"a line of at most {MAX_LINE} bytes", pending[0])
             continue
         data = b"".join((*pending, block[:cut]))
         pending = [block[cut:]] if cut < len(block) else []
+        held = len(block) - cut
         if not data:
             continue
         if first_line == 1:

@@ -182,20 +182,25 @@ def _numbers(sample: Sample, source: str) -> int:
 
 
 def _header(line: int, text: bytes, delimiter: bytes, source: str) -> Header | None:
-    if delimiter == b",":
-        try:
-            fields = [paths.encode(field) for field in next(csv.reader([paths.decode(text)]))]
-        except csv.Error:
-            return None
-    else:
-        fields = text.split(delimiter)
+    fields = _quoted_fields(text) if delimiter == b"," else text.split(delimiter)
     if any(b"/" in field for field in fields):
         return None
     try:
         columns = find_columns(fields)
     except ValueError as error:
         raise malformed(source, line, str(error), text) from error
+    if columns is not None and delimiter == b"," and not _quoted_fields(text, strict=True):
+        # A quote that stays open takes the lines below into the header.
+        raise malformed(source, line, "a header of one line, quoted as in CSV", text)
     return None if columns is None else Header(line, len(fields), delimiter, columns)
+
+
+def _quoted_fields(text: bytes, strict: bool = False) -> list[bytes]:
+    """Cut a line of CSV; gives nothing where that cannot be done."""
+    try:
+        return [paths.encode(field) for field in next(csv.reader([paths.decode(text)], strict=strict))]
+    except csv.Error:
+        return []
 
 
 def _positions(names: Sequence[bytes], known: Iterable[bytes]) -> list[int]:

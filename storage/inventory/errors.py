@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine import paths
+from storage.shown import printable
 
 _SHOWN = 100
 
@@ -40,5 +41,6 @@ def malformed_row(source: str, row: int, expected: str, found: object) -> Invent
 
 
 def _shown(found: bytes) -> str:
-    shown = paths.escape(found[: _SHOWN + 1])
+    # A byte order mark in the middle of a list would be invisible otherwise.
+    shown = printable(paths.escape(found[: _SHOWN + 1]))
     return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"

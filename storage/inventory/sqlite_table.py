@@ -13,6 +13,7 @@ from storage.inventory.detect import PATH_COLUMNS, Columns, find_columns
 from storage.inventory.entries import Rows
 from storage.inventory.errors import InventoryError, InventoryMalformed, unreadable
 from storage.inventory.values import rows_of
+from storage.shown import one_line
 
 MAGIC = b"SQLite format 3\0"
 DEFAULT_TABLE = "files"
@@ -141,7 +142,10 @@ class TableReader:
             if stopped:
                 raise stopped[0] from None
             hint = _WRITE_AHEAD if _code(error) in _NOT_OPENED and _writes_ahead(self._path) else ""
-            raise unreadable(self._file, f"the SQLite database cannot be read: {error}{hint}") from error
+            raise unreadable(self._file, f"the SQLite database cannot be read: {one_line(error)}{hint}") from error
+        except UnicodeError as error:
+            # So it comes from names, or messages about them, in a damaged schema.
+            raise unreadable(self._file, "the SQLite database cannot be read: a name in it is not UTF-8") from error
 
 
 def _code(error: Exception) -> int:

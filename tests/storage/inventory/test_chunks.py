@@ -42,6 +42,11 @@ def test_a_line_without_end() -> None:
         chunks_of(b"a\n", block, block, block, block, b"x")
 
 
+def test_a_line_without_end_that_comes_in_crumbs() -> None:
+    with pytest.raises(InventoryMalformed, match=r"inventory dump line 1: expected a line of at most 1048576 bytes"):
+        chunks_of(*[b"x"] * (MAX_LINE + 1))
+
+
 def test_nul_bytes_are_refused() -> None:
     with pytest.raises(InventoryMalformed, match=r'dump line 3: expected text without NUL bytes, found "\\x00c"'):
         chunks_of(b"a\nb\n\0c\nd\n")

@@ -141,6 +141,18 @@ def test_a_file_in_the_root(reader: Reader) -> None:
     }
 
 
+@pytest.mark.parametrize("header", [b'"lfn,size', b'lfn,"size', b'lfn,"size"x', b'site,path,"bytes'])
+def test_a_header_with_a_quote_that_stays_open_is_no_header(reader: Reader, header: bytes) -> None:
+    content = header + b'\n/store/a,5\n"/store/b",6\n'
+    assert "quoted as in CSV" in reader.error(content) or "an absolute path" in reader.error(content)
+
+
+def test_a_byte_order_mark_in_the_middle_can_be_seen(reader: Reader) -> None:
+    assert reader.error("/a/b\n\ufeff/a/c\n".encode()).endswith(
+        r'line 2: expected an absolute path, found "\ufeff/a/c"'
+    )
+
+
 def test_a_path_can_be_a_file_and_a_directory(reader: Reader) -> None:
     assert reader.names(b"/a/b\n/a/b/c\n") == [b"/a/b", b"/a/b/c"]
 

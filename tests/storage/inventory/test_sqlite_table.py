@@ -163,6 +163,25 @@ def test_a_damaged_database(tmp_path: Path) -> None:
         read(path)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (b"files (lfn, one)", b"files (lfn, o\xffe)", "a name in it is not UTF-8"),
+        (b"files (lfn, one)", b"files y\xff(lfn,on)", "a name in it is not UTF-8"),
+        (b"files (lfn, one)", b"files \x16lfn, one)", r"malformed database schema .*\\x16"),
+        (b"tablefilesfiles", b"tablefi\nesfiles", "malformed database schema"),
+    ],
+)
+def test_a_schema_that_is_damaged_is_refused_in_one_line(tmp_path: Path, old: bytes, new: bytes, words: str) -> None:
+    path = make(tmp_path / "inventory", "CREATE TABLE files (lfn, one)", rows=[("/s/f", 1)])
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+    with pytest.raises(InventoryError, match=words) as caught:
+        read(path)
+    assert str(caught.value).isprintable()
+
+
 def test_the_reading_can_be_given_up(tmp_path: Path) -> None:
     class EnoughError(Exception):
         pass
