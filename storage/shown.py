@@ -16,12 +16,17 @@ def printable(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Give ``text`` in double quotes, cut when long; the user and the parameters of a URL are left out."""
+    """Give ``text`` in double quotes, as `unquoted` shows it."""
+    return f'"{unquoted(text)}"'
+
+
+def unquoted(text: str) -> str:
+    """Give ``text`` printable, cut when long; the user and the parameters of a URL are left out."""
     if "://" in text:
         text = _PARAMETERS.sub("...", _USER.sub("...@", text))
     if len(text) > _LONGEST:
         text = text[:_LONGEST] + "..."
-    return f'"{printable(text)}"'
+    return printable(text)
 
 
 def shown(value: object) -> str:

@@ -108,6 +108,9 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return mapping
 
 
+_MOST_VALUES = 100_000
+
+
 class _StrictLoader(yaml.SafeLoader):
     """Refuses repeated keys and keys that YAML does not read as text, such as an unquoted ``NO``."""
 
@@ -125,6 +128,27 @@ class _StrictLoader(yaml.SafeLoader):
         return node
 
 
+def _expanded(node: Any, known: dict[int, int]) -> int:
+    """Count the values below a node with its aliases written out; a few lines can stand for billions of them.
+
+    ``known`` has the counts by node, 0 for those that are being counted.
+    """
+    count = known.get(id(node))
+    if count == 0:
+        raise _yaml_error(node, "an alias stands inside of what it stands for")
+    if count is not None:
+        return count
+    known[id(node)] = 0
+    count = 1
+    if isinstance(node, yaml.CollectionNode):
+        for inner in node.value:
+            count += sum(_expanded(one, known) for one in (inner if isinstance(inner, tuple) else (inner,)))
+    if count > _MOST_VALUES:
+        raise _yaml_error(node, f"with its aliases written out it has more than {_MOST_VALUES} values")
+    known[id(node)] = count
+    return count
+
+
 def _yaml_error(node: Any, problem: str) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
@@ -133,7 +157,11 @@ def _read_yaml(text: str) -> Any:
     loader = None
     try:
         loader = _StrictLoader(text)
-        return loader.get_single_data()
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _expanded(node, {})
+        return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -28,6 +29,7 @@ from engine import paths
 from storage.doors.url import DOOR_FORMS, check_authority, parse_door
 
 _NO_PARAMETERS = "no '?' may stand in the path of a door"
+_MOST_RETRIES = 99
 _SITE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -130,6 +132,12 @@ def _flag(value: object) -> bool:
     raise _not("true or false")
 
 
+def _few(value: int) -> int:
+    if value > _MOST_RETRIES:
+        raise _not(f"a whole number, at most {_MOST_RETRIES}")
+    return value
+
+
 def _local_path(value: object, info: ValidationInfo) -> Path:
     """Read a file name; a relative one starts from the directory in the context."""
     if not isinstance(value, str) or not value or "\0" in value:
@@ -179,6 +187,7 @@ _Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False), _expe
 _Days = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), _expected("a number of days, 0 or more")]
 _Gigabytes = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), _expected("a number of GB, 0 or more")]
 _Count = Annotated[int, Field(strict=True, ge=0), _expected("a whole number, 0 or more")]
+_Retries = Annotated[_Count, AfterValidator(_few)]
 _Positive = Annotated[int, Field(strict=True, ge=1), _expected("a whole number, 1 or more")]
 
 
@@ -231,7 +240,7 @@ class CommonKeys(Model):
     GFALThreads: _Positive = 32
     InFlight: _Positive = 64
     Connections: _Positive = 2
-    Retries: _Count = 3
+    Retries: _Retries = 3
     Timeout: _Seconds = 30.0
     MaxDepth: _Positive = 40
     InventoryAge: _Days = 0.00005

@@ -20,7 +20,7 @@ from engine import paths
 from storage.config.files import ConfigError, parse_value, read_mapping
 from storage.config.keys import KEYS, VERBATIM_KEYS, CommonKeys, EmailKeys, Model, SiteKeys, SQLKeys, TopKeys
 from storage.config.site import Email, SiteConfig, SQLSettings
-from storage.shown import printable, quoted, shown
+from storage.shown import printable, quoted, shown, unquoted
 
 __all__ = ["KEYS", "Config", "ConfigError", "Email", "SiteConfig"]
 
@@ -223,6 +223,9 @@ def _validate(values: Mapping[str, Any], directory: Path, where: str) -> tuple[T
 def _problem(location: tuple[int | str, ...], kind: str, value: object, context: Mapping[str, Any]) -> str:
     if kind == "extra_forbidden":
         return _unknown_key(location)
+    if kind == "string_unicode":
+        # A lone surrogate, which JSON can write; the location is that of the mapping.
+        return _unknown_key((*location, str(value)))
     if kind == "missing":
         return f"{_name(location[:-1])}: the key {quoted(str(location[-1]))} is missing"
     if location[-1] == "[key]":
@@ -250,5 +253,5 @@ def _name(location: tuple[int | str, ...]) -> str:
     """Name a place in the file: ``Sites.T2_X.Doors[0]``."""
     name = ""
     for part in location:
-        name += f"[{part}]" if isinstance(part, int) else f"{'.' if name else ''}{printable(part)}"
+        name += f"[{part}]" if isinstance(part, int) else f"{'.' if name else ''}{unquoted(part)}"
     return name

@@ -23,6 +23,12 @@ def _problem(path: Path, content: str | bytes) -> str:
     return problem.removeprefix(f"{path}: ")
 
 
+def _write(directory: Path, content: str) -> Path:
+    path = directory / "c.yaml"
+    path.write_text(content)
+    return path
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -111,6 +117,19 @@ def test_merged_keys_may_be_overridden_even_below_where_they_are_merged_again(tm
         "deep: {base: &base {x: 1}, more: {extended: &extended {<<: *base, x: 2}}}\nlast: {<<: *extended, y: 3}\n"
     )
     assert read_mapping(path)["last"] == {"x": 2, "y": 3}
+
+
+def test_a_few_lines_cannot_stand_for_millions_of_values(tmp_path: Path) -> None:
+    lists = "".join(f"  l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 30))
+    merged = "".join(f"  m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 9)}], k: 1}}\n" for n in range(1, 30))
+    for content in (f"ListDeletable:\n  l0: &l0 [1]\n{lists}", f"ListDeletable:\n  m0: &m0 {{x: 1}}\n{merged}"):
+        assert "with its aliases written out it has more than 100000 values" in _problem(tmp_path / "c.yaml", content)
+    assert read_mapping(_write(tmp_path, "a: &a [1, 2]\nb: [*a, *a]\n")) == {"a": [1, 2], "b": [[1, 2], [1, 2]]}
+
+
+@pytest.mark.parametrize("content", ["a: &a [*a]\n", "a: &a {b: *a}\n", "&a a: {b: 1}\n&b c: &c {d: [*c]}\n"])
+def test_nothing_stands_inside_itself(tmp_path: Path, content: str) -> None:
+    assert "an alias stands inside of what it stands for" in _problem(tmp_path / "c.yaml", content)
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

@@ -102,6 +102,25 @@ def test_the_environment_can_bring_whole_sites(tmp_path: Path) -> None:
     assert config.site("T2_B").timeout == 5.0
 
 
+def test_a_url_in_the_place_of_a_key_shows_no_password(tmp_path: Path) -> None:
+    problems = _problems(tmp_path, {"Sites": {"root://me:secret@door": {"Timout": 1}}})
+    assert problems[0].startswith("Sites: expected a site name")
+    assert problems[1].startswith("Sites.root://...@door: unknown key")
+    assert "secret" not in "".join(problems)
+
+
+def test_a_key_that_no_text_can_have_is_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    for content, words in (
+        (r'{"Time\ud800out": 1}', r'unknown key "Time\ud800out"; did you mean "Timeout"?'),
+        (r'{"Sites": {"T2_A": {"\ud800": 1}}}', r'Sites.T2_A: unknown key "\ud800"'),
+    ):
+        path.write_text(content)
+        with pytest.raises(ConfigError) as caught:
+            Config.load(path, {})
+        assert caught.value.problems == (f"{path}: {words}",)
+
+
 def test_problems_in_the_environment_say_so(tmp_path: Path) -> None:
     problems = _problems(tmp_path, {"Retries": -1}, Timeout="soon", Doors="[", Sites="{A: {Timout: 1}}")
     assert problems[0] == "Retries: expected a whole number, 0 or more, found -1"
@@ -215,6 +234,7 @@ _NAME = "expected a site name of letters, digits, '_', '-' and '.', found"
         ({"FreeMem": [1]}, "FreeMem: expected a number of GB, 0 or more, found a list"),
         ({"Retries": 1.5}, "Retries: expected a whole number, 0 or more, found 1.5"),
         ({"Retries": False}, "Retries: expected a whole number, 0 or more, found false"),
+        ({"Retries": 100}, "Retries: expected a whole number, at most 99, found 100"),
         ({"NumThreads": 0}, "NumThreads: expected a whole number, 1 or more, found 0"),
         ({"InFlight": "64"}, 'InFlight: expected a whole number, 1 or more, found "64"'),
         ({"DeleteOrphans": "no"}, 'DeleteOrphans: expected true or false, found "no"'),
@@ -390,7 +410,7 @@ def _attempt(path: Path, environment: dict[str, str]) -> Config | ConfigError:
 
 @given(
     st.dictionaries(st.sampled_from(("Timeout", "IgnoreAge")), st.floats(min_value=1e-300, max_value=1e300)),
-    st.dictionaries(st.sampled_from(("Retries", "MaxMissing")), st.integers(0, 2**63)),
+    st.dictionaries(st.sampled_from(("MaxOrphan", "MaxMissing")), st.integers(0, 2**63)),
 )
 def test_json_and_yaml_and_toml_say_the_same(
     tmp_path_factory: pytest.TempPathFactory, numbers: dict[str, float], counts: dict[str, int]
