@@ -46,6 +46,9 @@ _log = logging.getLogger(__name__)
 _NO_FLAGS = 0
 _WITH_ATTRIBUTES = 1
 
+_PASSES_OVER_NAMES = "passes_over_names"
+"""The mark of a hook that does."""
+
 _LOGIN = "consist"
 """The name a server's log shows for a door without a user; the protocol has room for eight characters."""
 
@@ -78,6 +81,7 @@ class XRootDLister:
     ) -> None:
         self._door = door
         self._open = _load_client()
+        _keep_quiet_about_names()
         self._lock = threading.Lock()
         self._requests = 0
         self._program = shutil.which("xrdfs")
@@ -280,7 +284,6 @@ def _load_client() -> Callable[[str], Any]:
     import XRootD.client  # noqa: F401
     from pyxrootd import client
 
-    _keep_quiet_about_names()
     opener: Callable[[str], Any] = client.FileSystem
     return opener
 
@@ -288,9 +291,12 @@ def _load_client() -> Callable[[str], Any]:
 def _keep_quiet_about_names() -> None:
     """Keep the bindings from printing an error for each name that is not UTF-8; the watchdog sees to such directories.
 
-    They hand it to Python's hook for errors that nobody caught, without a traceback, as no code in Python could.
+    They hand it to Python's hook for errors that nobody caught, without a traceback, as no code in Python could. Other
+    libraries, such as Ray when it ends, put a hook back that they found earlier, so this is looked at for each lister.
     """
     before = sys.excepthook
+    if getattr(before, _PASSES_OVER_NAMES, False):
+        return
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         # With several such names each error finds the one before it on its way.
@@ -302,6 +308,7 @@ def _keep_quiet_about_names() -> None:
         else:
             before(kind, error, trace)
 
+    setattr(hook, _PASSES_OVER_NAMES, True)
     sys.excepthook = hook
 
 

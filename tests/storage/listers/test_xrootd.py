@@ -184,6 +184,19 @@ def test_many_names_that_are_not_utf8_are_passed_over_in_silence(
     assert capfd.readouterr().err == ""
 
 
+def test_the_silence_does_not_end_with_a_library_that_puts_its_own_hook_back(
+    xrootd_directory: ServedDirectory, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(xrootd_directory, b"/bytes/\xff", 5)
+    door = Door.parse(f"{xrootd_directory.url}/{xrootd_directory.lfn.decode()}")
+    with asking(partial(XRootDLister, door)) as asker:
+        asker.list(b"/")
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    with asking(partial(XRootDLister, door, timeout=1, grace=0.5)) as asker:
+        assert isinstance(asker.list(b"/bytes"), Listed)
+    assert capfd.readouterr().err == ""
+
+
 def test_closing_ends_the_program_that_helps(
     xrootd_directory: ServedDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
