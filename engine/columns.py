@@ -26,6 +26,9 @@ DIGEST_SIZE = 16
 NO_DIGEST = bytes(DIGEST_SIZE)
 """Stands in an index where a directory has no complete listing."""
 
+LARGEST_SIZE = 2**63 - 1
+"""What an index holds for the bytes of a directory of which there are more than that."""
+
 _FEW = 1000
 """Below so many files a plain loop costs little, and numpy need not be loaded for them, which takes 0.07 s."""
 
@@ -139,10 +142,12 @@ class FileColumns:
         )
 
     def total_size(self) -> int:
-        """Sum the known sizes, in bytes."""
+        """Sum the known sizes, in bytes; where they are too large to be true it does not fit into 64 bits."""
         if len(self) < _FEW:
             return sum([size for size in array("q", self.sizes) if size > 0])
         sizes = self.size_array()
+        if int(sizes.max()) > LARGEST_SIZE // len(sizes):
+            return sum([size for size in array("q", self.sizes) if size > 0])
         return int(sizes.sum()) if sizes.min() >= 0 else int(sizes[sizes > 0].sum())
 
     def newest(self) -> int:

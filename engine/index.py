@@ -11,7 +11,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from engine import paths
-from engine.columns import DIGEST_SIZE, NO_DIGEST, UNKNOWN_MTIME, DirectoryColumns, FileColumns, Numbers, numbers
+from engine.columns import (
+    DIGEST_SIZE,
+    LARGEST_SIZE,
+    NO_DIGEST,
+    UNKNOWN_MTIME,
+    DirectoryColumns,
+    FileColumns,
+    Numbers,
+    numbers,
+)
 from engine.record import DirectoryRecord
 from engine.states import Reason, State
 from engine.table import DirectoryTable
@@ -48,7 +57,7 @@ class Entry:
             record.detail,
             record.listed_at,
             len(files),
-            files.total_size(),
+            min(files.total_size(), LARGEST_SIZE),
             files.newest(),
             record.digest(),
             record.directories,

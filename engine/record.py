@@ -7,7 +7,15 @@ from typing import Any
 
 import msgpack
 
-from engine.columns import NO_DIGEST, NO_DIRECTORIES, NO_FILES, UNKNOWN_MTIME, DirectoryColumns, FileColumns
+from engine.columns import (
+    LARGEST_SIZE,
+    NO_DIGEST,
+    NO_DIRECTORIES,
+    NO_FILES,
+    UNKNOWN_MTIME,
+    DirectoryColumns,
+    FileColumns,
+)
 from engine.listing import Failed, Listed, ListingOutcome
 from engine.states import Reason, State
 
@@ -135,7 +143,7 @@ class DirectorySummary:
             record.reason,
             record.detail,
             len(files),
-            files.total_size(),
+            min(files.total_size(), LARGEST_SIZE),
             files.newest(),
             mtime,
             record.listed_at,

@@ -26,7 +26,7 @@ from typing import Any, BinaryIO
 
 import msgpack
 
-from engine.columns import DIGEST_SIZE, NO_FILES, FileColumns, Numbers, numbers
+from engine.columns import DIGEST_SIZE, NO_DIGEST, NO_FILES, FileColumns, Numbers, numbers
 from engine.index import Entry, IndexBuilder
 from engine.record import DirectoryRecord, unpack_files
 from engine.states import Reason, State
@@ -48,6 +48,7 @@ _STATES, _REASONS = bytes(State), bytes(Reason)
 
 _INDEX_COLUMNS = ("files", "sizes", "newest", "mtimes", "listed_at")
 _PART = ".part"
+_OTHER_FILES = "other files than the index says"
 
 
 class SnapshotError(Exception):
@@ -292,6 +293,7 @@ class Snapshot:
         try:
             self.header = _read_header(path, self._view)
             self._paths = b""
+            self._offsets = numbers(b"")
             self.finished = not is_part(path)
             self.lost = 0
             if self.finished:
@@ -319,6 +321,7 @@ class Snapshot:
         else:
             path_list = self._paths.split(b"\0") if count else []
         files, sizes, newest, mtimes, listed_at, offsets, lengths = columns
+        self._offsets = offsets
         if len(fields["digests"]) != count * DIGEST_SIZE or any(
             len(c) != count for c in (path_list, fields["reasons"], *columns)
         ):
@@ -343,11 +346,11 @@ class Snapshot:
             mtimes,
             listed_at,
             fields["details"],
-            self._loader(offsets, lengths, path_list),
+            self._loader(offsets, lengths, path_list, fields["digests"]),
         )
 
     def _loader(
-        self, offsets: Numbers, lengths: Numbers, path_list: Sequence[bytes] | None = None
+        self, offsets: Numbers, lengths: Numbers, path_list: Sequence[bytes] = (), digests: bytes = b""
     ) -> Callable[[int], FileColumns]:
         view = self._view
         path = self.path
@@ -358,20 +361,34 @@ class Snapshot:
                 return NO_FILES
             try:
                 payload = _read_frame(view, offset, _DIRECTORY, length)[1]
-                return unpack_files(payload, None if path_list is None else path_list[row])
+                files = unpack_files(payload, path_list[row] if path_list else None)
+                expected = digests[row * DIGEST_SIZE : (row + 1) * DIGEST_SIZE]
+                # A whole frame of the same directory may still be another listing's, where a disk gives old blocks.
+                if digests and (files or expected != NO_DIGEST) and files.digest() != expected:
+                    raise ValueError(_OTHER_FILES)
+                return files
             except ValueError as error:
                 raise SnapshotError(f"{path}: damaged snapshot: byte {offset}: {error}") from error
 
         return load
 
     def verify(self) -> None:
-        """Read every directory of a finished snapshot.
+        """Read every directory of a finished snapshot, and hold it against the index.
 
         Raises:
             SnapshotError: one of them is damaged.
         """
-        end = _scan(self._view, lambda _entry, _offset: None)
-        if end != _find_index(self._view):
+        table = self.table
+        rows = {offset: row for row, offset in enumerate(self._offsets) if offset}
+
+        def check(entry: Entry, offset: int) -> None:
+            row = rows.pop(offset, None)
+            # What a later record of the same directory replaced is not in the index.
+            if row is not None and (entry.path, entry.digest) != (table.paths[row], table.digest(row)):
+                raise SnapshotError(f"{self.path}: damaged snapshot: byte {offset}: {_OTHER_FILES}")
+
+        end = _scan(self._view, check)
+        if rows or end != _find_index(self._view):
             raise SnapshotError(f"{self.path}: damaged snapshot: byte {end}: no whole directory is there")
 
     def close(self) -> None:

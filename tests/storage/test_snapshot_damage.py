@@ -15,7 +15,18 @@ from storage.snapshot import (
     is_snapshot,
     make_frame,
 )
-from tests.storage.snapshots import FRAME, GOLDEN, HEADER, LATEST, TRAILER, frames_of, read
+from tests.storage.snapshots import (
+    FRAME,
+    GOLDEN,
+    HEADER,
+    LATEST,
+    TRAILER,
+    files,
+    frames_of,
+    listed,
+    part_with,
+    read,
+)
 
 
 @pytest.mark.parametrize("mask", [0x01, 0x80, 0xFF])
@@ -145,6 +156,37 @@ def test_a_header_of_other_types_is_refused(tmp_path: Path, change: dict[str, An
         path.write_bytes(content[:start] + header + content[end:])
         with pytest.raises(SnapshotError, match="not a header"):
             Snapshot(path)
+
+
+def test_the_record_of_another_listing_is_found_out(tmp_path: Path) -> None:
+    def content_with(name: bytes) -> bytes:
+        path = tmp_path / "s"
+        writer = SnapshotWriter(path, HEADER)
+        writer.append(listed(b"/store/mc", files((name, 1, 5), (b"z", 2, 5))))
+        writer.finish()
+        return path.read_bytes()
+
+    # As long as the other, of the same directory, in the same place, with the right checksum: a block of yesterday's.
+    today, yesterday = content_with(b"a"), content_with(b"b")
+    start, end = frames_of(today)[1]
+    path = tmp_path / "s"
+    path.write_bytes(today[:start] + yesterday[start:end] + today[end:])
+    snapshot = Snapshot(path)
+    for read_it in (snapshot.verify, lambda: snapshot.table.load(0)):
+        with pytest.raises(SnapshotError, match=r"s: damaged snapshot: byte \d+: other files than the index says"):
+            read_it()
+    snapshot.close()
+
+
+@pytest.mark.parametrize("count", [3, 2000])
+def test_sizes_that_are_too_large_to_be_true_can_be_written(tmp_path: Path, count: int) -> None:
+    held = files(*((b"%05d" % number, 2**62, 5) for number in range(count)))
+    part_with(tmp_path / "s", [listed(b"/store/mc", held)])
+    writer = SnapshotWriter.resume(tmp_path / "s")
+    writer.finish()
+    snapshot = Snapshot(tmp_path / "s")
+    assert (snapshot.table.sizes[0], snapshot.table.load(0)) == (2**63 - 1, held)
+    snapshot.close()
 
 
 def test_an_index_that_points_to_another_directory_is_found_out(tmp_path: Path) -> None:
