@@ -7,6 +7,8 @@ import re
 _LONGEST = 200
 _LONGEST_WORDS = 400
 _USER = re.compile(r"(?<=://)[^/]*@")
+# Also where a slash is missing before it, or stands in the password; a port is none.
+_PASSWORD = re.compile(r"[^/\s:@]+:(?!//|\d+/)\S*?@")
 _PARAMETERS = re.compile(r"(?<=\?).+", re.DOTALL)
 
 
@@ -24,6 +26,7 @@ def unquoted(text: str) -> str:
     """Give ``text`` printable, cut when long; the user and the parameters of a URL are left out."""
     if "://" in text:
         text = _PARAMETERS.sub("...", _USER.sub("...@", text))
+    text = _PASSWORD.sub("...@", text)
     if len(text) > _LONGEST:
         text = text[:_LONGEST] + "..."
     return printable(text)

@@ -18,6 +18,10 @@ def test_names_in_any_script_stand_as_they_are() -> None:
 def test_users_and_parameters_of_urls_are_left_out() -> None:
     assert quoted("root://ann:secret@door//store") == '"root://...@door//store"'
     assert quoted("root://door//store?authz=secret") == '"root://door//store?..."'
+    assert quoted("root:/ann:secret@door//store") == '"...@door//store"'
+    assert quoted("ann:secret@door") == '"...@door"'
+    assert quoted("root://ann:sec/ret@door//store") == '"root://...@door//store"'
+    assert quoted("root://door:1094//store/a@b") == '"root://door:1094//store/a@b"'
     assert quoted("why?") == '"why?"'
 
 
