@@ -54,6 +54,9 @@ def _below(chunk: Chunk, line: int) -> Chunk:
 
 def _quick(chunk: Chunk, header: Header) -> Rows | None:
     width, delimiter = header.width, header.delimiter
+    if chunk.data.startswith(b"#") or b"\n#" in chunk.data:
+        # A row that was commented out looks like one where its first column is not used.
+        return None
     text = np.frombuffer(chunk.data, dtype=np.uint8)
     ends = text == ord("\n")
     cuts = np.flatnonzero((text == ord(delimiter)) | ends)

@@ -141,6 +141,14 @@ def test_a_file_in_the_root(reader: Reader) -> None:
     }
 
 
+@pytest.mark.parametrize("chunk_size", CHUNK_SIZES)
+@pytest.mark.parametrize("delimiter", [b"\t", b","])
+def test_a_row_that_was_commented_out_is_no_file(reader: Reader, delimiter: bytes, chunk_size: int) -> None:
+    for rows in (b"#X|/s/a|5\nX|/s/b|6\n", b"X|/s/b|6\n#X|/s/a|5\n"):
+        content = b"rse|path|size\n" + rows
+        assert reader.names(content.replace(b"|", delimiter), chunk_size=chunk_size) == [b"/s/b"]
+
+
 @pytest.mark.parametrize("header", [b'"lfn,size', b'lfn,"size', b'lfn,"size"x', b'site,path,"bytes'])
 def test_a_header_with_a_quote_that_stays_open_is_no_header(reader: Reader, header: bytes) -> None:
     content = header + b'\n/store/a,5\n"/store/b",6\n'
