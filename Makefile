@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help demo test lint format bench bench-quick clean environment xrootd servers
+.PHONY: help demo test lint format bench bench-quick simulate fuzz clean environment xrootd servers
 
 help:
 	@echo "make demo         a whole check of a small made-up site, set-up included"
@@ -13,6 +13,8 @@ help:
 	@echo "make format       rewrite the code in the project's layout"
 	@echo "make bench-quick  the benchmarks at a small size, in a few minutes"
 	@echo "make bench        the benchmarks at the size that docs/benchmarks.md reports"
+	@echo "make simulate     many seeds of the simulated work queue: SEEDS=100000, FIRST=0"
+	@echo "make fuzz         damaged snapshots, inventories and configurations: INPUTS=1000000 of each"
 	@echo "make clean        remove the environment and everything that was built"
 
 demo: environment
@@ -36,6 +38,12 @@ bench: environment xrootd
 
 bench-quick: environment xrootd
 	@$(BIN)/python -m benchmarks.run --quick
+
+simulate: environment
+	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),100000) --first $(or $(FIRST),0)
+
+fuzz: environment
+	@$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),1000000)
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
