@@ -142,15 +142,14 @@ class Watch:
     def _exchange(self, coordinator: Coordinator, lister: str, packed: bytes, want: int) -> Assignment:
         batch = Batch.unpack(packed)
         current = [
-            report.entry.path
+            report.entry
             for report in batch.reports
             if self._reports(lister, (TaskKind.LIST, report.entry.path), report.attempt)
         ]
         for verdict in batch.verdicts:
             self._reports(lister, (TaskKind.CONFIRM, verdict.path), verdict.attempt)
         assignment = coordinator.exchange(lister, packed, want)
-        complete = {report.entry.path for report in batch.reports if report.entry.state == State.LISTED}
-        listed = [path for path in current if path in complete]
+        listed = [entry.path for entry in current if entry.state == State.LISTED]
         for path in listed:
             assert self.ends.get(path) == State.LISTED, "a listing that was due is not in the journal"
         assert len(assignment.tasks) <= max(0, min(want, self._world.limits.batch))
