@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actors.listing import ListingFailed
 from actors.oversight import Killed, Oversight, heed
 from engine import paths
 from engine.actions import ActionLimits, Findings, action_refusal, found_before, needed_runs
 from engine.doubles import without_doubles
 from engine.gates import Refusal
+from engine.recheck import Candidates, Dropped, Rechecked
 from engine.usage import usage
 from storage.backends.protocols import BackendError, Transfers
 from storage.config.files import ConfigError
@@ -28,6 +30,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+LEFT = "not acted on"
+"""With these words a message in the history begins that says which gate kept a run from acting."""
+
+_NOTHING = "nothing was asked for"
+
 BACKEND_ERRORS = (BackendError, ConfigError, InventoryError)
 """What a backend may raise; one that looks into a file of the inventory may find it changed, or gone."""
 
@@ -37,14 +44,15 @@ class Acted:
     """What was asked of the registry.
 
     ``refusal`` says why nothing was, or nothing more, None when it was; ``deletions`` counts the requests that were
-    new, ``doubles`` the orphans that were left alone since they may be other files seen through a link; ``transfers``
-    are the missing files by their sources, also where nothing was asked for. ``failure`` is what went wrong, and
-    ``failed`` says in words what could not be done then.
+    new, ``doubles`` the orphans left alone since they may be other files seen through a link, ``dropped`` what
+    is not any more as it was found; ``transfers`` are the missing files by their sources, also where nothing was asked
+    for. ``failure`` is what went wrong, and ``failed`` says in words what could not be done then.
     """
 
     refusal: Refusal | None = None
     deletions: int = 0
     doubles: int = 0
+    dropped: Dropped = field(default_factory=Dropped)
     transfers: Transfers = field(default_factory=Transfers)
     failed: str = ""
     failure: Exception | None = None
@@ -60,13 +68,15 @@ def act(
     listing: Path,
     oversight: Oversight,
     now: float,
+    recheck: Callable[[Candidates], Rechecked],
 ) -> Acted:
     """Make the requests that follow from the last run of a site, which the history at a path has.
 
     Orphans and empty directories are to be deleted, missing files to be brought back, if both are known for as many
     runs and days as the site wants; ``now`` is in seconds since the epoch. ``inventory`` is the snapshot of what should
     be there: a directory that it names is not deleted. ``listing`` is that of what is there: orphans of a directory
-    that looks like another's twin are left alone. When the ``oversight`` asks to stop, nothing more is asked for. A backend
+    that looks like another's twin are left alone. What remains goes through ``recheck``, which asks the store again and
+    may raise `Killed` and `ListingFailed`. When the ``oversight`` asks to stop, nothing more is asked for. A backend
     that fails takes nothing away from what was.
 
     Raises:
@@ -79,17 +89,28 @@ def act(
     if found.missing > limits.max_missing:
         return Acted(refusal)
     with HistoryDatabase(history) as database:
-        missing = [paths.decode(path) for path, _, _ in due_missing(database, site, now)]
+        missing = [path for path, _, _ in due_missing(database, site, now)]
         if refusal is not None:
-            return _only_tell(site, backends, missing, refusal)
+            return _only_tell(site, backends, list(map(paths.decode, missing)), refusal)
         known = found_before(now, site.orphan_days)
-        orphans = [path for path, _, _ in database.orphans(site.name, least=site.orphan_runs, before=known)]
+        orphans = list(database.orphans(site.name, least=site.orphan_runs, before=known))
         empty = [path for path, _ in database.empty_directories(site.name)]
     orphans, doubles = _singles(orphans, listing)
     if doubles:
         _log.info("%s: %d orphans lie in twins of other directories, as behind a link, and stay", site.name, doubles)
-    going = [paths.decode(path) for path in (*orphans, *_not_expected(empty, inventory))]
-    return replace(_ask(site, backends, going, missing, oversight), doubles=doubles)
+    candidates = Candidates(missing, orphans, list(_not_expected(empty, inventory)))
+    try:
+        heed(oversight)
+        still = recheck(candidates)
+    except Killed as error:
+        return Acted(Refusal("halted", str(error)), doubles=doubles, failed=_NOTHING, failure=error)
+    except ListingFailed as error:
+        return Acted(Refusal("recheck", str(error)), doubles=doubles, failed=_NOTHING, failure=error)
+    if still.dropped.total:
+        _log.info("%s: asked again before acting: %s; these are left alone", site.name, still.dropped.words)
+    going = [paths.decode(path) for path in (*still.orphans, *still.empty)]
+    acted = _ask(site, backends, going, list(map(paths.decode, still.missing)), oversight)
+    return replace(acted, doubles=doubles, dropped=still.dropped)
 
 
 def due_missing(database: HistoryDatabase, site: SiteConfig, now: float) -> Iterator[FileRow]:
@@ -102,6 +123,18 @@ def due_missing(database: HistoryDatabase, site: SiteConfig, now: float) -> Iter
     return database.missing(site.name, least=least, before=found_before(now, site.missing_days))
 
 
+def what_followed(acted: Acted) -> str:
+    """Say for the history what was left alone, and why; empty when all was acted on, and of a site in dry runs."""
+    parts = []
+    if acted.failure is not None:
+        parts.append(f"{acted.failed}: {acted.failure}")
+    elif acted.refusal is not None and acted.refusal.gate != "dry":
+        parts.append(f"{LEFT}: {acted.refusal.gate}: {acted.refusal.message}")
+    if acted.dropped.total:
+        parts.append(f"dropped when asked again before acting: {acted.dropped.words}")
+    return "; ".join(parts)
+
+
 def _only_tell(site: SiteConfig, backends: Backends, missing: list[str], refusal: Refusal) -> Acted:
     try:
         return Acted(refusal, transfers=backends.registry.sources(site.name, missing))
@@ -111,7 +144,7 @@ def _only_tell(site: SiteConfig, backends: Backends, missing: list[str], refusal
 
 def _ask(site: SiteConfig, backends: Backends, going: list[str], missing: list[str], oversight: Oversight) -> Acted:
     deletions = 0
-    failed = "nothing was asked for"
+    failed = _NOTHING
     try:
         heed(oversight)
         failed = "the deletions could not be asked for, and no transfers were"
@@ -127,12 +160,16 @@ def _ask(site: SiteConfig, backends: Backends, going: list[str], missing: list[s
     return Acted(None, deletions, transfers=transfers)
 
 
-def _singles(orphans: list[bytes], listing: Path) -> tuple[list[bytes], int]:
+def _singles(orphans: list[FileRow], listing: Path) -> tuple[list[FileRow], int]:
     snapshot = Snapshot(listing)
     try:
-        return without_doubles(orphans, snapshot.table)
+        left, doubles = without_doubles([path for path, _, _ in orphans], snapshot.table)
     finally:
         snapshot.close()
+    if not doubles:
+        return orphans, 0
+    single = frozenset(left)
+    return [row for row in orphans if row[0] in single], doubles
 
 
 def _not_expected(directories: list[bytes], inventory: Path) -> Iterator[bytes]:

@@ -63,7 +63,8 @@ class ComparisonResult:
     ``disagreeing`` counts directories that are unlisted because the store has what their listing, which claimed to be
     complete, lacked: above 0 the store's listings are not to be relied on. ``kept`` counts files that would be orphans
     if the plan did not keep those, ``ignored`` differing files that its patterns leave alone, ``of_datasets`` those
-    that it leaves alone for the sake of their datasets. ``reasons`` says why files were protected.
+    that it leaves alone for the sake of their datasets. ``reasons`` says why files were protected. ``young_after`` is
+    the age limit of the plan.
     """
 
     files: int = 0
@@ -85,6 +86,7 @@ class ComparisonResult:
     inventory_files: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     refusal: Refusal | None = None
+    young_after: float | None = None
 
 
 class Comparison:
@@ -132,7 +134,7 @@ class _Work:
         self._history = history
         self._under_way: deque[Answer] = deque()
         self._batch: list[Finding] = []
-        self._result = ComparisonResult()
+        self._result = ComparisonResult(young_after=plan.young_after)
         self._tally = Tally()
         self._confirmation: Confirmation | None = None
         if coordinator is not None:

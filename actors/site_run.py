@@ -14,21 +14,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from actors.acting import BACKEND_ERRORS, Acted, act, write_lists, write_storage
+from actors.acting import BACKEND_ERRORS, Acted, act, what_followed, write_lists, write_storage
 from actors.check_job import RunRequest, check_job, history_path, listing_job, store_mark
 from actors.comparison import ComparisonResult
 from actors.listing import ListingFailed, list_store
 from actors.narrator import Narrator
 from actors.oversight import Killed, Oversight, Progress, Refused, heed
 from actors.quick import Results
+from actors.recheck import recheck
 from actors.recorded import recorded
 from actors.run import check_held, this_run
 from engine.gates import Refusal
+from engine.recheck import Candidates, Rechecked
 from engine.site_states import Reporting, SiteStatus
 from storage.config.files import ConfigError
 from storage.doors.resolve import resolve
 from storage.doors.source import DoorsError
-from storage.history import HistoryDatabase, RunStatus
+from storage.history import HistoryDatabase, HistoryError, RunStatus
 from storage.runs.directory import RunDirectory, directory_name
 from storage.runs.lists import SiteLists
 from storage.runs.log import RunLog, open_run_log
@@ -213,7 +215,7 @@ class _Run:
             results, acted = self._list_only(), Acted(Refusal("no-inventory", "nothing was compared"))
         else:
             results = self._check()
-            acted = self._act(results.comparison)
+            acted = self._act(results)
             self._write_lists(acted)
         unmerged = self._clean()
         done = SiteResults(self._site.name, self._started, results, acted, unmerged, *self._failed)
@@ -278,15 +280,32 @@ class _Run:
         with SummaryDatabase.reading(path) as summary:
             return any(row.reporting == Reporting.ACT for row in summary.sites() if row.site == self._site.name)
 
-    def _act(self, found: ComparisonResult) -> Acted:
-        """Make the requests."""
+    def _act(self, results: Results) -> Acted:
+        """Make the requests, of what the store still says when it is asked again."""
+        found = results.comparison
         acting, inventory = self._is_acting(), self._directory.inventory
         listing = self._directory.listing
         site, backends, oversight, now = self._site, self._run.backends, self._oversight, time.time()
-        acted = act(site, backends, acting, found, self._history, inventory, listing, oversight, now)
+        job = listing_job(site, self._run.store, self._run.request, self._directory)
+
+        def still(candidates: Candidates) -> Rechecked:
+            return recheck(self._runtime, job, candidates, found.young_after, oversight, results.listing)
+
+        acted = act(site, backends, acting, found, self._history, inventory, listing, oversight, now, still)
         if acted.failure is not None:
             self._note(acted.failed, acted.failure)
+        said = what_followed(acted)
+        if said:
+            self._tell_history(results.run, said)
         return acted
+
+    def _tell_history(self, run: int, said: str) -> None:
+        try:
+            with HistoryDatabase(self._history) as database:
+                database.note(run, said)
+        except HistoryError as error:
+            # What was asked for was asked for, and the log has it as well.
+            _log.warning("%s: what followed could not be noted: %s", self._site.name, error)
 
     def _note(self, what: str, error: Exception) -> None:
         """Keep what went wrong behind the comparison for the end, when the rest is done."""

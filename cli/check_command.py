@@ -268,6 +268,8 @@ def _show_what_followed(done: SiteResults) -> None:
         print(f"asked for:     {deletions}, {human_count(len(transfers.requested), 'transfer')}")
     elif acted.refusal.gate == "too-many":
         print(f"not acted on:  {acted.refusal.message}")
+    if acted.dropped.total:
+        print(f"left alone:    asked again before acting: {acted.dropped.words}")
     if acted.doubles:
         print(f"spared:        {human_count(acted.doubles, 'orphan')} in twins of other directories, as behind a link")
     if done.unmerged is not None:

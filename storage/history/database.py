@@ -189,6 +189,14 @@ class HistoryDatabase:
             history_staging.drop(connection, run)
         del self._open[run]
 
+    def note(self, run: int, message: str) -> None:
+        """Add something to the message of a run, also of one that is finished."""
+        with self._connection.transaction() as connection:
+            connection.execute(
+                "UPDATE runs SET message = CASE WHEN message = '' THEN ?1 ELSE message || '; ' || ?1 END WHERE id = ?2",
+                (text(message), run),
+            )
+
     def abandon(self, run: int) -> None:
         """Drop what was staged and mark the run `DIED`; the site's older findings stay."""
         self._staging(run)
