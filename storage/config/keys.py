@@ -250,6 +250,10 @@ class CommonKeys(Model):
     WebDir: _LocalPath = Path("www")
     MaxMissing: _Count = 100
     MaxOrphan: _Count = 1000
+    MissingRuns: _Positive = 2
+    MissingDays: _Days = 0.0
+    OrphanRuns: _Positive = 1
+    OrphanDays: _Days = 0.0
     DeleteOrphans: _Flag = True
     UseTransferQueue: _Flag = True
     FreeMem: _Gigabytes = 0.0
@@ -259,10 +263,6 @@ class CommonKeys(Model):
 
 
 class SiteKeys(CommonKeys):
-    MissingRuns: _Positive = 2
-    MissingDays: _Days = 0.0
-    OrphanRuns: _Positive = 1
-    OrphanDays: _Days = 0.0
     """The keys of one entry of ``Sites``; what names sites at the top level is a plain value here."""
 
     AccessMethod: _Method | None = None
