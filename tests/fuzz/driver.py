@@ -17,7 +17,7 @@ from typing import Protocol
 
 SHARED_MEMORY = Path("/dev/shm")
 PATIENCE = 20
-"""Seconds after which an input is taken for one that hangs; none takes a hundredth of a second."""
+"""Seconds after which an input is taken for one that hangs; nearly all take a thousandth of one."""
 
 MOST_MEMORY = 400
 """MB by which the memory of a process may grow over all of its inputs."""
