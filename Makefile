@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help demo test lint format bench bench-quick simulate fuzz clean environment xrootd servers
+.PHONY: help demo test lint format bench bench-quick simulate fuzz soak clean environment xrootd servers
 
 help:
 	@echo "make demo         a whole check of a small made-up site, set-up included"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench        the benchmarks at the size that docs/benchmarks.md reports"
 	@echo "make simulate     many seeds of the simulated work queue: SEEDS=100000, FIRST=0"
 	@echo "make fuzz         damaged snapshots, inventories and configurations: INPUTS=1000000 of each"
+	@echo "make soak         every row of the table of faults, those that take long as well"
 	@echo "make clean        remove the environment and everything that was built"
 
 demo: environment
@@ -44,6 +45,9 @@ simulate: environment
 
 fuzz: environment
 	@$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),1000000)
+
+soak: environment servers
+	@$(BIN)/python -m pytest tests/faults --soak
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,5 +1,7 @@
+import pytest
 from hypothesis import settings
 
+from tests.faults import table
 from tests.servers.fixtures import (
     mariadb_server,
     postgres_server,
@@ -23,3 +25,15 @@ __all__ = [
 # Tests measure no time: a machine that is busy makes nothing wrong.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    table.add_option(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    table.add_marks(config)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    table.leave_out_soak(config, items)

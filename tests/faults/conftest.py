@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.site import FaultySite
+from tests.faults.table import note_row, print_table
+from tests.servers.fixtures import ServedDirectory
+from tests.servers.ray_node import RayNode, running_ray_node
+
+
+@pytest.fixture(scope="session")
+def ray_node() -> Iterator[RayNode]:
+    """One Ray node on loopback for all rows that leave it whole: it takes seconds to start."""
+    with running_ray_node() as node:
+        yield node
+
+
+@pytest.fixture(params=["threads", "ray"])
+def runtime(request: pytest.FixtureRequest) -> str:
+    """The runtimes that a row holds on: whoever uses it has a `site` that runs on each in turn."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def make_site(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., FaultySite]:
+    """Make a site of directories that are served: ``(stores, lfn, doors)`` and what else `FaultySite` takes."""
+
+    def make(stores: list[Path], lfn: str, doors: list[str], **more: object) -> FaultySite:
+        home = tmp_path / "home"
+        home.mkdir(exist_ok=True)
+        site = FaultySite(home, stores, lfn, doors, **more)  # type: ignore[arg-type]
+        if "runtime" in request.fixturenames:
+            site.runtime = request.getfixturevalue("runtime")
+        if site.runtime == "ray":
+            node: RayNode = request.getfixturevalue("ray_node")
+            site.env = {**node.env, "RAY_ADDRESS": node.address, **site.env}
+        return site
+
+    return make
+
+
+@pytest.fixture
+def site(xrootd_directory: ServedDirectory, make_site: Callable[..., FaultySite]) -> FaultySite:
+    """A site of an empty directory of the common XRootD server, ``data`` below it being what is looked at."""
+    site = make_site([xrootd_directory.path], xrootd_directory.lfn.decode(), [xrootd_directory.url])
+    site.make("data")
+    return site
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    note_row(item)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    print_table(terminalreporter)

@@ -1,0 +1,188 @@
+"""A site on real servers, whose truth is on the local disk: what the program says of it is held against that."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+from storage.runs.directory import directory_name
+from tests.cli.program import Ended, run, start
+from tests.faults.table import judged
+
+OLD = 1_700_000_000
+"""The mtime of what was there long before any run."""
+
+_QUICK = {"Timeout": 5, "Retries": 1, "InventoryFormat": "sizes", "IgnoreAge": 0}
+
+
+@dataclass
+class FaultySite:
+    """A site below ``lfn``, whose files are in the directories ``stores``, one for each server that has a part.
+
+    Names are paths below ``lfn``, text or bytes; what is looked at are the ``tops``. `put` makes a file and `know` has
+    the inventory name one; the program runs in ``home``, with ``env`` added to its environment.
+    """
+
+    home: Path
+    stores: list[Path]
+    lfn: str
+    doors: list[str]
+    name: str = "T2_FAULTY"
+    env: dict[str, str] = field(default_factory=dict)
+    known: dict[bytes, int] = field(default_factory=dict)
+    runtime: str = "threads"
+    tops: list[str] = field(default_factory=lambda: ["data"])
+
+    def put(self, name: str | bytes, size: int = 10, *, known: bool = True, store: int = 0, mtime: int = OLD) -> Path:
+        """Write a file, with all directories above it; the inventory gets it as well, unless it is not ``known``."""
+        path = self.path(name, store)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * size)
+        os.utime(path, (mtime, mtime))
+        if known:
+            self.know(name, size)
+        return path
+
+    def make(self, name: str | bytes, store: int = 0) -> Path:
+        """Make an old directory."""
+        path = self.path(name, store)
+        path.mkdir(parents=True, exist_ok=True)
+        os.utime(path, (OLD, OLD))
+        return path
+
+    def know(self, name: str | bytes, size: int = 10) -> None:
+        """Have the inventory name a file, whether it is there or not."""
+        self.known[os.fsencode(name)] = size
+
+    def path(self, name: str | bytes, store: int = 0) -> Path:
+        """Give the place of a file or directory on the local disk."""
+        return self.stores[store] / os.fsdecode(name)
+
+    @property
+    def inventory(self) -> Path:
+        return self.home / "inventory.txt"
+
+    @property
+    def web(self) -> Path:
+        return self.home / "www"
+
+    def write_inventory(self) -> None:
+        """Write what the inventory knows, escaped, one file a line with size and time."""
+        lfn = os.fsencode(self.lfn)
+        lines = [b"# names are escaped\n"]
+        lines += [b"%s/%s %d %d\n" % (lfn, _escaped(name), size, OLD) for name, size in self.known.items()]
+        self.inventory.write_bytes(b"".join(lines))
+
+    def configure(self, **keys: Any) -> None:
+        """Write the configuration, with keys of the site changed."""
+        site = {"Doors": self.doors, "Inventory": "inventory.txt", **_QUICK, **keys}
+        settings = {
+            "RootPath": self.lfn,
+            "DirectoryList": self.tops,
+            "Runtime": self.runtime,
+            "Sites": {self.name: site},
+        }
+        (self.home / "consistency_config.json").write_text(json.dumps(settings))
+
+    def prepare(self, **keys: Any) -> None:
+        """Write the inventory and the configuration."""
+        self.write_inventory()
+        self.configure(**keys)
+
+    def check(self, *arguments: object, env: Mapping[str, str] | None = None) -> Ended:
+        """Run a check to its end, as a user would; its JSON is on stdout."""
+        return run("check", "--json", *arguments, cwd=self.home, env={**self.env, **(env or {})})
+
+    def start_check(self, *arguments: object, env: Mapping[str, str] | None = None) -> Popen[str]:
+        """Start a check and leave it running; see `tests.cli.program.wait_for` and `eventually`."""
+        return start("check", "--json", *arguments, cwd=self.home, env={**self.env, **(env or {})})
+
+    def rows(self, ending: str) -> list[dict[str, Any]]:
+        """Read the exact form of a list, such as ``compare_missing`` or ``unlisted``."""
+        path = self.web / f"{directory_name(self.name)}_{ending}.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+    def found(self, ending: str) -> list[bytes]:
+        """Give the names below ``lfn`` that a list has, in its order; the top is empty."""
+        return [_exact(row)[len(os.fsencode(self.lfn)) :].lstrip(b"/") for row in self.rows(ending)]
+
+    def unlisted(self) -> dict[bytes, str]:
+        """Give the directories that could not be listed, each with the words of its reason."""
+        return dict(zip(self.found("unlisted"), (row["reason"] for row in self.rows("unlisted")), strict=True))
+
+    def assert_true(self, gone: Iterable[str | bytes] = (), added: Iterable[str | bytes] = ()) -> None:
+        """Every finding of the lists is true of the disk and the inventory as they are now.
+
+        Files that are ``gone`` went while the run was under way, and those that are ``added`` came: what is said of
+        these may be either way.
+        """
+        spared = {os.fsencode(name) for name in (*gone, *added)}
+        false = []
+        checks = {
+            "compare_missing": self._is_missing,
+            "compare_orphan": self._is_orphan,
+            "compare_size_mismatch": self._differs,
+            "empty": self._is_empty,
+        }
+        for ending, is_true in checks.items():
+            names = self.found(ending)
+            judged.findings += len(names)
+            false += [f"{ending}: {name!r}" for name in names if name not in spared and not is_true(name)]
+        judged.false += len(false)
+        assert not false
+
+    def assert_found(
+        self,
+        missing: Iterable[str | bytes] = (),
+        orphan: Iterable[str | bytes] = (),
+        mismatch: Iterable[str | bytes] = (),
+        empty: Iterable[str | bytes] = (),
+    ) -> None:
+        """The lists hold exactly these, and all are true."""
+        self.assert_true()
+        expected = {
+            "compare_missing": missing,
+            "compare_orphan": orphan,
+            "compare_size_mismatch": mismatch,
+            "empty": empty,
+        }
+        for ending, names in expected.items():
+            assert sorted(self.found(ending)) == sorted(map(os.fsencode, names)), ending
+
+    def _copies(self, name: bytes) -> list[Path]:
+        paths = [self.path(name, store) for store in range(len(self.stores))]
+        return [path for path in paths if os.path.lexists(path)]
+
+    def _is_missing(self, name: bytes) -> bool:
+        return name in self.known and not any(path.exists() and not path.is_dir() for path in self._copies(name))
+
+    def _is_orphan(self, name: bytes) -> bool:
+        return name not in self.known and any(path.is_file() for path in self._copies(name))
+
+    def _differs(self, name: bytes) -> bool:
+        sizes = {path.stat().st_size for path in self._copies(name)}
+        return name in self.known and bool(sizes) and self.known[name] not in sizes
+
+    def _is_empty(self, name: bytes) -> bool:
+        copies = self._copies(name)
+        return bool(copies) and all(
+            path.is_dir() and not any(files for _, _, files in os.walk(path)) for path in copies
+        )
+
+
+def _escaped(name: bytes) -> bytes:
+    from engine import paths
+
+    return paths.escape(name).encode()
+
+
+def _exact(row: Mapping[str, Any]) -> bytes:
+    if "path_b64" in row:
+        return base64.b64decode(row["path_b64"])
+    return os.fsencode(row["path"])

@@ -1,0 +1,164 @@
+"""The table of faults: each is a test with a `fault` mark, which says what goes wrong and what must come out of it.
+
+``python -m tests.faults.table`` puts the table into docs/reliability.md.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+DOCUMENT = Path(__file__).parents[2] / "docs/reliability.md"
+
+BEGIN, END = "<!-- faults -->\n", "<!-- end of faults -->\n"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One fault: its area, what goes wrong, what must come out, on which runtimes, and whether it takes long."""
+
+    area: str
+    fault: str
+    outcome: str
+    runtimes: str
+    soak: bool
+
+    @property
+    def when(self) -> str:
+        """Which command runs it."""
+        return "make soak" if self.soak else "make test"
+
+
+@dataclass
+class Judged:
+    """What the rows found in this session, and how much of it was false."""
+
+    findings: int = 0
+    false: int = 0
+
+
+judged = Judged()
+
+
+def rows() -> list[Row]:
+    """Read the rows out of the tests, in the order of their files."""
+    return [row for path in sorted(Path(__file__).parent.glob("test_*.py")) for row in _rows_of(path)]
+
+
+def _rows_of(path: Path) -> Iterator[Row]:
+    module = ast.parse(path.read_text())
+    module_is_soak = any(
+        isinstance(node, ast.Assign) and "pytestmark" in ast.unparse(node) and "mark.soak" in ast.unparse(node)
+        for node in module.body
+    )
+    for node in module.body:
+        if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test_"):
+            continue
+        marks = {ast.unparse(mark.func if isinstance(mark, ast.Call) else mark): mark for mark in node.decorator_list}
+        mark = marks.get("pytest.mark.fault")
+        if not isinstance(mark, ast.Call):
+            continue
+        area, fault, outcome = (ast.literal_eval(argument) for argument in mark.args)
+        arguments = {argument.arg for argument in node.args.args}
+        runtimes = "both" if "runtime" in arguments else "ray" if "ray_env" in arguments else "threads"
+        yield Row(area, fault, outcome, runtimes, module_is_soak or "pytest.mark.soak" in marks)
+
+
+def as_markdown(table: list[Row]) -> str:
+    """Give the table as the document has it."""
+    lines = []
+    for area in dict.fromkeys(row.area for row in table):
+        lines += ["", f"### {area[0].upper()}{area[1:]}", ""]
+        lines += ["| what goes wrong | what comes out | runtimes | tried by |", "| --- | --- | --- | --- |"]
+        of_area = [row for row in table if row.area == area]
+        lines += [f"| {_cell(row.fault)} | {_cell(row.outcome)} | {row.runtimes} | `{row.when}` |" for row in of_area]
+    return "\n".join(lines) + "\n\n"
+
+
+def _cell(words: str) -> str:
+    return words.replace("|", "\\|")
+
+
+def in_document() -> str:
+    """Give the table that the document has now."""
+    return DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0]
+
+
+def main() -> None:
+    """Bring the document up to date."""
+    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
+    after = rest.partition(END)[2]
+    DOCUMENT.write_text(before + BEGIN + as_markdown(rows()) + END + after)
+
+
+def add_option(parser: pytest.Parser) -> None:
+    """Declare what lets the long rows run."""
+    parser.addoption("--soak", action="store_true", help="run the tests that take long as well")
+
+
+def add_marks(config: pytest.Config) -> None:
+    """Declare the marks."""
+    config.addinivalue_line("markers", "fault(area, fault, outcome): a row of the table of faults")
+    config.addinivalue_line("markers", "soak: takes long; runs with --soak only")
+
+
+def leave_out_soak(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long tests out unless they are asked for."""
+    if config.getoption("--soak"):
+        return
+    long = [item for item in items if item.get_closest_marker("soak")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in set(long)]
+
+
+@dataclass(frozen=True)
+class _Line:
+    area: str
+    fault: str
+    outcome: str
+    variant: str
+
+
+def note_row(item: pytest.Item) -> None:
+    """Keep what a test's row says where its report can be found by it."""
+    mark = item.get_closest_marker("fault")
+    if mark is not None:
+        area, fault, outcome = mark.args
+        _lines[item.nodeid] = _Line(area, fault, outcome, item.name.partition("[")[2].rstrip("]"))
+
+
+_lines: dict[str, _Line] = {}
+
+_WORST = ("failed", "error", "skipped", "passed")
+
+
+def print_table(reporter: pytest.TerminalReporter) -> None:
+    """Print the rows that ran, each with how it ended, and the number of false findings."""
+    ended = {
+        report.nodeid: outcome
+        for outcome in reversed(_WORST)
+        for report in reporter.stats.get(outcome, [])
+        if getattr(report, "nodeid", "") in _lines
+    }
+    if not ended:
+        return
+    reporter.section("faults")
+    area = ""
+    for nodeid, outcome in sorted(ended.items(), key=lambda pair: (_lines[pair[0]].area, list(_lines).index(pair[0]))):
+        line = _lines[nodeid]
+        if line.area != area:
+            area = line.area
+            reporter.write_line(f"{area}:")
+        variant = f" [{line.variant}]" if line.variant else ""
+        reporter.write_line(f"  {outcome:8}{line.fault}{variant} -> {line.outcome}")
+    reporter.write_line(
+        f"rows: {len(ended)}; findings held against the truth: {judged.findings}, false: {judged.false}"
+    )
+
+
+if __name__ == "__main__":
+    main()
