@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -26,8 +27,9 @@ def open_runtime(name: str, address: str | None = None) -> Iterator[Runtime]:
         runtime = ThreadRuntime()
     else:
         from actors.ray_runtime import RayRuntime
+        from storage.listers.credentials import Credentials
 
-        runtime = RayRuntime(address)
+        runtime = RayRuntime(address, Credentials.of(os.environ))
     try:
         yield runtime
     finally:

@@ -22,6 +22,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.runtime import ActorLost, ActorRef, RuntimeUnavailable
+from storage.listers.credentials import Credentials
 
 NAMESPACE = "dynamo-consistency"
 
@@ -93,7 +94,8 @@ class RayRuntime:
     """Runs actors on Ray: on the cluster at ``address``, or on a node of its own that is started here.
 
     ``address`` is ``HOST:PORT``, ``ray://HOST:PORT``, or ``auto`` for the cluster that ``ray start`` started on this
-    machine; None takes that cluster too, and starts a node on loopback when there is none.
+    machine; None takes that cluster too, and starts a node on loopback when there is none. Every actor is given the
+    ``credentials``: its process has the environment of the cluster's, not of this one.
 
     Raises:
         RuntimeUnavailable: from the constructor, when nothing answers at the address.
@@ -101,7 +103,8 @@ class RayRuntime:
 
     name = "ray"
 
-    def __init__(self, address: str | None = None) -> None:
+    def __init__(self, address: str | None = None, credentials: Credentials | None = None) -> None:
+        self._credentials = credentials or Credentials()
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         options: dict[str, Any] = {
@@ -142,11 +145,11 @@ class RayRuntime:
         return self._spawn(name, actor, arguments, scheduling_strategy="SPREAD")
 
     def _spawn(self, name: str, actor: type, arguments: tuple[Any, ...], **placement: Any) -> ActorRef:
-        remote: Any = ray.remote(num_cpus=_CPU_SHARE, max_restarts=0, max_task_retries=0)(actor)
+        remote: Any = ray.remote(num_cpus=_CPU_SHARE, max_restarts=0, max_task_retries=0)(_with_credentials(actor))
         give_up = time.monotonic() + _NAME_SECONDS
         while True:
             try:
-                reference = RayRef(name, remote.options(name=name, **placement).remote(*arguments))
+                reference = RayRef(name, remote.options(name=name, **placement).remote(self._credentials, *arguments))
                 break
             except ValueError as error:
                 # An actor that was killed keeps its name for a moment.
@@ -163,6 +166,21 @@ class RayRuntime:
                 reference.kill()
         self._actors.clear()
         ray.shutdown()
+
+
+def _with_credentials(actor: type) -> type:
+    """Give an actor that sets credentials in its process before anything else.
+
+    They travel as an argument: the ``runtime_env`` of Ray stands in its logs and on its dashboard.
+    """
+
+    class Placed(actor):  # type: ignore[misc]
+        def __init__(self, credentials: Credentials, *arguments: Any) -> None:
+            credentials.apply()
+            super().__init__(*arguments)
+
+    Placed.__name__ = Placed.__qualname__ = actor.__name__
+    return Placed
 
 
 def _interruptible(start: Callable[[], Any]) -> Any:

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -30,16 +31,19 @@ class XRootDServer:
 
     Without a ``root`` it serves a temporary directory, which goes when it stops. Started by root, it runs as the user
     ``xrootd``, so that permissions mean something; else as whoever starts it. ``extra`` lines are added to its
-    configuration.
+    configuration, and what is in ``environment`` to what it finds there.
 
     Raises:
         CannotServe: it is not installed, or does not answer.
     """
 
-    def __init__(self, extra: tuple[str, ...] = (), root: Path | None = None) -> None:
+    def __init__(
+        self, extra: tuple[str, ...] = (), root: Path | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
         if shutil.which("xrootd") is None:
             raise CannotServe("xrootd is not installed; it comes with Debian's xrootd-server and xrootd-client")
         self._extra = extra
+        self._environment = {**os.environ, **(environment or {})}
         self._home = Path(tempfile.mkdtemp(prefix="xrootd-"))
         self._home.chmod(0o755)
         self._admin = self._home / "admin"
@@ -131,7 +135,12 @@ class XRootDServer:
         if os.geteuid() == 0:
             command = ["setpriv", f"--reuid={_ACCOUNT}", f"--regid={_ACCOUNT}", "--clear-groups", *command]
         self._process = subprocess.Popen(
-            command, cwd=self._admin, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            cwd=self._admin,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
 
     def _answers(self) -> bool:

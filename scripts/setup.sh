@@ -90,11 +90,18 @@ set_up_environment() {
     printf '%s\n' "$wanted" >"$stamp"
 }
 
-# Takes pairs of a program and the Debian package that brings it; installs what is missing.
+is_there() {
+    case $1 in
+    */*) compgen -G "$1" >/dev/null ;;
+    *) PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ;;
+    esac
+}
+
+# Takes pairs of a program, or a file, and the Debian package that brings it; installs what is missing.
 set_up_programs() {
     local pair programs=() packages=()
     for pair in "$@"; do
-        if ! PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null; then
+        if ! is_there "${pair%%:*}"; then
             programs+=("${pair%%:*}")
             packages+=(${pair#*:})
         fi
@@ -112,6 +119,8 @@ set_up_programs() {
 readonly xrootd=(xrootd:xrootd-server xrdfs:xrootd-client)
 readonly servers=(
     "${xrootd[@]}"
+    "/usr/lib/*/libXrdAccSciTokens-5.so:xrootd-scitokens-plugins"
+    openssl:openssl
     chromium:chromium
     chromedriver:chromium-driver
     pg_ctlcluster:postgresql

@@ -21,12 +21,13 @@ from engine import paths
 from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
 from engine.states import Reason
 from storage.listers import xrdfs
+from storage.listers.credentials import Login
 from storage.listers.doors import Door
 from storage.listers.pool import PoolLister
 from storage.listers.programs import Runner
 from storage.listers.protocol import Ask, Request, Sink
 from storage.listers.xrdfs_shell import Printed, Shell, can_carry
-from storage.listers.xrootd_errors import said_failure
+from storage.listers.xrootd_errors import refused, said_failure
 
 PACKAGE = "xrootd-client"
 
@@ -71,6 +72,7 @@ class _Worker:
         self._server = f"{door.scheme}://{door.user or _LOGIN}@{door.host}"
         self._shell = Shell(program, self._server, timeout)
         self._runner = Runner(self._shell.environment)
+        self._login = Login()
         self.requests = 0
 
     def answer(self, request: Request, deadline: float) -> Outcome:
@@ -80,7 +82,14 @@ class _Worker:
             return Failed(Reason.BAD_NAME, "a server cuts a path at its question mark")
         if b"\n" in path:
             return Failed(Reason.BAD_NAME, "the protocol separates names by newlines")
-        match request.ask:
+        if self._login.is_over():
+            # A shell stays logged in as it was, and another one finds the newest token.
+            self._shell.kill()
+            self._login = Login()
+        return refused(self._answer(request.ask, path, deadline), self._door.scheme, self._door.host)
+
+    def _answer(self, ask: Ask, path: bytes, deadline: float) -> Outcome:
+        match ask:
             case Ask.LIST:
                 return self._list(path, deadline)
             case Ask.NAMES:

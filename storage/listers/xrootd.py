@@ -34,11 +34,12 @@ from engine import paths
 from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
 from engine.states import Reason
 from storage.listers import xrdfs, xrootd_answers
+from storage.listers.credentials import Login
 from storage.listers.doors import Door
 from storage.listers.programs import Runner
 from storage.listers.protocol import Ask, Request, Sink
 from storage.listers.watchdog import GRACE, Flight, Watchdog
-from storage.listers.xrootd_errors import Status, failure, is_answer, is_complete, is_denied
+from storage.listers.xrootd_errors import Status, failure, is_answer, is_complete, is_denied, refused
 from storage.listers.xrootd_settings import CLIENT_SETTINGS
 
 _log = logging.getLogger(__name__)
@@ -55,6 +56,13 @@ _LOGIN = "consist"
 _RENEWAL = 1.0
 """Seconds before a connection is replaced again, so that a dead door does not breed connections."""
 
+_REFUSALS = 3
+"""So many logins in a row that were refused are enough for a while."""
+
+_REST = 5.0
+"""Seconds for which a door that lets nobody in is not asked; the client has been seen to stand still after hundreds of
+logins in quick succession."""
+
 _connection_names = itertools.count()
 
 Entries: TypeAlias = list[dict[str, Any]]
@@ -64,6 +72,7 @@ _Then: TypeAlias = Callable[[Flight, Status, Any], Outcome | None]
 @dataclass(slots=True, eq=False)
 class _Connection:
     filesystem: Any
+    login: Login = field(default_factory=Login)
     renewed: float = -math.inf
     heard: float = -math.inf
     flights: set[Flight] = field(default_factory=set)
@@ -84,6 +93,9 @@ class XRootDLister:
         _keep_quiet_about_names()
         self._lock = threading.Lock()
         self._requests = 0
+        self._refusals = 0
+        self._refused = Failed(Reason.AUTHENTICATION)
+        self._refused_until = -math.inf
         self._program = shutil.which("xrdfs")
         self._running: set[Runner] = set()
         self._helpers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="xrdfs")
@@ -101,6 +113,9 @@ class XRootDLister:
         unsendable = _unsendable(request.path)
         if unsendable:
             self._watchdog.end(flight, Failed(Reason.BAD_NAME, unsendable))
+            return
+        if self._refusals >= _REFUSALS and time.monotonic() < self._refused_until:
+            self._watchdog.end(flight, self._refused)
             return
         match request.ask:
             case Ask.LIST:
@@ -191,6 +206,8 @@ class XRootDLister:
             if not self._connections:
                 return
             connection = min(self._connections, key=_load)
+            if connection.login.is_over():
+                connection = self._renew(connection) or connection
             connection.flights.add(flight)
             self._requests += 1
         try:
@@ -210,11 +227,19 @@ class XRootDLister:
             self._release(flight, connection, status)
             if not self._watchdog.is_open(flight):
                 return
-            outcome = then(flight, status, response)
+            outcome = refused(then(flight, status, response), self._door.scheme, self._door.host)
+            self._count_refusals(outcome, status)
         except BaseException as error:
             outcome = Failed(Reason.SERVER, f"the answer could not be read: {type(error).__name__}: {error}")
         if outcome is not None:
             self._watchdog.end(flight, outcome)
+
+    def _count_refusals(self, outcome: Outcome | None, status: Status) -> None:
+        if is_answer(status):
+            self._refusals = 0
+        elif isinstance(outcome, Failed) and outcome.reason == Reason.AUTHENTICATION:
+            self._refusals += 1
+            self._refused, self._refused_until = outcome, time.monotonic() + _REST
 
     def _release(self, flight: Flight, connection: _Connection, status: Status) -> None:
         now = time.monotonic()
@@ -222,15 +247,18 @@ class XRootDLister:
             connection.flights.discard(flight)
             if is_answer(status):
                 connection.heard = now
-            if (
-                not status["ok"]
-                and _is_lost(connection, flight, status)
-                and connection in self._connections
-                and now - connection.renewed >= _RENEWAL
-            ):
-                fresh = self._connect()
-                fresh.renewed = now
-                self._connections[self._connections.index(connection)] = fresh
+            if not status["ok"] and _is_lost(connection, flight, status):
+                self._renew(connection)
+
+    def _renew(self, connection: _Connection) -> _Connection | None:
+        """Put another one in the place of a connection, under the lock; None when it is too early for that."""
+        now = time.monotonic()
+        if connection not in self._connections or now - connection.renewed < _RENEWAL:
+            return None
+        fresh = self._connect()
+        fresh.renewed = now
+        self._connections[self._connections.index(connection)] = fresh
+        return fresh
 
     def _connect(self) -> _Connection:
         # The library shares one connection among all who use the same user, password and host. No security protocol of
@@ -267,7 +295,7 @@ class XRootDLister:
         path = self._door.locate(flight.request.path)
         outcome: Outcome
         try:
-            outcome = list_with(program, server, path, seconds, runner)
+            outcome = refused(list_with(program, server, path, seconds, runner), self._door.scheme, self._door.host)
         except Exception as error:
             outcome = Failed(Reason.SERVER, f"xrdfs: {type(error).__name__}: {error}")
         with self._lock:

@@ -5,14 +5,20 @@
 
 from __future__ import annotations
 
+import os
 import re
-from typing import Any, TypeAlias
+import time
+from dataclasses import replace
+from typing import Any, TypeAlias, TypeVar
 
 from engine.listing import Failed
 from engine.states import Reason
+from storage.listers.credentials import explain, explain_tls
 
 Status: TypeAlias = dict[str, Any]
 """The status of an answer as ``pyxrootd`` gives it: ok, code, errno, fatal, message and more."""
+
+_Any = TypeVar("_Any")
 
 _ANSWERED = 400
 _PARTIAL = 3
@@ -92,6 +98,17 @@ def said_failure(said: str) -> Failed:
         return failure({"ok": False, "code": _ANSWERED, "errno": int(answer[1]), "message": answer[0]})
     reason = next((reason for words, reason in _BY_WORDS.items() if words in said), Reason.SERVER)
     return Failed(reason, _one_line(said))
+
+
+def refused(outcome: _Any | Failed, scheme: str, host: str) -> _Any | Failed:
+    """Add to an outcome, if a door let nobody in, which one that was and what there is to look at."""
+    if not isinstance(outcome, Failed) or outcome.reason != Reason.AUTHENTICATION:
+        return outcome
+    if "TLS" in outcome.detail:
+        hint = explain_tls(os.environ)
+    else:
+        hint = explain(os.environ, scheme in ("roots", "xroots"), time.time())
+    return replace(outcome, detail=f"{Reason.AUTHENTICATION.label} at {host}: {outcome.detail} ({hint})")
 
 
 def _one_line(message: str) -> str:

@@ -1,0 +1,231 @@
+"""Doors that want to know who asks: keys of sss and tokens of ztn, over TLS."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import Ended, eventually, wait_for
+from tests.faults.site import FaultySite
+from tests.servers.credentials import Issuer
+from tests.servers.xrootd_secured import SecuredServer
+
+_DIRECTORIES = 2000
+"""So many that a listing with one request at a time can be caught in the middle."""
+
+_SLOWLY = {"InFlight": 1, "Connections": 1, "Timeout": 30}
+
+
+@pytest.fixture(scope="module")
+def wants_tokens() -> Iterator[SecuredServer]:
+    with SecuredServer("ztn") as server:
+        yield server
+
+
+@pytest.fixture
+def wants_keys() -> Iterator[SecuredServer]:
+    with SecuredServer("sss") as server:
+        yield server
+
+
+def _site_of(secured: SecuredServer, make_site: Callable[..., FaultySite], name: str) -> FaultySite:
+    path = secured.server.store / name
+    path.mkdir()
+    site = make_site([path], f"/store/{name}", [secured.url])
+    site.env |= secured.env
+    return site
+
+
+def _fill(site: FaultySite) -> None:
+    for number in range(6):
+        site.put(f"data/{number % 3}/kept{number}.root")
+    site.know("data/1/lost.root")
+    site.put("data/2/left.root", known=False)
+    site.prepare()
+
+
+def _fill_wide(site: FaultySite) -> None:
+    for number in range(_DIRECTORIES):
+        site.put(f"data/{number:04d}/kept.root")
+    site.know("data/lost.root")
+    site.prepare(**_SLOWLY)
+
+
+def _found(site: FaultySite, ended: Ended) -> None:
+    assert ended.code == 0, ended.err
+    site.assert_found(["data/1/lost.root"], ["data/2/left.root"])
+    assert site.unlisted() == {}
+
+
+def _refused(site: FaultySite, ended: Ended, words: str) -> None:
+    """Nothing was found, and the one line says where the refusal came from and what there is to look at."""
+    assert ended.code == 4
+    assert f"authentication failed at {site.doors[0].removeprefix('roots://')}" in ended.message
+    assert words in ended.message
+    assert not list(site.web.glob("*_compare_*"))
+
+
+def _token_file(site: FaultySite, token: str) -> Path:
+    path = site.home / "token"
+    fresh = site.home / "token.new"
+    fresh.write_text(token)
+    fresh.chmod(0o600)
+    os.replace(fresh, path)
+    site.env["BEARER_TOKEN_FILE"] = str(path)
+    return path
+
+
+@pytest.mark.fault("authentication", "none: a token over TLS", "all is found, with the token of whoever started it")
+def test_a_token(wants_tokens: SecuredServer, make_site: Callable[..., FaultySite], runtime: str) -> None:
+    site = _site_of(wants_tokens, make_site, f"token-{runtime}")
+    _fill(site)
+    _found(site, site.check(env={"BEARER_TOKEN": wants_tokens.issuer.token()}))
+
+
+@pytest.mark.fault("authentication", "none: a key of sss over TLS", "all is found, with the key of whoever started it")
+def test_a_key(wants_keys: SecuredServer, make_site: Callable[..., FaultySite], runtime: str) -> None:
+    site = _site_of(wants_keys, make_site, f"key-{runtime}")
+    _fill(site)
+    _found(site, site.check(env={"XrdSecSSSKT": str(wants_keys.keytab)}))
+
+
+@pytest.mark.fault("authentication", "none: a token, with xrdfs shells", "all is found")
+def test_a_token_with_shells(wants_tokens: SecuredServer, make_site: Callable[..., FaultySite]) -> None:
+    site = _site_of(wants_tokens, make_site, "shells")
+    _fill(site)
+    site.configure(AccessMethod="directx")
+    _token_file(site, wants_tokens.issuer.token())
+    _found(site, site.check())
+
+
+@pytest.mark.fault(
+    "authentication",
+    "a token that has ended, is forged, is none, is in a file that others may read, or is not there",
+    "the run fails with one line: authentication, the door, and what is wrong with the token",
+)
+def test_tokens_that_are_refused(wants_tokens: SecuredServer, make_site: Callable[..., FaultySite]) -> None:
+    site = _site_of(wants_tokens, make_site, "refused")
+    _fill(site)
+    good = wants_tokens.issuer.token()
+    _refused(
+        site, site.check(env={"BEARER_TOKEN": wants_tokens.issuer.token(-100)}), "BEARER_TOKEN: its token ended at"
+    )
+    _refused(site, site.check(env={"BEARER_TOKEN": Issuer().token()}), "BEARER_TOKEN: not accepted")
+    _refused(site, site.check(env={"BEARER_TOKEN": "nonsense"}), "BEARER_TOKEN: no JSON web token")
+    _refused(site, site.check(), "no token, key or proxy was found")
+    _token_file(site, good).chmod(0o644)
+    _refused(site, site.check(), "BEARER_TOKEN_FILE: open to other users")
+    site.configure(AccessMethod="directx")
+    _refused(site, site.check(), "BEARER_TOKEN_FILE: open to other users")
+
+
+@pytest.mark.fault(
+    "authentication",
+    "a key that the door does not know, or that is not there; a door whose certificate nobody signed",
+    "the run fails with one line: authentication, the door, and what to look at",
+)
+def test_keys_that_are_refused(wants_keys: SecuredServer, make_site: Callable[..., FaultySite], tmp_path: Path) -> None:
+    site = _site_of(wants_keys, make_site, "refused")
+    _fill(site)
+    site.env["XrdSecSSSKT"] = str(wants_keys.keytab)
+    _refused(site, site.check(env={"XrdSecSSSKT": "/nowhere"}), "XrdSecSSSKT: cannot be read: No such file")
+    _refused(site, site.check(env={"X509_CERT_DIR": str(tmp_path)}), "the authorities of X509_CERT_DIR")
+    wants_keys.change_key()
+    wants_keys.server.restart()
+    _refused(site, site.check(), "XrdSecSSSKT: not accepted")
+
+
+@pytest.mark.soak
+@pytest.mark.fault("authentication", "a key that the door does not know", "the run fails with one line that says so")
+def test_a_wrong_key(wants_keys: SecuredServer, make_site: Callable[..., FaultySite], runtime: str) -> None:
+    site = _site_of(wants_keys, make_site, f"wrong-{runtime}")
+    _fill(site)
+    wants_keys.change_key()
+    wants_keys.server.restart()
+    ended = site.check(env={"XrdSecSSSKT": str(wants_keys.keytab)})
+    assert ended.code == 4
+    assert "XrdSecSSSKT: not accepted" in ended.err
+
+
+def _in_the_middle(site: FaultySite) -> subprocess.Popen[str]:
+    """Start a check, and come back when the journal has some of the site."""
+    journal = site.home / f"var/runs/{site.name}/listing.snapshot.part"
+    process = site.start_check()
+    eventually("begun to list", lambda: journal.exists() and journal.stat().st_size > 3000, process)
+    return process
+
+
+def _assert_rest_unlisted(site: FaultySite, ended: Ended) -> None:
+    """What was not listed is unlisted for that reason, and was asked for once."""
+    assert ended.code == 0, ended.err
+    unlisted = site.unlisted()
+    assert 0 < len(unlisted) < _DIRECTORIES
+    assert set(unlisted.values()) == {"authentication failed"}
+    assert ended.json["requests"] < _DIRECTORIES + 20
+    site.assert_true()
+
+
+def _detail(site: FaultySite) -> str:
+    return str(site.rows("unlisted")[-1]["detail"])
+
+
+@pytest.mark.fault(
+    "authentication",
+    "a token that ends during the run",
+    "the rest is unlisted, with authentication as the reason, and is not asked for again and again",
+)
+def test_a_token_that_ends(wants_tokens: SecuredServer, make_site: Callable[..., FaultySite]) -> None:
+    site = _site_of(wants_tokens, make_site, "ends")
+    _fill_wide(site)
+    _token_file(site, wants_tokens.issuer.token(4))
+    end = time.time() + 4
+    process = _in_the_middle(site)
+    wants_tokens.server.pause()
+    time.sleep(max(0.0, end - time.time()) + 0.5)
+    wants_tokens.server.resume()
+    _assert_rest_unlisted(site, wait_for(process))
+    assert re.search(r"authentication failed at localhost:\d+: .*BEARER_TOKEN_FILE: its token ended at", _detail(site))
+
+
+@pytest.mark.fault(
+    "authentication",
+    "a token that ends during the run, in a file that somebody keeps fresh",
+    "the fresh one is used: all is listed",
+)
+def test_a_token_that_is_renewed(wants_tokens: SecuredServer, make_site: Callable[..., FaultySite]) -> None:
+    site = _site_of(wants_tokens, make_site, "renewed")
+    _fill_wide(site)
+    _token_file(site, wants_tokens.issuer.token(4))
+    end = time.time() + 4
+    process = _in_the_middle(site)
+    wants_tokens.server.pause()
+    time.sleep(max(0.0, end - time.time()) + 0.5)
+    _token_file(site, wants_tokens.issuer.token())
+    wants_tokens.server.resume()
+    ended = wait_for(process)
+    assert ended.code == 0, ended.err
+    assert site.unlisted() == {}
+    site.assert_found(["data/lost.root"])
+
+
+@pytest.mark.fault(
+    "authentication",
+    "a door that restarts during the run and does not know the key any more",
+    "the rest is unlisted, with authentication as the reason, and is not asked for again and again",
+)
+def test_a_key_that_is_taken_back(wants_keys: SecuredServer, make_site: Callable[..., FaultySite]) -> None:
+    site = _site_of(wants_keys, make_site, "taken")
+    _fill_wide(site)
+    site.env["XrdSecSSSKT"] = str(wants_keys.keytab)
+    process = _in_the_middle(site)
+    wants_keys.server.kill()
+    wants_keys.change_key()
+    wants_keys.server.start()
+    _assert_rest_unlisted(site, wait_for(process))
+    assert "XrdSecSSSKT: not accepted" in _detail(site)
