@@ -10,6 +10,8 @@ _USER = re.compile(r"(?<=://)[^/]*@")
 # Also where a slash is missing before it, or stands in the password; a port is none.
 _PASSWORD = re.compile(r"[^/\s:@]+:(?!//|\d+/)\S*?@")
 _PARAMETERS = re.compile(r"(?<=\?).+", re.DOTALL)
+# XRootD's own, such as authz=TOKEN, which people paste behind a host or a path.
+_OPAQUE = re.compile(r"(?<=[?&])[\w.-]+=.+", re.DOTALL)
 
 
 def printable(text: str) -> str:
@@ -26,7 +28,7 @@ def unquoted(text: str) -> str:
     """Give ``text`` printable, cut when long; the user and the parameters of a URL are left out."""
     if "://" in text:
         text = _PARAMETERS.sub("...", _USER.sub("...@", text))
-    text = _PASSWORD.sub("...@", text)
+    text = _OPAQUE.sub("...", _PASSWORD.sub("...@", text))
     if len(text) > _LONGEST:
         text = text[:_LONGEST] + "..."
     return printable(text)

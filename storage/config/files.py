@@ -7,6 +7,7 @@ ConfigError          a configuration cannot be used
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Callable
 from io import StringIO
@@ -110,6 +111,9 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 _MOST_VALUES = 100_000
 
+_NAMED = re.compile(r"\b(alias|anchor|tag|handle) '[^']*'")
+"""What PyYAML names in its messages and may be a password that begins with a ``*``, ``&`` or ``!``."""
+
 
 class _StrictLoader(yaml.SafeLoader):
     """Refuses repeated keys and keys that YAML does not read as text, such as an unquoted ``NO``."""
@@ -166,7 +170,8 @@ def _read_yaml(text: str) -> Any:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         begin = f" ({error.context}, line {error.context_mark.line + 1})" if error.context_mark else ""
-        raise ValueError(f"{place}{error.problem or error.context}{begin}") from error
+        words = _NAMED.sub(r"\1 '...'", f"{error.problem or error.context}{begin}")
+        raise ValueError(f"{place}{words}") from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ValueError(f"line {line}: a character that YAML does not allow") from error

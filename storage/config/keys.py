@@ -29,6 +29,8 @@ from engine import paths
 from storage.doors.url import DOOR_FORMS, check_authority, parse_door
 
 _NO_PARAMETERS = "no '?' may stand in the path of a door"
+_OPAQUE = re.compile(rb"&(authz|xrd\.[\w.]+)=")
+"""What XRootD takes for parameters wherever a ``?`` is before it; in a path it is a slip, and likely a secret."""
 _MOST_RETRIES = 99
 _SITE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -111,6 +113,8 @@ def _door(text: str) -> str:
     door = parse_door(text)
     if b"?" in door.path and door.scheme != "srm":
         raise ValueError(_NO_PARAMETERS)
+    if _OPAQUE.search(door.path):
+        raise ValueError("tokens and other parameters do not belong into a door; the environment has them")
     return str(door)
 
 

@@ -18,6 +18,8 @@ BLOT = "***"
 _SECRET_KEY = re.compile(r"pass(word|wd|phrase)?$|passw|pwd|token|secret|credential|bearer|api_?key|private|auth", re.I)
 # A password may hold a slash, so everything up to the last @ goes.
 _USER = re.compile(r"(?<=://)\S*@")
+# Which parameters a server takes for a password nobody knows.
+_QUERY = re.compile(r"(://[^\s?]*\?)\S+")
 _PARAMETER = re.compile(
     r"\b(\w*(?:passw(?:or)?d|passphrase|pwd|token|secret|credential|bearer|api_?key|authz?)\w*\s*[=:]\s*)"
     r"('[^']*'|\"[^\"]*\"|[^\s&;,]+)",
@@ -30,8 +32,8 @@ _TOKEN = re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
 def without_secrets(value: Any) -> Any:
     """Give a copy of a value of JSON or YAML in which secrets are blotted out.
 
-    These are the user and password of a URL, what stands under a key or behind a parameter that sounds like a password
-    or a token, and whatever looks like a token itself. What JSON cannot hold becomes text.
+    These are the user, the password and the parameters of a URL, what stands under a key or behind a parameter that
+    sounds like a password or a token, and whatever looks like a token itself. What JSON cannot hold becomes text.
     """
     match value:
         case Mapping():
@@ -50,7 +52,7 @@ def without_secrets(value: Any) -> Any:
 
 
 def _blotted(text: str) -> str:
-    text = _USER.sub(f"{BLOT}@", text)
+    text = _QUERY.sub(rf"\1{BLOT}", _USER.sub(f"{BLOT}@", text))
     text = _BEARER.sub(rf"\1{BLOT}", text)
     text = _PARAMETER.sub(rf"\1{BLOT}", text)
     return _TOKEN.sub(BLOT, text)

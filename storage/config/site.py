@@ -37,7 +37,7 @@ class Email:
 class SQLSettings:
     """A database that a backend asks: its SQLAlchemy URL and the queries; None: that question is not asked."""
 
-    url: str
+    url: str = field(repr=False)
     files: str | None = None
     protected_datasets: str | None = None
     pending_deletions: str | None = None

@@ -29,6 +29,7 @@ _EARLY = 60.0
 
 _TOKEN_PARTS = 3
 _CERTIFICATES = "/etc/grid-security/certificates"
+_CLIENT_FILES = ("X509_USER_PROXY", "X509_USER_CERT", "X509_USER_KEY", "X509_CERT_FILE", "X509_CERT_DIR")
 _OTHERS = stat.S_IRWXO
 _OPEN_TO_OTHERS = "open to other users, so XRootD does not use it; chmod 600 helps"
 _NO_TOKEN = "no JSON web token"
@@ -151,8 +152,11 @@ def _file_state(path: Path) -> str:
     return _OPEN_TO_OTHERS if mode & _OTHERS else "not accepted"
 
 
-def explain_tls(environment: Mapping[str, str]) -> str:
-    """Say which authorities a door's certificate was held against."""
+def explain_tls(environment: Mapping[str, str], said: str = "") -> str:
+    """Say which authorities a door's certificate was held against; or, going by what was ``said``, none."""
+    if "initialize TLS" in said:
+        files = [name for name in _CLIENT_FILES if environment.get(name)]
+        return f"no connection was tried: {', '.join(files) or f'/tmp/x509up_u{os.geteuid()}'} cannot be used"
     if environment.get("X509_CERT_FILE"):
         return "the door's certificate was held against the file of X509_CERT_FILE"
     directory = environment.get("X509_CERT_DIR") or _CERTIFICATES

@@ -105,7 +105,7 @@ def refused(outcome: _Any | Failed, scheme: str, host: str) -> _Any | Failed:
     if not isinstance(outcome, Failed) or outcome.reason != Reason.AUTHENTICATION:
         return outcome
     if "TLS" in outcome.detail:
-        hint = explain_tls(os.environ)
+        hint = explain_tls(os.environ, outcome.detail)
     else:
         hint = explain(os.environ, scheme in ("roots", "xroots"), time.time())
     return replace(outcome, detail=f"{Reason.AUTHENTICATION.label} at {host}: {outcome.detail} ({hint})")

@@ -23,6 +23,8 @@ def test_users_and_parameters_of_urls_are_left_out() -> None:
     assert quoted("root://ann:sec/ret@door//store") == '"root://...@door//store"'
     assert quoted("root://door:1094//store/a@b") == '"root://door:1094//store/a@b"'
     assert quoted("why?") == '"why?"'
+    assert quoted("door:1094?authz=secret") == '"door:1094?..."'
+    assert quoted("root://door//store/a&b&authz=secret") == '"root://door//store/a&b&..."'
 
 
 def test_long_text_is_cut() -> None:

@@ -216,3 +216,15 @@ def test_a_file_that_is_not_there_is_an_os_error_too(tmp_path: Path) -> None:
     assert isinstance(caught.value, ConfigUnreadable)
     again = pickle.loads(pickle.dumps(caught.value))
     assert (type(again), str(again)) == (ConfigUnreadable, str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "value", ["*hunter2", "!hunter2 x", "!!hunter2 x", "&hunter2 1, b: &hunter2 1", "!h!hunter2 x"]
+)
+def test_what_looks_like_an_alias_or_a_tag_may_be_a_password(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(f"Sites: {{a: {value}}}\n")
+    with pytest.raises(ConfigError) as raised:
+        read_mapping(file)
+    assert "line 1" in str(raised.value)
+    assert "hunter2" not in str(raised.value)

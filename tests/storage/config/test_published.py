@@ -23,6 +23,7 @@ SECRET = "s3cr3t"
         {"SQL": {"URL": f"postgresql://reader:a/{SECRET}@b@db.example:5432/dynamo"}},
         {"SQL": {"URL": f"postgresql://db.example/dynamo?user=x&password={SECRET}&sslmode=require"}},
         {"SQL": {"URL": f"postgresql:///d?sslpassword={SECRET}"}},
+        {"SQL": {"URL": f"postgresql:///d?key_of_somebody={SECRET}"}},
         {"Doors": [f"root://{SECRET}@door.example//store"]},
         {"Doors": [f"https://door.example/store?authz={SECRET}"]},
         {"Password": SECRET},

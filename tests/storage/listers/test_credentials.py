@@ -104,6 +104,7 @@ def test_the_authorities_are_named(tmp_path: Path) -> None:
     assert explain_tls({"X509_CERT_DIR": str(tmp_path / "gone")}).endswith("which is no directory")
     assert explain_tls({"X509_CERT_FILE": "/a"}).endswith("X509_CERT_FILE")
     assert "/etc/grid-security/certificates" in explain_tls({})
+    assert "X509_USER_PROXY cannot" in explain_tls({"X509_USER_PROXY": "/a"}, "TLS error: Failed to initialize TLS")
 
 
 def test_only_a_refused_login_is_explained() -> None:
