@@ -67,8 +67,9 @@ class NotReady(Exception):
 class SiteResults:
     """What a run found and what followed from it.
 
-    ``started`` is in seconds since the epoch. A ``failure`` behind the comparison, such as a backend's or a halt, takes
-    nothing away from what was found; ``failed`` says in words what was not done then.
+    ``started`` is in seconds since the epoch, ``seconds`` how long it took by a clock that is never set. A ``failure``
+    behind the comparison, such as a backend's or a halt, takes nothing away from what was found; ``failed`` says in
+    words what was not done then.
     """
 
     site: str
@@ -78,6 +79,7 @@ class SiteResults:
     unmerged: UnmergedResult | None = None
     failed: str = ""
     failure: Exception | None = None
+    seconds: float = 0.0
 
     @property
     def refusal(self) -> Refusal | None:
@@ -203,6 +205,7 @@ class _Run:
         self._directory = directory
         self._oversight = oversight
         self._started = started
+        self._begun = time.monotonic()
         self._log = log
         self._failed: tuple[str, Exception | None] = ("", None)
         self._history = history_path(run.site)
@@ -218,7 +221,8 @@ class _Run:
             acted = self._act(results)
             self._write_lists(acted)
         unmerged = self._clean()
-        done = SiteResults(self._site.name, self._started, results, acted, unmerged, *self._failed)
+        seconds = time.monotonic() - self._begun
+        done = SiteResults(self._site.name, self._started, results, acted, unmerged, *self._failed, seconds)
         self._summarize(done)
         found = results.comparison
         _log.info(
@@ -376,7 +380,7 @@ def stats_row(done: SiteResults, listers: int, now: float) -> StatsRow:
     return StatsRow(
         site=done.site,
         entered=now,
-        seconds=now - done.started,
+        seconds=done.seconds,
         files=found.files,
         nodes=found.directories,
         empty=found.empty,

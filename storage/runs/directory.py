@@ -196,7 +196,8 @@ class RunDirectory:
         self.forget()
         part_of(self.listing).unlink(missing_ok=True)
         self._datasets.unlink(missing_ok=True)
-        _write(self._state, {"mark": mark, "started": started, "inventory_read": False})
+        state = {"mark": mark, "started": started, "inventory_read": False, "earlier": _identity(self.listing)}
+        _write(self._state, state)
 
     def inventory_is_read(self) -> None:
         """Note that the inventory's snapshot is whole and belongs to this run.
@@ -218,10 +219,23 @@ class RunDirectory:
     def kept_datasets(self) -> Datasets:
         """Give what was kept with the inventory of this run, be it by a run that was stopped; nothing without it."""
         try:
-            kept = json.loads(self._datasets.read_text())
-            return Datasets(frozenset(kept["protected"]), frozenset(kept["deleted"]))
+            return self._read_datasets()
         except (OSError, ValueError, TypeError, KeyError):
             return Datasets()
+
+    def _knows_datasets(self) -> bool:
+        """Tell whether what was kept, if anything, is whole; without it files would be judged that must not be."""
+        try:
+            self._read_datasets()
+        except FileNotFoundError:
+            return True
+        except (OSError, ValueError, TypeError, KeyError):
+            return False
+        return True
+
+    def _read_datasets(self) -> Datasets:
+        kept = json.loads(self._datasets.read_text())
+        return Datasets(frozenset(kept["protected"]), frozenset(kept["deleted"]))
 
     def unfinished(self, mark: dict[str, Any], not_before: float) -> Unfinished | None:
         """Say whether there is a run to go on with: of the same ``mark``, still at work at ``not_before`` or later.
@@ -230,7 +244,8 @@ class RunDirectory:
         """
         try:
             state = json.loads(self._state.read_text())
-            earlier = Unfinished(float(state["started"]), bool(state["inventory_read"]) and self.inventory.exists())
+            read = bool(state["inventory_read"]) and self.inventory.exists() and self._knows_datasets()
+            earlier = Unfinished(float(state["started"]), read)
             same = state["mark"] == json.loads(json.dumps(mark))
         except (OSError, ValueError, TypeError, KeyError):
             return None
@@ -238,7 +253,8 @@ class RunDirectory:
         last_sign = max((p.stat().st_mtime for p in (journal, self.listing, self._state) if p.exists()), default=0.0)
         if not same or last_sign < not_before:
             return None
-        listed = earlier.inventory_read and self.listing.exists() and self.listing.stat().st_mtime >= earlier.started
+        # By what it is and not by its time: a clock may have been set back since the listing before was finished.
+        listed = earlier.inventory_read and self.listing.exists() and _identity(self.listing) != state.get("earlier")
         if listed and not journal.exists():
             os.replace(self.listing, journal)
         return earlier
@@ -246,6 +262,15 @@ class RunDirectory:
     def forget(self) -> None:
         """Note that there is no run to go on with."""
         self._state.unlink(missing_ok=True)
+
+
+def _identity(path: Path) -> list[int] | None:
+    """Tell one file of a name from the next; None when there is none."""
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return None
+    return [state.st_dev, state.st_ino, state.st_mtime_ns, state.st_size]
 
 
 def _write(path: Path, value: object) -> None:

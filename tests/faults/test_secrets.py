@@ -168,6 +168,8 @@ def _settings(site: FaultySite, vault: Vault, url: str, **more: Any) -> dict[str
         "SQL": {"URL": url, "Files": _files_query(site)},
         "Backend": "sql",
         "Inventory": None,
+        # A name that is not UTF-8 is listed by another program, once the bindings have not answered in time.
+        "Timeout": 1,
         "ListDeletable": {
             "PROTECTED_LIST": f"http://me:{plant('protected')}@127.0.0.1:{_CLOSED}/list?token={plant('listtoken')}",
             "LFN_TO_CLEAN": "unmerged",

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from storage.runs.directory import AlreadyRunning, RunDirectory, RunDirError, RunInfo, Unfinished, directory_name
+from storage.runs.directory import (
+    AlreadyRunning,
+    Datasets,
+    RunDirectory,
+    RunDirError,
+    RunInfo,
+    Unfinished,
+    directory_name,
+)
 from storage.snapshot import Snapshot, SnapshotHeader, SnapshotWriter, part_of
 
 ROOT = Path(__file__).parents[3]
@@ -365,6 +373,39 @@ def test_the_listing_of_an_earlier_run_does_not_become_the_journal(directory: Ru
     assert directory.unfinished(MARK, 0.0) is not None
     assert part.read_bytes() == before
     assert directory.listing.exists()
+
+
+def test_an_earlier_listing_from_the_time_before_a_clock_was_set_back_is_not_this_run_s(
+    directory: RunDirectory,
+) -> None:
+    finished(directory.listing)
+    set_time(5000, directory.listing)
+    directory.begin(MARK, 1000.5)
+    finished(directory.inventory)
+    directory.inventory_is_read()
+    assert directory.unfinished(MARK, 0.0) == Unfinished(1000.5, inventory_read=True)
+    assert directory.listing.exists()
+
+
+def test_a_listing_that_was_finished_after_a_clock_was_set_back_is_this_run_s(directory: RunDirectory) -> None:
+    directory.begin(MARK, 1000.5)
+    finished(directory.inventory)
+    directory.inventory_is_read()
+    finished(directory.listing)
+    set_time(500, directory.listing)
+    assert directory.unfinished(MARK, 0.0) is not None
+    assert not directory.listing.exists()
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", "{}", '{"protected": 1, "deleted": []}'])
+def test_with_damaged_datasets_the_inventory_is_read_again(directory: RunDirectory, damaged: str) -> None:
+    directory.begin(MARK, 1000.5)
+    finished(directory.inventory)
+    directory.keep_datasets(Datasets(frozenset({"a"})))
+    directory.inventory_is_read()
+    assert directory.unfinished(MARK, 0.0) == Unfinished(1000.5, inventory_read=True)
+    (directory.path / "datasets.json").write_text(damaged)
+    assert directory.unfinished(MARK, 0.0) == Unfinished(1000.5, inventory_read=False)
 
 
 @pytest.mark.parametrize(
