@@ -196,7 +196,7 @@ class RunDirectory:
         self.forget()
         part_of(self.listing).unlink(missing_ok=True)
         self._datasets.unlink(missing_ok=True)
-        state = {"mark": mark, "started": started, "inventory_read": False, "earlier": _identity(self.listing)}
+        state = {"mark": mark, "started": started, "inventory_read": False, "earlier": file_identity(self.listing)}
         _write(self._state, state)
 
     def inventory_is_read(self) -> None:
@@ -254,7 +254,7 @@ class RunDirectory:
         if not same or last_sign < not_before:
             return None
         # By what it is and not by its time: a clock may have been set back since the listing before was finished.
-        listed = earlier.inventory_read and self.listing.exists() and _identity(self.listing) != state.get("earlier")
+        listed = earlier.inventory_read and self.listing.exists() and file_identity(self.listing) != state.get("earlier")
         if listed and not journal.exists():
             os.replace(self.listing, journal)
         return earlier
@@ -264,7 +264,7 @@ class RunDirectory:
         self._state.unlink(missing_ok=True)
 
 
-def _identity(path: Path) -> list[int] | None:
+def file_identity(path: Path) -> list[int] | None:
     """Tell one file of a name from the next; None when there is none."""
     try:
         state = path.stat()

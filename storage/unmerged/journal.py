@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.atomic import ReportError, write_json
-from storage.runs.directory import RunDirError
+from storage.runs.directory import RunDirError, file_identity
 from storage.snapshot import part_of
 
 
@@ -32,7 +32,7 @@ class UnmergedJournal:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             part_of(self.snapshot).unlink(missing_ok=True)
-            write_json(self._state, {"mark": mark, "started": started})
+            write_json(self._state, {"mark": mark, "started": started, "earlier": file_identity(self.snapshot)})
         except (ReportError, OSError) as error:
             raise RunDirError(f"cannot use {self._directory}: {error}") from error
 
@@ -52,7 +52,9 @@ class UnmergedJournal:
         last_sign = max([begun, *(path.stat().st_mtime for path in (journal, self.snapshot) if path.exists())])
         if not same or last_sign < not_before:
             return None
-        if not journal.exists() and self.snapshot.exists() and self.snapshot.stat().st_mtime >= begun:
+        # Not by its time alone: a clock may have been set back since the listing before was finished.
+        is_own = file_identity(self.snapshot) not in (None, state.get("earlier"))
+        if not journal.exists() and is_own and self.snapshot.stat().st_mtime >= begun:
             os.replace(self.snapshot, journal)
         return started
 

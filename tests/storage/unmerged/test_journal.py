@@ -54,6 +54,15 @@ def test_the_listing_of_an_earlier_cleaning_does_not(journal: UnmergedJournal) -
     assert journal.snapshot.read_bytes() == b"old"
 
 
+def test_nor_does_one_from_the_time_before_a_clock_was_set_back(journal: UnmergedJournal) -> None:
+    journal.snapshot.parent.mkdir(parents=True)
+    journal.snapshot.write_bytes(b"old")
+    os.utime(journal.snapshot, (5_000_000_000, 5_000_000_000))
+    journal.begin(MARK, NOW)
+    assert journal.unfinished(MARK, 0) == NOW
+    assert journal.snapshot.read_bytes() == b"old"
+
+
 def test_one_that_is_done_is_not_gone_on_with(journal: UnmergedJournal) -> None:
     journal.begin(MARK, NOW)
     journal.snapshot.write_bytes(b"whole")
