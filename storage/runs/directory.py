@@ -254,8 +254,8 @@ class RunDirectory:
         if not same or last_sign < not_before:
             return None
         # By what it is and not by its time: a clock may have been set back since the listing before was finished.
-        listed = earlier.inventory_read and self.listing.exists() and file_identity(self.listing) != state.get("earlier")
-        if listed and not journal.exists():
+        is_own = file_identity(self.listing) not in (None, state.get("earlier"))
+        if earlier.inventory_read and is_own and not journal.exists():
             os.replace(self.listing, journal)
         return earlier
 
