@@ -13,7 +13,7 @@ from engine.states import Reason
 from storage.runs.reports import QUICK_LAYOUT, RUN_LAYOUT, ReportSet
 
 if TYPE_CHECKING:
-    from storage.history import HistoryDatabase, RunCounts
+    from storage.history import HistoryDatabase, RunCounts, RunSigns
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,9 @@ class HistoryStore:
         if self._reports is not None:
             self._reports.add_unlisted(unlisted)
 
-    def finish(self, finished: float, status: str, counts: RunCounts, keep: bool, message: str) -> list[str]:
+    def finish(
+        self, finished: float, status: str, counts: RunCounts, keep: bool, message: str, signs: RunSigns | None = None
+    ) -> list[str]:
         """End the run; with ``keep`` its findings replace the older ones. Gives the paths of the reports written.
 
         Raises:
@@ -96,10 +98,10 @@ class HistoryStore:
             else:
                 self._reports.discard()
         if self._database is not None:
-            from storage.history import RunStatus
+            from storage.history import RunSigns, RunStatus
 
             self._database.finish_run(
-                self._run, finished, RunStatus(status), counts, keep_findings=keep, message=message
+                *(self._run, finished, RunStatus(status), counts, keep, message, signs or RunSigns())
             )
             # What is recorded stays recorded, whatever becomes of the renames.
             self._close_database()

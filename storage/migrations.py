@@ -226,13 +226,26 @@ HISTORY = Schema(
                 ),
             ),
         ),
+        (
+            "0003_what_the_gates_of_a_run_said",
+            tuple(
+                f"ALTER TABLE runs ADD COLUMN {column}"
+                for column in (
+                    "inventory_files INTEGER NOT NULL DEFAULT 0",
+                    "begun REAL",
+                    "gates TEXT NOT NULL DEFAULT '[]'",
+                    "accepted INTEGER NOT NULL DEFAULT 0",
+                )
+            ),
+        ),
     ),
     (
         "SELECT id, name FROM sites",
         "SELECT id, name FROM directories",
         "SELECT site, findings, run FROM reported",
         "SELECT site, run, directory, reason, detail FROM unlisted",
-        f"SELECT id, site, started, finished, status, message, runtime, {', '.join(COUNTS)} FROM runs",
+        f"SELECT id, site, started, finished, status, message, runtime, begun, gates, accepted, "
+        f"{', '.join(COUNTS)} FROM runs",
         *(f"SELECT {columns} FROM {table}" for table, columns in COLUMNS.items()),
         *(f"SELECT {columns}, acted FROM {table}_history" for table, columns in COLUMNS.items()),
     ),

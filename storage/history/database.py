@@ -13,7 +13,7 @@ written; it needs a file system that only one machine uses.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,9 @@ from typing import Any
 
 from engine.columns import FileColumns
 from engine.findings import Finding, Kind
+from engine.gates import Refusal
 from engine.states import Reason
+from engine.usual import EarlierRun
 from storage.history import changes as history_changes
 from storage.history import rows as history_rows
 from storage.history import staging as history_staging
@@ -32,15 +34,19 @@ from storage.history.staging import ONCE, FileGroup, Staging
 from storage.history.tables import (
     ANY,
     COUNTS,
+    NO_SIGNS,
     TABLE_OF,
     FileRow,
     Known,
     RunCounts,
     RunRow,
+    RunSigns,
     RunStatus,
     Table,
+    packed_gates,
     stored,
     text,
+    unpacked_gates,
 )
 
 __all__ = [
@@ -53,6 +59,7 @@ __all__ = [
     "HistoryError",
     "RunCounts",
     "RunRow",
+    "RunSigns",
     "RunStatus",
     "Table",
     "connect",
@@ -169,6 +176,7 @@ class HistoryDatabase:
         counts: RunCounts,
         keep_findings: bool,
         message: str = "",
+        signs: RunSigns = NO_SIGNS,
     ) -> None:
         """End a run, in one transaction.
 
@@ -182,20 +190,28 @@ class HistoryDatabase:
             if keep_findings:
                 history_staging.replace(connection, run, staging, finished)
             connection.execute(
-                f"UPDATE runs SET finished = ?, status = ?, message = ?, {', '.join(f'{c} = ?' for c in COUNTS)} "
-                "WHERE id = ?",
-                (finished, status, text(message), *astuple(counts), run),
+                "UPDATE runs SET finished = ?, status = ?, message = ?, begun = ?, gates = ?, accepted = ?, "
+                f"{', '.join(f'{c} = ?' for c in COUNTS)} WHERE id = ?",
+                (
+                    *(finished, status, text(message), signs.begun, packed_gates(signs.gates), signs.accepted),
+                    *(*astuple(counts), run),
+                ),
             )
             history_staging.drop(connection, run)
         del self._open[run]
 
-    def note(self, run: int, message: str) -> None:
-        """Add something to the message of a run, also of one that is finished."""
+    def note(self, run: int, message: str, gates: Sequence[Refusal] = ()) -> None:
+        """Add something to the message of a run, also of one that is finished, and gates that closed behind it."""
         with self._connection.transaction() as connection:
-            connection.execute(
-                "UPDATE runs SET message = CASE WHEN message = '' THEN ?1 ELSE message || '; ' || ?1 END WHERE id = ?2",
-                (text(message), run),
-            )
+            if message:
+                connection.execute(
+                    "UPDATE runs SET message = CASE WHEN message = '' THEN ?1 ELSE message || '; ' || ?1 END "
+                    "WHERE id = ?2",
+                    (text(message), run),
+                )
+            (before,) = connection.execute("SELECT gates FROM runs WHERE id = ?", (run,)).fetchone()
+            all_gates = packed_gates((*unpacked_gates(before), *gates))
+            connection.execute("UPDATE runs SET gates = ? WHERE id = ?", (all_gates, run))
 
     def abandon(self, run: int) -> None:
         """Drop what was staged and mark the run `DIED`; the site's older findings stay."""
@@ -277,6 +293,16 @@ class HistoryDatabase:
         """Count the runs of the site that said which files are missing, be it none."""
         with self._connection.view() as connection:
             return history_rows.count_reported(connection, Table.MISSING, site)
+
+    def earlier_files(self, site: str, most: int = 100) -> list[EarlierRun]:
+        """Give how many files the last runs with findings saw, newest first, as far as they are to be compared with."""
+        with self._connection.view() as connection:
+            return list(history_rows.earlier_files(connection, site, most))
+
+    def last_begun(self, site: str) -> float | None:
+        """Give when the last run that said which files are missing was begun, in seconds since the epoch, or None."""
+        with self._connection.view() as connection:
+            return history_rows.last_begun(connection, site)
 
     def counts(self, run: int) -> RunCounts:
         """Count what an open run has reported so far; what it cannot know is 0."""

@@ -11,8 +11,20 @@ from typing import Any
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from engine.states import Reason
+from engine.usual import EarlierRun
 from storage.history.staging import move_rows
-from storage.history.tables import ANY, COUNTS, Known, RunCounts, RunRow, RunStatus, Table, stored
+from storage.history.tables import (
+    ANY,
+    COUNTS,
+    Known,
+    RunCounts,
+    RunRow,
+    RunSigns,
+    RunStatus,
+    Table,
+    stored,
+    unpacked_gates,
+)
 
 _SITE = "(SELECT id FROM sites WHERE name = :site)"
 
@@ -97,7 +109,7 @@ def run_rows(connection: sqlite3.Connection, site: str | None, limit: int) -> li
     # Not one condition for both: the runs of one site are found by an index.
     where = "" if site is None else "WHERE r.site = (SELECT id FROM sites WHERE name = :site) "
     query = (
-        "SELECT r.id, s.name, started, finished, status, message, runtime, "
+        "SELECT r.id, s.name, started, finished, status, message, runtime, begun, gates, accepted, "
         + "".join(f"{_REPORTED.format(table=table)}, " for table in Table)
         + f"{', '.join(COUNTS)} "
         f"FROM runs r JOIN sites s ON s.id = r.site {where}ORDER BY r.id DESC LIMIT :limit"
@@ -108,8 +120,9 @@ def run_rows(connection: sqlite3.Connection, site: str | None, limit: int) -> li
             *(number, name, started, finished, RunStatus(status), message, runtime),
             RunCounts(*rest[len(Table) :]),
             frozenset(table for table, reported in zip(Table, rest, strict=False) if reported),
+            RunSigns(begun, unpacked_gates(gates), bool(accepted)),
         )
-        for number, name, started, finished, status, message, runtime, *rest in rows
+        for number, name, started, finished, status, message, runtime, begun, gates, accepted, *rest in rows
     ]
 
 
@@ -150,3 +163,30 @@ def count_reported(connection: sqlite3.Connection, table: Table, site: str) -> i
     query = f"SELECT count(*) FROM reported WHERE site = {_SITE} AND findings = :table"
     (count,) = connection.execute(query, {"site": site, "table": table}).fetchone()
     return int(count)
+
+
+def earlier_files(connection: sqlite3.Connection, site: str, most: int) -> Iterator[EarlierRun]:
+    """Give how many files the last runs with findings saw, newest first, down to one whose fewer files were accepted.
+
+    Runs that Python code reported know no files, and do not count.
+    """
+    query = (
+        "SELECT files, inventory_files, status, accepted FROM runs r "
+        f"WHERE site = {_SITE} AND status IN (:done, :incomplete) AND files > 0 "
+        f"AND {_REPORTED.format(table=Table.MISSING)} ORDER BY id DESC LIMIT :most"
+    )
+    values = {"site": site, "most": most, "done": RunStatus.DONE, "incomplete": RunStatus.INCOMPLETE}
+    for files, inventory_files, status, accepted in connection.execute(query, values):
+        yield EarlierRun(files, inventory_files, status == RunStatus.DONE)
+        if accepted:
+            return
+
+
+def last_begun(connection: sqlite3.Connection, site: str) -> float | None:
+    """Give when the last run that said which files are missing was begun; None without one."""
+    query = (
+        f"SELECT coalesce(begun, started) FROM runs r WHERE site = {_SITE} "
+        f"AND {_REPORTED.format(table=Table.MISSING)} ORDER BY id DESC LIMIT 1"
+    )
+    row = connection.execute(query, {"site": site}).fetchone()
+    return None if row is None else float(row[0])

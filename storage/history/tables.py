@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
 from engine.columns import FileColumns
 from engine.findings import Kind
+from engine.gates import Refusal
 
 FileRow = tuple[bytes, int, int]
 """Path, size in bytes, mtime; `UNKNOWN_SIZE` and `UNKNOWN_MTIME` where not known."""
@@ -38,7 +40,10 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunCounts:
-    """What a run counted. Each field is a column of the table ``runs``; ``seconds`` is how long the run took."""
+    """What a run counted. Each field is a column of the table ``runs``.
+
+    ``seconds`` is how long the run took. ``inventory_files`` are those of the inventory, 0 where nobody noted them.
+    """
 
     files: int = 0
     directories: int = 0
@@ -54,6 +59,7 @@ class RunCounts:
     unlisted: int = 0
     protected: int = 0
     seconds: float = 0.0
+    inventory_files: int = 0
 
 
 _SAID_BY = {
@@ -63,6 +69,23 @@ _SAID_BY = {
     Table.EMPTY: ("empty",),
 }
 """The counts that mean something only of a run that reported to a table."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSigns:
+    """Whether what a run found is to be relied on.
+
+    ``begun`` is when its inventory was read, in seconds since the epoch, by an earlier run where it goes on with one;
+    None: when it started. ``gates`` are those that closed; ``accepted``: one of them was told to let the run through.
+    """
+
+    begun: float | None = None
+    gates: tuple[Refusal, ...] = ()
+    accepted: bool = False
+
+
+NO_SIGNS = RunSigns()
+"""Those of a run of which nothing is known but what it found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +104,7 @@ class RunRow:
     runtime: str
     counts: RunCounts
     reported: frozenset[Table] = frozenset()
+    signs: RunSigns = NO_SIGNS
 
     @property
     def cleaned(self) -> bool:
@@ -159,3 +183,13 @@ def stored_names(columns: FileColumns) -> Sequence[str | bytes]:
 def text(message: str) -> str:
     """Make words fit for a TEXT column; a lone surrogate is not."""
     return message.encode("utf-8", "backslashreplace").decode()
+
+
+def packed_gates(gates: Iterable[Refusal]) -> str:
+    """Give gates as they are stored: pairs of name and figures, in JSON."""
+    return json.dumps([(gate.gate, gate.message) for gate in gates])
+
+
+def unpacked_gates(stored_gates: str) -> tuple[Refusal, ...]:
+    """Read what `packed_gates` wrote."""
+    return tuple(Refusal(gate, message) for gate, message in json.loads(stored_gates))

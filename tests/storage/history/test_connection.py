@@ -103,7 +103,11 @@ def test_it_is_kept_on_disk_with_a_log_and_foreign_keys(history: HistoryDatabase
 
 def test_steps_of_the_schema_are_recorded_by_name(history: HistoryDatabase, path: Path) -> None:
     recorded = "SELECT migration_set, name FROM _sqlite_migrations"
-    steps = [("history", "0001_findings_by_site_and_run"), ("history", "0002_how_long_a_file_has_been_found")]
+    steps = [
+        ("history", "0001_findings_by_site_and_run"),
+        ("history", "0002_how_long_a_file_has_been_found"),
+        ("history", "0003_what_the_gates_of_a_run_said"),
+    ]
     assert query(path, recorded) == steps
     HistoryDatabase(path).close()
     assert query(path, recorded) == steps

@@ -10,14 +10,18 @@ import pytest
 
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, FileColumns
 from engine.findings import Finding, Kind
+from engine.gates import Refusal
 from engine.states import Reason
+from engine.usual import EarlierRun
 from storage import migrations
-from storage.history import Acted, Changed, HistoryDatabase, RunCounts, RunStatus, Table
+from storage.history import Acted, Changed, HistoryDatabase, RunCounts, RunSigns, RunStatus, Table
 
 FOLDER = Path(__file__).parents[1] / "golden"
 GOLDEN = FOLDER / "history-0001.db"
 COUNTERS = FOLDER / "history-0002.db"
 """With the counters of step 0002."""
+SIGNS = FOLDER / "history-0003.db"
+"""With what step 0003 says of the gates of a run."""
 
 SITE = "T2_EXAMPLE"
 COUNTS = RunCounts(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14.5)
@@ -66,6 +70,30 @@ def write_counters(path: Path) -> None:
         history.mark_acted(SITE, Table.ORPHANS, [b"/store/a/o"], 41.0)
         history.mark_acted(SITE, Table.EMPTY, [b"/store/d"], 42.0)
     pack(path)
+
+
+def write_signs(path: Path) -> None:
+    """Write the history that stands there for the schema of step 0003."""
+    with HistoryDatabase(path) as history:
+        first = history.open_run(SITE, 10.5, "ray")
+        counts = RunCounts(files=60, inventory_files=70)
+        history.finish_run(first, 20.25, RunStatus.DONE, counts, True, signs=RunSigns(5.5, accepted=True))
+        history.note(first, "größe", [Refusal("too-many", "größe 1"), Refusal("unlisted", "2")])
+        second = history.open_run(SITE, 30.0, "threads")
+        signs = RunSigns(gates=(Refusal("fewer-files", "3"),))
+        history.finish_run(second, 40.0, RunStatus.FAILED, RunCounts(files=1), False, "refused", signs)
+    pack(path)
+
+
+def assert_signs(path: Path) -> None:
+    with HistoryDatabase(path) as history:
+        second, first = history.runs(SITE)
+        gates = (Refusal("too-many", "größe 1"), Refusal("unlisted", "2"))
+        assert (first.signs, first.message) == (RunSigns(5.5, gates, accepted=True), "größe")
+        assert second.signs == RunSigns(None, (Refusal("fewer-files", "3"),))
+        assert first.counts == RunCounts(files=60, inventory_files=70)
+        assert history.earlier_files(SITE) == [EarlierRun(60, 70, complete=True)]
+        assert history.last_begun(SITE) == 5.5
 
 
 def pack(path: Path) -> None:
@@ -140,14 +168,28 @@ def test_the_golden_history_with_counters_is_still_read(tmp_path: Path) -> None:
     assert_counters(Path(shutil.copy(COUNTERS, tmp_path / "copy.db")))
 
 
+def test_the_golden_history_with_gates_is_still_read(tmp_path: Path) -> None:
+    assert_signs(Path(shutil.copy(SIGNS, tmp_path / "copy.db")))
+
+
+def test_the_runs_of_an_old_history_have_no_gates_and_an_inventory_of_nobody_knows_how_many(copy: Path) -> None:
+    with HistoryDatabase(copy) as history:
+        assert [run.signs for run in history.runs()] == [RunSigns()] * 3
+        assert history.earlier_files(SITE) == [EarlierRun(1, 0, complete=False)]
+        assert history.last_begun(SITE) == 30.0
+        assert history.last_begun("T2_OTHER") is None
+
+
 def test_what_is_written_today_reads_the_same(tmp_path: Path) -> None:
     write_golden(tmp_path / "new.db")
     assert_golden(tmp_path / "new.db")
     write_counters(tmp_path / "counters.db")
     assert_counters(tmp_path / "counters.db")
+    write_signs(tmp_path / "signs.db")
+    assert_signs(tmp_path / "signs.db")
 
 
-@pytest.mark.parametrize("golden", [GOLDEN, COUNTERS], ids=["0001", "0002"])
+@pytest.mark.parametrize("golden", [GOLDEN, COUNTERS, SIGNS], ids=["0001", "0002", "0003"])
 def test_an_old_history_becomes_what_a_new_one_is(golden: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copy(golden, tmp_path / "copy.db"))
     for path in (copy, tmp_path / "new.db"):
@@ -182,8 +224,16 @@ def test_the_next_run_counts_on_from_an_old_history(copy: Path) -> None:
     [
         (GOLDEN, ["0001_findings_by_site_and_run"]),
         (COUNTERS, ["0001_findings_by_site_and_run", "0002_how_long_a_file_has_been_found"]),
+        (
+            SIGNS,
+            [
+                "0001_findings_by_site_and_run",
+                "0002_how_long_a_file_has_been_found",
+                "0003_what_the_gates_of_a_run_said",
+            ],
+        ),
     ],
-    ids=["0001", "0002"],
+    ids=["0001", "0002", "0003"],
 )
 def test_a_golden_history_has_had_the_steps_of_its_time_alone(golden: Path, steps: list[str]) -> None:
     with closing(sqlite3.connect(f"{golden.as_uri()}?mode=ro", uri=True)) as connection:
