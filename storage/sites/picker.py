@@ -6,6 +6,8 @@ work now. The rules are in `engine.site_states`.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +33,9 @@ from storage.shown import printable, quoted
 from storage.sites.lock import SiteLock
 from storage.sites.process import Owner
 from storage.sites.summary import DATABASE, SiteRow, StatsRow, SummaryDatabase
+
+_AHEAD = 3600.0
+"""Seconds that the clocks of two machines may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +64,15 @@ class SiteState:
         """How the site stands, without what a process that is gone has left."""
         return SiteStatus.READY if self.over and self.row.status in BUSY else self.row.status
 
-    def candidate(self) -> Candidate:
-        """Give what decides whether it is picked. A run that failed counts, or its site would be next for ever."""
+    def candidate(self, now: float = math.inf) -> Candidate:
+        """Give what decides whether it is picked. A run that failed counts, or its site would be next for ever.
+
+        What lies ahead of ``now`` (seconds since the epoch) is from the time before a clock was set back, and does not
+        count: such a site would not be picked again for as long as that.
+        """
         times = [self.row.last_started, self.result.entered if self.result else None]
-        last_run = max([time for time in times if time is not None], default=None)
+        past = [moment for moment in times if moment is not None and moment < now + _AHEAD]
+        last_run = max(past, default=None)
         return Candidate(self.row.site, self.row.status, last_run, self.row.is_good, self.lock, self.over, self.at_work)
 
 
@@ -213,7 +223,7 @@ def pick_site(
     while True:
         looked = [state for state in states(database, config) if state.row.site in names]
         held |= held_locks(config, looked)
-        candidates = [state.candidate() for state in looked if state.row.site not in refused]
+        candidates = [state.candidate(time.time()) for state in looked if state.row.site not in refused]
         chosen = next_site(candidates, lock_name, held)
         if chosen is None:
             reasons = [explain_none(candidates, lock_name, held)] if candidates else []

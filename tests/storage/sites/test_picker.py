@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,6 +100,19 @@ def test_a_site_whose_runs_fail_is_not_next_for_ever(database: SummaryDatabase, 
             database.update(StatsRow(site, 10.0 * turn + 5))
         database.unlock(site)
     assert [len(database.history(site)) for site in SITES] == [0, 2, 2]
+
+
+def test_a_site_from_the_time_before_a_clock_was_set_back_has_its_turn(
+    database: SummaryDatabase, config: Config
+) -> None:
+    first, *others = sorted(config.sites)
+    database.sync(dict.fromkeys(config.sites, True))
+    for site in others:
+        database.running(site, Owner.this(), time.time() - 1000)
+        database.unlock(site)
+    database.running(first, Owner.this(), time.time() + 365 * 86400)
+    database.unlock(first)
+    assert pick(database, config) == first
 
 
 def test_a_site_at_which_a_process_is_at_work_is_not_picked(
