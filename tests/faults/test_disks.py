@@ -145,6 +145,10 @@ def test_a_full_disk_below_the_run(site: FaultySite, small_disk: Callable[[str],
     "one line; with room again the next run goes on from what was listed",
 )
 def test_a_disk_that_fills_up(site: FaultySite, small_disk: Callable[[str], Path]) -> None:
+    _fills_up(site, small_disk)
+
+
+def _fills_up(site: FaultySite, small_disk: Callable[..., Path]) -> None:
     _fill(site)
     var = small_disk("home/var")
     assert site.check().code == 0
@@ -361,6 +365,86 @@ def test_a_lock_for_a_while(site: FaultySite, database: str) -> None:
     ended = wait_for(process)
     assert ended.code == 0, ended.err
     site.assert_found(["data/a/lost.root"])
+
+
+@pytest.fixture
+def acting(site: FaultySite) -> FaultySite:
+    """A site that acts, with a registry that has requests of it already."""
+    site.put("data/a/kept.root")
+    site.put("data/a/left.root", known=False)
+    site.prepare()
+    assert site.check().code == 0
+    assert run("set-status", site.name, "act", cwd=site.home, env=site.env).code == 0
+    assert site.check().code == 0
+    assert _requests(site) == 1
+    site.put("data/b/other.root", 20, known=False)
+    return site
+
+
+def _requests(site: FaultySite) -> int:
+    with sqlite3.connect(site.home / "var/db/registry.db") as database:
+        (count,) = database.execute("SELECT count(*) FROM deletions").fetchone()
+    database.close()
+    return int(count)
+
+
+def _assert_recorded(site: FaultySite, ended: Ended, *words: str) -> None:
+    """What was found is recorded and listed; what it was not possible to ask for is said in one line."""
+    assert ended.code == 2, ended
+    assert ended.json["orphan"] == 2
+    last = ended.err.splitlines()[-1]
+    assert "what was found is recorded" in last
+    assert "registry.db" in last
+    assert any(word in last for word in words), last
+    site.assert_found([], ["data/a/left.root", "data/b/other.root"])
+    assert _findings(site) == (0, 2)
+
+
+@pytest.mark.fault(
+    "disks",
+    "the registry's queue is damaged when requests are to be made",
+    "what was found is recorded, nothing is asked for, one line says so; moved away, the next run asks",
+)
+def test_a_damaged_registry(acting: FaultySite) -> None:
+    site = acting
+    path = site.home / "var/db/registry.db"
+    damaged = _DAMAGE["nonsense"](path.read_bytes())
+    path.write_bytes(damaged)
+    _assert_recorded(site, site.check(), "damaged")
+    assert path.read_bytes() == damaged
+    path.rename(path.with_suffix(".bad"))
+    ended = site.check()
+    assert ended.code == 0, ended.err
+    assert _requests(site) == 2
+
+
+@pytest.mark.soak
+@pytest.mark.fault(
+    "disks",
+    "another process keeps the registry's queue locked for longer than anybody waits",
+    "what was found is recorded, nothing is asked for, one line says so; the next run asks",
+)
+def test_a_registry_that_is_locked(acting: FaultySite) -> None:
+    site = acting
+    with _Holding(site.home / "var/db/registry.db"):
+        ended = site.check()
+    _assert_recorded(site, ended, "locked for over 30 seconds")
+    assert _requests(site) == 1
+    ended = site.check()
+    assert ended.code == 0, ended.err
+    assert _requests(site) == 2
+
+
+@pytest.mark.soak
+@pytest.mark.fault(
+    "disks",
+    "VarLocation is filled in the middle of a listing, with the coordinator in this process or in one of Ray's",
+    "one line; with room again the next run goes on from what was listed",
+)
+def test_a_disk_that_fills_up_on_each_runtime(
+    site: FaultySite, small_disk: Callable[[str], Path], runtime: str
+) -> None:
+    _fills_up(site, small_disk)
 
 
 @pytest.mark.soak
