@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -32,6 +33,8 @@ _NO_PARAMETERS = "no '?' may stand in the path of a door"
 _OPAQUE = re.compile(rb"&(authz|xrd\.[\w.]+)=")
 """What XRootD takes for parameters wherever a ``?`` is before it; in a path it is a slip, and likely a secret."""
 _MOST_RETRIES = 99
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+_SIZE = re.compile(rf"([0-9]{{1,15}}(?:\.[0-9]{{1,15}})?) ?({'|'.join(_UNITS)})")
 _SITE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -142,6 +145,16 @@ def _few(value: int) -> int:
     return value
 
 
+def _bytes(value: object) -> int:
+    """Read a size: a whole number of bytes, or a number with a unit, of which each is 1000 times the one before."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise _not("bytes, 0 or more, or a size such as 500GB or 1.5 TB")
+    return int(Fraction(match[1]) * 1000 ** _UNITS.index(match[2]))
+
+
 def _local_path(value: object, info: ValidationInfo) -> Path:
     """Read a file name; a relative one starts from the directory in the context."""
     if not isinstance(value, str) or not value or "\0" in value:
@@ -190,6 +203,10 @@ _Runtime = Annotated[Literal["ray", "threads"], _expected("ray or threads")]
 _Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False), _expected("a number of seconds above 0")]
 _Days = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), _expected("a number of days, 0 or more")]
 _Gigabytes = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), _expected("a number of GB, 0 or more")]
+_Fraction = Annotated[
+    float, Field(strict=True, ge=0, le=1, allow_inf_nan=False), _expected("a fraction between 0 and 1")
+]
+_Bytes = Annotated[int, PlainValidator(_bytes)]
 _Count = Annotated[int, Field(strict=True, ge=0), _expected("a whole number, 0 or more")]
 _Retries = Annotated[_Count, AfterValidator(_few)]
 _Positive = Annotated[int, Field(strict=True, ge=1), _expected("a whole number, 1 or more")]
@@ -254,6 +271,13 @@ class CommonKeys(Model):
     WebDir: _LocalPath = Path("www")
     MaxMissing: _Count = 100
     MaxOrphan: _Count = 1000
+    MaxMissingFraction: _Fraction | None = None
+    MaxOrphanFraction: _Fraction | None = None
+    MaxMissingSize: _Bytes | None = None
+    MaxOrphanSize: _Bytes | None = None
+    MaxUnlisted: _Fraction = 0.1
+    MaxRunAge: _Days = 0.0
+    MinFiles: _Fraction = 0.5
     MissingRuns: _Positive = 2
     MissingDays: _Days = 0.0
     OrphanRuns: _Positive = 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from engine.actions import ActionLimits
 from storage.doors.url import with_prefix
 from storage.listers.protocol import DIRECTX, GFAL, StoreSpec
 
@@ -15,7 +16,8 @@ KEYS = frozenset(
         *("BannedDoors", "Dump", "Inventory", "InventoryFormat", "InventoryTable", "Backend", "Backends", "SQL"),
         *("Runtime", "NumThreads", "GFALThreads", "InFlight", "Connections", "Retries"),
         *("Timeout", "MaxDepth", "InventoryAge", "ListAge", "SaveCache", "VarLocation", "WebDir", "MaxMissing"),
-        *("MaxOrphan", "MissingRuns", "MissingDays", "OrphanRuns", "OrphanDays"),
+        *("MaxOrphan", "MaxMissingFraction", "MaxOrphanFraction", "MaxMissingSize", "MaxOrphanSize", "MaxUnlisted"),
+        *("MaxRunAge", "MinFiles", "MissingRuns", "MissingDays", "OrphanRuns", "OrphanDays"),
         *("DeleteOrphans", "UseTransferQueue", "FreeMem", "UnmergedLogsAge", "ListDeletable", "Email"),
         *("AccessMethod", "PathPrefix", "Redirectors", "UseLoadBalancer", "Unmerged", "AdditionalLogDeletions"),
         "Sites",
@@ -93,6 +95,13 @@ class SiteConfig:
     web_dir: Path = field(default_factory=lambda: Path.cwd() / "www")
     max_missing: int = 100
     max_orphan: int = 1000
+    max_missing_fraction: float | None = None
+    max_orphan_fraction: float | None = None
+    max_missing_size: int | None = None
+    max_orphan_size: int | None = None
+    max_unlisted: float = 0.1
+    max_run_age: float = 0.0
+    min_files: float = 0.5
     missing_runs: int = 2
     missing_days: float = 0.0
     orphan_runs: int = 1
@@ -105,6 +114,19 @@ class SiteConfig:
     additional_log_deletions: tuple[bytes, ...] = ()
     list_deletable: str = "{}"
     email: Email | None = None
+
+    def action_limits(self) -> ActionLimits:
+        """Say up to what the site is acted on."""
+        return ActionLimits(
+            self.max_missing,
+            self.max_orphan,
+            self.max_missing_fraction,
+            self.max_orphan_fraction,
+            self.max_missing_size,
+            self.max_orphan_size,
+            self.max_unlisted,
+            self.max_run_age,
+        )
 
     def store_spec(self) -> StoreSpec:
         """Describe the site's store to a lister; ``path_prefix`` goes on each door that has no path of its own.

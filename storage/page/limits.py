@@ -26,7 +26,7 @@ class PageLimits:
         """
         top = config.top_level()
         own = {name: config.site(name) for name in config.sites}
-        sites = {name: ActionLimits(site.max_missing, site.max_orphan) for name, site in own.items()}
+        sites = {name: site.action_limits() for name, site in own.items()}
         return cls(top.max_missing, top.max_orphan, sites)
 
     def of(self, site: str) -> ActionLimits:

@@ -3,6 +3,7 @@ import pickle
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.actions import ActionLimits
 from storage.config.files import parse_value
 from storage.config.loading import KEYS, Config, ConfigError, Email, SiteConfig
 
@@ -447,13 +449,46 @@ def test_documented_defaults_are_the_defaults_and_examples_are_taken(key: str) -
     plain = Config.default({})
     if default == "`null`":
         # A variable of the environment cannot say null for text.
-        assert getattr(plain.top_level(), key.lower()) is None
+        values = {field.name.replace("_", ""): getattr(plain.top_level(), field.name) for field in fields(SiteConfig)}
+        assert values[key.lower()] is None
     else:
         assert Config.default({key: default.strip("`")}).top_level() == plain.top_level()
     name = "T2_EXAMPLE_One"
     config = Config.default({key: example.strip("`")})
     site = config.site(name) if name in config.sites else config.top_level(name)
     assert site != plain.top_level(name)
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [(0, 0), (1500, 1500), ("10TB", 10**13), ("1.5 GB", 1_500_000_000), ("0.1kB", 100), ("7B", 7), ("2EB", 2 * 10**18)],
+)
+def test_a_size_is_a_number_of_bytes_or_has_a_unit(tmp_path: Path, given: object, size: int) -> None:
+    site = _load(tmp_path, {"MaxOrphanSize": given, "MaxMissingSize": given}).top_level()
+    assert (site.max_orphan_size, site.max_missing_size) == (size, size)
+    assert Config.default({"MaxOrphanSize": str(given)}).top_level().max_orphan_size == size
+
+
+@pytest.mark.parametrize("given", [-1, 1.5, True, "10", "10 tb", "-1TB", "1e3GB", "TB", "1..2TB", "10TiB", "1,5TB", []])
+def test_what_is_no_size_is_refused(tmp_path: Path, given: object) -> None:
+    (problem,) = _problems(tmp_path, {"MaxMissingSize": given})
+    assert problem.startswith("MaxMissingSize: expected bytes, 0 or more, or a size such as 500GB or 1.5 TB, found ")
+
+
+@pytest.mark.parametrize("key", ["MaxMissingFraction", "MaxOrphanFraction", "MaxUnlisted", "MinFiles"])
+def test_a_fraction_is_between_0_and_1(tmp_path: Path, key: str) -> None:
+    for fraction in (0, 1, 0.25):
+        _load(tmp_path, {key: fraction})
+    for wrong in (-0.1, 1.01, 50, "0.5", True):
+        (problem,) = _problems(tmp_path, {key: wrong})
+        assert problem.startswith(f"{key}: expected a fraction between 0 and 1, found ")
+
+
+def test_the_limits_of_a_site_are_those_of_its_keys(tmp_path: Path) -> None:
+    values = {"MaxMissing": 1, "MaxOrphan": 2, "MaxMissingFraction": 0.3, "MaxOrphanFraction": 0.4}
+    more = {"MaxMissingSize": 5, "MaxOrphanSize": "6kB", "MaxUnlisted": 0.7, "MaxRunAge": 8}
+    assert _load(tmp_path, values | more).top_level().action_limits() == ActionLimits(1, 2, 0.3, 0.4, 5, 6000, 0.7, 8.0)
+    assert Config.default({}).top_level().action_limits() == ActionLimits(100, 1000)
 
 
 def test_the_two_forms_on_the_page_mean_the_same(tmp_path: Path) -> None:
