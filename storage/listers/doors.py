@@ -63,7 +63,8 @@ class SpreadLister:
     """Several listers on the same store, asked in turn.
 
     A door that fails with `Reason.CONNECTION`, or three times in a row with `Reason.TIMEOUT`, is passed over for `REST`
-    seconds, unless all others rest as well. A failed request is not repeated through another door here.
+    seconds, unless all others rest as well. So is one that lets nobody in; while others may, it counts as one that
+    cannot be reached. A failed request is not repeated through another door here.
     """
 
     def __init__(
@@ -102,15 +103,21 @@ class SpreadLister:
 
     def _sink_of(self, position: int) -> Sink:
         def sink(number: int, outcome: Outcome) -> None:
-            self._observe(self._doors[position], outcome)
-            self._sink(number, outcome)
+            self._sink(number, self._observe(self._doors[position], outcome))
 
         return sink
 
-    def _observe(self, door: _Door, outcome: Outcome) -> None:
+    def _observe(self, door: _Door, outcome: Outcome) -> Outcome:
+        """Take note of how a door does; gives the outcome as it is for all doors together."""
         reason = outcome.reason if isinstance(outcome, Failed) else Reason.NONE
         with self._lock:
+            now = self._clock()
             door.timeouts = door.timeouts + 1 if reason == Reason.TIMEOUT else 0
-            if reason == Reason.CONNECTION or door.timeouts >= _TIMEOUTS_BEFORE_REST:
+            if reason in (Reason.CONNECTION, Reason.AUTHENTICATION) or door.timeouts >= _TIMEOUTS_BEFORE_REST:
                 door.timeouts = 0
-                door.resting_until = self._clock() + REST
+                door.resting_until = now + REST
+            others = any(other is not door and other.resting_until <= now for other in self._doors)
+        if isinstance(outcome, Failed) and reason == Reason.AUTHENTICATION and others:
+            # Worth another try, which another door will have.
+            return Failed(Reason.CONNECTION, outcome.detail)
+        return outcome

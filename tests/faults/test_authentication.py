@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -212,6 +213,26 @@ def test_a_token_that_is_renewed(wants_tokens: SecuredServer, make_site: Callabl
     assert ended.code == 0, ended.err
     assert site.unlisted() == {}
     site.assert_found(["data/lost.root"])
+
+
+@pytest.mark.fault(
+    "authentication",
+    "one of two doors does not know the key",
+    "the other one does the work; nothing is unlisted",
+)
+def test_one_door_of_two(wants_keys: SecuredServer, make_site: Callable[..., FaultySite]) -> None:
+    site = _site_of(wants_keys, make_site, "two")
+    with SecuredServer("sss", wants_keys.server.root) as other:
+        authorities = site.home / "authorities"
+        shutil.copytree(wants_keys.env["X509_CERT_DIR"], authorities, symlinks=True)
+        for number, path in enumerate(Path(other.env["X509_CERT_DIR"]).glob("*.0")):
+            shutil.copy(path, authorities / f"{path.stem}.{number + 1}")
+        site.doors = [other.url, wants_keys.url]
+        site.env |= {"X509_CERT_DIR": str(authorities), "XrdSecSSSKT": str(wants_keys.keytab)}
+        _fill(site)
+        site.configure(Retries=3)
+        _found(site, site.check())
+        assert "User authentication failed" in other.server.log
 
 
 @pytest.mark.fault(

@@ -38,11 +38,13 @@ base_path = /store
 class SecuredServer:
     """A server that wants ``sss`` keys or ``ztn`` tokens. Use it as a context manager.
 
+    It serves ``root/store``, or a directory of its own.
+
     ``env`` is what a client's environment needs to trust it; ``keytab`` holds the key that it takes, and ``issuer``
     signs the tokens that it takes.
     """
 
-    def __init__(self, protocol: str) -> None:
+    def __init__(self, protocol: str, root: Path | None = None) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="secured-"))
         self.home.chmod(0o755)
         authority = Authority(self.home / "ca")
@@ -59,7 +61,7 @@ class SecuredServer:
             for path in (authority.key, authority.certificate, self._serving, *_below(self.home / "cache")):
                 shutil.chown(path, "xrootd")
         lines = [line.format(home=self.home) for line in (*_TLS, *(_SSS if protocol == "sss" else _ZTN))]
-        self.server = XRootDServer(tuple(lines), environment={"XDG_CACHE_HOME": str(self.home / "cache")})
+        self.server = XRootDServer(tuple(lines), root, environment={"XDG_CACHE_HOME": str(self.home / "cache")})
 
     @property
     def url(self) -> str:

@@ -35,9 +35,9 @@ def test_credentials_show_no_value() -> None:
 
 def test_credentials_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("X509_USER_PROXY", "/old")
-    monkeypatch.setenv("XrdSecSSSKT", "/stays")
+    monkeypatch.setenv("X509_CERT_DIR", "/stays")
     Credentials.of({"X509_USER_PROXY": "/new"}).apply()
-    assert (os.environ["X509_USER_PROXY"], os.environ["XrdSecSSSKT"]) == ("/new", "/stays")
+    assert (os.environ["X509_USER_PROXY"], os.environ["X509_CERT_DIR"]) == ("/new", "/stays")
 
 
 def test_a_token_is_found_where_wlcg_says(tmp_path: Path) -> None:

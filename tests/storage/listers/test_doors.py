@@ -48,6 +48,7 @@ def ask(lister: Lister, count: int) -> None:
 
 UP: list[Outcome] = [Absent()]
 DOWN = Failed(Reason.CONNECTION, "refused")
+REFUSED = Failed(Reason.AUTHENTICATION, "no such key")
 SLOW = Failed(Reason.TIMEOUT, "expired")
 
 
@@ -116,6 +117,23 @@ def test_when_all_doors_rest_all_are_asked() -> None:
 
     assert [door.requests for door in doors] == [4, 4]
     assert len(calls) == 8
+
+
+def test_a_door_that_lets_nobody_in_leaves_the_work_to_the_others() -> None:
+    lister, doors, calls = spread([REFUSED], UP, UP)
+    ask(lister, 9)
+
+    assert [door.requests for door in doors] == [1, 4, 4]
+    failed = [outcome for _, outcome in calls if isinstance(outcome, Failed)]
+    assert failed == [Failed(Reason.CONNECTION, "no such key")]
+    assert failed[0].reason.retryable
+
+
+def test_when_no_door_lets_anybody_in_that_is_the_reason() -> None:
+    lister, _, calls = spread([REFUSED], [REFUSED])
+    ask(lister, 4)
+
+    assert [outcome for _, outcome in calls][1:] == [REFUSED] * 3
 
 
 def test_closing_closes_all_doors() -> None:
