@@ -71,7 +71,7 @@ def compare(
             yield from judge.remote_only(right)
 
 
-class _Sight:
+class Sight:
     """What one side has seen."""
 
     def __init__(self, table: DirectoryTable) -> None:
@@ -98,8 +98,8 @@ class _Judge:
     ) -> None:
         self._inventory = inventory
         self._remote = remote
-        self._inventory_sight = _Sight(inventory)
-        self._remote_sight = _Sight(remote)
+        self._inventory_sight = Sight(inventory)
+        self._remote_sight = Sight(remote)
         self._options = options
         self._tally = tally
 

@@ -1,0 +1,140 @@
+"""The second opinion: findings of a comparison, held against an inventory that was read after the listing.
+
+A listing can take days, and the inventory moves meanwhile. A file is missing only if both inventories have it, an
+orphan only if neither has it, and a size is wrong only if both expect the same one. Only the directories in which
+something was found are opened. What the second inventory did not see completely it does not prove, so that nothing is
+judged there.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+
+from engine import paths
+from engine.columns import NO_FILES, FileColumns, numbers
+from engine.compare import Sight, Tally
+from engine.findings import Finding, Kind
+from engine.merge import Names, difference
+from engine.states import State
+from engine.table import DirectoryTable
+
+
+@dataclass(slots=True)
+class Meanwhile:
+    """What was no finding any more, since the inventory changed: files, and directories that only looked ``empty``."""
+
+    missing: int = 0
+    orphan: int = 0
+    size_mismatch: int = 0
+    empty: int = 0
+
+    @property
+    def total(self) -> int:
+        """Count all of them."""
+        return self.missing + self.orphan + self.size_mismatch + self.empty
+
+    @property
+    def words(self) -> str:
+        """Say it for people; empty when there is nothing to say."""
+        counts = {
+            "missing": self.missing,
+            "orphan": self.orphan,
+            "size mismatch": self.size_mismatch,
+            "empty": self.empty,
+        }
+        return ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
+
+
+class SecondOpinion:
+    """Holds findings against the second inventory.
+
+    ``young_after`` is in seconds since the epoch, None without an age limit. Files that it proves nothing of are
+    counted in ``tally``, as are the young ones; what is no finding any more in ``meanwhile``.
+    """
+
+    def __init__(self, table: DirectoryTable, young_after: float | None, tally: Tally) -> None:
+        self._table = table
+        self._sight = Sight(table)
+        self._young_after = young_after
+        self._tally = tally
+        self.meanwhile = Meanwhile()
+
+    def agreed(self, finding: Finding) -> Finding | None:
+        """Give what is left of a finding of files; None when nothing is."""
+        row = self._table.find(finding.directory)
+        unseen = self._sight.unseen_above(finding.directory) if row is None else self._sight.unseen(row)
+        if unseen is not None:
+            self._tally.protect(len(finding), unseen)
+            return None
+        files = NO_FILES if row is None or not self._table.files[row] else self._table.load(row)
+        gone, _ = difference(finding.files.names, files.names)
+        match finding.kind:
+            case Kind.MISSING:
+                known = _others(finding.files, gone)
+                self.meanwhile.missing += len(gone)
+                return self._old(finding, known, files)
+            case Kind.ORPHAN:
+                self.meanwhile.orphan += len(finding) - len(gone)
+                return _part(finding, gone)
+            case Kind.SIZE_MISMATCH:
+                same = self._same_size(finding.files, _others(finding.files, gone), files)
+                self.meanwhile.size_mismatch += len(finding) - len(same)
+                return self._old(finding, same, files)
+        raise ValueError(f"no finding of files: {finding.kind!r}")
+
+    def holds(self, directory: bytes) -> bool:
+        """Tell whether the second inventory has files in or below a directory that looks empty; counts it then.
+
+        Where it has not seen everything there may be files.
+        """
+        table = self._table
+        first = bisect_left(table.paths, paths.tree_key(directory), key=paths.tree_key)
+        # What is below a directory directly follows it.
+        last = bisect_left(table.paths, paths.tree_key(directory) + b"\x01", lo=first, key=paths.tree_key)
+        if any(table.files[row] for row in range(first, last)):
+            self.meanwhile.empty += 1
+            return True
+        own_row = first < last and table.paths[first] == directory
+        above = self._sight.unseen(first) if own_row else self._sight.unseen_above(directory)
+        return above is not None or any(True for _ in table.rows_but(State.LISTED, first=first, last=last))
+
+    def _same_size(self, expected: FileColumns, known: Names, files: FileColumns) -> Names:
+        """Keep the files for which the second inventory has the size that the first one has."""
+        sizes, second = numbers(expected.sizes), numbers(files.sizes)
+        places = _places(files) if known else {}
+        return {i: name for i, name in known.items() if sizes[i] == second[places[name]]}
+
+    def _old(self, finding: Finding, chosen: Names, files: FileColumns) -> Finding | None:
+        """Leave out what is young by the times of the second inventory."""
+        limit = self._young_after
+        if limit is not None and chosen and files.newest() > limit:
+            mtimes, places = numbers(files.mtimes), _places(files)
+            old = {i: name for i, name in chosen.items() if mtimes[places[name]] <= limit}
+            self._tally.young += len(chosen) - len(old)
+            chosen = old
+        return _part(finding, chosen)
+
+
+def _places(files: FileColumns) -> dict[bytes, int]:
+    return {name: place for place, name in enumerate(files.name_list())}
+
+
+def _others(files: FileColumns, left_out: Names) -> Names:
+    return {i: name for i, name in enumerate(files.name_list()) if i not in left_out}
+
+
+def _part(finding: Finding, chosen: Names) -> Finding | None:
+    """Keep some of the files of a finding."""
+    if not chosen:
+        return None
+    if len(chosen) == len(finding):
+        return finding
+    sizes = finding.remote_sizes
+    return Finding(
+        finding.kind,
+        finding.directory,
+        finding.files.pick(chosen),
+        b"".join([sizes[i << 3 : (i + 1) << 3] for i in chosen]) if sizes else b"",
+        finding.mtime,
+    )
