@@ -513,7 +513,8 @@ def clock(site: FaultySite, tmp_path: Path) -> Callable[[float], None]:
     (tmp_path / "python").mkdir()
     (tmp_path / "python/sitecustomize.py").write_text(_JUMPING)
     offset = tmp_path / "offset"
-    site.env |= {"PYTHONPATH": str(tmp_path / "python"), "CLOCK": str(offset)}
+    places = filter(None, [str(tmp_path / "python"), os.environ.get("PYTHONPATH")])
+    site.env |= {"PYTHONPATH": os.pathsep.join(places), "CLOCK": str(offset)}
 
     def set_off(seconds: float) -> None:
         fresh = offset.with_suffix(".new")
