@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from actors.listing import ListingFailed
 from actors.oversight import Killed, Oversight, heed
 from engine import paths
-from engine.actions import ActionLimits, Findings, action_refusal, found_before, needed_runs
+from engine.actions import Findings, action_refusal, closed_gates, found_before, needed_runs, together
 from engine.doubles import without_doubles
 from engine.gates import Refusal
 from engine.recheck import Candidates, Dropped, Rechecked
@@ -46,7 +46,8 @@ class Acted:
     ``refusal`` says why nothing was, or nothing more, None when it was; ``deletions`` counts the requests that were
     new, ``doubles`` the orphans left alone since they may be other files seen through a link, ``dropped`` what
     is not any more as it was found; ``transfers`` are the missing files by their sources, also where nothing was asked
-    for. ``failure`` is what went wrong, and ``failed`` says in words what could not be done then.
+    for. ``failure`` is what went wrong, and ``failed`` says in words what could not be done then. ``gates`` are those
+    that closed, also at a site that is not set to act.
     """
 
     refusal: Refusal | None = None
@@ -56,6 +57,7 @@ class Acted:
     transfers: Transfers = field(default_factory=Transfers)
     failed: str = ""
     failure: Exception | None = None
+    gates: tuple[Refusal, ...] = ()
 
 
 def act(
@@ -82,16 +84,17 @@ def act(
     Raises:
         HistoryError, SnapshotError, OSError: nothing was asked for.
     """
-    limits = ActionLimits(site.max_missing, site.max_orphan)
-    refusal = action_refusal(acting, Findings(found.missing, found.orphan), limits)
-    if refusal is not None:
-        _log.info("%s: nothing is acted on: %s", site.name, refusal.message)
+    limits, counts = site.action_limits(), _counts(found, now)
+    refusal, gates = action_refusal(acting, counts, limits), closed_gates(counts, limits)
+    for gate in gates or (refusal,):
+        if gate is not None:
+            _log.info("%s: nothing is acted on: %s: %s", site.name, gate.gate, gate.message)
     if found.missing > limits.max_missing:
-        return Acted(refusal)
+        return Acted(refusal, gates=gates)
     with HistoryDatabase(history) as database:
         missing = [path for path, _, _ in due_missing(database, site, now)]
         if refusal is not None:
-            return _only_tell(site, backends, list(map(paths.decode, missing)), refusal)
+            return replace(_only_tell(site, backends, list(map(paths.decode, missing)), refusal), gates=gates)
         known = found_before(now, site.orphan_days)
         orphans = list(database.orphans(site.name, least=site.orphan_runs, before=known))
         empty = [path for path, _ in database.empty_directories(site.name)]
@@ -113,6 +116,21 @@ def act(
     return replace(acted, doubles=doubles, dropped=still.dropped)
 
 
+def _counts(found: ComparisonResult, now: float) -> Findings:
+    return Findings(
+        found.missing,
+        found.orphan,
+        found.missing_size,
+        found.orphan_size,
+        found.inventory_files,
+        found.files,
+        found.directories,
+        found.unlisted,
+        found.failed_tops,
+        now - found.begun if found.begun is not None else 0.0,
+    )
+
+
 def due_missing(database: HistoryDatabase, site: SiteConfig, now: float) -> Iterator[FileRow]:
     """Give the missing files of a site that are known for as many runs and days as it wants.
 
@@ -124,12 +142,13 @@ def due_missing(database: HistoryDatabase, site: SiteConfig, now: float) -> Iter
 
 
 def what_followed(acted: Acted) -> str:
-    """Say for the history what was left alone, and why; empty when all was acted on, and of a site in dry runs."""
+    """Say for the history what was left alone, and why; empty when all was acted on, or could have been."""
     parts = []
     if acted.failure is not None:
         parts.append(f"{acted.failed}: {acted.failure}")
-    elif acted.refusal is not None and acted.refusal.gate != "dry":
-        parts.append(f"{LEFT}: {acted.refusal.gate}: {acted.refusal.message}")
+    closed = together(acted.gates) or acted.refusal
+    if acted.failure is None and closed is not None and closed.gate != "dry":
+        parts.append(f"{LEFT}: {closed.gate}: {closed.message}")
     if acted.dropped.total:
         parts.append(f"dropped when asked again before acting: {acted.dropped.words}")
     return "; ".join(parts)

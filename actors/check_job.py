@@ -13,7 +13,9 @@ from actors.history_store import StorePlan
 from actors.jobs import store_job
 from actors.run import CheckJob
 from engine import paths
+from engine.usual import ANY_NUMBER, UsualFiles
 from storage.backends.into_snapshot import inventory_identity, inventory_of_backend
+from storage.history import HistoryDatabase
 from storage.inventory import InventoryError
 from storage.runs.directory import Datasets, directory_name
 
@@ -32,7 +34,8 @@ class RunRequest:
     ``keep_orphans`` leaves all of them alone. ``unmerged`` cleans the unmerged area where the configuration allows it,
     ``more_logs`` its additional directories of logs, too. ``no_inventory`` lists, and compares nothing. Without
     ``summary`` the summary and the page stay as they are. ``unconditionally`` does not ask the backend whether the site
-    should be checked now. ``listers`` and ``in_flight`` go before the settings.
+    should be checked now. ``accept_fewer`` lets a store or an inventory with far fewer files than usual through.
+    ``listers`` and ``in_flight`` go before the settings.
     """
 
     fresh: bool = False
@@ -44,6 +47,7 @@ class RunRequest:
     no_inventory: bool = False
     summary: bool = True
     unconditionally: bool = False
+    accept_fewer: bool = False
 
 
 def check_job(
@@ -53,6 +57,7 @@ def check_job(
 
     Raises:
         ConfigError, BackendError, OSError: the inventory cannot be found.
+        HistoryError: it cannot be told what the runs before have seen.
     """
     identity = inventory_identity(backends, site)
     known = _KnownDatasets(backends, site.name, directory)
@@ -65,6 +70,7 @@ def check_job(
             tops=store.tops,
             ignored=site.ignore_directories,
             keep_orphans=request.keep_orphans or not site.delete_orphans,
+            usual=_usual_files(site, request.accept_fewer),
         ),
         StorePlan(site.web_dir, directory_name(site.name), history_path(site)),
         _InventoryReader(backends, site, store.tops, known),
@@ -95,6 +101,15 @@ def store_mark(site: SiteConfig, store: StoreSource) -> dict[str, Any]:
     }
     # Two dumps may have the same name.
     return mark if store.as_of is None else {**mark, "as_of": store.as_of}
+
+
+def _usual_files(site: SiteConfig, accept: bool) -> UsualFiles:
+    """Say how many files the runs before have seen."""
+    path = history_path(site)
+    if not (site.min_files and path.exists()):
+        return ANY_NUMBER
+    with HistoryDatabase(path) as history:
+        return UsualFiles.of(history.earlier_files(site.name), site.min_files, accept)
 
 
 def history_path(site: SiteConfig) -> Path:

@@ -17,9 +17,10 @@ from actors.runtime import ActorRef, Answer
 from engine.compare import CompareOptions, Tally, compare, empty_directories
 from engine.filters import Counted, PatternFilter, either
 from engine.findings import Finding, Kind, pack_findings
-from engine.gates import MisreadNames, Refusal, absent_tops, listing_gate
+from engine.gates import MisreadNames, Refusal, absent_tops, failed_tops, hidden_files, listing_gate
 from engine.states import State
 from engine.table import DirectoryTable
+from engine.usual import ANY_NUMBER, UsualFiles
 from storage.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class ComparisonPlan:
     ``young_after`` is in seconds since the epoch, None without an age limit. ``tops`` are the directories that the
     listing started from, for the gates; without any they are those of the listing's own header. ``ignored`` are
     substrings of paths that are left alone; ``keep_orphan`` and ``keep_missing`` tell of a path, for those of the
-    backend's datasets, whether it is. Everything in it pickles.
+    backend's datasets, whether it is. ``usual`` is how many files the runs before have seen. Everything in it pickles.
     """
 
     inventory: Path
@@ -54,6 +55,7 @@ class ComparisonPlan:
     keep_orphan: Callable[[bytes], bool] | None = None
     keep_missing: Callable[[bytes], bool] | None = None
     whole_run: bool = True
+    usual: UsualFiles = ANY_NUMBER
 
 
 @dataclass(slots=True)
@@ -64,7 +66,8 @@ class ComparisonResult:
     complete, lacked: above 0 the store's listings are not to be relied on. ``kept`` counts files that would be orphans
     if the plan did not keep those, ``ignored`` differing files that its patterns leave alone, ``of_datasets`` those
     that it leaves alone for the sake of their datasets. ``reasons`` says why files were protected. ``young_after`` is
-    the age limit of the plan.
+    the age limit of the plan, ``begun`` when the inventory was read, in seconds since the epoch. ``failed_tops`` could
+    not be listed. ``accepted`` is a refusal that the plan was told to pass over.
     """
 
     files: int = 0
@@ -87,6 +90,9 @@ class ComparisonResult:
     reasons: dict[str, int] = field(default_factory=dict)
     refusal: Refusal | None = None
     young_after: float | None = None
+    begun: float | None = None
+    failed_tops: tuple[bytes, ...] = ()
+    accepted: Refusal | None = None
 
 
 class Comparison:
@@ -156,7 +162,10 @@ class _Work:
         tops = plan.tops or (remote.header.tops if is_listing else ())
         if tops:
             result.refusal = listing_gate(remote.table, inventory.table, tops)
+        if result.refusal is None:
+            self._heed_usual(remote.table, inventory.table)
         absent = absent_tops(remote.table, inventory.table, tops)
+        result.failed_tops = failed_tops(remote.table, tops, absent)
         unlisted = [row for row in remote.table.unlisted() if row[0] not in absent]
         result.unlisted = len(unlisted)
         if result.refusal is None:
@@ -182,6 +191,15 @@ class _Work:
         result.ignored = self._tally.kept - result.of_datasets
         result.reasons = {reason.label: count for reason, count in sorted(self._tally.reasons.items())}
         return result
+
+    def _heed_usual(self, remote: DirectoryTable, inventory: DirectoryTable) -> None:
+        """Refuse far fewer files than the runs before have seen, or note that this was accepted."""
+        usual, result = self._plan.usual, self._result
+        fewer = usual.refusal(result.files, result.inventory_files, hidden_files(remote, inventory))
+        if usual.accept:
+            result.accepted = fewer
+        else:
+            result.refusal = fewer
 
     def _compare(self, inventory: DirectoryTable, remote: DirectoryTable) -> None:
         """Send what needs no confirmation, and have the rest confirmed."""

@@ -29,7 +29,7 @@ class Refused(Exception):
         self.refusal = refusal
 
     def __str__(self) -> str:
-        return self.refusal.message
+        return f"{self.refusal.gate}: {self.refusal.message}"
 
     def __reduce__(self) -> tuple[type[Refused], tuple[Refusal]]:
         return Refused, (self.refusal,)

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from actors.oversight import Killed, Progress
-from storage.history import HistoryDatabase, HistoryError, RunCounts, RunStatus
+from actors.oversight import Killed, Progress, Refused
+from engine.gates import Refusal
+from storage.history import HistoryDatabase, HistoryError, RunCounts, RunSigns, RunStatus
 
 _log = logging.getLogger(__name__)
 
@@ -28,12 +29,15 @@ class RecordedRun:
         """How long it has been open."""
         return time.monotonic() - self._begun
 
-    def end(self, status: RunStatus, message: str, counts: RunCounts | None = None) -> None:
+    def end(
+        self, status: RunStatus, message: str, counts: RunCounts | None = None, gates: tuple[Refusal, ...] = ()
+    ) -> None:
         """Say how it ended; what it reported stays. What ended it matters more than what goes wrong here."""
         counts = counts or RunCounts(seconds=self.seconds)
         message = f"{self._what}: {message}"
+        signs = RunSigns(gates=gates)
         try:
-            self.history.finish_run(self.number, time.time(), status, counts, keep_findings=False, message=message)
+            self.history.finish_run(self.number, time.time(), status, counts, False, message, signs)
         except HistoryError as error:
             _log.warning("the end of run %d could not be recorded: %s", self.number, error)
 
@@ -65,6 +69,9 @@ def recorded(history: Path, site: str, started: float, runtime: str, what: str) 
             yield run
         except Killed as error:
             run.end(RunStatus.HALTED, str(error))
+            raise
+        except Refused as error:
+            run.end(RunStatus.FAILED, str(error), gates=(error.refusal,))
             raise
         except Exception as error:
             run.end(RunStatus.FAILED, str(error) or type(error).__name__)

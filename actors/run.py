@@ -21,7 +21,9 @@ from actors.quick import Results as Results
 from actors.quick import as_planned, list_and_compare
 from actors.quick import compare_snapshots as compare_snapshots
 from actors.runtime import ActorRef, Runtime, dismiss
-from storage.history import RunCounts, RunStatus
+from engine.gates import Refusal
+from engine.usual import FEWER
+from storage.history import RunCounts, RunSigns, RunStatus
 from storage.runs.directory import RunDirectory, RunInfo
 from storage.snapshot import Snapshot, SnapshotError
 
@@ -113,6 +115,8 @@ class _Check:
         self._started = started
         self._clock = time.monotonic()
         self._progress = Progress()
+        self._begun: float | None = None
+        self._inventory_files = 0
 
     def _why_stop(self) -> str:
         if self._directory.halt_requested():
@@ -153,13 +157,18 @@ class _Check:
             if result.refusal is not None:
                 raise Refused(result.refusal)
             incomplete = bool(result.unlisted or result.protected)
-            reports = self._finish(history, RunStatus.INCOMPLETE if incomplete else RunStatus.DONE, result, True)
+            status = RunStatus.INCOMPLETE if incomplete else RunStatus.DONE
+            reports = self._finish(history, status, result, True, self._accepted(result))
         except Killed as error:
             self._give_up(history, RunStatus.HALTED, ComparisonResult(), str(error))
             raise
         except Refused as error:
-            self._directory.forget()
-            self._give_up(history, RunStatus.FAILED, result, f"{error.refusal.gate}: {error}")
+            if error.refusal.gate == FEWER:
+                # Whoever accepts what there is need not list it once more.
+                self._directory.set_aside()
+            else:
+                self._directory.forget()
+            self._give_up(history, RunStatus.FAILED, result, str(error), error.refusal)
             raise
         except Exception as error:
             self._give_up(history, RunStatus.FAILED, ComparisonResult(), str(error) or type(error).__name__)
@@ -167,23 +176,30 @@ class _Check:
         self._directory.forget()
         return Results(run, result, tuple(reports), self._progress, self._seconds())
 
+    def _accepted(self, result: ComparisonResult) -> str:
+        """Say what was accepted, if anything."""
+        if result.accepted is None:
+            return ""
+        said = f"accepted: {result.accepted.gate}: {result.accepted.message}"
+        _log.info("%s: %s", self._job.site, said)
+        return said
+
     def _seconds(self) -> float:
         return time.monotonic() - self._clock
 
     def _list_and_compare(self, history: ActorRef) -> ComparisonResult:
         job, directory = self._job, self._directory
         mark = {"inventory": job.inventory_mark, "store": job.store_mark}
-        earlier = None if job.fresh else directory.unfinished(mark, self._started - job.list_age * 86400)
+        not_before = self._started - job.list_age * 86400
+        earlier = None if job.fresh else directory.unfinished(mark, not_before, refused=job.comparison.usual.accept)
         if earlier is None:
             directory.begin(mark, self._started)
             self._watch("reading the inventory", self._progress)
-            job.read_inventory(directory.inventory, self._heed)
-            directory.inventory_is_read()
+            self._read_inventory()
         elif not (earlier.inventory_read and _is_whole(directory.inventory)):
-            job.read_inventory(directory.inventory, self._heed)
-            directory.inventory_is_read()
+            self._read_inventory()
         # A run that goes on has the inventory of the run before.
-        begun = self._started if earlier is None else earlier.started
+        begun = self._begun = self._started if earlier is None else earlier.started
         store = replace(job.store, plan=replace(job.store.plan, snapshot=directory.listing, resume=earlier is not None))
         plan = replace(
             job.comparison,
@@ -192,17 +208,44 @@ class _Check:
             young_after=young_after(begun, job.inventory_time, job.ignore_age, job.store_time),
         )
         result, self._progress = list_and_compare(self._runtime, store, plan, history, self._oversight, job.refine)
+        result.begun = begun
         return result
 
-    def _give_up(self, history: ActorRef, status: RunStatus, result: ComparisonResult, message: str) -> None:
+    def _read_inventory(self) -> None:
+        """Read the inventory; one that has far fewer files than usual is found out before the store is listed."""
+        job, directory = self._job, self._directory
+        job.read_inventory(directory.inventory, self._heed)
+        if job.comparison.usual.inventory:
+            snapshot = Snapshot(directory.inventory)
+            self._inventory_files = snapshot.table.total_files()
+            snapshot.close()
+            refusal = job.comparison.usual.refusal(None, self._inventory_files)
+            if refusal is not None and not job.comparison.usual.accept:
+                raise Refused(refusal)
+        directory.inventory_is_read()
+
+    def _give_up(
+        self,
+        history: ActorRef,
+        status: RunStatus,
+        result: ComparisonResult,
+        message: str,
+        refusal: Refusal | None = None,
+    ) -> None:
         """Note how the run ended; what ended it matters more than what goes wrong here."""
         try:
-            self._finish(history, status, result, False, message)
+            self._finish(history, status, result, False, message, refusal)
         except Exception as error:
             _log.warning("%s: the end of the run could not be recorded: %s", self._job.site, error)
 
     def _finish(
-        self, history: ActorRef, status: RunStatus, result: ComparisonResult, keep: bool, message: str = ""
+        self,
+        history: ActorRef,
+        status: RunStatus,
+        result: ComparisonResult,
+        keep: bool,
+        message: str = "",
+        refusal: Refusal | None = None,
     ) -> list[str]:
         progress = self._progress
         counts = RunCounts(
@@ -220,8 +263,10 @@ class _Check:
             unlisted=result.unlisted if keep else result.unlisted or progress.failed,
             protected=result.protected,
             seconds=self._seconds(),
+            inventory_files=result.inventory_files or self._inventory_files,
         )
-        reports: list[str] = history.ask("finish", time.time(), status.value, counts, keep, message).result(
+        signs = RunSigns(self._begun, (refusal,) if refusal else (), accepted=result.accepted is not None)
+        reports: list[str] = history.ask("finish", time.time(), status.value, counts, keep, message, signs).result(
             _FINISH_PATIENCE
         )
         return reports

@@ -300,13 +300,13 @@ class _Run:
             self._note(acted.failed, acted.failure)
         said = what_followed(acted)
         if said:
-            self._tell_history(results.run, said)
+            self._tell_history(results.run, said, acted.gates)
         return acted
 
-    def _tell_history(self, run: int, said: str) -> None:
+    def _tell_history(self, run: int, said: str, gates: tuple[Refusal, ...]) -> None:
         try:
             with HistoryDatabase(self._history) as database:
-                database.note(run, said)
+                database.note(run, said, gates)
         except HistoryError as error:
             # What was asked for was asked for, and the log has it as well.
             _log.warning("%s: what followed could not be noted: %s", self._site.name, error)

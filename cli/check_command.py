@@ -8,13 +8,12 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.check_job import RunRequest
 from actors.oversight import Killed
-from actors.quick import Results
 from actors.site_run import SiteResults, SiteRun, run_site
 from cli.compare_command import show_findings
 from cli.display import human_bytes, human_count
@@ -53,13 +52,14 @@ class CheckRequest:
     no_sam: bool = False
     update_summary: bool = False
     email: bool = False
+    accept_fewer: bool = False
 
 
 def run(settings: Settings, request: CheckRequest, options: RunOptions) -> ExitCode:
     """Check one site and say what was found."""
     done = check(settings, request, options)
     if options.as_json:
-        print(json.dumps(summary(done.site, done.results)))
+        print(json.dumps(summary(done)))
     else:
         show(done)
     if done.failure is not None:
@@ -199,6 +199,7 @@ def _asked(request: CheckRequest, options: RunOptions) -> RunRequest:
         no_inventory=request.no_inventory,
         summary=request.update_summary or not from_cache,
         unconditionally=request.no_sam,
+        accept_fewer=request.accept_fewer,
     )
 
 
@@ -217,11 +218,12 @@ def _mail(site: SiteConfig, failure: Exception) -> None:
         print(f"dynamo-consistency: warning: {error}", file=sys.stderr)
 
 
-def summary(site: str, results: Results) -> dict[str, Any]:
+def summary(done: SiteResults) -> dict[str, Any]:
     """Give the object that ``--json`` prints."""
+    results = done.results
     found, progress = results.comparison, results.listing
     return {
-        "site": site,
+        "site": done.site,
         "run": results.run,
         "files": found.files,
         "directories": found.directories,
@@ -237,6 +239,8 @@ def summary(site: str, results: Results) -> dict[str, Any]:
         "unlisted": found.unlisted,
         "protected": found.protected,
         "seconds": round(results.seconds, 3),
+        "inventory_files": found.inventory_files,
+        "gates": [asdict(gate) for gate in done.acted.gates],
     }
 
 
@@ -255,6 +259,8 @@ def show(done: SiteResults) -> None:
     else:
         print(f"empty:         {human_count(found.empty, 'directory', 'directories')}")
         show_findings(results)
+    if found.accepted is not None:
+        print(f"accepted:      {found.accepted.gate}: {found.accepted.message}")
     _show_what_followed(done)
 
 
@@ -266,8 +272,8 @@ def _show_what_followed(done: SiteResults) -> None:
     if acted.refusal is None or acted.deletions:
         deletions = human_count(acted.deletions, "deletion")
         print(f"asked for:     {deletions}, {human_count(len(transfers.requested), 'transfer')}")
-    elif acted.refusal.gate == "too-many":
-        print(f"not acted on:  {acted.refusal.message}")
+    for gate in acted.gates:
+        print(f"not acted on:  {gate.gate}: {gate.message}")
     if acted.dropped.total:
         print(f"left alone:    asked again before acting: {acted.dropped.words}")
     if acted.doubles:

@@ -162,7 +162,7 @@ def _check(config: Path, runtime: str | None, as_json: bool) -> dict[str, Any]:
     from cli.session import RunOptions, Settings
 
     done = check(Settings(config), CheckRequest(_SITE), RunOptions(runtime))
-    found = summary(done.site, done.results)
+    found = summary(done)
     if as_json:
         print(json.dumps(found))
     else:

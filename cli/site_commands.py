@@ -68,7 +68,10 @@ def _as_object(row: RunRow) -> dict[str, object]:
     fields = asdict(row)
     run, counts = fields.pop("id"), fields.pop("counts")
     del fields["reported"]
-    return {"run": run, **fields, "status": row.status.value, **counts, "unknown": sorted(row.unknown)}
+    signs = fields.pop("signs")
+    fields |= {"status": row.status.value, "begun": row.started if row.signs.begun is None else row.signs.begun}
+    gates = {"gates": list(signs["gates"]), "accepted": row.signs.accepted}
+    return {"run": run, **fields, **counts, "unknown": sorted(row.unknown), **gates}
 
 
 _COLUMNS = (

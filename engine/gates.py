@@ -70,6 +70,25 @@ def absent_tops(remote: DirectoryTable, inventory: DirectoryTable, tops: Sequenc
     return frozenset(absent)
 
 
+def failed_tops(remote: DirectoryTable, tops: Sequence[bytes], absent: frozenset[bytes]) -> tuple[bytes, ...]:
+    """Give the top directories that were not listed, without those that are ``absent`` as they should be."""
+    failed = []
+    for top in dict.fromkeys(tops):
+        row = remote.find(top)
+        if top not in absent and (row is None or remote.states[row] not in (State.LISTED, State.IGNORED)):
+            failed.append(top)
+    return tuple(failed)
+
+
+def hidden_files(remote: DirectoryTable, inventory: DirectoryTable) -> int:
+    """Count the files of the inventory in and below directories that should have been listed and were not."""
+    hidden = bytearray(len(inventory))
+    for row in remote.rows_but(State.LISTED, State.IGNORED):
+        below = _rows_under(inventory, remote.paths[row])
+        hidden[below] = b"\1" * (below.stop - below.start)
+    return sum(compress(inventory.files, hidden))
+
+
 class MisreadNames:
     """Notices an inventory of names alone whose names end in numbers, which were read as sizes.
 

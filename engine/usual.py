@@ -52,11 +52,15 @@ class UsualFiles:
         """
         return cls(_usual(runs, lambda run: run.files), _usual(runs, lambda run: run.inventory_files), fraction, accept)
 
-    def refusal(self, store: int | None, inventory: int) -> Refusal | None:
-        """Refuse fewer files than usual; ``store`` is None before it was listed."""
+    def refusal(self, store: int | None, inventory: int, hidden: int = 0) -> Refusal | None:
+        """Refuse fewer files than usual; ``store`` is None before it was listed.
+
+        ``hidden`` are the files that may be there in spite of it, since their directories could not be listed.
+        """
         words = []
-        if store is not None and self._is_fewer(store, self.store):
-            words.append(f"the store has {self._words(store, self.store)}")
+        if store is not None and self._is_fewer(store + hidden, self.store):
+            unseen = f", with {hidden} that may be in what is unlisted," if hidden else ""
+            words.append(f"the store has {self._words(store + hidden, self.store, unseen)}")
         if self._is_fewer(inventory, self.inventory):
             words.append(f"the inventory has {self._words(inventory, self.inventory)}")
         return Refusal(FEWER, "; ".join(words)) if words else None
@@ -64,8 +68,12 @@ class UsualFiles:
     def _is_fewer(self, files: int, usual: int) -> bool:
         return usual >= _FEW and files < self.fraction * usual
 
-    def _words(self, files: int, usual: int) -> str:
-        return f"{files} files where the last runs had {usual}, MinFiles is {self.fraction:g}"
+    def _words(self, files: int, usual: int, more: str = "") -> str:
+        return f"{files} files{more} where the last runs had {usual}, MinFiles is {self.fraction:g}"
+
+
+ANY_NUMBER = UsualFiles()
+"""Any number of files is as usual as any other."""
 
 
 def _usual(runs: Sequence[EarlierRun], count: Callable[[EarlierRun], int]) -> int:

@@ -95,6 +95,9 @@ def check(
     update_summary: Annotated[
         bool, typer.Option("--update-summary", help="Update summary and page in any case.")
     ] = False,
+    accept_fewer: Annotated[
+        bool, typer.Option("--accept-fewer", help="Believe a store or inventory with far fewer files than before.")
+    ] = False,
     email: Annotated[bool, typer.Option("--email", help="Write to the addresses of Email when it fails.")] = False,
     runtime: RuntimeOption = None,
     address: AddressOption = None,
@@ -122,6 +125,7 @@ def check(
         no_sam=no_sam,
         update_summary=update_summary,
         email=email,
+        accept_fewer=accept_fewer,
     )
     leave(run(context.obj, request, options))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import re
 import time
@@ -18,6 +19,8 @@ from typing import Any
 
 from storage.atomic import ReportError, write_json
 from storage.snapshot import part_of
+
+_log = logging.getLogger(__name__)
 
 _GLANCE = 0.5
 """Seconds that others may hold the lock for no more than a look."""
@@ -237,16 +240,26 @@ class RunDirectory:
         kept = json.loads(self._datasets.read_text())
         return Datasets(frozenset(kept["protected"]), frozenset(kept["deleted"]))
 
-    def unfinished(self, mark: dict[str, Any], not_before: float) -> Unfinished | None:
+    def set_aside(self) -> None:
+        """Note that a gate refused what was listed: only a run that is told to accept it goes on with that."""
+        try:
+            state = json.loads(self._state.read_text())
+            _write(self._state, {**state, "refused": True})
+        except (OSError, ValueError, TypeError, RunDirError) as error:
+            _log.warning("%s: what was refused is not kept: %s", self.site, error)
+            self.forget()
+
+    def unfinished(self, mark: dict[str, Any], not_before: float, refused: bool = False) -> Unfinished | None:
         """Say whether there is a run to go on with: of the same ``mark``, still at work at ``not_before`` or later.
 
+        One that was refused counts only where ``refused`` asks for it.
         A listing that was finished although its run was not becomes the journal again.
         """
         try:
             state = json.loads(self._state.read_text())
             read = bool(state["inventory_read"]) and self.inventory.exists() and self._knows_datasets()
             earlier = Unfinished(float(state["started"]), read)
-            same = state["mark"] == json.loads(json.dumps(mark))
+            same = state["mark"] == json.loads(json.dumps(mark)) and (refused or not state.get("refused"))
         except (OSError, ValueError, TypeError, KeyError):
             return None
         journal = part_of(self.listing)

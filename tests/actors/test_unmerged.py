@@ -444,7 +444,8 @@ def test_a_run_of_its_own_is_in_the_history(runtime_threads: Runtime, site: Unme
         assert site.names(path for path, _, _ in history.unmerged(SITE)) == ["b/x", "c/x"]
         (failed, *_) = history.runs(SITE)
         assert failed.status == RunStatus.FAILED
-        assert failed.message.startswith("cleaning of unmerged: nothing in the protected list")
+        assert failed.message.startswith("cleaning of unmerged: protected-list: nothing in the protected list")
+        assert [gate.gate for gate in failed.signs.gates] == ["protected-list"]
 
 
 def test_a_cleaning_leaves_the_findings_of_a_check_alone(runtime_threads: Runtime, site: UnmergedSite) -> None:

@@ -30,6 +30,8 @@ KEYS = [
     "unlisted",
     "protected",
     "seconds",
+    "inventory_files",
+    "gates",
 ]
 
 
@@ -154,11 +156,13 @@ def test_a_store_that_is_mounted_empty_loses_nothing(site: PlantedSite) -> None:
     lines = len(site.inventory.read_text().splitlines())
     ended = check(site)
     assert ended.code == 4
-    assert ended.message == f"{site.name} (file://): the store lists 0 files where the inventory has {lines}"
+    figures = f"the store lists 0 files where the inventory has {lines}"
+    assert ended.message == f"{site.name} (file://): zero-files: {figures}"
     assert site.report("compare_missing") == missing
     failed, earlier = history(site)
     assert (failed["status"], failed["missing"]) == ("failed", 0)
-    assert failed["message"].startswith("zero-files: ")
+    assert failed["message"] == f"zero-files: {figures}"
+    assert failed["gates"] == [{"gate": "zero-files", "message": figures}]
     assert earlier["missing"] == 3
 
 
@@ -167,7 +171,7 @@ def test_a_site_whose_root_fails_loses_nothing(site: PlantedSite) -> None:
     site.inventory.write_text(site.inventory.read_text().replace(site.lfn, f"{site.lfn}/nowhere"))
     ended = check(site)
     assert ended.code == 4
-    assert ended.message.startswith(f"{site.name} ({site.door}): no top directory could be listed (")
+    assert ended.message.startswith(f"{site.name} ({site.door}): root: no top directory could be listed (")
     assert "no such file or directory" in ended.message
     assert site.lists() == []
     (row,) = history(site)
@@ -178,7 +182,7 @@ def test_a_door_where_nobody_answers(site: PlantedSite) -> None:
     site.configure(Doors=["root://localhost:1"], Retries=0)
     ended = check(site)
     assert ended.code == 4
-    assert ended.message.startswith(f"{site.name} (root://localhost:1): no top directory could be listed (")
+    assert ended.message.startswith(f"{site.name} (root://localhost:1): root: no top directory could be listed (")
 
 
 def test_doors_that_disagree_are_a_failed_run(site: PlantedSite) -> None:

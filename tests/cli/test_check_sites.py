@@ -61,7 +61,7 @@ def status(site: PlantedSite) -> dict[str, str]:
 def test_the_one_that_waits_longest_comes_first_and_a_disabled_one_never(three: PlantedSite) -> None:
     first = check(three, "--site", "T2_")
     assert first.code == 4
-    assert first.message.startswith(f"{DEAD} (root://localhost:1): no top directory could be listed")
+    assert first.message.startswith(f"{DEAD} (root://localhost:1): root: no top directory could be listed")
     second = check(three, "--site", "T2_", "--json")
     assert (second.code, second.json["site"]) == (0, GOOD)
     assert stats(three) == {GOOD: (three.files, 3, 3, 1, 1)}
@@ -165,7 +165,7 @@ def test_what_could_not_be_asked_for_is_said_and_mailed(three: PlantedSite, serv
 def test_too_many_are_not_acted_on_and_it_is_said(three: PlantedSite) -> None:
     run("set-status", GOOD, "act", cwd=three.home)
     ended = check(three, GOOD, MaxMissing="2")
-    assert "not acted on:  too many to act on: 3 missing files, MaxMissing is 2" in ended.out
+    assert "not acted on:  too-many: too many to act on: 3 missing files, MaxMissing is 2" in ended.out
     assert not queue_path(three.home / "var").exists()
 
 

@@ -115,7 +115,8 @@ def test_a_store_without_files_is_refused(site: PlantedSite) -> None:
     ended = run("compare", "inventory.txt", f"{site.source}/mc/empty", "-o", "base", cwd=site.home)
     assert ended.code == 4
     lines = len(read(site.inventory))
-    assert ended.message == f"{site.source}/mc/empty: the store lists 0 files where the inventory has {lines}"
+    figures = f"the store lists 0 files where the inventory has {lines}"
+    assert ended.message == f"{site.source}/mc/empty: zero-files: {figures}"
     assert not list(site.home.glob("base*"))
 
 
@@ -124,7 +125,7 @@ def test_a_store_where_nobody_answers_leaves_no_lists(site: PlantedSite) -> None
         "compare", "inventory.txt", "root://localhost:1//store", "-o", "base", cwd=site.home, env={"Retries": "0"}
     )
     assert ended.code == 4
-    assert ended.message.startswith("root://localhost:1//store: no top directory could be listed (/store: ")
+    assert ended.message.startswith("root://localhost:1//store: root: no top directory could be listed (/store: ")
     assert not list(site.home.glob("base*"))
 
 

@@ -77,7 +77,9 @@ def test_exit_code_tells_that_something_could_not_be_seen(site: PlantedSite) -> 
 def test_a_door_where_nobody_answers(tmp_path: Path) -> None:
     ended = run("list", "root://localhost:1//store", "-o", "x.snap", cwd=tmp_path, env={"Retries": "0"})
     assert ended.code == 4
-    assert ended.message == ("root://localhost:1//store: no top directory could be listed (/store: Connection error)")
+    assert ended.message == (
+        "root://localhost:1//store: root: no top directory could be listed (/store: Connection error)"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -89,7 +91,7 @@ def test_a_door_that_takes_connections_and_says_nothing(
     env = {"Retries": "0", "Timeout": "1"}
     ended = run("list", f"{server.url}//store", "-o", "x.snap", cwd=tmp_path, env=env)
     assert ended.code == 4
-    assert ended.message.startswith(f"{server.url}//store: no top directory could be listed (/store: ")
+    assert ended.message.startswith(f"{server.url}//store: root: no top directory could be listed (/store: ")
     assert list(tmp_path.iterdir()) == []
 
 
