@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from storage.config.loading import Config, ConfigError
 from tests.cli.program import Ended, run
 from tests.faults.site import FaultySite
 from tests.servers.databases import MariaDBServer, PostgresServer
@@ -297,7 +298,7 @@ def _wrong_settings(site: FaultySite, vault: Vault, mariadb: MariaDBServer) -> d
             }
         },
         "a mail server": {"Email": {"Sender": "a@b", "Recipients": ["c@d"], "Server": f"me:{plant('smtp')}@h:25"}},
-        "a name of a backend": {"Backend": f"postgresql://u:{plant('backend')}@h/db"},
+        "a name of a backend": {"SQL": None, "Backend": f"postgresql://u:{plant('backend')}@h/db"},
         "an unknown key": {f"postgresql://u:{plant('key')}@h/db": 1},
     }
 
@@ -314,6 +315,9 @@ def test_runs_that_fail(site: FaultySite, vault: Vault, mariadb_server: MariaDBS
     with mail_server() as mails:
         email = {"Sender": "a@example.org", "Recipients": ["b@example.org"], "Server": mails.address}
         for what, keys in wrong.items():
+            if "SQL" not in keys:
+                # A configuration that is wrong is said to be so at once, in all its places.
+                continue
             _configure(site, **{"Email": email, **keys})
             ended = run("check", "--email", site.name, cwd=site.home, env=site.env)
             assert ended.code in (2, 4), (what, ended)
@@ -323,6 +327,12 @@ def test_runs_that_fail(site: FaultySite, vault: Vault, mariadb_server: MariaDBS
         for message in mails.messages:
             leaks.look("a mail", message.as_bytes())
             leaks.look("the text of a mail", message.get_content().encode())
+    refused = {f"S{number}": keys for number, keys in enumerate(wrong.values()) if "SQL" not in keys}
+    (site.home / "consistency_config.json").write_text(json.dumps({"Sites": refused}))
+    ended = run("check", "S99", cwd=site.home, env=site.env)
+    leaks.look_at("a wrong configuration", ended)
+    for name in refused:
+        assert f"Sites.{name}." in ended.err or f"Sites.{name}: " in ended.err, name
     _configure(site)
     for what, keys in wrong.items():
         if what in _ALSO_IN_THE_ENVIRONMENT:
@@ -367,8 +377,9 @@ def test_what_is_mistyped(site: FaultySite, vault: Vault) -> None:
         leaks.look_at(text[:20], ended)
     config.write_text("{}")
     for form in ('"u:{}@h', '{{"URL": "{}"', "[{}", "!!{} 1", "*{}", "!{}", "%{}", "&{} *{}"):
-        env = {**site.env, "SQL": form.format(*[plant("environment")] * 2)}
-        leaks.look_at(f"SQL={form}", run("sites", cwd=site.home, env=env))
+        with pytest.raises(ConfigError) as raised:
+            Config.default({"SQL": form.format(*[plant("environment")] * 2)})
+        leaks.look(f"SQL={form}", str(raised.value).encode())
     _configure(site, Backend="sql", Inventory=None, SQL={"URL": f"x://u:{plant('python')}@h:y/db", "Files": "SELECT 1"})
     code = f"import dynamo_consistency as d; d.config.LOCATION = {str(config)!r}; d.main.main({site.name!r})"
     done = subprocess.run(
