@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from engine import paths
 from engine.listing import Failed, Outcome
@@ -13,9 +13,17 @@ from engine.states import Reason
 from storage.listers.protocol import Lister, Request, Sink
 
 REST = 5.0
-"""Seconds for which a door that cannot be reached is passed over while others can."""
+"""Seconds for which a door that cannot be reached is passed over while others can; twice as long each time it fails
+when it is tried again, up to `LONGEST_REST`."""
+
+LONGEST_REST = 60.0
 
 _TIMEOUTS_BEFORE_REST = 3
+
+_REMEMBERED = 10_000
+"""Failures that await another try, of which it is known through which door they came."""
+
+_OF_THE_DOOR = (Reason.CONNECTION, Reason.TIMEOUT, Reason.AUTHENTICATION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +60,38 @@ class Door:
         return self.prefix if path == b"/" else self.prefix + path
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Door:
+    """``doubted`` is a door that failed and has answered nothing since; ``flights`` are paths by their numbers."""
+
     lister: Lister
     resting_until: float = 0.0
+    rest: float = REST
     timeouts: int = 0
+    doubted: bool = False
+    flights: dict[int, bytes] = field(default_factory=dict)
+
+    def may_be_asked(self, now: float) -> bool:
+        """After its rest a door that may be as dead as before gets one request, and no more until that is answered."""
+        return self.resting_until <= now and not (self.doubted and self.flights)
+
+    def let_rest(self, now: float) -> None:
+        """Pass it over for a while; what it had in flight besides changes nothing in that."""
+        if self.resting_until > now:
+            return
+        self.rest = min(2 * self.rest, LONGEST_REST) if self.doubted else REST
+        self.resting_until = now + self.rest
+        self.doubted, self.timeouts = True, 0
 
 
 class SpreadLister:
-    """Several listers on the same store, asked in turn.
+    """Several listers on the same store, which share the requests.
 
-    A door that fails with `Reason.CONNECTION`, or three times in a row with `Reason.TIMEOUT`, is passed over for `REST`
-    seconds, unless all others rest as well. So is one that lets nobody in; while others may, it counts as one that
-    cannot be reached. A failed request is not repeated through another door here.
+    The door with the fewest in flight is asked, so that a slow one does what it can and holds up nobody; doors that
+    have equally many take turns. A door that fails with `Reason.CONNECTION`, or three times in a row with
+    `Reason.TIMEOUT`, is passed over for `REST` seconds or more, unless all others are as well; then a single request
+    tries it. So is one that lets nobody in; while others may, it counts as one that cannot be reached. A failed request
+    is not repeated through another door here, but when it is asked again another door gets it.
     """
 
     def __init__(
@@ -75,6 +102,7 @@ class SpreadLister:
         self._clock = clock
         self._lock = threading.Lock()
         self._turn = 0
+        self._failed: dict[bytes, _Door] = {}
         self._doors: list[_Door] = []
         for position, opener in enumerate(openers):
             self._doors.append(_Door(opener(self._sink_of(position))))
@@ -85,37 +113,46 @@ class SpreadLister:
         return sum(door.lister.requests for door in self._doors)
 
     def submit(self, request: Request) -> None:
-        """Send one request through the door whose turn it is."""
-        self._next().lister.submit(request)
+        """Send one request through the door that is best placed to answer it."""
+        self._next(request).lister.submit(request)
 
     def close(self) -> None:
         """Close the listers of all doors."""
         for door in self._doors:
             door.lister.close()
 
-    def _next(self) -> _Door:
+    def _next(self, request: Request) -> _Door:
         now = self._clock()
         with self._lock:
             order = self._doors[self._turn :] + self._doors[: self._turn]
-            chosen = next((door for door in order if door.resting_until <= now), order[0])
+            able = [door for door in order if door.may_be_asked(now)] or order
+            failed = self._failed.pop(request.path, None)
+            chosen = min(able, key=lambda door: (door is failed, len(door.flights)))
+            chosen.flights[request.number] = request.path
             self._turn = (self._doors.index(chosen) + 1) % len(self._doors)
         return chosen
 
     def _sink_of(self, position: int) -> Sink:
         def sink(number: int, outcome: Outcome) -> None:
-            self._sink(number, self._observe(self._doors[position], outcome))
+            self._sink(number, self._observe(self._doors[position], number, outcome))
 
         return sink
 
-    def _observe(self, door: _Door, outcome: Outcome) -> Outcome:
+    def _observe(self, door: _Door, number: int, outcome: Outcome) -> Outcome:
         """Take note of how a door does; gives the outcome as it is for all doors together."""
         reason = outcome.reason if isinstance(outcome, Failed) else Reason.NONE
         with self._lock:
             now = self._clock()
-            door.timeouts = door.timeouts + 1 if reason == Reason.TIMEOUT else 0
-            if reason in (Reason.CONNECTION, Reason.AUTHENTICATION) or door.timeouts >= _TIMEOUTS_BEFORE_REST:
-                door.timeouts = 0
-                door.resting_until = now + REST
+            path = door.flights.pop(number, b"")
+            if reason in _OF_THE_DOOR:
+                if len(self._failed) >= _REMEMBERED:
+                    self._failed.clear()
+                self._failed[path] = door
+                door.timeouts = door.timeouts + 1 if reason == Reason.TIMEOUT else 0
+                if reason != Reason.TIMEOUT or door.doubted or door.timeouts >= _TIMEOUTS_BEFORE_REST:
+                    door.let_rest(now)
+            else:
+                door.timeouts, door.doubted = 0, False
             others = any(other is not door and other.resting_until <= now for other in self._doors)
         if isinstance(outcome, Failed) and reason == Reason.AUTHENTICATION and others:
             # Worth another try, which another door will have.

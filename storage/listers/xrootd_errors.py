@@ -43,6 +43,9 @@ _BY_ERRNO = {
     3035: Reason.TIMEOUT,
 }
 
+_OF_THE_DOOR = frozenset((Reason.AUTHENTICATION, Reason.CONNECTION, Reason.TIMEOUT))
+"""What has to do with the way to a door more than with what it was asked."""
+
 _ANSWER = re.compile(r"Server responded with an error: \[(\d+)\] ?(.*)")
 
 _BY_WORDS = {
@@ -101,9 +104,11 @@ def said_failure(said: str) -> Failed:
 
 
 def refused(outcome: _Any | Failed, scheme: str, host: str) -> _Any | Failed:
-    """Add to an outcome, if a door let nobody in, which one that was and what there is to look at."""
-    if not isinstance(outcome, Failed) or outcome.reason != Reason.AUTHENTICATION:
+    """Add to an outcome that is the door's own fault which one that was, and what there is to look at."""
+    if not isinstance(outcome, Failed) or outcome.reason not in _OF_THE_DOOR:
         return outcome
+    if outcome.reason != Reason.AUTHENTICATION:
+        return replace(outcome, detail=f"{outcome.reason.label} at {host}: {outcome.detail}")
     if "TLS" in outcome.detail:
         hint = explain_tls(os.environ, outcome.detail)
     else:

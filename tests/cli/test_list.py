@@ -78,7 +78,8 @@ def test_a_door_where_nobody_answers(tmp_path: Path) -> None:
     ended = run("list", "root://localhost:1//store", "-o", "x.snap", cwd=tmp_path, env={"Retries": "0"})
     assert ended.code == 4
     assert ended.message == (
-        "root://localhost:1//store: root: no top directory could be listed (/store: Connection error)"
+        "root://localhost:1//store: root: no top directory could be listed (/store: connection failed at localhost:1: "
+        "Connection error)"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -6,7 +6,7 @@ import pytest
 
 from engine.listing import Absent, Failed, Outcome
 from engine.states import Reason
-from storage.listers.doors import Door, SpreadLister
+from storage.listers.doors import LONGEST_REST, REST, Door, SpreadLister
 from storage.listers.protocol import Ask, Lister, Request, Sink
 
 
@@ -134,6 +134,95 @@ def test_when_no_door_lets_anybody_in_that_is_the_reason() -> None:
     ask(lister, 4)
 
     assert [outcome for _, outcome in calls][1:] == [REFUSED] * 3
+
+
+class Waiting:
+    """A lister that answers when it is told to."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.requests = 0
+        self.in_flight: list[Request] = []
+        self._sink = sink
+
+    def submit(self, request: Request) -> None:
+        self.requests += 1
+        self.in_flight.append(request)
+
+    def answer(self, outcome: Outcome) -> None:
+        self._sink(self.in_flight.pop(0).number, outcome)
+
+    def close(self) -> None:
+        self.in_flight.clear()
+
+
+class Hands:
+    """Doors whose answers, and the time, are in the hands of a test."""
+
+    def __init__(self, count: int) -> None:
+        self.now = 0.0
+        self.doors: list[Waiting] = []
+        self._number = 0
+
+        def open_door(sink: Sink) -> Lister:
+            self.doors.append(Waiting(sink))
+            return self.doors[-1]
+
+        self.lister = SpreadLister([open_door] * count, lambda number, outcome: None, lambda: self.now)
+
+    def ask(self, path: bytes = b"/store") -> Waiting:
+        """Send a request; gives the door that got it."""
+        self._number += 1
+        before = [door.requests for door in self.doors]
+        self.lister.submit(Request(self._number, Ask.LIST, path))
+        return next(door for door, count in zip(self.doors, before, strict=True) if door.requests > count)
+
+
+def test_a_door_that_says_nothing_keeps_no_more_than_its_share() -> None:
+    hands = Hands(3)
+    silent, *quick = hands.doors
+    for number in range(90):
+        door = hands.ask(b"/store/%d" % number)
+        if door in quick and len(door.in_flight) > 1:
+            door.answer(Absent())
+
+    assert silent.requests <= 2
+    assert sum(door.requests for door in quick) >= 88
+
+
+def test_what_failed_at_one_door_goes_to_another() -> None:
+    hands = Hands(2)
+    first = hands.ask(b"/store/a")
+    hands.ask(b"/store/b").answer(Absent())
+    first.answer(SLOW)
+
+    # By turns, and by what is in flight, it would be the first again.
+    assert hands.ask(b"/store/a") is not first
+
+
+def test_a_door_that_comes_out_of_its_rest_is_tried_with_one_request() -> None:
+    hands = Hands(2)
+    bad, good = hands.doors
+    hands.ask().answer(DOWN)
+    hands.now += REST + 1
+    asked = [hands.ask(b"/store/%d" % number) for number in range(10)]
+
+    assert asked.count(bad) == 1
+    bad.answer(Absent())
+    assert hands.ask(b"/store/x") is bad
+    assert hands.ask(b"/store/x") is bad
+    assert len(good.in_flight) == 9
+
+
+def test_a_door_that_stays_down_is_tried_less_and_less_often() -> None:
+    hands = Hands(2)
+    bad, good = hands.doors
+    hands.ask().answer(DOWN)
+    for _ in range(3600):
+        hands.now += 1
+        hands.ask(b"/store/%d" % hands.now).answer(DOWN if bad.in_flight else Absent())
+
+    assert 3600 / LONGEST_REST <= bad.requests <= 3600 / LONGEST_REST + 6
+    assert not good.in_flight
 
 
 def test_closing_closes_all_doors() -> None:
