@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.site import FaultySite
-from tests.faults.table import note_row, print_table
+from tests.faults.table import note_judged, note_row, print_table
 from tests.servers.fixtures import ServedDirectory
 from tests.servers.ray_node import RayNode, running_ray_node
 
@@ -53,6 +53,12 @@ def site(xrootd_directory: ServedDirectory, make_site: Callable[..., FaultySite]
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     note_row(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    if call.when == "call":
+        note_judged(item)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

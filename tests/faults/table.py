@@ -9,6 +9,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ class Row:
 
 @dataclass
 class Judged:
-    """What the rows found in this session, and how much of it was false."""
+    """What a row found so far, and how much of it was false."""
 
     findings: int = 0
     false: int = 0
@@ -115,49 +116,43 @@ def leave_out_soak(config: pytest.Config, items: list[pytest.Item]) -> None:
     items[:] = [item for item in items if item not in set(long)]
 
 
-@dataclass(frozen=True)
-class _Line:
-    area: str
-    fault: str
-    outcome: str
-    variant: str
-
-
 def note_row(item: pytest.Item) -> None:
-    """Keep what a test's row says where its report can be found by it."""
+    """Have every report of a test carry its row, wherever the test runs."""
     mark = item.get_closest_marker("fault")
     if mark is not None:
-        area, fault, outcome = mark.args
-        _lines[item.nodeid] = _Line(area, fault, outcome, item.name.partition("[")[2].rstrip("]"))
+        item.user_properties.append(("fault", [*mark.args, item.name.partition("[")[2].rstrip("]")]))
 
 
-_lines: dict[str, _Line] = {}
+def note_judged(item: pytest.Item) -> None:
+    """Have the report carry how many findings the test held against the truth, and how many were false."""
+    item.user_properties.append(("judged", [judged.findings, judged.false]))
+    judged.findings = judged.false = 0
 
-_WORST = ("failed", "error", "skipped", "passed")
+
+_WORST = ("error", "failed", "skipped", "passed")
 
 
 def print_table(reporter: pytest.TerminalReporter) -> None:
     """Print the rows that ran, each with how it ended, and the number of false findings."""
-    ended = {
-        report.nodeid: outcome
-        for outcome in reversed(_WORST)
-        for report in reporter.stats.get(outcome, [])
-        if getattr(report, "nodeid", "") in _lines
-    }
+    ended: dict[str, tuple[str, dict[str, list[Any]]]] = {}
+    for outcome in reversed(_WORST):
+        for report in reporter.stats.get(outcome, []):
+            properties = dict(getattr(report, "user_properties", ()))
+            if "fault" in properties:
+                ended[report.nodeid] = (outcome, properties)
     if not ended:
         return
     reporter.section("faults")
     area = ""
-    for nodeid, outcome in sorted(ended.items(), key=lambda pair: (_lines[pair[0]].area, list(_lines).index(pair[0]))):
-        line = _lines[nodeid]
-        if line.area != area:
-            area = line.area
+    for _, (outcome, properties) in sorted(ended.items()):
+        row_area, fault, comes_out, variant = properties["fault"]
+        if row_area != area:
+            area = row_area
             reporter.write_line(f"{area}:")
-        variant = f" [{line.variant}]" if line.variant else ""
-        reporter.write_line(f"  {outcome:8}{line.fault}{variant} -> {line.outcome}")
-    reporter.write_line(
-        f"rows: {len(ended)}; findings held against the truth: {judged.findings}, false: {judged.false}"
-    )
+        reporter.write_line(f"  {outcome:8}{fault}{f' [{variant}]' if variant else ''} -> {comes_out}")
+    counts = [properties.get("judged", [0, 0]) for _, properties in ended.values()]
+    findings, false = sum(count for count, _ in counts), sum(count for _, count in counts)
+    reporter.write_line(f"rows: {len(ended)}; findings held against the truth: {findings}, false: {false}")
 
 
 if __name__ == "__main__":
