@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from engine.listing import Failed, Outcome
 from engine.states import Reason
@@ -22,6 +23,14 @@ _TICK = 0.5
 """Seconds between two looks at what is in flight."""
 
 
+HOLD = 2.0
+"""Seconds that a request takes at least whose door cannot be reached.
+
+Such a failure is there at once. Reported at once, it would bring the next request, and a door that restarts would run
+through all tries of thousands of directories; so, only those in flight wait for it.
+"""
+
+
 @dataclass(slots=True, eq=False)
 class Flight:
     """A request on its way. ``started`` and ``deadline`` are in seconds of ``time.monotonic``."""
@@ -30,6 +39,7 @@ class Flight:
     started: float
     deadline: float
     missed: bool = False
+    held: Failed | None = None
 
     def seconds_left(self) -> int:
         """Give the whole seconds until the deadline, at least 1: what libraries take as a timeout."""
@@ -89,9 +99,12 @@ class Watchdog:
                 self._flights[flight] = None
 
     def end(self, flight: Flight, outcome: Outcome) -> None:
-        """Report the outcome, unless the flight has ended before or the watchdog is closed."""
+        """Report the outcome, unless the flight has ended before or the watchdog is closed; for `HOLD` see there."""
         with self._lock:
             if flight not in self._flights:
+                return
+            if _is_to_be_held(flight, outcome):
+                flight.held = outcome
                 return
             del self._flights[flight]
             self._last_end = time.monotonic()
@@ -109,9 +122,16 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._closed.wait(_TICK):
+            for flight, outcome in self._held():
+                self.end(flight, outcome)
             for flight in self._missed(time.monotonic()):
                 if self._silent is None or not self._silent(flight):
                     self.end(flight, Failed(Reason.TIMEOUT, f"no answer within {self._timeout:g} s"))
+
+    def _held(self) -> list[tuple[Flight, Failed]]:
+        with self._lock:
+            held = [(flight, flight.held) for flight in self._flights if flight.held is not None]
+        return [(flight, outcome) for flight, outcome in held if not _is_to_be_held(flight, outcome)]
 
     def _missed(self, now: float) -> list[Flight]:
         """Find the flights to give up: those missed at two looks in a row, since a long conversion may hold us up."""
@@ -127,3 +147,10 @@ class Watchdog:
                         missed.append(flight)
                     flight.missed = True
         return missed
+
+
+def _is_to_be_held(flight: Flight, outcome: Outcome) -> TypeGuard[Failed]:
+    """Tell whether an outcome is a failed connection that comes too early."""
+    if not isinstance(outcome, Failed) or outcome.reason != Reason.CONNECTION:
+        return False
+    return time.monotonic() < min(flight.started + HOLD, flight.deadline)

@@ -156,3 +156,17 @@ def test_libraries_get_whole_seconds() -> None:
     watchdog = Watchdog(Sink(), timeout=0)
     assert watchdog.start(REQUEST).seconds_left() == 1
     watchdog.close()
+
+
+def test_a_failed_connection_is_reported_no_sooner_than_a_door_may_be_asked_again() -> None:
+    sink = Sink()
+    watchdog = Watchdog(sink, timeout=60)
+    flight = watchdog.start(REQUEST)
+    down = Failed(Reason.CONNECTION, "refused")
+    watchdog.end(flight, down)
+    assert sink.calls == []
+    assert watchdog.is_open(flight)
+
+    sink.wait()
+    watchdog.close()
+    assert sink.calls == [(1, down)]
