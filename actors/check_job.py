@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from actors.comparison import ComparisonPlan
 from actors.history_store import StorePlan
 from actors.jobs import store_job
 from actors.run import CheckJob
+from actors.second_inventory import AGAIN, SecondInventory, plain_file, settled_identity
 from engine import paths
 from engine.usual import ANY_NUMBER, UsualFiles
 from storage.backends.into_snapshot import inventory_identity, inventory_of_backend
@@ -73,10 +74,11 @@ def check_job(
             usual=_usual_files(site, request.accept_fewer),
         ),
         StorePlan(site.web_dir, directory_name(site.name), history_path(site)),
-        _InventoryReader(backends, site, store.tops, known),
-        {**identity.mark, "keep": [repr(top) for top in store.tops]},
+        _InventoryReader(backends, site, store.tops, known, directory),
+        {**_lasting(identity.mark, site), "keep": [repr(top) for top in store.tops]},
         store_mark(site, store),
         refine=known,
+        read_second=SecondInventory(backends, site, store.tops, directory),
         inventory_time=identity.made,
         # What came after a dump was made is in no listing.
         store_time=math.inf if store.as_of is None else store.as_of,
@@ -84,6 +86,12 @@ def check_job(
         list_age=site.list_age,
         fresh=request.fresh,
     )
+
+
+def _lasting(mark: Mapping[str, Any], site: SiteConfig) -> dict[str, Any]:
+    """Leave out what changes when the inventory moves on, where it is read again after the listing anyhow."""
+    changing = ("size", "mtime_ns") if site.second_inventory == AGAIN else ()
+    return {key: value for key, value in mark.items() if key not in changing}
 
 
 def listing_job(site: SiteConfig, store: StoreSource, request: RunRequest, directory: RunDirectory) -> StoreJob:
@@ -125,6 +133,7 @@ class _InventoryReader:
     site: SiteConfig
     tops: tuple[bytes, ...]
     known: _KnownDatasets
+    directory: RunDirectory
 
     def __call__(self, snapshot: Path, heed: Callable[[], None]) -> None:
         """Ask for what is to be left alone, and write the snapshot.
@@ -135,6 +144,7 @@ class _InventoryReader:
         # Asked first: a dataset that is gone from the store meanwhile may still be in an inventory read for long.
         self.known.ask()
         heed()
+        self.directory.keep_inventory_file(settled_identity(plain_file(self.backends, self.site)))
         counts = inventory_of_backend(self.backends, self.site, snapshot, self.tops, heed)
         if not counts.files:
             label = inventory_identity(self.backends, self.site).label

@@ -18,6 +18,7 @@ from engine.compare import CompareOptions, Tally, compare, empty_directories
 from engine.filters import Counted, PatternFilter, either
 from engine.findings import Finding, Kind, pack_findings
 from engine.gates import MisreadNames, Refusal, absent_tops, failed_tops, hidden_files, listing_gate
+from engine.second import Meanwhile, SecondOpinion
 from engine.states import State
 from engine.table import DirectoryTable
 from engine.usual import ANY_NUMBER, UsualFiles
@@ -43,7 +44,8 @@ class ComparisonPlan:
     ``young_after`` is in seconds since the epoch, None without an age limit. ``tops`` are the directories that the
     listing started from, for the gates; without any they are those of the listing's own header. ``ignored`` are
     substrings of paths that are left alone; ``keep_orphan`` and ``keep_missing`` tell of a path, for those of the
-    backend's datasets, whether it is. ``usual`` is how many files the runs before have seen. Everything in it pickles.
+    backend's datasets, whether it is. ``second`` is an inventory that was read after the
+    listing, None when there is none. ``usual`` is how many files the runs before have seen. Everything in it pickles.
     """
 
     inventory: Path
@@ -56,6 +58,7 @@ class ComparisonPlan:
     keep_missing: Callable[[bytes], bool] | None = None
     whole_run: bool = True
     usual: UsualFiles = ANY_NUMBER
+    second: Path | None = None
 
 
 @dataclass(slots=True)
@@ -68,6 +71,7 @@ class ComparisonResult:
     that it leaves alone for the sake of their datasets. ``reasons`` says why files were protected. ``young_after`` is
     the age limit of the plan, ``begun`` when the inventory was read, in seconds since the epoch. ``failed_tops`` could
     not be listed. ``accepted`` is a refusal that the plan was told to pass over.
+    ``meanwhile`` counts what the second inventory spoke against.
     """
 
     files: int = 0
@@ -93,6 +97,7 @@ class ComparisonResult:
     begun: float | None = None
     failed_tops: tuple[bytes, ...] = ()
     accepted: Refusal | None = None
+    meanwhile: Meanwhile = field(default_factory=Meanwhile)
 
 
 class Comparison:
@@ -142,6 +147,7 @@ class _Work:
         self._batch: list[Finding] = []
         self._result = ComparisonResult(young_after=plan.young_after)
         self._tally = Tally()
+        self._second: SecondOpinion | None = None
         self._confirmation: Confirmation | None = None
         if coordinator is not None:
             # A comparison of two files asks nobody, and need not load how that is done.
@@ -154,6 +160,10 @@ class _Work:
         inventory = Snapshot(self._plan.inventory)
         remote = Snapshot(self._plan.remote, like=inventory)
         result, plan = self._result, self._plan
+        if plan.second is not None:
+            table = Snapshot(plan.second, like=inventory).table
+            self._second = SecondOpinion(table, plan.young_after, self._tally)
+            result.meanwhile = self._second.meanwhile
         result.files, result.size = remote.table.total_files(), remote.table.total_size()
         result.directories = remote.table.count(State.LISTED)
         result.inventory_files = inventory.table.total_files()
@@ -174,7 +184,7 @@ class _Work:
                 for finding in self._confirmation.confirmed({path for path, _, _ in unlisted}):
                     self._send(finding)
             if plan.whole_run:
-                not_empty = () if self._confirmation is None else self._refuted(self._confirmation, remote.table)
+                not_empty = self._refuted(remote.table)
                 for finding in empty_directories(remote.table, plan.young_after, not_empty):
                     self._send(finding)
             if self._confirmation is not None:
@@ -212,6 +222,11 @@ class _Work:
         misread = MisreadNames()
         for finding in compare(inventory, remote, options, self._tally):
             misread.see(finding)
+            if self._second is not None:
+                agreed = self._second.agreed(finding)
+                if agreed is None:
+                    continue
+                finding = agreed
             if finding.kind == Kind.MISSING and self._confirmation is not None:
                 self._confirmation.add(finding)
             elif finding.kind == Kind.ORPHAN and plan.keep_orphans:
@@ -221,10 +236,15 @@ class _Work:
         self._result.of_datasets = sum(keep.count for keep in (orphans, missing) if keep)
         self._result.refusal = misread.refusal()
 
-    def _refuted(self, confirmation: Confirmation, remote: DirectoryTable) -> Iterable[bytes]:
-        """Give the directories that look empty and are not."""
-        empty = empty_directories(remote, self._plan.young_after)
-        return confirmation.not_empty(finding.directory for finding in empty)
+    def _refuted(self, remote: DirectoryTable) -> Iterable[bytes]:
+        """Give the directories that look empty and are not, or into which files are to come."""
+        if self._confirmation is None and self._second is None:
+            return ()
+        empty = [finding.directory for finding in empty_directories(remote, self._plan.young_after)]
+        awaited = set[bytes]() if self._second is None else set(filter(self._second.holds, empty))
+        if self._confirmation is None:
+            return awaited
+        return awaited | self._confirmation.not_empty(path for path in empty if path not in awaited)
 
     def _send(self, finding: Finding) -> None:
         count = len(finding)

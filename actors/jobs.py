@@ -53,10 +53,12 @@ def inventory_into_snapshot(
     keep: tuple[bytes, ...] = (),
     heed: Callable[[], None] = lambda: None,
     rows_of: str = "",
+    ended: bool = False,
 ) -> InventoryCounts:
     """Read a file inventory into a snapshot. ``heed`` is called now and then, and may raise to give up.
 
     Where the inventory says to which site each row belongs, those of the site ``rows_of`` count; all when it is empty.
+    A text without a newline behind its last line is refused where it is to be ``ended``.
 
     Raises:
         InventoryError: the inventory cannot be used; there is no snapshot then.
@@ -78,6 +80,7 @@ def inventory_into_snapshot(
             heed=heed,
             table=site.inventory_table,
             site=rows_of,
+            ended=ended,
         )
 
     return write_inventory(snapshot, SnapshotHeader("inventory", str(inventory), now, site.name, keep), read, heed)

@@ -44,14 +44,22 @@ def compare_snapshots(runtime: Runtime, plan: ComparisonPlan, store: StorePlan, 
 
 
 def compare_with_store(
-    runtime: Runtime, job: StoreJob, plan: ComparisonPlan, store: StorePlan, oversight: Oversight
+    runtime: Runtime,
+    job: StoreJob,
+    plan: ComparisonPlan,
+    store: StorePlan,
+    oversight: Oversight,
+    refine: Callable[[ComparisonPlan], ComparisonPlan] | None = None,
 ) -> Results:
     """List a store, compare it with the inventory's snapshot and write the lists; candidates are confirmed.
+
+    ``refine`` is given the plan of the comparison when the listing is over.
 
     Raises:
         Killed, Refused, ListingFailed, ReportError, SnapshotError, OSError: nothing was written.
     """
-    return _quick(runtime, store, lambda history: list_and_compare(runtime, job, plan, history, oversight))
+    refine = refine or as_planned
+    return _quick(runtime, store, lambda history: list_and_compare(runtime, job, plan, history, oversight, refine))
 
 
 def _quick(

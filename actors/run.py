@@ -43,7 +43,8 @@ class CheckJob:
     ``read_inventory`` writes the snapshot of the inventory at the path it is given, and gives up with `Killed` when the
     function that it is passed says so. ``inventory_mark`` and ``store_mark`` say which inventory and store these are: a
     journal is gone on with only if both are the same. ``list_age`` is in days. ``refine`` is given the plan of the
-    comparison when the listing is over, ``opened`` the number of the run as soon as it has one.
+    comparison when the listing is over, ``opened`` the number of the run as soon as it has one. ``read_second`` is then
+    asked for a second inventory, as ``read_inventory`` is for the first, and tells whether there is one.
     """
 
     site: str
@@ -54,6 +55,7 @@ class CheckJob:
     inventory_mark: dict[str, Any]
     store_mark: dict[str, Any]
     refine: Callable[[ComparisonPlan], ComparisonPlan] = as_planned
+    read_second: Callable[[Path, Callable[[], None]], bool] = lambda _snapshot, _heed: False
     opened: Callable[[int], None] = lambda _run: None
     inventory_time: float = math.inf
     store_time: float = math.inf
@@ -177,12 +179,15 @@ class _Check:
         return Results(run, result, tuple(reports), self._progress, self._seconds())
 
     def _accepted(self, result: ComparisonResult) -> str:
-        """Say what was accepted, if anything."""
-        if result.accepted is None:
-            return ""
-        said = f"accepted: {result.accepted.gate}: {result.accepted.message}"
-        _log.info("%s: %s", self._job.site, said)
-        return said
+        """Say what was accepted, and what the second inventory spoke against, if anything."""
+        said = []
+        if result.accepted is not None:
+            said.append(f"accepted: {result.accepted.gate}: {result.accepted.message}")
+        if result.meanwhile.total:
+            said.append(f"the inventory changed meanwhile: dropped {result.meanwhile.words}")
+        for line in said:
+            _log.info("%s: %s", self._job.site, line)
+        return "; ".join(said)
 
     def _seconds(self) -> float:
         return time.monotonic() - self._clock
@@ -207,9 +212,18 @@ class _Check:
             remote=directory.listing,
             young_after=young_after(begun, job.inventory_time, job.ignore_age, job.store_time),
         )
-        result, self._progress = list_and_compare(self._runtime, store, plan, history, self._oversight, job.refine)
+        result, self._progress = list_and_compare(self._runtime, store, plan, history, self._oversight, self._refined)
+        directory.second_inventory.unlink(missing_ok=True)
         result.begun = begun
         return result
+
+    def _refined(self, plan: ComparisonPlan) -> ComparisonPlan:
+        """Read what may have changed while the store was listed."""
+        second = self._directory.second_inventory
+        self._watch("reading the second inventory", self._progress)
+        is_read = self._job.read_second(second, self._heed)
+        plan = self._job.refine(plan)
+        return replace(plan, second=second) if is_read else plan
 
     def _read_inventory(self) -> None:
         """Read the inventory; one that has far fewer files than usual is found out before the store is listed."""

@@ -43,6 +43,7 @@ class CheckRequest:
     lock: str | None = None
     inventory: Path | None = None
     remote: str | None = None
+    second_inventory: str | None = None
     fresh: bool = False
     no_orphan: bool = False
     no_inventory: bool = False
@@ -80,7 +81,7 @@ def check(settings: Settings, request: CheckRequest, options: RunOptions) -> Sit
             raise CommandError("--email: the key Email says to whom, and is not set")
         store = _choose_store(settings, site, request.remote)
         if not request.no_inventory:
-            site = _with_inventory(settings, site, request.inventory)
+            site = _with_second(_with_inventory(settings, site, request.inventory), request.second_inventory)
         what = SiteRun(settings.config, site, store, _backends(settings, site, request), _asked(request, options))
         doors = ", ".join(store.spec.doors or store.identity)
         with (
@@ -181,6 +182,15 @@ def _with_inventory(settings: Settings, site: SiteConfig, option: Path | None) -
     return site
 
 
+def _with_second(site: SiteConfig, option: str | None) -> SiteConfig:
+    """Let the second inventory on the command line go before the configuration."""
+    if option is None:
+        return site
+    if not option:
+        raise CommandError("--second-inventory: expected again, none or a file name, found nothing")
+    return replace(site, second_inventory=option if option in ("again", "none") else Path(option).absolute())
+
+
 def _backends(settings: Settings, site: SiteConfig, request: CheckRequest) -> Backends:
     backends = choose(settings.config, site)
     return with_cms_names(backends) if request.cms else backends
@@ -241,6 +251,7 @@ def summary(done: SiteResults) -> dict[str, Any]:
         "seconds": round(results.seconds, 3),
         "inventory_files": found.inventory_files,
         "gates": [asdict(gate) for gate in done.acted.gates],
+        "changed_meanwhile": asdict(found.meanwhile),
     }
 
 

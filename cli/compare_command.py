@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from actors.quick import Results, compare_snapshots, compare_with_store
 from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode, of_result
 from cli.session import RunOptions, Settings, open_runtime, overseen
-from storage.snapshot import is_part, is_snapshot
+from storage.snapshot import Snapshot, is_part, is_snapshot
 
 if TYPE_CHECKING:
     from actors.listing import StoreJob
@@ -42,9 +42,12 @@ def run(
     output: str | None,
     ignore_age: float | None,
     options: RunOptions,
+    second: str | None = None,
 ) -> ExitCode:
-    """Compare two lists and write the differences."""
+    """Compare two lists and write the differences; with a ``second`` inventory, those to which that one agrees."""
     sources = [_source(settings, text) for text in (inventory, remote)]
+    if second is not None and not os.path.isfile(second):
+        raise CommandError(f"--second-inventory: expected a file, found {second!r}")
     store = _store_plan(output)
     configured = settings.config.top_level().runtime if settings.has_config_file else None
     started = time.monotonic()
@@ -61,7 +64,11 @@ def run(
         young_after = time.time() - ignore_age * 86400 if ignore_age else None
         tops = right.job.plan.header.tops if right.job else ()
         plan = ComparisonPlan(left.snapshot, right.snapshot, young_after, tops, whole_run=False)
-        results = _compare(actors, left, right, plan, store)
+
+        def with_second(plan: ComparisonPlan) -> ComparisonPlan:
+            return plan if second is None else replace(plan, second=_second(settings, Path(second), scratch, site))
+
+        results = _compare(actors, left, right, plan, store, with_second)
     found = results.comparison
     result = {
         "missing": found.missing,
@@ -71,6 +78,7 @@ def run(
         "size_mismatch": found.size_mismatch,
         "protected": found.protected,
         "seconds": round(time.monotonic() - started, 3),
+        "changed_meanwhile": found.meanwhile.total,
     }
     if options.as_json:
         import json
@@ -120,7 +128,13 @@ def _side(
     )
 
 
-def _file_side(settings: Settings, path: Path, scratch: Callable[[str], Path], rows_of: str) -> _Side:
+def _file_side(
+    settings: Settings,
+    path: Path,
+    scratch: Callable[[str], Path],
+    rows_of: str,
+    name: str = "inventory.snapshot",
+) -> _Side:
     if is_snapshot(path):
         if is_part(path):
             print(
@@ -130,12 +144,27 @@ def _file_side(settings: Settings, path: Path, scratch: Callable[[str], Path], r
         return _Side(path)
     from actors.jobs import inventory_into_snapshot
 
-    snapshot = scratch("inventory.snapshot")
+    snapshot = scratch(name)
     inventory_into_snapshot(path, snapshot, settings.config.top_level(path.name), rows_of=rows_of)
     return _Side(snapshot)
 
 
-def _compare(actors: Runtime, left: _Side, right: _Side, plan: ComparisonPlan, store: StorePlan) -> Results:
+def _second(settings: Settings, path: Path, scratch: Callable[[str], Path], rows_of: str) -> Path:
+    """Give the snapshot of the second inventory; an empty one would agree with no missing file and every orphan."""
+    snapshot = _file_side(settings, path, scratch, rows_of, "second.snapshot").snapshot
+    if not Snapshot(snapshot).table.total_files():
+        raise CommandError(f"--second-inventory: {path} names no file, so there is nothing to compare")
+    return snapshot
+
+
+def _compare(
+    actors: Runtime,
+    left: _Side,
+    right: _Side,
+    plan: ComparisonPlan,
+    store: StorePlan,
+    refine: Callable[[ComparisonPlan], ComparisonPlan],
+) -> Results:
     if left.job is not None:
         from actors.listing import list_store
 
@@ -143,8 +172,8 @@ def _compare(actors: Runtime, left: _Side, right: _Side, plan: ComparisonPlan, s
             list_store(actors, left.job, oversight)
     with overseen(right.label, right.address) as oversight:
         if right.job is not None:
-            return compare_with_store(actors, right.job, plan, store, oversight)
-        return compare_snapshots(actors, plan, store, oversight)
+            return compare_with_store(actors, right.job, plan, store, oversight, refine)
+        return compare_snapshots(actors, refine(plan), store, oversight)
 
 
 def show_findings(results: Results) -> None:
@@ -164,6 +193,8 @@ def show_findings(results: Results) -> None:
         print(f"ignored:       {human_count(found.ignored, 'file')} that differ (IgnoreDirectories)")
     if found.of_datasets:
         print(f"left alone:    {human_count(found.of_datasets, 'file')} that differ (of datasets that belong or go)")
+    if found.meanwhile.total:
+        print(f"dropped:       {found.meanwhile.words} (the inventory changed meanwhile)")
     if found.young:
         print(f"too young:     {human_count(found.young, 'file')}")
     for path in results.reports:

@@ -52,6 +52,10 @@ def compare(
     ignore_age: Annotated[
         float | None, typer.Option("--ignore-age", min=0, metavar="DAYS", help="Leave younger files alone.")
     ] = None,
+    second_inventory: Annotated[
+        str | None,
+        typer.Option("--second-inventory", metavar="LATER", help="An inventory of after the listing, to agree with."),
+    ] = None,
     runtime: RuntimeOption = None,
     address: AddressOption = None,
     listers: ListersOption = None,
@@ -63,7 +67,7 @@ def compare(
     from cli.compare_command import run
 
     options = RunOptions(runtime, address, listers, in_flight, exit_code, as_json)
-    leave(run(context.obj, inventory, remote, output, ignore_age, options))
+    leave(run(context.obj, inventory, remote, output, ignore_age, options, second_inventory))
 
 
 def check(
@@ -75,6 +79,10 @@ def check(
     ] = None,
     remote: Annotated[
         str | None, typer.Option("--remote", metavar="SOURCE", help="The store, instead of the configuration's doors.")
+    ] = None,
+    second_inventory: Annotated[
+        str | None,
+        typer.Option("--second-inventory", metavar="LATER", help="again, none, or the file to read after the listing."),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over, even if an unfinished run is there.")] = False,
     pattern: Annotated[
@@ -116,6 +124,7 @@ def check(
         lock=lock,
         inventory=inventory,
         remote=remote,
+        second_inventory=second_inventory,
         fresh=fresh,
         no_orphan=no_orphan,
         no_inventory=no_inventory,

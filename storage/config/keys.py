@@ -162,6 +162,13 @@ def _local_path(value: object, info: ValidationInfo) -> Path:
     return Path(info.context or "", value)
 
 
+def _second_inventory(value: object, info: ValidationInfo) -> str | Path:
+    """Read which inventory is held against the findings: a word, or else a file name."""
+    if value in ("again", "none"):
+        return str(value)
+    return _local_path(value, info)
+
+
 def _list_deletable(value: object, info: ValidationInfo) -> str:
     """Keep the mapping as JSON; its values are checked when a site is cleaned (`storage.unmerged.settings`)."""
     words = "a mapping of what JSON can hold"
@@ -187,6 +194,7 @@ _Door = Annotated[str, _text(DOOR_FORMS, _door)]
 _Host = Annotated[str, _text("host or host:port", _host)]
 _HostAndPort = Annotated[str, _text("host:port", _host_and_port)]
 _LocalPath = Annotated[Path, PlainValidator(_local_path)]
+_SecondInventory = Annotated[str | Path, PlainValidator(_second_inventory)]
 _Flag = Annotated[bool, PlainValidator(_flag)]
 _ListDeletable = Annotated[str, PlainValidator(_list_deletable)]
 _Method = Annotated[
@@ -253,6 +261,7 @@ class CommonKeys(Model):
     Inventory: _LocalPath | None = None
     InventoryFormat: _Format = "auto"
     InventoryTable: _Plain = "files"
+    SecondInventory: _SecondInventory = "again"
     Backend: _Plain = "files"
     Backends: dict[_Part, _Plain] = {}
     SQL: SQLKeys | None = None
@@ -318,7 +327,7 @@ KEYS: tuple[str, ...] = tuple(TopKeys.model_fields)
 
 VERBATIM_KEYS = frozenset(
     (
-        *("RootPath", "Inventory", "InventoryFormat", "InventoryTable", "Backend", "Dump"),
+        *("RootPath", "Inventory", "InventoryFormat", "InventoryTable", "SecondInventory", "Backend", "Dump"),
         *("VarLocation", "WebDir", "Runtime"),
     )
 )

@@ -137,6 +137,7 @@ class Config:
             inventory=keys.Inventory,
             inventory_format=keys.InventoryFormat,
             inventory_table=keys.InventoryTable,
+            second_inventory=keys.SecondInventory,
             backend=keys.Backend,
             backends=tuple(sorted(keys.Backends.items())),
             sql=_sql_settings(keys.SQL),

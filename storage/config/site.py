@@ -14,6 +14,7 @@ KEYS = frozenset(
     (
         *("RootPath", "DirectoryList", "IgnoreDirectories", "IgnoreAge", "Doors", "GlobalRedirectors", "RedirectorAge"),
         *("BannedDoors", "Dump", "Inventory", "InventoryFormat", "InventoryTable", "Backend", "Backends", "SQL"),
+        "SecondInventory",
         *("Runtime", "NumThreads", "GFALThreads", "InFlight", "Connections", "Retries"),
         *("Timeout", "MaxDepth", "InventoryAge", "ListAge", "SaveCache", "VarLocation", "WebDir", "MaxMissing"),
         *("MaxOrphan", "MaxMissingFraction", "MaxOrphanFraction", "MaxMissingSize", "MaxOrphanSize", "MaxUnlisted"),
@@ -77,6 +78,7 @@ class SiteConfig:
     inventory: Path | None = None
     inventory_format: str = "auto"
     inventory_table: str = "files"
+    second_inventory: str | Path = "again"
     backend: str = "files"
     backends: tuple[tuple[str, str], ...] = ()
     sql: SQLSettings | None = None

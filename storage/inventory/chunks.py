@@ -20,6 +20,7 @@ UNLISTED_MARK = b"# not listed: "
 
 _NEWLINE = ord("\n")
 _BOM = b"\xef\xbb\xbf"
+_ENDED = "a newline behind the last line, without which the file may have been cut short"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +53,15 @@ def is_void(line: bytes) -> bool:
     return line.startswith(b"#") or not line.strip()
 
 
-def read_chunks(blocks: Iterable[bytes], source: str) -> Iterator[Chunk]:
+def read_chunks(blocks: Iterable[bytes], source: str, ended: bool = False) -> Iterator[Chunk]:
     """Cut blocks at their last newline.
 
     A UTF-8 byte order mark is dropped. When the first line ends with CR LF, the CR goes from all lines; otherwise it is
-    part of the name. The last line may lack its newline.
+    part of the name. The last line may lack its newline, unless it is to be ``ended``: what was cut short in the middle
+    of a name or a size looks like that.
 
     Raises:
-        InventoryMalformed: a NUL byte, or a line longer than ``MAX_LINE``.
+        InventoryMalformed: a NUL byte, a line longer than ``MAX_LINE``, or one that does not end and has to.
     """
     first_line = 1
     pending: list[bytes] = []
@@ -83,6 +85,9 @@ def read_chunks(blocks: Iterable[bytes], source: str) -> Iterator[Chunk]:
             with_returns = data[: data.find(b"\n") + 1].endswith(b"\r\n")
             escaped = data.startswith(ESCAPED_MARK)
         if not data.endswith(b"\n"):
+            if ended:
+                last = first_line + data.count(b"\n")
+                raise malformed(source, last, _ENDED, data[data.rfind(b"\n") + 1 :])
             data += b"\n"
         if with_returns:
             data = data.replace(b"\r\n", b"\n")

@@ -67,6 +67,7 @@ def read_inventory(
     heed: Callable[[], None] = lambda: None,
     table: str = DEFAULT_TABLE,
     site: str = "",
+    ended: bool = False,
 ) -> InventoryCounts:
     """Read an inventory and hand one record for each directory that has files, and each ancestor, to ``append``.
 
@@ -82,7 +83,7 @@ def read_inventory(
         _refuse_not_canonical(directory)
     builder = TreeBuilder(keep)
     with open_inventory(
-        path, format=format, root=root, chunk_size=chunk_size, heed=heed, table=table, site=site
+        path, format=format, root=root, chunk_size=chunk_size, heed=heed, table=table, site=site, ended=ended
     ) as reading:
         for rows in reading.rows:
             builder.add(rows)
@@ -100,12 +101,14 @@ def open_inventory(
     heed: Callable[[], None] = lambda: None,
     table: str = DEFAULT_TABLE,
     site: str = "",
+    ended: bool = False,
 ) -> Iterator[Reading]:
     """Open an inventory for reading its rows in the order of the file.
 
     ``format`` is auto, paths, sizes, csv or tsv, and of no account for an SQLite database, of which ``table`` is read.
     Relative paths are joined to ``root``. Where there is a column of sites, only the rows of ``site`` are given; all of
-    them when it is empty. ``chunk_size`` is in bytes. ``heed`` is called now and then and may raise to give up.
+    them when it is empty. ``chunk_size`` is in bytes. ``heed`` is called now and then and may raise to give up. A text
+    without a newline behind its last line is refused where it is to be ``ended``.
 
     Raises:
         InventoryError, ValueError: see `read_inventory`; also while the rows are read.
@@ -129,7 +132,7 @@ def open_inventory(
                 heed()
                 yield chunk
 
-        sample, escaped, chunks = take_sample(count_lines(read_chunks(blocks, source)))
+        sample, escaped, chunks = take_sample(count_lines(read_chunks(blocks, source, ended)))
         layout = recognise(sample, escaped, wanted, source)
         reading.format, reading.has_sizes = layout.format.value, layout.has_sizes
         if sample:

@@ -89,6 +89,15 @@ class RunDirectory:
         return self.path / "listing.snapshot"
 
     @property
+    def second_inventory(self) -> Path:
+        """The snapshot of the inventory that is read after the listing."""
+        return self.path / "second.snapshot"
+
+    @property
+    def _inventory_file(self) -> Path:
+        return self.path / "inventory.json"
+
+    @property
     def _datasets(self) -> Path:
         return self.path / "datasets.json"
 
@@ -210,6 +219,22 @@ class RunDirectory:
         """
         state = json.loads(self._state.read_text())
         _write(self._state, {**state, "inventory_read": True})
+
+    def keep_inventory_file(self, identity: list[int] | None) -> None:
+        """Keep which file the inventory of this run is about to be read from, None if that cannot be told.
+
+        Raises:
+            RunDirError: it cannot be written.
+        """
+        _write(self._inventory_file, {"file": identity})
+
+    def kept_inventory_file(self) -> list[int] | None:
+        """Say which file the inventory of this run was read from (see `file_identity`); None when that is not known."""
+        try:
+            identity = json.loads(self._inventory_file.read_text())["file"]
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        return identity if isinstance(identity, list) else None
 
     def keep_datasets(self, datasets: Datasets) -> None:
         """Keep what was said of datasets when the inventory of this run was read.

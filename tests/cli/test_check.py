@@ -32,6 +32,7 @@ KEYS = [
     "seconds",
     "inventory_files",
     "gates",
+    "changed_meanwhile",
 ]
 
 

@@ -50,3 +50,12 @@ def test_a_line_without_end_that_comes_in_crumbs() -> None:
 def test_nul_bytes_are_refused() -> None:
     with pytest.raises(InventoryMalformed, match=r'dump line 3: expected text without NUL bytes, found "\\x00c"'):
         chunks_of(b"a\nb\n\0c\nd\n")
+
+
+def test_a_last_line_that_has_to_end_and_does_not_was_cut() -> None:
+    expected = 'inventory dump line 3: expected a newline behind the last line.*, found "/c"'
+    with pytest.raises(InventoryMalformed, match=expected):
+        list(read_chunks([b"/a\n/b\n/c"], "dump", ended=True))
+    with pytest.raises(InventoryMalformed, match="line 3"):
+        list(read_chunks([b"/a\n", b"/b\n", b"/", b"c"], "dump", ended=True))
+    assert list(read_chunks([b"/a\n/b\n"], "dump", ended=True)) == chunks_of(b"/a\n/b\n")
