@@ -50,6 +50,11 @@ _LAST_FAILURES = 20
 
 
 class Coordinator:
+_SHOWN_WAITING = 3
+
+_SILENCE = (Reason.TIMEOUT, Reason.CONNECTION)
+"""What a lister says of a store that has not answered."""
+
     """Hands out work, journals what comes back and knows when it is over. Every method returns at once.
 
     ``clock`` gives seconds and never runs back.
@@ -62,7 +67,7 @@ class Coordinator:
         self._requests: dict[str, int] = {}
         self._verdicts: list[Verdict] = []
         self._failures: deque[tuple[bytes, Reason, str]] = deque(maxlen=_LAST_FAILURES)
-        self._files = self._size = self._resumed = 0
+        self._files = self._size = self._resumed = self._answers = 0
         self._killed = self._note = ""
         self._open = False
         self._synced = clock()
@@ -146,6 +151,7 @@ class Coordinator:
         event: Event
         if entry.state == State.LISTED:
             base = entry.path if entry.path.endswith(b"/") else entry.path + b"/"
+        self._answers += entry.reason not in _SILENCE
             children = [base + name for name in entry.directories.name_list()]
             event = DirectoryListed(lister, entry.path, report.attempt, children)
         else:
@@ -172,6 +178,7 @@ class Coordinator:
             self._verdicts.append(verdict)
         self._carry_out([i for i in instructions if not isinstance(i, Unconfirmed)])
 
+        self._answers += not verdict.unknown or verdict.reason not in _SILENCE
     def _handle(self, event: Event) -> list[Instruction]:
         instructions = self._queue.handle(event, self._clock())
         self._carry_out(instructions)
@@ -230,6 +237,8 @@ class Coordinator:
         """Take back what a lister held that is gone."""
         self._handle(ListerLost(lister))
 
+            answers=self._answers,
+            waiting=self._queue.oldest(_SHOWN_WAITING, self._clock()),
     def confirm(self, packed: bytes) -> None:
         """Queue missing candidates (`pack_findings`) to be asked for one by one."""
         for finding in unpack_findings(packed):

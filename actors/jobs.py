@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from actors.deployment import open_runtime as open_runtime
 from actors.listing import StoreJob
 from actors.messages import BATCH, ListerSettings, ListingPlan
+from engine.stall import StallLimits
 from engine.work import QueueLimits
 from storage.doors.source import StoreSource
 from storage.listers.protocol import GFAL
@@ -43,6 +44,7 @@ def store_job(
         # What a lister is handed waits there, and its lease runs: no more than it can soon begin with.
         ListerSettings(source.spec, window, min(window, BATCH) if source.spec.method else BATCH),
         listers or (1 if one_lister else site.listers),
+        StallLimits.of(site.stall_minutes, site.timeout),
     )
 
 

@@ -24,6 +24,7 @@ from engine.confirm import Confirmation, ConfirmLimits, Question, Verdict
 from engine.index import Entry
 from engine.listing import Failed, Listed, Outcome
 from engine.record import DirectoryRecord
+from engine.stall import AwakeClock
 from engine.states import Reason
 from engine.work import Task, TaskKind
 from storage.listers.factory import open_lister
@@ -43,6 +44,22 @@ _LONGEST_WAIT = 0.1
 
 _GC_THRESHOLD = 100_000
 """Listings make many objects and no cycles; looking for cycles after every 700 takes a twentieth of the time."""
+
+_LOOK_EVERY = 1.0
+"""Seconds between two looks for requests whose outcome never came."""
+
+
+def overdue_after(timeout: float) -> float:
+    """Give the seconds after which a lister below has forgotten a request.
+
+    It may ask twice, wait for a worker once, and be late with it all; each may take the ``timeout``, in seconds.
+    """
+    return 4.0 * timeout + 30.0
+
+
+class ListerStuck(Exception):
+    """The lister of the store gives no outcomes any more; whoever supervises replaces all of it."""
+
 
 _COORDINATOR_PATIENCE = 60.0
 """Seconds after which a coordinator that does not answer is taken for dead."""
@@ -107,6 +124,11 @@ class Pump:
         self._unasked: deque[tuple[_Job, Question]] = deque()
         # By number of the request.
         self._asked: dict[int, tuple[_Job, Question]] = {}
+        self._awake = AwakeClock()
+        self._asked_at: dict[int, float] = {}
+        self._overdue_after = overdue_after(settings.spec.timeout)
+        self._look_at = 0.0
+        self._forgotten = 0
         self._reports: list[ListingReport] = []
         self._frames: list[bytes] = []
         self._verdicts: list[Verdict] = []
@@ -161,15 +183,35 @@ class Pump:
 
         Raises:
             ActorLost: the coordinator is gone.
+            ListerStuck: as many requests as there may be in flight got no outcome, one after another.
         """
+        self._end_forgotten()
         self._submit(lister)
         self._talk(lister)
         return max(0.0, self._next_cause() - self._clock())
+
+    def _end_forgotten(self) -> None:
+        """End what the lister below has forgotten: a request without an outcome would keep its place for ever."""
+        now = self._clock()
+        awake = self._awake.at(now)
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK_EVERY
+        # In the order in which they were asked.
+        for number, asked_at in list(self._asked_at.items()):
+            if awake - asked_at < self._overdue_after:
+                break
+            self._forgotten += 1
+            self._take(number, Failed(Reason.TIMEOUT, f"no outcome within {self._overdue_after:g} s"))
+        if self._forgotten >= self._settings.in_flight:
+            raise ListerStuck(f"no outcome of {self._forgotten} requests, one after another")
 
     def _next_cause(self) -> float:
         if self._exchange is not None:
             return self._sent_at + _COORDINATOR_PATIENCE
         causes = [self._pull_after] if self._may_pull() else []
+        if self._asked:
+            causes.append(self._look_at)
         if self._reports or self._verdicts:
             causes.append(self._oldest + _REPORT_AFTER)
         return min(causes, default=math.inf)
@@ -195,6 +237,7 @@ class Pump:
     def _ask(self, lister: Lister, job: _Job, question: Question) -> None:
         self._number += 1
         self._asked[self._number] = (job, question)
+        self._asked_at[self._number] = self._awake.at(self._clock())
         path = job.task.path
         if question is not None:
             request = Request(self._number, Ask.STAT, paths.join(path, question))
@@ -207,7 +250,9 @@ class Pump:
         try:
             item = self._inbox.get(timeout=timeout) if timeout > 0 else self._inbox.get_nowait()
             while True:
-                if item is not None:
+                if item is not None and item[0] in self._asked:
+                    # Others were ended before, for want of an outcome.
+                    self._forgotten = 0
                     self._take(*item)
                 item = self._inbox.get_nowait()
         except Empty:
@@ -215,6 +260,7 @@ class Pump:
 
     def _take(self, number: int, outcome: Outcome) -> None:
         job, question = self._asked.pop(number)
+        del self._asked_at[number]
         if not self._reports and not self._verdicts:
             self._oldest = self._clock()
         if job.confirmation is None:

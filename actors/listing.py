@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 from actors.coordinator import Coordinator
@@ -16,6 +16,7 @@ from actors.oversight import Oversight as Oversight
 from actors.oversight import Refused as Refused
 from actors.runtime import ActorLost, ActorRef, Answer, Runtime, dismiss
 from engine.gates import root_refusal
+from engine.stall import GiveUp, GoesOn, ReplaceStuck, Say, StallLimits, StallWatch, Waiting, describe, duration
 
 _log = logging.getLogger(__name__)
 
@@ -42,14 +43,19 @@ class ListingFailed(Exception):
     """The listing cannot go on; the message says why. The journal stays."""
 
 
+class Stalled(ListingFailed):
+    """Nothing has answered for as long as anybody wants to wait."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoreJob:
-    """One store to be listed, by how many listers, and how."""
+    """One store to be listed, by how many listers, how, and how long without an answer."""
 
     label: str
     plan: ListingPlan
     settings: ListerSettings
     listers: int = 1
+    stall: StallLimits = field(default_factory=StallLimits)
 
 
 @dataclass(slots=True)
@@ -74,6 +80,9 @@ class Listing:
         self._hired = 0
         self._wanted = max(1, job.listers)
         self._looked_at = 0.0
+        self._stall = StallWatch(job.stall)
+        self._stall_note = ""
+        self._waiting: tuple[Waiting, ...] = ()
         self._began = time.monotonic()
         self.progress = Progress()
         self.coordinator = runtime.spawn(f"coordinator:{job.label}", Coordinator, job.plan)
@@ -112,6 +121,7 @@ class Listing:
 
         Raises:
             Killed: the oversight asked to stop.
+            Stalled: nothing has answered for too long.
             ListingFailed: all listers are lost, or the coordinator is.
         """
         while True:
@@ -122,7 +132,8 @@ class Listing:
                 progress: Progress = self.coordinator.ask("progress").result(_PATIENCE)
             except (ActorLost, TimeoutError) as error:
                 raise ListingFailed(f"the coordinator of {self._label} is lost: {error}") from error
-            self.progress = replace(progress, seconds=self.seconds)
+            self._look_for_a_stall(progress)
+            self.progress = replace(progress, seconds=self.seconds, note=self._stall_note or progress.note)
             self._oversight.watch(phase, self.progress)
             if self.progress.killed:
                 raise Killed(self.progress.killed)
@@ -155,6 +166,37 @@ class Listing:
         spawn = self._runtime.spawn if self._settings.spec.is_of_this_machine else self._runtime.spawn_anywhere
         lister = spawn(name, ListerActor, name, self._settings, self.coordinator)
         self._listers.append(_Employed(lister, lister.ask("trouble"), time.monotonic()))
+
+    def _look_for_a_stall(self, progress: Progress) -> None:
+        """Say that nothing answers, replace whoever waits, or give up: as the watch says.
+
+        Raises:
+            Stalled: it says to give up.
+        """
+        # While all that is open is to be tried again later, what was waited for last says more than nothing.
+        waiting = self._waiting = progress.waiting or self._waiting
+        for instruction in self._stall.look(progress.answers, not progress.idle, time.monotonic()):
+            said = describe(instruction.seconds, waiting, progress.in_flight - len(waiting))
+            match instruction:
+                case GiveUp():
+                    raise Stalled(f"{said}; what was listed is kept, and the next run goes on from there")
+                case ReplaceStuck():
+                    self._replace_stuck({held.lister for held in progress.waiting})
+                case Say():
+                    self._note_stall(said)
+                case GoesOn(seconds):
+                    self._note_stall(f"there are answers again, after {duration(seconds)}")
+
+    def _note_stall(self, said: str) -> None:
+        self._stall_note = said
+        # Whoever watches is shown the note of the progress.
+        _log.info("%s: %s", self._label, said)
+
+    def _replace_stuck(self, names: set[str]) -> None:
+        """Put new listers into the place of some; a number of them is kept back for those that die."""
+        for lister in list(self._listers):
+            if lister.ref.name in names and self._hired < 2 * self._wanted + 4:
+                self._dismiss(lister, "it waits for answers and gets none")
 
     def _look_after_listers(self) -> None:
         """Replace listers that died, gave up or do not answer; their work goes back at once."""

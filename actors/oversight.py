@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from actors.runtime import Answer
     from engine.gates import Refusal
+    from engine.stall import Waiting
     from engine.states import Reason
 
 
@@ -42,6 +43,8 @@ class Progress:
     ``size`` is in bytes; ``resumed`` counts directories taken over from a journal; ``idle`` says that nothing is left
     to ask; ``failures`` has the last few, newest last, as (path, reason, detail); ``seconds`` is the time since the
     listers began; ``note`` is one line that somebody who watches should see, such as that a journal was of no use.
+    ``answers`` counts what the store has answered, refusals included and silence not; ``waiting`` has the few tasks
+    that listers have had in hand for longest.
     """
 
     listed: int = 0
@@ -58,6 +61,8 @@ class Progress:
     failures: tuple[tuple[bytes, Reason, str], ...] = ()
     seconds: float = 0.0
     note: str = ""
+    answers: int = 0
+    waiting: tuple[Waiting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from heapq import nsmallest
 from typing import assert_never
 
 from engine.paths import depth_of, parent_of
+from engine.stall import Waiting
 from engine.states import Reason, State
 from engine.work import (
     Accept,
@@ -146,6 +148,12 @@ class WorkQueue:
     def leased(self) -> int:
         """How many tasks listers have in hand."""
         return self._lists.leased + self._confirms.leased
+
+    def oldest(self, count: int, now: float) -> tuple[Waiting, ...]:
+        """Give the tasks that listers have had in hand for longest, the oldest first."""
+        leases = (item for lane in (self._lists, self._confirms) for item in lane.leases())
+        longest = nsmallest(count, leases, key=lambda item: item[1].since)
+        return tuple(Waiting(path, lease.lister, now - lease.since) for path, lease in longest)
 
     @property
     def unreached(self) -> list[bytes]:

@@ -150,6 +150,7 @@ class Config:
             timeout=keys.Timeout,
             max_depth=keys.MaxDepth,
             inventory_age=keys.InventoryAge,
+            stall_minutes=keys.StallMinutes,
             list_age=keys.ListAge,
             save_cache=keys.SaveCache,
             var_location=keys.VarLocation,

@@ -20,6 +20,7 @@ KEYS = frozenset(
         *("MaxOrphan", "MaxMissingFraction", "MaxOrphanFraction", "MaxMissingSize", "MaxOrphanSize", "MaxUnlisted"),
         *("MaxRunAge", "MinFiles", "MissingRuns", "MissingDays", "OrphanRuns", "OrphanDays"),
         *("DeleteOrphans", "UseTransferQueue", "FreeMem", "UnmergedLogsAge", "ListDeletable", "Email"),
+        "StallMinutes",
         *("AccessMethod", "PathPrefix", "Redirectors", "UseLoadBalancer", "Unmerged", "AdditionalLogDeletions"),
         "Sites",
     )
@@ -95,6 +96,7 @@ class SiteConfig:
     save_cache: bool = False
     var_location: Path = field(default_factory=lambda: Path.cwd() / "var")
     web_dir: Path = field(default_factory=lambda: Path.cwd() / "www")
+    stall_minutes: float = 30.0
     max_missing: int = 100
     max_orphan: int = 1000
     max_missing_fraction: float | None = None

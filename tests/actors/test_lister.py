@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from actors.lister import ListerActor
+from actors.lister import ListerActor, ListerStuck, Pump, overdue_after
 from actors.messages import Assignment, Batch, ListerSettings, Verdict
 from actors.runtime import ActorRef
 from actors.threads import ThreadRuntime
@@ -16,7 +16,7 @@ from engine.states import Reason, State
 from engine.work import Task, TaskKind
 from storage.listers.factory import open_lister
 from storage.listers.memory import Fault, MemoryStore, publish
-from storage.listers.protocol import GFAL, Ask, Request, StoreSpec
+from storage.listers.protocol import GFAL, Ask, Lister, Request, Sink, StoreSpec
 from tests.servers.fixtures import ServedDirectory
 
 D = b"/store/d"
@@ -239,3 +239,57 @@ def test_a_lister_without_a_store_says_what_its_trouble_is(threads: ThreadRuntim
     while not (trouble := lister.ask("trouble").result(10)):
         pass
     assert "gopher" in trouble
+
+
+class Seconds:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def step(threads: ThreadRuntime, store: MemoryStore, tasks: list[Task], in_flight: int) -> list[Batch]:
+    """Have a pump do the tasks, with a clock that says that half a second passes at each of its turns."""
+    desk: ActorRef = threads.spawn("desk", Desk, tasks, threading.Event())
+    spec = StoreSpec((publish("forgetful", store),), timeout=5.0)
+    clock, opened = Seconds(), list[Lister]()
+
+    def open_store(spec: StoreSpec, sink: Sink) -> Lister:
+        opened.append(open_lister(spec, sink))
+        return opened[0]
+
+    pump = Pump("lister", ListerSettings(spec, in_flight, batch=8), desk, clock, open_store)
+    while not pump.stopped:
+        pump.turn(opened[0])
+        pump.collect(0.01)
+        clock.now += 0.5
+    pump.close()
+    batches: list[Batch] = desk.ask("handed_in").result(10)
+    return batches
+
+
+def test_a_request_that_never_gets_an_outcome_ends_as_a_timeout(threads: ThreadRuntime) -> None:
+    store = MemoryStore()
+    store.add_file(b"/store/well/f", 7)
+    store.add_directory(b"/store/mute")
+    store.misbehave(b"/store/mute", Fault(silent=True))
+    tasks = [Task(TaskKind.LIST, path, 1) for path in (b"/store/mute", b"/store/well")]
+    batches = step(threads, store, tasks, in_flight=4)
+    entries = {report.entry.path: report.entry for batch in batches for report in batch.reports}
+    assert entries[b"/store/well"].state == State.LISTED
+    mute = entries[b"/store/mute"]
+    assert (mute.state, mute.reason) == (State.FAILED, Reason.TIMEOUT)
+    assert mute.detail == f"no outcome within {overdue_after(5.0):g} s"
+
+
+def test_a_lister_that_gives_no_outcomes_any_more_is_given_up(threads: ThreadRuntime) -> None:
+    store = MemoryStore()
+    paths = [f"/store/{number}".encode() for number in range(8)]
+    for path in paths:
+        store.add_directory(path)
+        store.misbehave(path, Fault(silent=True))
+    with pytest.raises(ListerStuck, match="no outcome of 4 requests"):
+        step(threads, store, [Task(TaskKind.LIST, path, 1) for path in paths], in_flight=4)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from actors.listing import Listing, Oversight, Refused, StoreJob, list_store
+from actors.listing import Listing, Oversight, Refused, Stalled, StoreJob, list_store
 from actors.messages import Killed, ListerSettings, ListingPlan, Progress
 from actors.runtime import Runtime
+from engine.stall import StallLimits
 from engine.states import Reason, State
 from engine.work import QueueLimits
 from storage.listers.memory import Fault, MemoryStore, publish
@@ -135,3 +137,23 @@ def test_deep_narrow_and_wide_flat_trees(tmp_path: Path, start_threads: Callable
     snapshot = Snapshot(tmp_path / "s")
     assert len(snapshot.table.empty_rows()) == 501
     snapshot.close()
+
+
+def test_a_store_that_falls_silent_is_waited_for_and_then_given_up(
+    tmp_path: Path, start_threads: Callable[[], Runtime]
+) -> None:
+    store = MemoryStore()
+    store.add_file(b"/store/a/f", 5)
+    store.add_directory(b"/store/mute")
+    store.misbehave(b"/store/mute", Fault(silent=True))
+    silent = replace(job(publish("silent", store), b"/store", tmp_path / "s"), stall=StallLimits(0.2, 0.4, 0.8))
+    notes: list[str] = []
+    oversight = Oversight(watch=lambda _phase, progress: notes.append(progress.note))
+    with pytest.raises(Stalled, match=r"nothing has answered for 1 s; waiting for /store/mute \(lister:SITE:\d"):
+        list_store(start_threads(), silent, oversight)
+    assert any("waiting for /store/mute (lister:SITE:" in note for note in notes)
+
+    store.misbehave(b"/store/mute", None)
+    again = job(publish("silent", store), b"/store", tmp_path / "s", resume=True)
+    progress = list_store(start_threads(), again, Oversight())
+    assert (progress.listed, progress.failed, progress.resumed, progress.requests) == (3, 0, 2, 1)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from actors.coordinator import Coordinator
-from actors.lister import Pump
+from actors.lister import ListerStuck, Pump
 from actors.messages import ListerSettings
 from actors.runtime import ActorLost
 from storage.listers.doors import SpreadLister
 from storage.listers.protocol import Lister, Sink, StoreSpec
 from tests.simulation.clockwork import Clockwork
 from tests.simulation.post import Handler, Post
-from tests.simulation.world import Door, World
+from tests.simulation.world import TIMEOUT, Door, World
 
 _LOOK_EVERY = 1.0
 _NOTICED_AFTER = (0.5, 5.0, 30.0)
 """Seconds until somebody notices that a lister is dead, or takes one for dead that only stands still."""
-
-_SILENT_FOR = 20.0
-"""Seconds after which a lister is ended that waits for an answer of its store in vain."""
 
 
 class Worker:
@@ -31,14 +27,13 @@ class Worker:
         self.alive = True
         self.trouble = ""
         self._clockwork = clockwork
-        self.silent_since = math.inf
         self._still_until = 0.0
         self._wake_at = -1.0
         self._lister: Lister | None = None
 
         def open_store(_spec: StoreSpec, sink: Sink) -> Lister:
             def open_door(number: int) -> Callable[[Sink], Lister]:
-                return lambda inner: Door(clockwork, world, number, inner, self._fall_silent)
+                return lambda inner: Door(clockwork, world, number, inner)
 
             def take(number: int, outcome: object) -> None:
                 sink(number, outcome)  # type: ignore[arg-type]
@@ -47,7 +42,9 @@ class Worker:
             self._lister = SpreadLister([open_door(number) for number in range(len(world.dead))], take, clockwork.clock)
             return self._lister
 
-        settings = ListerSettings(StoreSpec(("root://door",)), *clockwork.chance.choice(((1, 1), (4, 2), (16, 64))))
+        settings = ListerSettings(
+            StoreSpec(("root://door",), TIMEOUT), *clockwork.chance.choice(((1, 1), (4, 2), (16, 64)))
+        )
         post = Post(clockwork, world.troubles, handle, self.poke)
         self._pump = Pump(name, settings, post, clockwork.clock, open_store)
         self.poke()
@@ -66,9 +63,6 @@ class Worker:
     def stand_still(self, seconds: float) -> None:
         """Do nothing for some time; what comes meanwhile waits."""
         self._still_until = self._clockwork.now + seconds
-
-    def _fall_silent(self) -> None:
-        self.silent_since = min(self.silent_since, self._clockwork.now)
 
     def poke(self) -> None:
         """Step soon: there is something to do."""
@@ -91,7 +85,7 @@ class Worker:
         try:
             self._pump.collect(0.0)
             wait = self._pump.turn(self._lister)
-        except ActorLost as error:
+        except (ActorLost, ListerStuck) as error:
             self._clockwork.tell(f"{self.name} gives up: {error!r}")
             self.trouble = repr(error)
             self._lister.close()
@@ -140,8 +134,6 @@ class Foreman:
         for worker in list(self.workers):
             if worker.at_home:
                 continue
-            if worker.alive and self._clockwork.now - worker.silent_since > _SILENT_FOR:
-                worker.die()
             if worker.trouble or not worker.alive:
                 self._replace_soon(worker, 0.0 if worker.trouble else chance.choice(_NOTICED_AFTER))
             elif troubles.dying and chance.random() < troubles.dying:

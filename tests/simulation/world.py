@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_left
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from engine import paths
@@ -257,14 +256,11 @@ def draw_troubles(chance: random.Random) -> Troubles:
 class Door:
     """One door as a lister of its own; see `storage.listers.protocol.Lister`."""
 
-    def __init__(
-        self, clockwork: Clockwork, world: World, number: int, sink: Sink, on_silence: Callable[[], None]
-    ) -> None:
+    def __init__(self, clockwork: Clockwork, world: World, number: int, sink: Sink) -> None:
         self._clockwork = clockwork
         self._world = world
         self._number = number
         self._sink = sink
-        self._on_silence = on_silence
         self._closed = False
         self.requests = 0
 
@@ -276,7 +272,8 @@ class Door:
         world.asked[request.ask] += 1
         if troubles.silent and chance.random() < troubles.silent:
             self._clockwork.tell(f"door {self._number}: {request.ask.name} {paths.escape(request.path)}: silence")
-            self._on_silence()
+            # The pump takes it for a timeout in the end.
+            world.failed.setdefault(request.path, set()).add(Reason.TIMEOUT)
             return
         delay = world.slowness[self._number] * (0.5 + chance.expovariate(1.0))
         spoilt = self._spoil(request)

@@ -1,0 +1,99 @@
+"""Stores that go silent in the middle of a listing: for a while, and for good."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engine.states import State
+from storage.snapshot import Snapshot, SnapshotError
+from tests.cli.program import Ended, eventually, wait_for
+from tests.faults.site import FaultySite
+from tests.servers.xrootd import XRootDServer
+
+_WIDE = 400
+"""So many directories that a listing with one request at a time can be caught in the middle."""
+
+_SLOWLY = ("--listers", "1", "--in-flight", "1")
+
+
+@pytest.fixture
+def server(start_xrootd: Callable[..., XRootDServer]) -> XRootDServer:
+    """A server that may be paused."""
+    return start_xrootd()
+
+
+@pytest.fixture
+def site(server: XRootDServer, make_site: Callable[..., FaultySite]) -> FaultySite:
+    """A site with much to list, one missing file, one orphan and one empty directory."""
+    site = make_site([server.store], "/store", [server.url])
+    for number in range(_WIDE):
+        site.put(f"data/{number}/kept.root")
+    site.know("data/1/lost.root")
+    site.put("data/2/left.root", known=False)
+    site.make("data/empty")
+    return site
+
+
+def _listed(journal: Path) -> int:
+    try:
+        snapshot = Snapshot(journal)
+    except (OSError, SnapshotError):
+        return 0
+    try:
+        return snapshot.table.count(State.LISTED)
+    finally:
+        snapshot.close()
+
+
+def _silenced_in_the_middle(site: FaultySite, server: XRootDServer, seconds: float | None = None) -> Ended:
+    """Stop the server when a part of the site is in the journal, for ``seconds`` or until the run is over."""
+    journal = site.home / f"var/runs/{site.name}/listing.snapshot.part"
+    process = site.start_check(*_SLOWLY)
+    eventually("begun to list", lambda: _listed(journal) > 3, process)
+    server.pause()
+    if seconds is not None:
+        time.sleep(seconds)
+        server.resume()
+    ended = wait_for(process)
+    server.resume()
+    return ended
+
+
+def _assert_all_found(site: FaultySite, ended: Ended) -> None:
+    assert ended.code == 0, ended.err
+    site.assert_found(["data/1/lost.root"], ["data/2/left.root"], [], ["data/empty"])
+    assert site.unlisted() == {}
+
+
+@pytest.mark.fault(
+    "stalls", "the store goes silent in the middle of a listing and comes back", "the run goes on; all is listed"
+)
+def test_a_store_that_comes_back(site: FaultySite, server: XRootDServer) -> None:
+    site.prepare(Timeout=2, Retries=6)
+    _assert_all_found(site, _silenced_in_the_middle(site, server, 5.0))
+
+
+@pytest.mark.fault(
+    "stalls",
+    "the store goes silent in the middle of a listing for good",
+    "the run ends with one line that says what it waited for; the next one asks for nothing again that was listed",
+)
+def test_a_store_that_does_not_come_back(site: FaultySite, server: XRootDServer, runtime: str) -> None:
+    site.prepare(Timeout=1, Retries=6, StallMinutes=0.05)
+    ended = _silenced_in_the_middle(site, server)
+    assert ended.code == 4
+    last = ended.err.splitlines()[-1]
+    assert last.startswith("dynamo-consistency: nothing has answered for ")
+    assert "waiting for /store/data/" in last
+    assert last.endswith("the next run goes on from there")
+    assert not list(site.web.glob("*_compare_*"))
+
+    again = site.check()
+    _assert_all_found(site, again)
+    assert again.json["resumed"] > 3
+    # One question for each directory that is left, and those that confirm what is missing.
+    assert again.json["requests"] <= again.json["directories"] - again.json["resumed"] + 4
