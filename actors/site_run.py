@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from actors.acting import BACKEND_ERRORS, Acted, act, what_followed, write_lists, write_storage
 from actors.check_job import RunRequest, check_job, history_path, listing_job, store_mark
+from actors.clusters import of_cluster
 from actors.comparison import ComparisonResult
 from actors.listing import ListingFailed, list_store
 from actors.narrator import Narrator
@@ -218,6 +219,7 @@ class _Run:
             results, acted = self._list_only(), Acted(Refusal("no-inventory", "nothing was compared"))
         else:
             results = self._check()
+            self._tell_of_cluster(results.run)
             acted = self._act(results)
             self._write_lists(acted)
         unmerged = self._clean()
@@ -310,6 +312,13 @@ class _Run:
         except HistoryError as error:
             # What was asked for was asked for, and the log has it as well.
             _log.warning("%s: what followed could not be noted: %s", self._site.name, error)
+
+    def _tell_of_cluster(self, run: int) -> None:
+        """Say in the log and the history that a store was listed in parts, and what its parts disagree in."""
+        said = of_cluster(self._run.store.spec, self._directory.listing)
+        if said:
+            _log.info("%s: %s", self._site.name, said)
+            self._tell_history(run, said, ())
 
     def _note(self, what: str, error: Exception) -> None:
         """Keep what went wrong behind the comparison for the end, when the rest is done."""

@@ -6,6 +6,7 @@ anything, so the whole is known only when all have answered. Servers are named i
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -18,6 +19,8 @@ from engine.states import Reason
 
 _ELSEWHERE = frozenset((Reason.NOT_FOUND, Reason.NOT_A_DIRECTORY))
 """What a server says that has nothing at, or below, a path."""
+
+_NOTE = re.compile(r"([\d,]+) files? (?:is|are) on several servers(?:, ([\d,]+) of them)?")
 
 _Part: TypeAlias = "tuple[str, Outcome]"
 
@@ -69,15 +72,16 @@ def _stat(copies: Sequence[Present]) -> Present:
 
 def _listing(parts: Sequence[tuple[str, Listed]]) -> Listed | Failed:
     full = [(server, said) for server, said in parts if said.files or said.directories]
+    others = any(said.others for _, said in parts)
     if len(full) < 2:
-        return full[0][1] if full else Listed()
+        return replace(full[0][1] if full else Listed(), others=others)
     directories = _directories([said.directories for _, said in full])
     with_files = [said.files for _, said in full if said.files]
     listed = _files(with_files) if with_files else Listed()
     both = directories.keys() & frozenset(listed.files.name_list())
     if both:
         return _two_kinds(min(both), full)
-    return replace(listed, directories=DirectoryColumns.from_rows(directories.items()))
+    return replace(listed, directories=DirectoryColumns.from_rows(directories.items()), others=others)
 
 
 def _directories(parts: Iterable[DirectoryColumns]) -> dict[bytes, int]:
@@ -117,6 +121,17 @@ def _note(several: set[bytes], unlike: set[bytes]) -> str:
         return note
     first = paths.escape(min(unlike))
     return f"{note}, {len(unlike):,} of them with different sizes, such as {first}"
+
+
+def count_notes(notes: Iterable[str]) -> tuple[int, int]:
+    """Sum up the notes of listings: how many files are on several servers, and how many of these differ in size."""
+    several = unlike = 0
+    for note in notes:
+        found = _NOTE.match(note)
+        if found is not None:
+            several += int(found[1].replace(",", ""))
+            unlike += int((found[2] or "0").replace(",", ""))
+    return several, unlike
 
 
 def _files_are(names: set[bytes]) -> str:

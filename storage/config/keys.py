@@ -200,6 +200,7 @@ _ListDeletable = Annotated[str, PlainValidator(_list_deletable)]
 _Method = Annotated[
     Literal["XRootD", "SRM", "directx", "RAL-Reader"], _expected("one of XRootD, SRM, directx and RAL-Reader")
 ]
+_Layout = Annotated[Literal["auto", "shared", "clustered"], _expected("one of auto, shared and clustered")]
 _Format = Annotated[
     Literal["auto", "paths", "sizes", "csv", "tsv"], _expected("one of auto, paths, sizes, csv and tsv")
 ]
@@ -255,6 +256,8 @@ class CommonKeys(Model):
     IgnoreDirectories: tuple[_Substring, ...] = ()
     IgnoreAge: _Days = 1.0
     Doors: tuple[_Door, ...] = ()
+    Layout: _Layout = "auto"
+    DataServers: _Count = 0
     GlobalRedirectors: tuple[_Host, ...] = ()
     RedirectorAge: _Days = 1.0
     BannedDoors: tuple[_Host, ...] = ()

@@ -126,6 +126,8 @@ class Config:
             ignore_directories=keys.IgnoreDirectories,
             ignore_age_days=keys.IgnoreAge,
             doors=tuple(dict.fromkeys(keys.Doors)),
+            layout=keys.Layout,
+            data_servers=keys.DataServers,
             path_prefix=prefix or b"",
             access_method=self._of_site("AccessMethod", top.AccessMethod, own.AccessMethod, name) or "XRootD",
             redirector=self._of_site("Redirectors", top.Redirectors, own.Redirectors, name),

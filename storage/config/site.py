@@ -10,9 +10,13 @@ from engine.actions import ActionLimits
 from storage.doors.url import with_prefix
 from storage.listers.protocol import DIRECTX, GFAL, StoreSpec
 
+CLUSTERED = "clustered"
+"""The layout of a site whose doors each hold a part of the store."""
+
 KEYS = frozenset(
     (
-        *("RootPath", "DirectoryList", "IgnoreDirectories", "IgnoreAge", "Doors", "GlobalRedirectors", "RedirectorAge"),
+        *("RootPath", "DirectoryList", "IgnoreDirectories", "IgnoreAge", "Doors", "Layout", "DataServers"),
+        *("GlobalRedirectors", "RedirectorAge"),
         *("BannedDoors", "Dump", "Inventory", "InventoryFormat", "InventoryTable", "Backend", "Backends", "SQL"),
         "SecondInventory",
         *("Runtime", "NumThreads", "GFALThreads", "InFlight", "Connections", "Retries"),
@@ -68,6 +72,8 @@ class SiteConfig:
     ignore_directories: tuple[bytes, ...] = ()
     ignore_age_days: float = 1.0
     doors: tuple[str, ...] = ()
+    layout: str = "auto"
+    data_servers: int = 0
     path_prefix: bytes = b""
     access_method: str = "XRootD"
     redirector: str | None = None
@@ -150,6 +156,7 @@ class SiteConfig:
             timeout=self.timeout,
             connections=connections,
             method=self.access_method if self.access_method in (DIRECTX, GFAL) else "",
+            clustered=self.layout == CLUSTERED,
         )
 
 

@@ -37,7 +37,15 @@ _NOBODY = "none"
 
 
 class LocateError(Exception):
-    """A redirector did not say where its data servers are; the message is one line."""
+    """A redirector did not say where its data servers are; the message is one line.
+
+    ``role`` is what it says of itself, such as ``manager``; empty when it does not say, None when it says
+    nothing at all.
+    """
+
+    def __init__(self, message: str, role: str | None = None) -> None:
+        super().__init__(message)
+        self.role = role
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +66,8 @@ def locate(
 ) -> tuple[DataServer, ...]:
     """Ask a redirector, ``host[:port]``, for its data servers, those that have ``path`` and all others.
 
-    It takes at most three times ``seconds`` and some more to start. ``heed`` is called now and then, and may raise to
-    give up.
+    With `EVERYWHERE` for a path it is an error if not all can be named. It takes at most three times ``seconds`` and
+    some more to start. ``heed`` is called now and then, and may raise to give up.
 
     Raises:
         LocateError: it names none, or there was no answer in time.
@@ -82,11 +90,11 @@ def locate(
     try:
         said: dict[str, Any] = json.loads(done.output)
         servers = tuple([DataServer(**server) for server in said["servers"]])
-        error = str(said["error"])
+        error, role = str(said["error"]), str(said["role"])
     except (ValueError, LookupError, TypeError) as error_:
         raise LocateError(f"{redirector} could not be asked: {done.said[-200:] or error_}") from error_
     if not servers:
-        raise LocateError(f"{redirector}: {error or 'it names no data server'}")
+        raise LocateError(f"{redirector}: {error or 'it names no data server'}", role)
     return servers
 
 
@@ -97,7 +105,16 @@ def main(redirector: str, path: str, seconds: int) -> None:
     filesystem = client.FileSystem(f"root://{redirector}")
     found: dict[str, None] = {}
     error = ""
-    for wanted in (path, EVERYWHERE):
+    role = ""
+    role_came = threading.Event()
+
+    def take(status: dict[str, Any], response: Any, *_hosts: Any) -> None:
+        nonlocal role
+        role = _text(response) if status["ok"] else ""
+        role_came.set()
+
+    is_asked = filesystem.query(_CONFIG, "role", seconds, take)["ok"]
+    for wanted in dict.fromkeys((path, EVERYWHERE)):
         status, locations = filesystem.deeplocate(wanted, 0, seconds)
         if status["ok"]:
             found |= dict.fromkeys(str(place["address"]) for place in locations if place["is_server"])
@@ -108,7 +125,9 @@ def main(redirector: str, path: str, seconds: int) -> None:
     for place in found:
         address = _plain(place)
         servers.append({"door": _named(address), "address": address, "member": members.get(place)})
-    print(json.dumps({"servers": servers, "error": error}), flush=True)
+    if is_asked and not found:
+        role_came.wait(seconds)
+    print(json.dumps({"servers": servers, "error": error, "role": role}), flush=True)
     # The library may be busy with a server that is dead.
     os._exit(0)
 
@@ -123,8 +142,7 @@ def _members(client: Any, places: list[str], seconds: int) -> dict[str, bool]:
     def taker(place: str) -> Any:
         def take(status: dict[str, Any], response: Any, *_hosts: Any) -> None:
             if status["ok"] and response:
-                text = response if isinstance(response, str) else bytes(response).decode("utf-8", "replace")
-                answers[place] = not text.strip().strip("\0").startswith(_NOBODY)
+                answers[place] = not _text(response).startswith(_NOBODY)
             open_questions.release()
 
         return take
@@ -137,6 +155,11 @@ def _members(client: Any, places: list[str], seconds: int) -> dict[str, bool]:
     for _ in range(asked):
         open_questions.acquire(timeout=max(0.0, give_up - time.monotonic()))
     return dict(answers)
+
+
+def _text(response: Any) -> str:
+    text = response if isinstance(response, str) else bytes(response or b"").decode("utf-8", "replace")
+    return text.strip().strip("\0").strip()
 
 
 def _plain(address: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
 import time
 from calendar import timegm
 from collections.abc import Callable, Iterable
@@ -19,7 +20,7 @@ from typing import TypeAlias
 
 from storage.atomic import AtomicFile, ReportError
 from storage.config.site import SiteConfig
-from storage.doors.locate import DataServer, LocateError, locate
+from storage.doors.locate import EVERYWHERE, DataServer, LocateError, locate
 from storage.doors.url import check_authority
 from storage.runs.directory import directory_name
 
@@ -30,6 +31,7 @@ _DEFAULT_PORT = 1094
 _TIMES = "%Y-%m-%dT%H:%M:%SZ"
 _FOUND = re.compile(r"# found (\S+) by asking (.+)")
 _MEMBER = "cluster"
+_CLUSTERED = "# layout clustered"
 
 
 class NoDoors(Exception):
@@ -58,6 +60,7 @@ class _Kept:
     found: float
     asked: str
     servers: tuple[DataServer, ...]
+    clustered: bool = False
 
 
 _Ask: TypeAlias = Callable[[str], tuple[DataServer, ...]]
@@ -78,16 +81,14 @@ def find_doors(site: SiteConfig, path: bytes, seconds: float, heed: Callable[[],
     Raises:
         NoDoors: there are none, or nobody who could be asked.
     """
-    asked = [*filter(None, [site.redirector]), *site.global_redirectors]
+    asked = _asked_for(site)
     if not asked:
         raise NoDoors(
             f"the site {site.name} has no doors: set Sites.{site.name}.Doors to a list of URLs, or Redirectors or "
             "GlobalRedirectors to whom to ask for them"
         )
     file = redirector_list(site)
-    kept = _read(file)
-    if kept is not None and kept.asked != ", ".join(asked):
-        kept = None
+    kept = _kept(site)
     if kept is None or (site.redirector_age and not 0 <= time.time() - kept.found < site.redirector_age * _DAY):
         kept = _search(site, asked, file, kept, lambda redirector: locate(redirector, path, seconds, heed))
     servers = sorted(kept.servers, key=lambda server: server.door)
@@ -96,6 +97,60 @@ def find_doors(site: SiteConfig, path: bytes, seconds: float, heed: Callable[[],
     if not allowed:
         raise NoDoors(f"the site {site.name} has no doors: BannedDoors has all that {kept.asked} named")
     return Doors(allowed, frozenset([server.door for server in servers if server.member]), banned)
+
+
+def find_members(site: SiteConfig, seconds: float, heed: Callable[[], None] = lambda: None) -> tuple[DataServer, ...]:
+    """Give all data servers of a site with a redirector, which is asked now, and all that were known before.
+
+    Each may hold a part of the store, so one that is down now must not be forgotten.
+
+    Raises:
+        NoDoors: the redirector does not name them, and the site was not known for a cluster before.
+    """
+    assert site.redirector is not None
+    kept, file = _kept(site), redirector_list(site)
+    try:
+        named = locate(site.redirector, EVERYWHERE.encode(), seconds, heed)
+    except LocateError as error:
+        if kept is None or not kept.clustered:
+            raise NoDoors(f"the data servers of the site {site.name} are not known: {error}") from error
+        _log.warning("%s; the data servers of %s are those of %s", error, site.name, file)
+        return kept.servers
+    before = () if kept is None else kept.servers
+    gone = [old for old in before if not any(old.door == new.door or old.address == new.address for new in named)]
+    if gone:
+        _log.warning(
+            "%s no longer names %s, which is taken for down; if it is gone for good, remove %s",
+            site.redirector,
+            ", ".join([server.door for server in gone]),
+            file,
+        )
+    return tuple(sorted([*named, *gone], key=lambda server: server.door))
+
+
+def keep_members(site: SiteConfig, servers: tuple[DataServer, ...]) -> None:
+    """Remember that a site is a cluster, and of which data servers."""
+    kept = _Kept(float(int(time.time())), ", ".join(_asked_for(site)), servers, True)
+    try:
+        _write(redirector_list(site), site.name, kept)
+    except (ReportError, OSError) as error:
+        _log.warning("the data servers of %s are not kept: %s", site.name, error)
+
+
+def is_known_cluster(site: SiteConfig) -> bool:
+    """Tell whether `keep_members` was told so before, with the same redirectors."""
+    kept = _kept(site)
+    return kept is not None and kept.clustered
+
+
+def _asked_for(site: SiteConfig) -> list[str]:
+    return [*filter(None, [site.redirector]), *site.global_redirectors]
+
+
+def _kept(site: SiteConfig) -> _Kept | None:
+    """Read the list of a site, if it came from whom the site would ask now."""
+    kept = _read(redirector_list(site))
+    return kept if kept is not None and kept.asked == ", ".join(_asked_for(site)) else None
 
 
 def _search(site: SiteConfig, asked: list[str], file: Path, older: _Kept | None, ask: _Ask) -> _Kept:
@@ -175,7 +230,24 @@ def matches(door: str, entry: str) -> bool:
     if _host_of(door).lower() != _host_of(entry).lower():
         return False
     port = entry.rpartition("]")[2].partition(":")[2]
-    return not port or int(port) == int(door.rpartition("]")[2].partition(":")[2] or _DEFAULT_PORT)
+    return not port or int(port) == _port_of(door)
+
+
+def is_server(server: DataServer, authority: str) -> bool:
+    """Tell whether ``host[:port]`` is a data server, be it by another name for the same address."""
+    port = _port_of(authority)
+    for known in (server.door, server.address):
+        if (_host_of(known).lower(), _port_of(known)) == (_host_of(authority).lower(), port):
+            return True
+    try:
+        found = socket.getaddrinfo(_host_of(authority), port, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return port == _port_of(server.address) and any(place[4][0] == _host_of(server.address) for place in found)
+
+
+def _port_of(authority: str) -> int:
+    return int(authority.rpartition("]")[2].partition(":")[2] or _DEFAULT_PORT)
 
 
 def _read(file: Path) -> _Kept | None:
@@ -212,7 +284,8 @@ def _parse(text: str) -> _Kept:
         servers.append(DataServer(door, address, len(rest) == 2))
     if head is None or not servers:
         raise ValueError("it does not say who was asked and when, or names no door")
-    return _Kept(float(timegm(time.strptime(head[1], _TIMES))), head[2], tuple(servers))
+    clustered = _CLUSTERED in text.splitlines()
+    return _Kept(float(timegm(time.strptime(head[1], _TIMES))), head[2], tuple(servers), clustered)
 
 
 def _write(file: Path, site: str, kept: _Kept) -> None:
@@ -222,6 +295,7 @@ def _write(file: Path, site: str, kept: _Kept) -> None:
         "# Remove this file to have them searched for again.",
         f"# found {time.strftime(_TIMES, time.gmtime(kept.found))} by asking {kept.asked}",
     ]
+    lines += [_CLUSTERED] * kept.clustered
     lines += [" ".join([s.door, s.address, *([_MEMBER] if s.member else [])]) for s in kept.servers]
     AtomicFile.clear_up(file)
     with AtomicFile(file) as written:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from engine import paths
 from storage.config.site import SiteConfig
-from storage.doors import layout
+from storage.doors import layout, members
 from storage.doors.redirectors import Doors, NoDoors, find_doors, matches
 from storage.doors.source import DoorsError, StoreSource
 from storage.doors.url import GFAL_SCHEMES, with_prefix
@@ -44,16 +44,70 @@ def resolve(source: StoreSource, heed: Callable[[], None] = lambda: None) -> Sto
     _needs_program(source.spec, site)
     patient = replace(source.spec, timeout=min(source.spec.timeout, _PATIENCE))
     try:
-        found = _discovered(site, source.spec, heed)
+        site = members.without_redirector_as_door(site, patient, heed)
+        if members.is_cluster(site):
+            return replace(source, spec=_of_cluster(site, source.spec, patient, heed))
+        if members.is_part(site, patient, heed):
+            return replace(source, spec=_of_part(site, source.spec))
+        spec = replace(source.spec, doors=source.spec.doors if site.doors or site.use_load_balancer else ())
+        found = _discovered(site, spec, heed)
         with layout.panel(replace(patient, doors=found.doors), heed) as asked:
             prefix = _missing_prefix(asked, site, found.doors)
         found = found.renamed(lambda door: with_prefix(door, prefix))
-        doors = _agreeing(site, replace(patient, doors=found.doors), found, heed)
+        doors, refusal = _agreeing(site, replace(patient, doors=found.doors), found, heed)
+        if refusal and site.layout == members.AUTO and not found.banned:
+            site = replace(site, path_prefix=prefix or site.path_prefix)
+            doors = members.members_found(site, patient, refusal, heed)
+        elif refusal:
+            raise DoorsError(refusal)
     except NoDoors as error:
         raise DoorsError(str(error)) from error
     except ValueError as error:
         raise DoorsError(f"the site {site.name}: {error}") from error
-    return replace(source, spec=replace(source.spec, doors=doors))
+    spec = replace(source.spec, doors=doors, clustered=bool(refusal))
+    return replace(source, spec=_open_ended(site, spec) if refusal else spec)
+
+
+def _of_cluster(site: SiteConfig, spec: StoreSpec, patient: StoreSpec, heed: Callable[[], None]) -> StoreSpec:
+    """Give all members of a cluster, those that are down as well: what they hold is then unlisted, and not missing."""
+    doors = members.members(site, patient.timeout, heed)
+    directories = (site.root_path, *site.directories)
+    with layout.panel(replace(patient, doors=doors), heed) as asked:
+        heard = layout.answering(asked, directories)
+        prefix = _prefix_of_parts(asked, site, doors, heard)
+    silent = [_authority(door) or door for position, door in enumerate(doors) if position not in heard]
+    if silent:
+        # Any directory may be on it.
+        _log.warning("%s: %s does not answer, so nothing can be listed completely", site.name, ", ".join(silent))
+    return _open_ended(site, replace(spec, doors=tuple([with_prefix(door, prefix) for door in doors]), clustered=True))
+
+
+def _open_ended(site: SiteConfig, spec: StoreSpec) -> StoreSpec:
+    """Say of a cluster whether all of its data servers are known for sure."""
+    if not members.is_open_ended(site, len(spec.doors)):
+        return spec
+    wanted = f"and there should be {site.data_servers}" if site.data_servers else "and how many there are is not set"
+    _log.warning(
+        "%s: %d data servers are known, %s, so no file is called missing: set Sites.%s.DataServers to their number, or "
+        "Doors to all of them",
+        site.name,
+        len(spec.doors),
+        wanted,
+        site.name,
+    )
+    return replace(spec, open_ended=True)
+
+
+def _of_part(site: SiteConfig, spec: StoreSpec) -> StoreSpec:
+    _log.warning(
+        "%s: its only door, %s, is a data server of a cluster, and may hold a part of the store, so no file is called "
+        "missing: set Sites.%s.Layout to shared if it shows the whole, or Redirectors.%s to who names the others",
+        site.name,
+        _authority(spec.doors[0]),
+        site.name,
+        site.name,
+    )
+    return replace(spec, clustered=True, open_ended=True)
 
 
 def _of_dump(source: StoreSource, site: SiteConfig, heed: Callable[[], None]) -> StoreSource:
@@ -143,19 +197,35 @@ def _missing_prefix(asked: layout.Panel, site: SiteConfig, doors: Sequence[str])
         if there is False:
             if not layout.is_there(asked, door, prefixed):
                 return b""
-            root = paths.escape(site.root_path)
-            _log.warning(
-                "%s: %s is not there, and %s%s is: listed with the PathPrefix /cms", site.name, root, "/cms", root
-            )
+            _warn_of_prefix(site)
             return CMS_PREFIX
     return b""
 
 
-def _agreeing(site: SiteConfig, spec: StoreSpec, found: Doors, heed: Callable[[], None]) -> tuple[str, ...]:
-    """Give the doors, which must all show the same."""
+def _prefix_of_parts(asked: layout.Panel, site: SiteConfig, doors: Sequence[str], heard: Sequence[int]) -> bytes:
+    """Do as `_missing_prefix`, for doors of which none has to have any of the directories."""
+    if site.path_prefix or any("/" in door.partition("://")[2] for door in doors):
+        return b""
+    plain = (site.root_path, *site.directories)
+    prefixed = tuple([CMS_PREFIX + path for path in plain])
+    if not heard or any(layout.is_there(asked, door, plain) is not False for door in heard):
+        return b""
+    if not any(layout.is_there(asked, door, prefixed) for door in heard):
+        return b""
+    _warn_of_prefix(site)
+    return CMS_PREFIX
+
+
+def _warn_of_prefix(site: SiteConfig) -> None:
+    root = paths.escape(site.root_path)
+    _log.warning("%s: %s is not there, and %s%s is: listed with the PathPrefix /cms", site.name, root, "/cms", root)
+
+
+def _agreeing(site: SiteConfig, spec: StoreSpec, found: Doors, heed: Callable[[], None]) -> tuple[tuple[str, ...], str]:
+    """Give the doors that all show the same, or else say in what they differ, and what can be done."""
     doors = found.doors
     if len(doors) == 1 and not found.members:
-        return doors
+        return doors, ""
     directories = (site.root_path, *site.directories)
     names = [_authority(door) or door for door in (*doors, *found.banned)]
     with layout.panel(replace(spec, doors=(*doors, *found.banned)), heed) as asked:
@@ -172,12 +242,29 @@ def _agreeing(site: SiteConfig, spec: StoreSpec, found: Doors, heed: Callable[[]
             # A ban makes no door the whole store: what the banned one has besides would be called missing.
             difference = layout.find_gap(asked, heard[0], banned, site.root_path, site.directories)
     if difference is not None:
-        raise DoorsError(
+        refusal = (
             f"the site {site.name}: its doors do not show the same store: {difference.describe(names)}; set "
             f"Sites.{site.name}.Doors to doors that each answer for the whole store"
         )
+        return doors, refusal
     # A data server that could not be compared may come back with a part of its own.
-    return tuple([doors[position] for position in heard]) if found.members and heard else doors
+    if found.members and heard:
+        return tuple([doors[position] for position in heard]), ""
+    _must_not_be_parts(site, spec, [door for position, door in enumerate(doors) if position in heard], heed)
+    return doors, ""
+
+
+def _must_not_be_parts(site: SiteConfig, spec: StoreSpec, heard: Sequence[str], heed: Callable[[], None]) -> None:
+    """Refuse data servers that an operator wrote down when some could not be compared: they may hold another part."""
+    if site.layout != members.AUTO or spec.method == GFAL or len(heard) == len(site.doors):
+        return
+    for door in heard:
+        if members.is_member(door, spec.timeout, heed):
+            raise DoorsError(
+                f"the site {site.name}: only {len(heard)} of its {len(site.doors)} doors answer, and "
+                f"{_authority(door)} is a data server of a cluster; set Sites.{site.name}.Layout to shared if each "
+                "door shows the whole store, or to clustered if each holds a part"
+            )
 
 
 def _must_show_all(site: SiteConfig, spec: StoreSpec, balancer: str, behind: Doors, heed: Callable[[], None]) -> None:

@@ -46,11 +46,13 @@ class StoreSource:
     def identity(self) -> tuple[str, ...]:
         """Give what tells one store from another, found or not: a run goes on only with the same one.
 
-        Where doors are searched for, the next search may give others of the same store.
+        Where doors are searched for, the next search may give others of the same store; but not of one in parts.
         """
-        site = self.site
+        site, doors = self.site, self.spec.doors
+        if self.spec.clustered:
+            return ("layout:clustered", *sorted(doors))
         if site is None or site.doors or not (site.redirector or site.global_redirectors) or self.as_of is not None:
-            return self.spec.doors
+            return doors
         asked = [*filter(None, [site.redirector]), *site.global_redirectors]
         return tuple([f"redirector:{host}" for host in asked])
 

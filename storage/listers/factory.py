@@ -36,10 +36,11 @@ def open_lister(spec: StoreSpec, sink: Sink) -> Lister:
         raise ValueError("a store without a door")
     doors = [Door.parse(url) for url in spec.doors]
     openers = [_opener(door, spec) for door in doors]
+    if spec.clustered and (len(openers) > 1 or spec.open_ended):
+        names = [door.host or paths.decode(door.prefix) for door in doors]
+        return MergedLister(names, openers, sink, spec.open_ended)
     if len(openers) == 1:
         return openers[0](sink)
-    if spec.clustered:
-        return MergedLister([door.host or paths.decode(door.prefix) for door in doors], openers, sink)
     return SpreadLister(openers, sink)
 
 
@@ -55,7 +56,8 @@ def _opener(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
         case "root" | "roots" | "xroot" | "xroots":
             from storage.listers.xrootd import XRootDLister
 
-            return partial(XRootDLister, door, timeout=spec.timeout, connections=spec.connections)
+            alone = len(spec.doors) == 1
+            return partial(XRootDLister, door, timeout=spec.timeout, connections=spec.connections, with_ids=alone)
         case "file":
             from storage.listers.posix import PosixLister
 

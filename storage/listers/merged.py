@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from engine.listing import Failed, Outcome
 from engine.parts import merge_parts
 from engine.states import Reason
-from storage.listers.protocol import Lister, Request, Sink
+from storage.listers.protocol import Ask, Lister, Request, Sink
+
+_NOBODY_KNOWS = "some data server", Failed(Reason.NEVER_REACHED, "whether all data servers are known is not certain")
+"""What a server that nobody named would have to be asked."""
 
 
 @dataclass(slots=True)
 class _Open:
     """A request that some members have not answered; ``said`` has their outcomes by position."""
 
+    ask: Ask
     said: list[Outcome | None]
     left: int
 
@@ -26,12 +30,20 @@ class _Open:
 class MergedLister:
     """Asks all members of a cluster the same. A request ends with the last answer, so with the slowest member's.
 
-    Each member has its own connections, and as many requests in flight as this lister is handed.
+    Each member has its own connections, and as many requests in flight as this lister is handed. Where there may be more
+    members than these (``open_ended``), it lists what is there, and nothing is proved not to be there.
     """
 
-    def __init__(self, names: Sequence[str], openers: Sequence[Callable[[Sink], Lister]], sink: Sink) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        openers: Sequence[Callable[[Sink], Lister]],
+        sink: Sink,
+        open_ended: bool = False,
+    ) -> None:
         """Open a lister for each member; ``names`` are what messages call them."""
         self._sink = sink
+        self._open_ended = open_ended
         self._names = tuple(names)
         self._lock = threading.Lock()
         self._open: dict[int, _Open] = {}
@@ -52,7 +64,7 @@ class MergedLister:
         """Send one request to every member."""
         count = len(self._members)
         with self._lock:
-            self._open[request.number] = _Open([None] * count, count)
+            self._open[request.number] = _Open(request.ask, [None] * count, count)
         for member in self._members:
             member.submit(request)
 
@@ -74,13 +86,16 @@ class MergedLister:
                 if request.left:
                     return
                 del self._open[number]
-            self._sink(number, self._merged(request.said))
+            self._sink(number, self._merged(request))
 
         return sink
 
-    def _merged(self, said: Sequence[Outcome | None]) -> Outcome:
+    def _merged(self, request: _Open) -> Outcome:
         # It may run on the thread of a library, where nothing may be raised.
         try:
-            return merge_parts([(name, part) for name, part in zip(self._names, said, strict=True) if part is not None])
+            parts = [(name, part) for name, part in zip(self._names, request.said, strict=True) if part is not None]
+            # A listing goes down where it can; what confirms that something is missing asks for names or by itself.
+            unknown = [_NOBODY_KNOWS] if self._open_ended and request.ask != Ask.LIST else []
+            return merge_parts([*parts, *unknown])
         except Exception as error:
             return Failed(Reason.SERVER, f"the answers could not be put together: {type(error).__name__}: {error}")

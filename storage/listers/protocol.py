@@ -57,7 +57,8 @@ class StoreSpec:
 
     ``doors`` are URLs that all answer for the same store: ``root://host[:port][//prefix]``, ``roots://…``,
     ``file://[/prefix]``, for gfal-ls ``srm://…``, ``davs://…`` and ``gsiftp://…`` besides, and ``dump:///file``. Those
-    of a ``clustered`` store each hold a part of it, and all are asked everything. The path of a door, if any, is put
+    of a ``clustered`` store each hold a part of it, and all are asked everything; it is ``open_ended`` when there may be
+    further parts that nobody named, so that nothing it lacks is proved absent. The path of a door, if any, is put
     before each LFN. ``timeout`` is in seconds for one request; ``connections`` is how
     many each lister opens to a door; for gfal-ls, how many programs it runs at a time in all. ``method`` says what
     talks to the doors: the empty one is that of their scheme.
@@ -68,6 +69,7 @@ class StoreSpec:
     connections: int = 2
     method: str = ""
     clustered: bool = False
+    open_ended: bool = False
 
     @property
     def is_of_this_machine(self) -> bool:

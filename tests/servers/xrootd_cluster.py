@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -61,6 +63,41 @@ class XRootDCluster:
     def stop_server(self, number: int) -> None:
         """End a data server, as one that is down."""
         self._end(f"ds{number}")
+
+    def stop_redirector(self) -> None:
+        """End the redirector."""
+        self._end("rdr")
+
+    def start_server(self, number: int) -> None:
+        """Start a data server again, and wait until it answers."""
+        self._launch(f"ds{number}")
+        self._answers(number)
+
+    def kill_server(self, number: int) -> None:
+        """End a data server without a warning."""
+        self._signal(number, signal.SIGKILL)
+        for process in self._daemons.pop(f"ds{number}"):
+            process.wait()
+
+    def pause_server(self, number: int) -> None:
+        """Stop a data server in its tracks: connections stay open, and nothing is answered."""
+        self._signal(number, signal.SIGSTOP)
+
+    def resume_server(self, number: int) -> None:
+        """Let a paused data server go on."""
+        self._signal(number, signal.SIGCONT)
+
+    def _signal(self, number: int, what: signal.Signals) -> None:
+        for process in self._daemons[f"ds{number}"]:
+            process.send_signal(what)
+
+    def _answers(self, number: int) -> None:
+        give_up = time.monotonic() + _READY_SECONDS
+        while time.monotonic() < give_up:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.ports[number + 1]), 1):
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"data server {number} does not come back")
 
     def stop(self) -> None:
         """End everything and remove the trees."""

@@ -117,7 +117,7 @@ def test_a_banned_door_is_not_used(xrootd_pair: XRootDCluster, source: Callable[
 
 
 @pytest.mark.parametrize("deep", ["", "a/b/c/"])
-@pytest.mark.parametrize("kind", ["redirector", "global", "doors"])
+@pytest.mark.parametrize("kind", ["shared", "global", "doors"])
 def test_data_servers_with_parts_of_the_store_are_refused(
     xrootd_cluster: XRootDCluster, source: Callable[..., StoreSource], root: str, deep: str, kind: str
 ) -> None:
@@ -125,7 +125,7 @@ def test_data_servers_with_parts_of_the_store_are_refused(
         put(xrootd_cluster.store(number), root, f"mc/{deep}file{number}", "data/common")
     doors = [f"root://{xrootd_cluster.server(number)}" for number in (0, 1)]
     keys: dict[str, Any] = {
-        "redirector": {"Redirectors": xrootd_cluster.redirector},
+        "shared": {"Redirectors": xrootd_cluster.redirector, "Layout": "shared"},
         "global": {"GlobalRedirectors": [xrootd_cluster.redirector]},
         "doors": {"Doors": doors},
     }[kind]
@@ -150,7 +150,7 @@ def test_the_last_member_that_answers_is_not_taken_for_the_whole(source: Callabl
     with XRootDCluster() as cluster:
         for number in (0, 1):
             put(cluster.store(number), root, f"mc/file{number}")
-        site = source(Redirectors=cluster.redirector)
+        site = source(Redirectors=cluster.redirector, Layout="shared")
         assert "do not show the same store" in refusal(site)
         cluster.stop_server(1)
         assert f"only {cluster.server(0)} of its cluster answers" in refusal(site)
