@@ -18,8 +18,6 @@ from tests.cli.program import Ended, eventually, run, wait_for
 from tests.faults.site import OLD, FaultySite
 from tests.servers.xrootd import XRootDServer
 
-DAMAGED = "the run fails with one line and nothing is called missing or orphan"
-
 
 @pytest.fixture
 def planted(site: FaultySite) -> FaultySite:
@@ -45,14 +43,22 @@ def assert_planted(site: FaultySite) -> None:
     site.assert_found(["data/1/lost.root"], ["data/2/left.root"])
 
 
-@pytest.mark.fault("inventories", "a text cut in the middle of a name, a size or a time", DAMAGED)
+@pytest.mark.fault(
+    "inventories",
+    "a text cut in the middle of a name, a size or a time",
+    "the run fails with one line and nothing is called missing or orphan",
+)
 @pytest.mark.parametrize("lost", [1, 3, 12, 16, 20])
 def test_a_text_that_was_cut_in_a_line(planted: FaultySite, lost: int) -> None:
     planted.inventory.write_bytes(planted.inventory.read_bytes()[:-lost])
     assert_refused(planted, "inventory")
 
 
-@pytest.mark.fault("inventories", "a list of names, cut in the middle of the last one", DAMAGED)
+@pytest.mark.fault(
+    "inventories",
+    "a list of names, cut in the middle of the last one",
+    "the run fails with one line and nothing is called missing or orphan",
+)
 def test_a_list_of_names_that_was_cut(planted: FaultySite) -> None:
     names = "".join(f"{planted.lfn}/{os.fsdecode(name)}\n" for name in planted.known)
     planted.inventory.write_text(names[:-4])
@@ -60,7 +66,11 @@ def test_a_list_of_names_that_was_cut(planted: FaultySite) -> None:
     assert_refused(planted, "a newline behind the last line, without which the file may have been cut short")
 
 
-@pytest.mark.fault("inventories", "a gzip stream that ends early", DAMAGED)
+@pytest.mark.fault(
+    "inventories",
+    "a gzip stream that ends early",
+    "the run fails with one line and nothing is called missing or orphan",
+)
 @pytest.mark.parametrize("lost", [1, 8, 200])
 def test_a_packed_inventory_that_was_cut(planted: FaultySite, lost: int) -> None:
     packed = gzip.compress(planted.inventory.read_bytes())
@@ -89,7 +99,9 @@ def test_a_byte_order_mark(planted: FaultySite) -> None:
     assert_planted(planted)
 
 
-@pytest.mark.fault("inventories", "an inventory without a file", DAMAGED)
+@pytest.mark.fault(
+    "inventories", "an inventory without a file", "the run fails with one line and nothing is called missing or orphan"
+)
 def test_an_empty_inventory(planted: FaultySite) -> None:
     planted.inventory.write_bytes(b"")
     assert_refused(planted, "names no file")
