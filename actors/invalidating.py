@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from actors.acting import due_missing
 from engine import paths
-from engine.actions import ActionLimits, Findings, action_refusal
-from storage.history import HistoryDatabase, Table
+from engine.actions import TOP, Findings, action_refusal
+from storage.history import FileRow, HistoryDatabase, Table
 
 if TYPE_CHECKING:
     from storage.backends.protocols import Backends
@@ -54,10 +54,11 @@ def invalidate(
     if not history.exists():
         return Invalidated(site.name)
     with HistoryDatabase(history) as database:
-        names = [paths.decode(path) for path, _, _ in database.missing(site.name)]
-        refusal = action_refusal(True, Findings(len(names), 0), ActionLimits(site.max_missing, 0))
+        rows = list(database.missing(site.name))
+        names = [paths.decode(path) for path, _, _ in rows]
+        refusal = action_refusal(True, _findings(database, site.name, rows, now), site.action_limits())
         if refusal is not None:
-            return Invalidated(site.name, left=refusal.message)
+            return Invalidated(site.name, left=f"{refusal.gate}: {refusal.message}")
         due = [paths.decode(path) for path, _, _ in due_missing(database, site, now)]
         wanted = _wanted(site)
         if not due:
@@ -75,6 +76,25 @@ def invalidate(
         found.unrecoverable,
         [name for name in names if name in waiting],
         wanted,
+    )
+
+
+def _findings(database: HistoryDatabase, site: str, missing: Sequence[FileRow], now: float) -> Findings:
+    """Say what the last run with findings has left, and how old it is; its orphans are none of this."""
+    size = sum(size for _, size, _ in missing if size > 0)
+    run = database.last_run_with(site, Table.MISSING)
+    if run is None:
+        return Findings(len(missing), 0, size)
+    counts, begun = run.counts, run.started if run.signs.begun is None else run.signs.begun
+    return Findings(
+        len(missing),
+        0,
+        size,
+        inventory_files=counts.inventory_files,
+        directories=counts.directories,
+        unlisted=counts.unlisted,
+        age=now - begun,
+        closed=tuple(gate for gate in run.signs.gates if gate.gate == TOP),
     )
 
 

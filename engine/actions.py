@@ -14,6 +14,9 @@ from engine.gates import Refusal
 MISSING_RUNS = 2
 """In so many runs in a row a file must have been missing, unless the configuration says otherwise."""
 
+TOP = "top"
+"""The name of the gate for a top directory that could not be listed."""
+
 _FEW_UNLISTED = 2
 """So many unlisted directories are never too many, however few directories there are."""
 
@@ -45,7 +48,7 @@ class Findings:
 
     ``inventory_files`` and ``store_files`` are all files of either side, ``directories`` those that were listed.
     ``failed_tops`` are the top directories that could not be listed though something should be below them. ``age`` is
-    how long ago the inventory was read, in seconds.
+    how long ago the inventory was read, in seconds. ``closed`` are gates that closed before, and stay so.
     """
 
     missing: int
@@ -58,6 +61,7 @@ class Findings:
     unlisted: int = 0
     failed_tops: tuple[bytes, ...] = ()
     age: float = 0.0
+    closed: tuple[Refusal, ...] = ()
 
 
 def action_refusal(acting: bool, found: Findings, limits: ActionLimits) -> Refusal | None:
@@ -78,14 +82,14 @@ def together(gates: tuple[Refusal, ...]) -> Refusal | None:
 
 def closed_gates(found: Findings, limits: ActionLimits) -> tuple[Refusal, ...]:
     """Give the gates that keep findings from being acted on, whether or not the site is set to act."""
-    gates = []
+    gates = list(found.closed)
     too_many = list(_too_many(found, limits))
     if too_many:
         gates.append(Refusal("too-many", f"too many to act on: {'; '.join(too_many)}"))
     if found.failed_tops:
         tops = [paths.escape(top) for top in found.failed_tops[:_NAMED]]
         tops += [f"{len(found.failed_tops) - _NAMED} more"] if len(found.failed_tops) > _NAMED else []
-        gates.append(Refusal("top", f"could not be listed: {', '.join(tops)}"))
+        gates.append(Refusal(TOP, f"could not be listed: {', '.join(tops)}"))
     directories = found.directories + found.unlisted
     few = _FEW_UNLISTED if limits.unlisted else 0
     if found.unlisted > max(few, limits.unlisted * directories):

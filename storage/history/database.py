@@ -299,10 +299,10 @@ class HistoryDatabase:
         with self._connection.view() as connection:
             return list(history_rows.earlier_files(connection, site, most))
 
-    def last_begun(self, site: str) -> float | None:
-        """Give when the last run that said which files are missing was begun, in seconds since the epoch, or None."""
+    def last_run_with(self, site: str, table: Table) -> RunRow | None:
+        """Give the last run of a site that said what belongs in a table, be it nothing."""
         with self._connection.view() as connection:
-            return history_rows.last_begun(connection, site)
+            return next(iter(history_rows.run_rows(connection, site, 1, table)), None)
 
     def counts(self, run: int) -> RunCounts:
         """Count what an open run has reported so far; what it cannot know is 0."""

@@ -104,10 +104,14 @@ def unlisted_rows(connection: sqlite3.Connection, site: str) -> list[tuple[bytes
     return sorted(rows, key=lambda row: paths.tree_key(row[0]))
 
 
-def run_rows(connection: sqlite3.Connection, site: str | None, limit: int) -> list[RunRow]:
-    """Give the last runs of a site, or of all sites, newest first."""
+def run_rows(
+    connection: sqlite3.Connection, site: str | None, limit: int, reported: Table | None = None
+) -> list[RunRow]:
+    """Give the last runs of a site, or of all sites, newest first; of a site maybe only those that filled a table."""
     # Not one condition for both: the runs of one site are found by an index.
     where = "" if site is None else "WHERE r.site = (SELECT id FROM sites WHERE name = :site) "
+    if reported is not None:
+        where += f"AND {_REPORTED.format(table=reported)} "
     query = (
         "SELECT r.id, s.name, started, finished, status, message, runtime, begun, gates, accepted, "
         + "".join(f"{_REPORTED.format(table=table)}, " for table in Table)
@@ -180,13 +184,3 @@ def earlier_files(connection: sqlite3.Connection, site: str, most: int) -> Itera
         yield EarlierRun(files, inventory_files, status == RunStatus.DONE)
         if accepted:
             return
-
-
-def last_begun(connection: sqlite3.Connection, site: str) -> float | None:
-    """Give when the last run that said which files are missing was begun; None without one."""
-    query = (
-        f"SELECT coalesce(begun, started) FROM runs r WHERE site = {_SITE} "
-        f"AND {_REPORTED.format(table=Table.MISSING)} ORDER BY id DESC LIMIT 1"
-    )
-    row = connection.execute(query, {"site": site}).fetchone()
-    return None if row is None else float(row[0])

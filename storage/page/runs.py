@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 
+from engine.gates import Refusal
 from storage.history import RunCounts, RunRow, RunStatus
 from storage.sites.summary import StatsRow
 
@@ -22,7 +23,7 @@ class Run:
 
     ``number`` is that of the history, ``started`` and ``ended`` are seconds since the epoch, ``seconds`` the duration.
     Only of a run that ``counted`` do the numbers mean anything. One that ``cleaned`` looked through the unmerged area,
-    and says nothing about the rest of the site.
+    and says nothing about the rest of the site. ``gates`` are those that closed.
     """
 
     number: int | None
@@ -47,6 +48,7 @@ class Run:
     unmerged: int | None = None
     unmerged_logs: int | None = None
     cleaned: bool = False
+    gates: tuple[Refusal, ...] = ()
 
     @property
     def counted(self) -> bool:
@@ -98,6 +100,7 @@ def of_stats(row: StatsRow, run: RunRow | None = None, cleaned: bool = True) -> 
         protected=known("protected", counts.protected),
         unmerged=known("unmerged", row.unmerged),
         unmerged_logs=known("unmerged", row.unmerged_logs),
+        gates=run.signs.gates if run else (),
     )
 
 
@@ -105,7 +108,11 @@ def of_run(run: RunRow) -> Run:
     """Show a run that the summary has no row of; one without results about the site has no numbers either."""
     if not _counted(run):
         seconds = None if run.finished is None else run.finished - run.started
-        return Run(run.id, run.started, run.finished, run.status, run.message, seconds, cleaned=run.cleaned)
+        return Run(
+            *(run.id, run.started, run.finished, run.status, run.message, seconds),
+            cleaned=run.cleaned,
+            gates=run.signs.gates,
+        )
     counts, unknown = run.counts, run.unknown
 
     def known(name: str, value: int) -> int | None:
@@ -128,6 +135,7 @@ def of_run(run: RunRow) -> Run:
         orphan_bytes=known("orphan", counts.orphan_bytes),
         size_mismatch=known("size_mismatch", counts.size_mismatch),
         protected=known("protected", counts.protected),
+        gates=run.signs.gates,
     )
 
 

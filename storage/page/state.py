@@ -98,6 +98,8 @@ def concerns(state: State, runs: Sequence[Run], latest: Run | None, limits: Acti
         if latest.unlisted_bad:
             what = words.counted(latest.unlisted_bad, "directory", "directories")
             found.append(f"{what} could not be listed because of an error")
+        found += [f"not acted on: gate {words.shown(gate.gate)}: {words.shown(gate.message)}" for gate in latest.gates]
+    if latest is not None and not any(gate.gate == "too-many" for gate in latest.gates):
         if (latest.missing or 0) > limits.max_missing:
             found.append(f"more missing files than MaxMissing, {limits.max_missing:,}")
         if (latest.orphan or 0) > limits.max_orphan:
@@ -105,7 +107,6 @@ def concerns(state: State, runs: Sequence[Run], latest: Run | None, limits: Acti
     # A cleaning that went well says nothing about a check that did not.
     ended = next((run for run in runs if run.status != RunStatus.RUNNING and not run.cleaned), None)
     if ended is not None and ended.status in (RunStatus.FAILED, RunStatus.DIED):
-        found.append(
-            f"the last run {ended.status.value}" + (f": {words.shown(ended.message)}" if ended.message else "")
-        )
+        why = f": {words.shown(ended.message)}" if ended.message else ""
+        found.append(f"the last run {ended.status.value}{why}")
     return tuple(found)

@@ -123,7 +123,7 @@ def test_the_first_run_of_a_site_counts(home: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "why"),
     [
-        ({"MaxMissing": 1}, "too many to act on: 2 missing files, MaxMissing is 1"),
+        ({"MaxMissing": 1}, "too-many: too many to act on: 2 missing files, MaxMissing is 1"),
         ({"UseTransferQueue": False}, "UseTransferQueue is false"),
     ],
 )

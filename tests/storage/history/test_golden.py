@@ -93,7 +93,7 @@ def assert_signs(path: Path) -> None:
         assert second.signs == RunSigns(None, (Refusal("fewer-files", "3"),))
         assert first.counts == RunCounts(files=60, inventory_files=70)
         assert history.earlier_files(SITE) == [EarlierRun(60, 70, complete=True)]
-        assert history.last_begun(SITE) == 5.5
+        assert history.last_run_with(SITE, Table.MISSING) == first
 
 
 def pack(path: Path) -> None:
@@ -176,8 +176,8 @@ def test_the_runs_of_an_old_history_have_no_gates_and_an_inventory_of_nobody_kno
     with HistoryDatabase(copy) as history:
         assert [run.signs for run in history.runs()] == [RunSigns()] * 3
         assert history.earlier_files(SITE) == [EarlierRun(1, 0, complete=False)]
-        assert history.last_begun(SITE) == 30.0
-        assert history.last_begun("T2_OTHER") is None
+        assert history.last_run_with(SITE, Table.MISSING) == history.runs(SITE)[0]
+        assert history.last_run_with("T2_OTHER", Table.MISSING) is None
 
 
 def test_what_is_written_today_reads_the_same(tmp_path: Path) -> None:
