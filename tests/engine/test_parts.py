@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine.columns import UNKNOWN_SIZE, DirectoryColumns, FileColumns
 from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
-from engine.parts import merge_parts
+from engine.parts import count_notes, merge_parts
 from engine.states import Reason
 
 NOT_HERE = Failed(Reason.NOT_FOUND, "no such directory")
@@ -121,3 +121,11 @@ def test_nothing_is_lost_and_nothing_made_up(parts: list[dict[bytes, int]]) -> N
     assert outcome.files.rows() == [
         (name, found.copy().pop() if len(found) == 1 else UNKNOWN_SIZE, 1) for name, found in sorted(sizes.items())
     ]
+
+
+def test_the_notes_of_all_directories_are_summed_up() -> None:
+    alike = merged(listed((b"a", 1, 1)), listed((b"a", 1, 1)))
+    unlike = merged(listed((b"a", 1, 1), (b"b", 1, 1)), listed((b"a", 2, 1), (b"b", 1, 1)))
+    assert isinstance(alike, Listed)
+    assert isinstance(unlike, Listed)
+    assert count_notes([alike.note, unlike.note, "something else", "1,200 files are on several servers"]) == (1203, 1)

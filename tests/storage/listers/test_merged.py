@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -91,3 +92,15 @@ def test_the_window_is_that_of_each_member() -> None:
     assert StoreSpec(doors, connections=3, method=DIRECTX).window(64) == 12
     assert StoreSpec(doors, connections=3, method=DIRECTX, clustered=True).window(64) == 6
     assert StoreSpec(doors, connections=8, method=GFAL, clustered=True).window(64) == 8
+
+
+def test_nothing_is_proved_absent_where_further_members_may_be_unknown(parts: tuple[MemoryStore, MemoryStore]) -> None:
+    parts[0].add_file(b"/d/f", 1, 1)
+    for members in (parts, parts[:1]):
+        with asking(partial(open_lister, replace(spec_of(*members), open_ended=True))) as asker:
+            assert asker.list(b"/d") == Listed(FileColumns.from_rows([(b"f", 1, 1)]))
+            assert asker.stat(b"/d/f") == Present(1, 1, False)
+            for outcome in (asker.stat(b"/d/lost"), asker.names(b"/d")):
+                assert isinstance(outcome, Failed)
+                assert not outcome.reason.retryable
+                assert outcome.reason != Reason.NOT_FOUND
