@@ -48,13 +48,13 @@ _SYNC_EVERY = 10.0
 
 _LAST_FAILURES = 20
 
-
-class Coordinator:
 _SHOWN_WAITING = 3
 
 _SILENCE = (Reason.TIMEOUT, Reason.CONNECTION)
 """What a lister says of a store that has not answered."""
 
+
+class Coordinator:
     """Hands out work, journals what comes back and knows when it is over. Every method returns at once.
 
     ``clock`` gives seconds and never runs back.
@@ -149,9 +149,9 @@ _SILENCE = (Reason.TIMEOUT, Reason.CONNECTION)
     def _take_report(self, lister: str, report: ListingReport, frame: bytes) -> None:
         entry = report.entry
         event: Event
+        self._answers += entry.reason not in _SILENCE
         if entry.state == State.LISTED:
             base = entry.path if entry.path.endswith(b"/") else entry.path + b"/"
-        self._answers += entry.reason not in _SILENCE
             children = [base + name for name in entry.directories.name_list()]
             event = DirectoryListed(lister, entry.path, report.attempt, children)
         else:
@@ -166,6 +166,7 @@ _SILENCE = (Reason.TIMEOUT, Reason.CONNECTION)
 
     def _take_verdict(self, lister: str, verdict: Verdict) -> None:
         event: Event
+        self._answers += not verdict.unknown or verdict.reason not in _SILENCE
         if verdict.unknown:
             event = ConfirmationFailed(lister, verdict.path, verdict.attempt, verdict.reason, verdict.detail)
         else:
@@ -178,7 +179,6 @@ _SILENCE = (Reason.TIMEOUT, Reason.CONNECTION)
             self._verdicts.append(verdict)
         self._carry_out([i for i in instructions if not isinstance(i, Unconfirmed)])
 
-        self._answers += not verdict.unknown or verdict.reason not in _SILENCE
     def _handle(self, event: Event) -> list[Instruction]:
         instructions = self._queue.handle(event, self._clock())
         self._carry_out(instructions)
@@ -225,6 +225,8 @@ _SILENCE = (Reason.TIMEOUT, Reason.CONNECTION)
             killed=self._killed,
             failures=tuple(self._failures),
             note=self._note,
+            answers=self._answers,
+            waiting=self._queue.oldest(_SHOWN_WAITING, self._clock()),
         )
 
     def kill(self, why: str) -> None:
@@ -237,8 +239,6 @@ _SILENCE = (Reason.TIMEOUT, Reason.CONNECTION)
         """Take back what a lister held that is gone."""
         self._handle(ListerLost(lister))
 
-            answers=self._answers,
-            waiting=self._queue.oldest(_SHOWN_WAITING, self._clock()),
     def confirm(self, packed: bytes) -> None:
         """Queue missing candidates (`pack_findings`) to be asked for one by one."""
         for finding in unpack_findings(packed):
