@@ -1,6 +1,7 @@
 import pytest
 
 from engine.actions import ActionLimits
+from engine.gates import Refusal
 from engine.site_states import Reporting, SiteStatus
 from storage.history import RunStatus
 from storage.page.runs import Run
@@ -107,3 +108,31 @@ def test_a_run_of_over_a_day_needs_a_look() -> None:
 
 def test_a_disabled_site_is_left_in_peace() -> None:
     assert look(result(missing=10**6), row(SiteStatus.DISABLED)) == ()
+
+
+def gated(*gates: Refusal, **counts: int) -> Run:
+    return Run(2, NOW - HOUR, NOW - HOUR, RunStatus.DONE, gates=gates, **{"files": 10, **counts})  # type: ignore[arg-type]
+
+
+def test_a_gate_that_is_closed_needs_a_look_with_its_figures() -> None:
+    run = gated(Refusal("unlisted", "4 of 14 directories"), Refusal("old", "2 days"))
+    assert concerns(state_of(row(), run, NOW), [run], run, LIMITS) == (
+        "not acted on: gate unlisted: 4 of 14 directories",
+        "not acted on: gate old: 2 days",
+    )
+
+
+def test_what_a_gate_says_of_too_many_is_not_said_twice() -> None:
+    run = gated(Refusal("too-many", "101 missing files, MaxMissing is 100"), missing=101, orphan=1001)
+    assert concerns(state_of(row(), run, NOW), [run], run, LIMITS) == (
+        "not acted on: gate too-many: 101 missing files, MaxMissing is 100",
+    )
+
+
+def test_a_run_that_was_refused_needs_a_look_beside_the_gates_of_the_results_before() -> None:
+    before = gated(Refusal("unlisted", "4 of 14"))
+    refused = Run(3, NOW, NOW, RunStatus.FAILED, "fewer-files: 1", gates=(Refusal("fewer-files", "1"),))
+    assert concerns(state_of(row(), before, NOW), [refused, before], before, LIMITS) == (
+        "not acted on: gate unlisted: 4 of 14",
+        "the last run failed: fewer-files: 1",
+    )
