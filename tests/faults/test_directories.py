@@ -172,9 +172,9 @@ def test_a_large_directory(site: FaultySite) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.fault("directories", "one has 200,000 files", "all are seen, with one request and below 600 MB of memory")
+@pytest.mark.fault("directories", "one has 200,000 files", "all are seen, with one request and below 900 MB of memory")
 def test_a_very_large_directory(site: FaultySite) -> None:
-    assert _large(site, 200_000) < 600_000
+    assert _large(site, 200_000) < 900_000
 
 
 def _large(site: FaultySite, count: int) -> int:
