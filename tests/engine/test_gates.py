@@ -2,7 +2,15 @@ import pytest
 
 from engine.columns import FileColumns
 from engine.findings import Finding, Kind
-from engine.gates import MisreadNames, Refusal, absent_tops, listing_gate, root_refusal
+from engine.gates import (
+    MisreadNames,
+    Refusal,
+    absent_tops,
+    failed_tops,
+    hidden_files,
+    listing_gate,
+    root_refusal,
+)
 from engine.paths import tree_key
 from engine.record import DirectorySummary
 from engine.states import Reason, State
@@ -181,3 +189,27 @@ def test_a_top_that_is_not_there_and_where_nothing_should_be_is_absent() -> None
     )
     tops = [summary.path for summary in summaries] + [b"/store/unheard"]
     assert absent_tops(remote, inventory, tops) == {b"/store/data"}
+
+
+def test_tops_that_were_not_listed_failed_but_for_those_that_need_not_be_there() -> None:
+    remote = store(
+        DirectorySummary(b"/store/a", State.LISTED),
+        DirectorySummary(b"/store/b", State.FAILED, Reason.TIMEOUT),
+        DirectorySummary(b"/store/c", State.FAILED, Reason.NOT_FOUND),
+        DirectorySummary(b"/store/d", State.IGNORED),
+    )
+    tops = (b"/store/a", b"/store/b", b"/store/b", b"/store/c", b"/store/d", b"/store/never")
+    assert failed_tops(remote, tops, frozenset({b"/store/c"})) == (b"/store/b", b"/store/never")
+
+
+def test_what_may_be_in_directories_that_failed_is_counted_once_and_what_is_ignored_is_not() -> None:
+    inventory = listed(store_a=1, store_b=10, store_b_in=100, store_b_in_deep=1000, store_bb=10_000, store_c_in=100_000)
+    remote = store(
+        DirectorySummary(b"/store/a", State.LISTED),
+        DirectorySummary(b"/store/b", State.LISTED),
+        DirectorySummary(b"/store/b/in", State.FAILED, Reason.TIMEOUT),
+        DirectorySummary(b"/store/b/in/deep", State.UNFILLED),
+        DirectorySummary(b"/store/bb", State.LISTED),
+        DirectorySummary(b"/store/c", State.IGNORED),
+    )
+    assert hidden_files(remote, inventory) == 1100

@@ -321,6 +321,27 @@ def test_a_finished_run_is_forgotten(directory: RunDirectory) -> None:
     assert directory.unfinished(MARK, 0.0) is None
 
 
+def test_a_listing_that_was_refused_is_gone_on_with_only_where_it_is_accepted(directory: RunDirectory) -> None:
+    directory.begin(MARK, 1000.0)
+    directory.inventory.touch()
+    directory.inventory_is_read()
+    finished(directory.listing)
+    directory.set_aside()
+    assert directory.unfinished(MARK, 0.0) is None
+    assert not part_of(directory.listing).exists()
+    assert directory.unfinished(MARK, 0.0, refused=True) == Unfinished(1000.0, inventory_read=True)
+    assert part_of(directory.listing).exists()
+    directory.begin(MARK, 2000.0)
+    assert directory.unfinished(MARK, 0.0) == Unfinished(2000.0, inventory_read=False)
+
+
+def test_what_cannot_be_set_aside_is_forgotten(directory: RunDirectory) -> None:
+    directory.begin(MARK, 1000.0)
+    (directory.path / "run.json").write_text("{")
+    directory.set_aside()
+    assert directory.unfinished(MARK, 0.0, refused=True) is None
+
+
 def test_a_mark_is_compared_as_json_holds_it(directory: RunDirectory) -> None:
     directory.begin({"tops": ("/a", "/b"), "size": 5}, 1000.5)
     assert directory.unfinished({"size": 5, "tops": ["/a", "/b"]}, 0.0) is not None
