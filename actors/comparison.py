@@ -18,8 +18,9 @@ from engine.compare import CompareOptions, Tally, compare, empty_directories
 from engine.filters import Counted, PatternFilter, either
 from engine.findings import Finding, Kind, pack_findings
 from engine.gates import MisreadNames, Refusal, absent_tops, failed_tops, hidden_files, listing_gate
+from engine.links import same_as
 from engine.second import Meanwhile, SecondOpinion
-from engine.states import State
+from engine.states import Reason, State
 from engine.table import DirectoryTable
 from engine.usual import ANY_NUMBER, UsualFiles
 from storage.snapshot import Snapshot
@@ -179,7 +180,7 @@ class _Work:
         unlisted = [row for row in remote.table.unlisted() if row[0] not in absent]
         result.unlisted = len(unlisted)
         if result.refusal is None:
-            self._compare(inventory.table, remote.table)
+            self._compare(inventory.table, remote.table, is_listing)
             if self._confirmation is not None:
                 for finding in self._confirmation.confirmed({path for path, _, _ in unlisted}):
                     self._send(finding)
@@ -187,6 +188,7 @@ class _Work:
                 not_empty = self._refuted(remote.table)
                 for finding in empty_directories(remote.table, plan.young_after, not_empty):
                     self._send(finding)
+            unlisted += [(path, Reason.LINK, same_as(target)) for path, target in self._tally.links.items()]
             if self._confirmation is not None:
                 doubts = self._confirmation.doubts()
                 result.disagreeing = sum(doubt.disagrees for doubt in doubts)
@@ -211,13 +213,16 @@ class _Work:
         else:
             result.refusal = fewer
 
-    def _compare(self, inventory: DirectoryTable, remote: DirectoryTable) -> None:
+    def _compare(self, inventory: DirectoryTable, remote: DirectoryTable, is_listing: bool) -> None:
         """Send what needs no confirmation, and have the rest confirmed."""
         plan = self._plan
         ignored = PatternFilter(plan.ignored) or None
         orphans, missing = (keep and Counted(keep) for keep in (plan.keep_orphan, plan.keep_missing))
         options = CompareOptions(
-            plan.young_after, keep_orphan=either(ignored, orphans), keep_missing=either(ignored, missing)
+            plan.young_after,
+            keep_orphan=either(ignored, orphans),
+            keep_missing=either(ignored, missing),
+            one_name=is_listing,
         )
         misread = MisreadNames()
         for finding in compare(inventory, remote, options, self._tally):

@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from actors.messages import Assignment, Batch, ListingPlan, ListingReport, Progress, Verdict, pack_verdicts
 from engine.filters import PatternFilter
 from engine.findings import unpack_findings
+from engine.index import Entry
+from engine.links import Link, LinkWatch
 from engine.record import DirectoryRecord
 from engine.states import Reason, State
 from engine.work import (
@@ -81,6 +83,7 @@ class Coordinator:
         """
         plan = self._plan
         tops = plan.header.tops
+        self._links = LinkWatch(lambda path: self._journal.index.mtime_of(path), tops)
         resumed = plan.resume and self._resume()
         if not resumed:
             self._journal = SnapshotWriter(plan.snapshot, plan.header)
@@ -97,7 +100,7 @@ class Coordinator:
         if not part_of(self._plan.snapshot).exists():
             return False
         try:
-            self._journal = SnapshotWriter.resume(self._plan.snapshot)
+            self._journal = SnapshotWriter.resume(self._plan.snapshot, self._see_again)
         except SnapshotBusy:
             raise
         except SnapshotError as error:
@@ -113,7 +116,8 @@ class Coordinator:
             index.know(top)
         self._resumed = index.count(State.LISTED)
         self._files, self._size = index.totals()
-        frontier = [*index.in_state(State.UNFILLED), *index.in_state(State.FAILED)]
+        failed = [path for path in index.in_state(State.FAILED) if index.reason_of(path) != Reason.LINK]
+        frontier = [*index.in_state(State.UNFILLED), *failed]
         self._handle(DirectoriesSeeded(frontier, tops))
 
     def exchange(self, lister: str, packed: bytes, want: int) -> Assignment:
@@ -146,11 +150,18 @@ class Coordinator:
             offset += report.entry.length
             self._take_report(lister, report, frame)
 
+    def _see_again(self, entry: Entry) -> None:
+        if entry.state == State.LISTED:
+            self._links.see(entry)
+
     def _take_report(self, lister: str, report: ListingReport, frame: bytes) -> None:
         entry = report.entry
         event: Event
         self._answers += entry.reason not in _SILENCE
-        if entry.state == State.LISTED:
+        links = {link.path: link for link in self._links.see(entry)} if entry.state == State.LISTED else {}
+        if entry.path in links:
+            event = DirectoryFailed(lister, entry.path, report.attempt, Reason.LINK, links[entry.path].words)
+        elif entry.state == State.LISTED:
             base = entry.path if entry.path.endswith(b"/") else entry.path + b"/"
             children = [base + name for name in entry.directories.name_list()]
             event = DirectoryListed(lister, entry.path, report.attempt, children)
@@ -158,11 +169,12 @@ class Coordinator:
             event = DirectoryFailed(lister, entry.path, report.attempt, entry.reason, entry.detail)
         instructions = self._queue.handle(event, self._clock())
         # The parent's frame goes first: the journal names a child before it says anything about it.
-        if entry.state == State.LISTED and any(isinstance(i, Accept) for i in instructions):
+        if isinstance(event, DirectoryListed) and any(isinstance(i, Accept) for i in instructions):
             self._journal.append_frames((entry,), frame)
             self._files += entry.files
             self._size += entry.size
         self._carry_out(instructions)
+        self._carry_out(_settle(links[path]) for path in links if path != entry.path)
 
     def _take_verdict(self, lister: str, verdict: Verdict) -> None:
         event: Event
@@ -184,7 +196,7 @@ class Coordinator:
         self._carry_out(instructions)
         return instructions
 
-    def _carry_out(self, instructions: list[Instruction]) -> None:
+    def _carry_out(self, instructions: Iterable[Instruction]) -> None:
         for instruction in instructions:
             match instruction:
                 case Settle(path, state, reason, detail):
@@ -271,3 +283,7 @@ class Coordinator:
         if self._open:
             self._journal.close()
             self._open = False
+
+
+def _settle(link: Link) -> Settle:
+    return Settle(link.path, State.FAILED, Reason.LINK, link.words)

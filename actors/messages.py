@@ -98,6 +98,7 @@ class Batch:
                 e.digest,
                 e.directories.names,
                 e.directories.mtimes,
+                e.directories.ids,
                 e.length,
             )
             for r in self.reports
@@ -124,7 +125,7 @@ class Batch:
                     size,
                     newest,
                     digest,
-                    DirectoryColumns(names, mtimes),
+                    DirectoryColumns(names, mtimes, ids),
                     length,
                 ),
             )
@@ -141,6 +142,7 @@ class Batch:
                 digest,
                 names,
                 mtimes,
+                ids,
                 length,
             ) in rows
         ]

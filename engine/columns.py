@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -177,10 +177,16 @@ NO_FILES = FileColumns()
 
 @dataclass(frozen=True, slots=True)
 class DirectoryColumns:
-    """Sub-directories of one directory, sorted by name (byte order), each once; encoded as in `FileColumns`."""
+    """Sub-directories of one directory, sorted by name (byte order), each once; encoded as in `FileColumns`.
+
+    ``ids`` is empty, or has an int64 for each name by which the store tells directories apart, 0 where not known. It
+    says the same of a link and of what that leads to; different directories may have the same one. Columns that differ
+    in nothing else are equal.
+    """
 
     names: bytes = b""
     mtimes: bytes = b""
+    ids: bytes = field(default=b"", compare=False)
 
     def __len__(self) -> int:
         return len(self.mtimes) >> 3
@@ -191,9 +197,21 @@ class DirectoryColumns:
         ordered = sorted(dict(rows).items())
         return cls(b"\0".join([name for name, _ in ordered]), array("q", [m for _, m in ordered]).tobytes())
 
+    @classmethod
+    def with_ids(cls, rows: Iterable[tuple[bytes, int, int]]) -> DirectoryColumns:
+        """Build from (name, mtime, id) rows in any order, each name once; ids that are all 0 are left out."""
+        ordered = sorted(rows)
+        if not ordered:
+            return NO_DIRECTORIES
+        names, mtimes, ids = zip(*ordered, strict=True)
+        packed = array("q", ids).tobytes() if any(ids) else b""
+        return cls(b"\0".join(names), array("q", mtimes).tobytes(), packed)
+
     def check(self) -> None:
         """Make sure that columns which come from outside belong together; raises ``ValueError``."""
         _check_columns(self.names, self.mtimes)
+        if not isinstance(self.ids, bytes) or (self.ids and len(self.ids) != len(self.mtimes)):
+            raise ValueError("another number of ids than of directories")
 
     def name_list(self) -> list[bytes]:
         """Split the names."""
@@ -202,6 +220,10 @@ class DirectoryColumns:
     def mtime_list(self) -> list[int]:
         """Give the modification times in seconds since the epoch; ``UNKNOWN_MTIME`` where not known."""
         return array("q", self.mtimes).tolist()
+
+    def id_list(self) -> list[int]:
+        """Give the ids; 0 where not known."""
+        return array("q", self.ids).tolist() if self.ids else [0] * len(self)
 
 
 NO_DIRECTORIES = DirectoryColumns()

@@ -22,6 +22,7 @@ from engine.merge import Names, difference
 from engine.states import Reason
 from engine.step import in_step
 from engine.table import DirectoryTable
+from engine.twins import Twins
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +31,29 @@ class CompareOptions:
 
     Files with an mtime after ``young_after`` (seconds since the epoch; None: no age limit) are passed over on either
     side. ``keep_orphan`` and ``keep_missing`` take the path of a file and say whether it is to be left alone.
+    ``one_name``: the remote side is what a store showed, where a directory that is there under several names, as behind
+    a link, is judged under one of them.
     """
 
     young_after: float | None = None
     keep_orphan: Callable[[bytes], bool] | None = None
     keep_missing: Callable[[bytes], bool] | None = None
+    one_name: bool = False
 
 
 @dataclass(slots=True)
 class Tally:
-    """What a comparison passed over: ``protected`` files were not judged, by ``reasons`` why nobody could look."""
+    """What a comparison passed over: ``protected`` files were not judged, by ``reasons`` why nobody could look.
+
+    ``links`` are directories whose files are judged under the name of another one, which is the same directory.
+    """
 
     protected: int = 0
     young: int = 0
     kept: int = 0
     opened: int = 0
     reasons: dict[Reason, int] = field(default_factory=dict)
+    links: dict[bytes, bytes] = field(default_factory=dict)
 
     def protect(self, files: int, reason: Reason) -> None:
         """Count files that are not judged."""
@@ -102,6 +110,7 @@ class _Judge:
         self._remote_sight = Sight(remote)
         self._options = options
         self._tally = tally
+        self._twins = Twins(remote) if options.one_name else None
 
     def both(self, left: int, right: int) -> list[Finding]:
         """Judge a directory that both sides know."""
@@ -116,7 +125,7 @@ class _Judge:
         self._tally.opened += 1
         expected = self._inventory.load(left) if self._inventory.files[left] else NO_FILES
         found = self._remote.load(right) if self._remote.files[right] else NO_FILES
-        return self._differences(self._remote.paths[right], expected, found)
+        return self._differences(right, expected, found)
 
     def inventory_only(self, row: int) -> list[Finding]:
         """Judge a directory that the store's listing does not have."""
@@ -142,16 +151,52 @@ class _Judge:
         if unseen is not None:
             self._tally.protect(files, unseen)
             return []
+        twin = self._judged_elsewhere(row)
+        if twin is not None:
+            self._pass_over(row, twin, files)
+            return []
         self._tally.opened += 1
         found = self._remote.load(row)
         return self._report(Kind.ORPHAN, path, found, dict(enumerate(found.name_list())))
 
-    def _differences(self, directory: bytes, expected: FileColumns, found: FileColumns) -> list[Finding]:
-        """Compare the files of one directory, all of them seen on both sides."""
+    def _judged_elsewhere(self, row: int) -> int | None:
+        """Give the row under whose name the files of a directory are judged that the inventory does not have."""
+        if self._twins is None:
+            return None
+        twins = self._twins.of(row)
+        known = [twin for twin in twins if self._inventory.find(self._remote.paths[twin]) is not None]
+        if known or not twins:
+            return next(iter(known), None)
+        # Of several that are unknown, the one with the fewest steps is reported.
+        first = min((row, *twins), key=lambda twin: (paths.depth_of(self._remote.paths[twin]), twin))
+        return None if first == row else first
+
+    def _pass_over(self, row: int, twin: int, files: int) -> None:
+        self._tally.protect(files, Reason.LINK)
+        if self._twins is not None:
+            path, target = self._twins.highest(row, twin)
+            self._tally.links[path] = target
+
+    def _but_known_elsewhere(self, row: int, orphan: Names) -> Names:
+        """Leave out files that the inventory has under another name of the same directory."""
+        for twin in self._twins.of(row) if self._twins is not None else ():
+            other = self._inventory.find(self._remote.paths[twin])
+            if other is None or not self._inventory.files[other]:
+                continue
+            known = frozenset(self._inventory.load(other).name_list())
+            left = {position: name for position, name in orphan.items() if name not in known}
+            if len(left) < len(orphan):
+                self._pass_over(row, twin, len(orphan) - len(left))
+            orphan = left
+        return orphan
+
+    def _differences(self, row: int, expected: FileColumns, found: FileColumns) -> list[Finding]:
+        """Compare the files of one directory, all of them seen on both sides; ``row`` is the store's."""
+        directory = self._remote.paths[row]
         missing, orphan = difference(expected.names, found.names)
         findings = self._report(Kind.MISSING, directory, expected, missing) if missing else []
         if orphan:
-            findings += self._report(Kind.ORPHAN, directory, found, orphan)
+            findings += self._report(Kind.ORPHAN, directory, found, self._but_known_elsewhere(row, orphan))
         # Without what only one side has, the columns stand side by side.
         sizes, other_sizes = _without(expected.sizes, missing), _without(found.sizes, orphan)
         if sizes != other_sizes:
@@ -232,12 +277,15 @@ def empty_directories(
     """Give directories below which there is no file, in an order in which each can be removed by a plain ``rmdir``.
 
     With an age limit, those that are too young or of unknown age are left out, and with them the directories above; so
-    are the ``refuted``, of which the store said that they hold more than their listing.
+    are the ``refuted``, of which the store said that they hold more than their listing, and those that are there under
+    several names.
     """
     spared = set(refuted)
+    twins = Twins(remote)
     for row in remote.empty_rows():
         path, mtime = remote.paths[row], int(remote.mtimes[row])
-        if path in spared or (young_after is not None and not 0 <= mtime <= young_after):
+        too_young = young_after is not None and not 0 <= mtime <= young_after
+        if path in spared or too_young or twins.of(row):
             parent = paths.parent_of(path)
             if parent is not None:
                 spared.add(parent)

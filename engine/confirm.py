@@ -107,6 +107,9 @@ class Confirmation:
                 more += self._look_up(there)
             case Absent() if question is not None:
                 self._absent += names
+            case Present(is_directory=True) if question is not None:
+                # The file that is looked for cannot be where a directory is.
+                self._absent += names
             case Present() if question is not None:
                 self._present += names
             case _:

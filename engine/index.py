@@ -81,6 +81,7 @@ class IndexBuilder:
         self._sizes = array("q")
         self._newest = array("q")
         self._mtimes = array("q")
+        self._ids = array("q")
         self._listed_at = array("q")
         self._offsets = array("q")
         self._lengths = array("q")
@@ -102,13 +103,22 @@ class IndexBuilder:
         row = self._rows.get(path)
         return None if row is None else State(self._states[row])
 
+    def mtime_of(self, path: bytes) -> int:
+        """Give the mtime that its parent's listing gave a directory, or `UNKNOWN_MTIME`."""
+        row = self._rows.get(path)
+        return UNKNOWN_MTIME if row is None else self._mtimes[row]
+
+    def reason_of(self, path: bytes) -> Reason:
+        """Give the reason of a directory that is known."""
+        return Reason(self._reasons[self._rows[path]])
+
     def in_state(self, state: State) -> Iterator[bytes]:
         """Give the paths in a state, in the order in which they became known."""
         return (path for path, row in self._rows.items() if self._states[row] == state)
 
     def add(self, entry: Entry, offset: int = 0) -> None:
         """Enter one directory; ``offset`` is where its frame starts in the file."""
-        row = self.know(entry.path)
+        row, rows = self.know(entry.path), self._rows
         self._states[row] = entry.state
         self._reasons[row] = entry.reason
         self._digests[row * DIGEST_SIZE : (row + 1) * DIGEST_SIZE] = entry.digest
@@ -127,6 +137,9 @@ class IndexBuilder:
             base = entry.path if entry.path.endswith(b"/") else entry.path + b"/"
             for name, mtime in zip(children.name_list(), children.mtime_list(), strict=True):
                 self._mtimes[self.know(base + name)] = mtime
+            if children.ids:
+                for name, number in zip(children.name_list(), children.id_list(), strict=True):
+                    self._ids[rows[base + name]] = number
 
     def know(self, path: bytes) -> int:
         """Make sure that a directory has a row."""
@@ -142,6 +155,7 @@ class IndexBuilder:
         self._sizes.append(0)
         self._newest.append(UNKNOWN_MTIME)
         self._mtimes.append(UNKNOWN_MTIME)
+        self._ids.append(0)
         self._listed_at.append(0)
         self._offsets.append(0)
         self._lengths.append(0)
@@ -177,5 +191,6 @@ class IndexBuilder:
             column(self._listed_at),
             {new_row[row]: text for row, text in sorted(self._details.items())},
             loader(offsets, lengths),
+            column(self._ids) if any(self._ids) else None,
         )
         return table, offsets, lengths

@@ -14,11 +14,15 @@ from engine.states import Reason
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A complete listing of one directory; ``note`` is a remark for people, empty as a rule."""
+    """A complete listing of one directory; ``note`` is a remark for people, empty as a rule.
+
+    ``others``: the directory holds more than is in the columns, such as a dangling link or a socket, and is not empty.
+    """
 
     files: FileColumns = NO_FILES
     directories: DirectoryColumns = NO_DIRECTORIES
     note: str = ""
+    others: bool = False
 
 
 @dataclass(frozen=True, slots=True)

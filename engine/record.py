@@ -42,14 +42,15 @@ class DirectoryRecord:
     def of(cls, path: bytes, outcome: ListingOutcome, listed_at: int) -> DirectoryRecord:
         """Make the record of a lister's answer."""
         if isinstance(outcome, Listed):
-            return cls(path, State.LISTED, Reason.NONE, "", listed_at, outcome.files, outcome.directories)
+            reason = Reason.OTHERS if outcome.others else Reason.NONE
+            return cls(path, State.LISTED, reason, "", listed_at, outcome.files, outcome.directories)
         return cls(path, State.FAILED, outcome.reason, outcome.detail, listed_at)
 
     @property
     def outcome(self) -> ListingOutcome:
         """Give back what the lister said."""
         if self.state == State.LISTED:
-            return Listed(self.files, self.directories)
+            return Listed(self.files, self.directories, others=self.reason == Reason.OTHERS)
         return Failed(self.reason, self.detail)
 
     def digest(self) -> bytes:
@@ -59,6 +60,7 @@ class DirectoryRecord:
     def pack(self) -> bytes:
         """Encode with msgpack; the table of fields is in ``docs/formats.md``."""
         files, directories = self.files, self.directories
+        ids = (directories.ids,) if directories.ids else ()
         packed: bytes = msgpack.packb(
             (
                 self.path,
@@ -72,6 +74,7 @@ class DirectoryRecord:
                 files.blocks,
                 directories.names,
                 directories.mtimes,
+                *ids,
             )
         )
         return packed
@@ -85,10 +88,12 @@ class DirectoryRecord:
         """
         try:
             fields: Any = msgpack.unpackb(packed, use_list=False)
-            path, state, reason, detail, listed_at, names, sizes, mtimes, blocks, sub_names, sub_mtimes = fields
+            path, state, reason, detail, listed_at, names, sizes, mtimes, blocks, sub_names, sub_mtimes, *more = fields
+            (ids,) = more or (b"",)
             if not isinstance(path, bytes) or not isinstance(listed_at, int) or not -_LIMIT <= listed_at < _LIMIT:
                 raise ValueError("no path, or no time")
-            files, directories = FileColumns(names, sizes, mtimes, blocks), DirectoryColumns(sub_names, sub_mtimes)
+            files = FileColumns(names, sizes, mtimes, blocks)
+            directories = DirectoryColumns(sub_names, sub_mtimes, ids)
             files.check()
             directories.check()
             return cls(path, State(state), Reason(reason), detail.decode("utf-8"), listed_at, files, directories)
@@ -104,7 +109,7 @@ def unpack_files(packed: bytes | memoryview, path: bytes | None) -> FileColumns:
     """
     try:
         fields: Any = msgpack.unpackb(packed, use_list=False)
-        found, _, _, _, _, names, sizes, mtimes, blocks, _, _ = fields
+        found, _, _, _, _, names, sizes, mtimes, blocks, _, _, *_ids = fields
         columns = FileColumns(names, sizes, mtimes, blocks)
         columns.check()
     except (TypeError, ValueError, msgpack.UnpackException) as error:

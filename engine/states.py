@@ -37,6 +37,10 @@ class Reason(IntEnum):
     LISTER_LOST = 13
     NEVER_REACHED = 14
     SERVER = 15
+    LINK = 16
+    """The same directory as another one, as behind a link: what is in it is judged under the other name."""
+    OTHERS = 17
+    """Of a directory that was listed: it holds something besides files and directories, so it is not empty."""
 
     @property
     def retryable(self) -> bool:
@@ -70,4 +74,6 @@ _LABELS = {
     Reason.LISTER_LOST: "lister lost",
     Reason.NEVER_REACHED: "never reached",
     Reason.SERVER: "server error",
+    Reason.LINK: "the same as another directory",
+    Reason.OTHERS: "holds what is no file",
 }

@@ -28,7 +28,8 @@ class DirectoryTable:
 
     Columns, one entry a row: ``states`` and ``reasons`` uint8, ``digests`` 16 bytes each, ``files`` (count), ``sizes``
     (bytes), ``newest`` and ``mtimes`` (seconds since the epoch or ``UNKNOWN_MTIME``) and ``listed_at`` int64.
-    ``details`` has the words of a failure by row. ``load`` gives the files of a row.
+    ``details`` has the words of a failure by row. ``load`` gives the files of a row. ``ids`` (int64, None where no
+    store gave any) are those of `DirectoryColumns`.
     """
 
     paths: list[bytes]
@@ -42,6 +43,7 @@ class DirectoryTable:
     listed_at: Numbers
     details: dict[int, str] = field(default_factory=dict)
     load: Callable[[int], FileColumns] = _no_files
+    ids: Numbers | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -132,7 +134,7 @@ class DirectoryTable:
         return blind
 
     def empty_rows(self) -> list[int]:
-        """Give the rows of directories below which there is no file and nothing unseen, deepest first.
+        """Give the rows of directories below which there is nothing but directories, all of them seen, deepest first.
 
         In this order each can be removed by a plain ``rmdir``. The tops of the tree are never among them, nor is
         anything below a directory that was not listed.
@@ -143,7 +145,8 @@ class DirectoryTable:
         blind = self.blind_rows()
         for row in range(len(path_list) - 1, -1, -1):
             path = path_list[row]
-            if blind[row] >= 0 or self.files[row] or path in has_content or self.find_parent(row) is None:
+            holds = blind[row] >= 0 or self.files[row] or self.reasons[row]
+            if holds or path in has_content or self.find_parent(row) is None:
                 # Every ancestor, since the next one up may have no row.
                 parent = paths.parent_of(path)
                 while parent is not None and parent not in has_content:

@@ -161,13 +161,13 @@ class Cleaning:
             self._covered[here] = b"\1" * (here.stop - here.start)
 
     def _leave_loops(self) -> None:
-        """Take everything beside a directory that is too deep for unlisted.
+        """Take everything beside a directory that is a link, or too deep, for unlisted.
 
-        It may be a link that leads back up. Below that are other files under further names, which no prefix covers.
+        That may be a link that leads back up. Below that are other files under further names, which no prefix covers.
         """
         root = self._rules.root
         for row in self._table.rows_but(State.LISTED):
-            if self._table.reasons[row] != Reason.DEPTH:
+            if self._table.reasons[row] not in (Reason.DEPTH, Reason.LINK):
                 continue
             path = self._table.paths[row]
             if paths.is_under(path, root) and path != root:

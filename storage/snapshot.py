@@ -156,8 +156,10 @@ class SnapshotWriter:
         self._torn = False
 
     @classmethod
-    def resume(cls, path: Path) -> SnapshotWriter:
+    def resume(cls, path: Path, see: Callable[[Entry], None] = lambda _entry: None) -> SnapshotWriter:
         """Go on with the part that an earlier writer left; its torn tail, if it has one, is cut off.
+
+        ``see`` is shown everything that is in it.
 
         Raises:
             SnapshotError: there is nothing in it to go on from: it is no snapshot, of another version, or not even its
@@ -172,7 +174,12 @@ class SnapshotWriter:
             _lock(file, part)
             with closing(FileBytes(file, part)) as view:
                 writer._start(path, _read_header(part, view))
-                end = _scan(view, writer.index.add)
+
+                def add(entry: Entry, offset: int) -> None:
+                    see(entry)
+                    writer.index.add(entry, offset)
+
+                end = _scan(view, add)
             file.truncate(end)
             file.seek(end)
         except BaseException as error:
@@ -314,14 +321,16 @@ class Snapshot:
 
         count = len(fields["states"])
         columns = [numbers(fields[name]) for name in (*_INDEX_COLUMNS, "offsets", "lengths")]
+        files, sizes, newest, mtimes, listed_at, offsets, lengths = columns
         self._paths = fields["paths"]
         # No bytes at all stand for no directory, and for one without a name.
         if like is not None and self._paths and self._paths == like._paths:
             path_list = like.table.paths
         else:
             path_list = self._paths.split(b"\0") if count else []
-        files, sizes, newest, mtimes, listed_at, offsets, lengths = columns
         self._offsets = offsets
+        ids = numbers(fields["ids"]) if "ids" in fields else None
+        columns += [] if ids is None else [ids]
         if len(fields["digests"]) != count * DIGEST_SIZE or any(
             len(c) != count for c in (path_list, fields["reasons"], *columns)
         ):
@@ -347,6 +356,7 @@ class Snapshot:
             listed_at,
             fields["details"],
             self._loader(offsets, lengths, path_list, fields["digests"]),
+            ids,
         )
 
     def _loader(
@@ -485,5 +495,7 @@ def _pack_index(builder: IndexBuilder) -> bytes:
     }
     for name in _INDEX_COLUMNS:
         fields[name] = getattr(table, name).tobytes()
+    if table.ids is not None:
+        fields["ids"] = table.ids.tobytes()
     packed: bytes = msgpack.packb(fields, unicode_errors="replace")
     return packed

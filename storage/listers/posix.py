@@ -3,8 +3,8 @@
 A symbolic link to a file is a file with its target's size and time, as an XRootD server on the same files says. A link
 to a directory is left out: it may lead back up or out of the store, and what it leads to is listed under its own name.
 (XRootD servers show it as a directory.) A dangling link is no usable file and is left out, and so is what is neither a
-file nor a directory. `Ask.STAT` follows links, so whatever is left out here is denied only if it cannot be reached, and
-`Ask.NAMES` gives every name.
+file nor a directory; a directory with any of these is not empty. `Ask.STAT` follows links, so whatever is left out here
+is denied only if it cannot be reached, and `Ask.NAMES` gives every name.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from storage.listers.watchdog import Flight, Watchdog
 
 _MAX_THREADS = 8
 """Calls at a time, but for those that were given up."""
+
+_INODE = 2**63 - 1
 
 _MOST_THREADS = 64
 """Threads in all. With so many of them hanging the mount is gone, and every further request ends by its timeout."""
@@ -144,12 +146,14 @@ class PosixLister:
 
 def _list(path: bytes) -> ListingOutcome:
     files: list[tuple[bytes, int, int]] = []
-    directories: list[tuple[bytes, int]] = []
+    directories: list[tuple[bytes, int, int]] = []
+    others = False
     with os.scandir(path) as entries:
         for entry in entries:
             try:
                 found = entry.stat()
             except FileNotFoundError:
+                others = others or entry.is_symlink()
                 continue
             except OSError as error:
                 reason = Reason.PERMISSION if isinstance(error, PermissionError) else Reason.PARTIAL
@@ -158,9 +162,11 @@ def _list(path: bytes) -> ListingOutcome:
             if stat.S_ISREG(found.st_mode):
                 files.append((entry.name, found.st_size, mtime))
             elif stat.S_ISDIR(found.st_mode) and not entry.is_symlink():
-                directories.append((entry.name, mtime))
+                directories.append((entry.name, mtime, found.st_ino & _INODE))
+            else:
+                others = True
     files.sort()
-    return Listed(FileColumns.from_sorted_rows(files), DirectoryColumns.from_rows(directories))
+    return Listed(FileColumns.from_sorted_rows(files), DirectoryColumns.with_ids(directories), others=others)
 
 
 def _names(path: bytes) -> NamesOutcome:

@@ -81,14 +81,22 @@ class _Connection:
 class XRootDLister:
     """Asks one door; ``timeout`` in seconds for each request, ``connections`` TCP connections, ``grace`` of `Watchdog`.
 
+    ``with_ids``: nobody else lists the same store, whose ids of directories may be others.
     A directory with names that are not UTF-8 is listed by the ``xrdfs`` program, where there is one, after the bindings
     have failed to answer; such an outcome may take twice the timeout.
     """
 
     def __init__(
-        self, door: Door, sink: Sink, timeout: float = 30.0, connections: int = 2, grace: float = GRACE
+        self,
+        door: Door,
+        sink: Sink,
+        timeout: float = 30.0,
+        connections: int = 2,
+        grace: float = GRACE,
+        with_ids: bool = True,
     ) -> None:
         self._door = door
+        self._with_ids = with_ids
         self._open = _load_client()
         _keep_quiet_about_names()
         self._lock = threading.Lock()
@@ -142,7 +150,7 @@ class XRootDLister:
         if not response["dirlist"]:
             self._dirlist(flight, _NO_FLAGS, self._on_second_listing)
             return None
-        outcome = xrootd_answers.listing(response["dirlist"])
+        outcome = xrootd_answers.listing(response["dirlist"], self._with_ids)
         return outcome if isinstance(outcome, Failed) else self._unless_cut(flight, outcome)
 
     def _on_second_listing(self, _flight: Flight, status: Status, response: Any) -> Outcome:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -27,8 +28,8 @@ _Row: TypeAlias = tuple[str, int, int, int]
 _NEVER_NAMES = frozenset(("", ".", ".."))
 
 
-def listing(entries: Sequence[Entry]) -> ListingOutcome:
-    """Turn the entries of a listing with attributes into columns.
+def listing(entries: Sequence[Entry], with_ids: bool = True) -> ListingOutcome:
+    """Turn the entries of a listing with attributes into columns, ``with_ids`` of directories if these are wanted.
 
     What is neither a file nor a directory (a socket, a device) is not a file of the store and is left out.
     """
@@ -45,10 +46,11 @@ def listing(entries: Sequence[Entry]) -> ListingOutcome:
     if bad is not None:
         return bad
     if len(unique) != len(names):
-        return _without_duplicates(rows)
+        outcome = _without_duplicates(rows)
+        return _identified(outcome, entries) if with_ids and isinstance(outcome, Listed) else outcome
     if not any(flag & _NOT_A_FILE for flag in set(flags)):
         return Listed(_files(names, sizes, mtimes), NO_DIRECTORIES)
-    return _split(rows)
+    return _identified(_split(rows), entries) if with_ids else _split(rows)
 
 
 def names(entries: Sequence[Entry]) -> NamesOutcome:
@@ -105,11 +107,36 @@ def _without_duplicates(rows: list[_Row]) -> ListingOutcome:
 def _split(rows: list[_Row]) -> Listed:
     files = [row for row in rows if not row[1] & _NOT_A_FILE]
     directories = [row for row in rows if row[1] & IS_DIRECTORY]
+    others = len(files) + len(directories) < len(rows)
     columns = NO_FILES
     if files:
         names, _, sizes, mtimes = zip(*files, strict=True)
         columns = _files(names, sizes, mtimes)
-    return Listed(columns, DirectoryColumns.from_rows([(row[0].encode(), signed(row[3])) for row in directories]))
+    found = DirectoryColumns.from_rows([(row[0].encode(), signed(row[3])) for row in directories])
+    return Listed(columns, found, others=others)
+
+
+def _identified(listed: Listed, entries: Sequence[Entry]) -> Listed:
+    """Put the ids of the sub-directories beside them, unless the server has the same one for all."""
+    found = [(e["name"], e["statinfo"]) for e in entries]
+    known = {name.encode(): _inode(s.get("id", "")) for name, s in found if s["flags"] & IS_DIRECTORY}
+    ids = [known[name] for name in listed.directories.name_list()]
+    if not any(ids) or (len(ids) > 1 and len(set(ids)) == 1):
+        return listed
+    return replace(listed, directories=replace(listed.directories, ids=array("q", ids).tobytes()))
+
+
+def _inode(text: str) -> int:
+    """Take the inode out of the id of an entry; 0 where there is none.
+
+    A server puts the lower half of the inode above that of the device, which differs from host to host.
+    """
+    try:
+        number = int(text)
+    except ValueError:
+        return 0
+    inode = number >> 32 or number
+    return inode if -(2**63) <= inode < 2**63 else 0
 
 
 def _files(names: Iterable[str], sizes: Sequence[int], mtimes: Sequence[int]) -> FileColumns:

@@ -22,6 +22,8 @@ def test_the_values_are_those_of_the_snapshot_format() -> None:
         "LISTER_LOST": 13,
         "NEVER_REACHED": 14,
         "SERVER": 15,
+        "LINK": 16,
+        "OTHERS": 17,
     }
 
 

@@ -18,6 +18,8 @@ from storage.snapshot import (
 
 GOLDEN = Path(__file__).parent / "golden" / "version-1.snapshot"
 
+WITH_IDS = GOLDEN.with_name("version-1-ids.snapshot")
+
 FRAME = struct.Struct("<BII")
 TRAILER = struct.Struct("<Q8s")
 
@@ -70,6 +72,16 @@ def write_golden(path: Path) -> None:
     writer = SnapshotWriter(path, HEADER)
     for record in RECORDS:
         writer.append(record)
+    writer.finish()
+
+
+def write_with_ids(path: Path) -> None:
+    """Write the snapshot that stands in ``golden`` beside it, whose directories have ids."""
+    writer = SnapshotWriter(path, HEADER)
+    children = DirectoryColumns.with_ids([(b"b", 6, 2**62), (b"a", 5, -7), (b"link", 5, -7), (b"unknown", 8, 0)])
+    writer.append(DirectoryRecord(b"/store/mc", State.LISTED, Reason.OTHERS, "", 1_700_000_100, NO_FILES, children))
+    writer.append(listed(b"/store/mc/a", files((b"f", 7, 1_690_000_000))))
+    writer.append(DirectoryRecord(b"/store/mc/link", State.FAILED, Reason.LINK, "the same"))
     writer.finish()
 
 

@@ -9,6 +9,7 @@ import msgpack
 import pytest
 from sqlite_utils import Database
 
+from engine.columns import DirectoryColumns
 from engine.record import DirectoryRecord
 from engine.states import Reason, State
 from engine.unmerged import Kept
@@ -52,6 +53,9 @@ def test_every_field_of_a_snapshot_is_described(tmp_path: Path) -> None:
     packed = msgpack.unpackb(DirectoryRecord(b"/", State.LISTED).pack())
     assert len(packed) == 11
     assert "an array of these eleven fields" in SECTIONS["Snapshot"]
+    assert "directories.ids" in named
+    children = DirectoryColumns.with_ids([(b"a", 1, 2)])
+    assert len(msgpack.unpackb(DirectoryRecord(b"/", State.LISTED, directories=children).pack())) == 12
     assert f"`{MAGIC[:-1].decode()}` and one byte for the version, which is {MAGIC[-1]}" in SECTIONS["Snapshot"]
     assert part_of(Path("NAME")).name in named
 

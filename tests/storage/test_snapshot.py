@@ -30,12 +30,14 @@ from tests.storage.snapshots import (
     LATEST,
     RECORDS,
     TRAILER,
+    WITH_IDS,
     files,
     frames_of,
     listed,
     part_with,
     read,
     write_golden,
+    write_with_ids,
 )
 
 
@@ -89,6 +91,31 @@ def test_the_golden_file_is_what_the_documentation_says() -> None:
     assert frames[-1][1] == len(content) - TRAILER.size
     for record, (start, end) in zip(RECORDS, frames[1:-1], strict=True):
         assert DirectoryRecord.unpack(content[start + FRAME.size : end]) == record
+
+
+def test_a_golden_file_with_ids_is_still_read_and_still_written(tmp_path: Path) -> None:
+    write_with_ids(tmp_path / "s")
+    assert (tmp_path / "s").read_bytes() == WITH_IDS.read_bytes()
+    snapshot = Snapshot(WITH_IDS)
+    table = snapshot.table
+    names = [b"/store/mc", b"/store/mc/a", b"/store/mc/b", b"/store/mc/link", b"/store/mc/unknown"]
+    assert table.paths == names
+    assert table.ids is not None
+    assert table.ids.tolist() == [0, -7, 2**62, -7, 0]
+    assert (table.state(0), table.reason(0)) == (State.LISTED, Reason.OTHERS)
+    assert list(table.unlisted())[1] == (b"/store/mc/link", Reason.LINK, "the same")
+    snapshot.close()
+
+
+def test_the_part_of_a_file_with_ids_has_them_too(tmp_path: Path) -> None:
+    part = tmp_path / "s.part"
+    content = WITH_IDS.read_bytes()
+    part.write_bytes(content[: frames_of(content)[-1][0]])
+    assert read(part)[0] == read(WITH_IDS)[0]
+    snapshot = Snapshot(part)
+    assert snapshot.table.ids is not None
+    assert snapshot.table.ids.tolist() == [0, -7, 2**62, -7, 0]
+    snapshot.close()
 
 
 def test_a_snapshot_of_nothing(tmp_path: Path) -> None:

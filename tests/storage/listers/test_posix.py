@@ -54,7 +54,7 @@ def test_a_link_to_a_directory_is_not_followed(tmp_path: Path, asker: Asker) -> 
     os.utime(tmp_path / "sub", (NOON, NOON))
 
     assert asker.list(b"/") == Listed(directories=DirectoryColumns.from_rows([(b"sub", NOON)]))
-    assert asker.list(b"/sub") == Listed()
+    assert asker.list(b"/sub") == Listed(others=True)
     assert asker.names(b"/sub") == NamesListed(frozenset((b"up",)))
     assert isinstance(asker.stat(b"/sub/up"), Present)
 
@@ -62,7 +62,7 @@ def test_a_link_to_a_directory_is_not_followed(tmp_path: Path, asker: Asker) -> 
 def test_a_dangling_link_is_absent(tmp_path: Path, asker: Asker) -> None:
     (tmp_path / "link").symlink_to("nowhere")
 
-    assert asker.list(b"/") == Listed()
+    assert asker.list(b"/") == Listed(others=True)
     assert asker.names(b"/") == NamesListed(frozenset((b"link",)))
     assert asker.stat(b"/link") == Absent()
 
@@ -84,7 +84,16 @@ def test_what_is_neither_file_nor_directory_is_left_out(tmp_path: Path, asker: A
     os.mkfifo(tmp_path / "pipe")
     put(tmp_path / "file")
 
-    assert asker.list(b"/") == Listed(FileColumns.from_rows([(b"file", 1, NOON)]))
+    assert asker.list(b"/") == Listed(FileColumns.from_rows([(b"file", 1, NOON)]), others=True)
+
+
+def test_directories_have_their_inodes(tmp_path: Path, asker: Asker) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+
+    listed = asker.list(b"/")
+    assert isinstance(listed, Listed)
+    assert listed.directories.id_list() == [(tmp_path / name).stat().st_ino for name in "ab"]
 
 
 def test_fractions_of_seconds_are_cut_off(tmp_path: Path, asker: Asker) -> None:

@@ -39,8 +39,42 @@ def test_entries_become_sorted_columns(given_entries: dict[str, tuple[int, int, 
     directories = [(name.encode(), mtime) for name, (flags, _, mtime) in given_entries.items() if flags == DIRECTORY]
     entries = [entry(name, *attributes) for name, attributes in given_entries.items()]
 
-    assert listing(entries) == Listed(FileColumns.from_rows(files), DirectoryColumns.from_rows(directories))
+    others = len(files) + len(directories) < len(entries)
+    expected = Listed(FileColumns.from_rows(files), DirectoryColumns.from_rows(directories), others=others)
+    assert listing(entries) == expected
     assert names(entries) == NamesListed(frozenset(name.encode() for name in given_entries))
+
+
+def identified(**ids: str) -> list[Entry]:
+    found = [entry("file"), *(entry(name, DIRECTORY) for name in ids)]
+    for made, number in zip(found[1:], ids.values(), strict=True):
+        made["statinfo"]["id"] = number
+    return found
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        ({"b": str((7 << 32) + 65024), "a": str((8 << 32) + 65024)}, [8, 7]),
+        ({"a": "5", "b": str(-(3 << 32))}, [5, -3]),
+        ({"a": "0", "b": "0"}, [0, 0]),
+        ({"a": "9", "b": "9", "c": "9"}, [0, 0, 0]),
+        ({"a": "what", "b": "6"}, [0, 6]),
+        ({"a": str(2**64)}, [2**32]),
+        ({"a": str(2**127)}, [0]),
+    ],
+)
+def test_directories_have_the_inodes_of_the_server(ids: dict[str, str], expected: list[int]) -> None:
+    outcome = listing(identified(**ids))
+    assert isinstance(outcome, Listed)
+    assert outcome.directories.name_list() == sorted(name.encode() for name in ids)
+    assert outcome.directories.id_list() == expected
+
+
+def test_ids_of_a_server_among_others_mean_nothing() -> None:
+    outcome = listing(identified(a="5", b="6"), with_ids=False)
+    assert isinstance(outcome, Listed)
+    assert outcome.directories.ids == b""
 
 
 def test_a_negative_time_was_read_as_unsigned() -> None:

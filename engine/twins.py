@@ -1,0 +1,99 @@
+"""Directories of a listing that are one and the same, come upon under several names.
+
+A store that shows a link to a directory as a directory has what is behind it listed twice, once under a name that no
+inventory has to know. Files there are not orphans of their own: whoever deletes them deletes the real ones.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from engine import paths
+from engine.columns import UNKNOWN_MTIME, Numbers, numbers
+from engine.states import State
+from engine.table import DirectoryTable
+
+_FEW = 5000
+"""Below so many rows numpy need not be loaded to sort them."""
+
+
+class Twins:
+    """Tells which rows of a table are the same directory.
+
+    Where the store tells directories apart, those with the same id are, unless both their own time and their files
+    differ, since an id may be cut short. Elsewhere it is those with the same files, times and all, and the same time of
+    their own: copies that were made with all times look like that too. What it needs is worked out when it is needed.
+    """
+
+    def __init__(self, table: DirectoryTable) -> None:
+        self._table = table
+        self._ids: _Sorted | None = None
+        self._digests: _Sorted | None = None
+
+    def of(self, row: int) -> list[int]:
+        """Give the other rows that are the same directory as this one, ascending."""
+        table = self._table
+        found: set[int] = set()
+        number = 0 if table.ids is None else table.ids[row]
+        if number and table.ids is not None:
+            self._ids = self._ids or _Sorted(table.ids)
+            found.update(self._ids.rows(number))
+        if table.files[row]:
+            # Half a digest is enough to find candidates.
+            halves = numbers(table.digests)[::2]
+            self._digests = self._digests or _Sorted(halves)
+            found.update(self._digests.rows(halves[row]))
+        return sorted(other for other in found if other != row and self.are_same(row, other))
+
+    def are_same(self, row: int, other: int) -> bool:
+        """Whether two rows are the same directory, both of them listed."""
+        table = self._table
+        if not table.states[row] == table.states[other] == State.LISTED:
+            return False
+        like = table.digest(row) == table.digest(other)
+        times = table.mtimes[row], table.mtimes[other]
+        if table.ids is not None and table.ids[row] and table.ids[other]:
+            return table.ids[row] == table.ids[other] and (like or times[0] == times[1])
+        if not like or not table.files[row] or not (times[0] == times[1] != UNKNOWN_MTIME or self._is_top(row, other)):
+            return False
+        newest = table.newest[row]
+        return newest == table.newest[other] != UNKNOWN_MTIME and table.load(row).mtimes == table.load(other).mtimes
+
+    def _is_top(self, *rows: int) -> bool:
+        """Whether one of these is a top of the listing, of which nobody gave the time."""
+        return any(self._table.mtimes[row] == UNKNOWN_MTIME and self._table.find_parent(row) is None for row in rows)
+
+    def highest(self, row: int, other: int) -> tuple[bytes, bytes]:
+        """Climb from two rows that are the same to the highest two that hold them and are; gives their paths."""
+        table = self._table
+        while paths.name_of(table.paths[row]) == paths.name_of(table.paths[other]):
+            above, others_above = table.find_parent(row), table.find_parent(other)
+            if above is None or others_above is None or above == others_above:
+                break
+            if not self.are_same(above, others_above):
+                break
+            row, other = above, others_above
+        return table.paths[row], table.paths[other]
+
+
+class _Sorted:
+    """The rows of a column by their values."""
+
+    def __init__(self, values: Numbers) -> None:
+        self._rows: Sequence[int]
+        if len(values) < _FEW:
+            self._rows = sorted(range(len(values)), key=values.__getitem__)
+        else:
+            import numpy as np
+
+            self._rows = numbers(array("q", np.argsort(np.asarray(values), kind="stable").tobytes()))
+        self._values = values
+
+    def rows(self, value: int) -> list[int]:
+        """Give the rows that have this value."""
+        start = end = bisect_left(self._rows, value, key=self._values.__getitem__)
+        while end < len(self._rows) and self._values[self._rows[end]] == value:
+            end += 1
+        return list(self._rows[start:end])

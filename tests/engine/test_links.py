@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from engine.columns import NO_FILES, UNKNOWN_MTIME, DirectoryColumns, FileColumns
+from engine.index import Entry
+from engine.links import MOST_NAMES, Link, LinkWatch
+from engine.record import DirectoryRecord
+from engine.states import State
+
+FILES = FileColumns.from_rows([(b"f", 1, 100)])
+
+
+def listed(path: bytes, *children: tuple[bytes, int, int], files: FileColumns = NO_FILES) -> Entry:
+    columns = DirectoryColumns.with_ids(children)
+    return Entry.of(DirectoryRecord(path, State.LISTED, files=files, directories=columns))
+
+
+def watch(*tops: bytes, mtimes: dict[bytes, int] | None = None) -> LinkWatch:
+    known = mtimes or {}
+    return LinkWatch(lambda path: known.get(path, UNKNOWN_MTIME), tops)
+
+
+def test_a_directory_that_shows_what_one_above_it_shows_is_a_link() -> None:
+    links = watch(b"/s")
+    assert links.see(listed(b"/s", (b"a", 5, 1), files=FILES)) == []
+    assert links.see(listed(b"/s/a", (b"b", 6, 2), (b"up", 7, 3))) == []
+    assert links.see(listed(b"/s/a/b", (b"c", 6, 4))) == []
+    assert links.see(listed(b"/s/a/up", (b"a", 5, 1), files=FILES)) == [Link(b"/s/a/up", b"/s")]
+
+
+def test_the_root_is_above_everything() -> None:
+    links = watch(b"/")
+    links.see(listed(b"/", (b"loop", 5, 1)))
+    assert links.see(listed(b"/loop", (b"loop", 5, 1))) == [Link(b"/loop", b"/")]
+
+
+def test_one_that_differs_in_anything_is_none() -> None:
+    for other in (
+        listed(b"/s/a", (b"a", 5, 2)),
+        listed(b"/s/a", (b"a", 6, 1)),
+        listed(b"/s/a", (b"b", 5, 1)),
+        listed(b"/s/a", (b"a", 5, 1), files=FILES),
+    ):
+        links = watch(b"/s")
+        links.see(listed(b"/s", (b"a", 5, 1)))
+        assert links.see(other) == []
+
+
+def test_without_ids_the_time_of_the_directory_counts_as_well() -> None:
+    first, same = listed(b"/s/a", (b"a", 5, 0)), listed(b"/s/a/a", (b"a", 5, 0))
+    for mtimes, found in (({}, True), ({b"/s/a": 5, b"/s/a/a": 5}, True), ({b"/s/a": 4, b"/s/a/a": 5}, False)):
+        links = watch(b"/s", mtimes=mtimes)
+        links.see(first)
+        assert bool(links.see(same)) is found
+
+
+def test_a_directory_beside_another_is_listed_under_some_names() -> None:
+    links = watch(b"/s")
+    found = [links.see(listed(b"/s/%d" % number, (b"in", 5, 1))) for number in range(MOST_NAMES + 2)]
+    assert found[:MOST_NAMES] == [[]] * MOST_NAMES
+    assert found[MOST_NAMES:] == [[Link(b"/s/%d" % number, b"/s/0")] for number in (MOST_NAMES, MOST_NAMES + 1)]
+
+
+def test_its_name_with_the_fewest_steps_is_always_listed() -> None:
+    links = watch(b"/s")
+    for number in range(2 * MOST_NAMES):
+        links.see(listed(b"/s/deep/%d" % number, (b"in", 5, 1)))
+    assert links.see(listed(b"/s/short", (b"in", 5, 1))) == []
+
+
+def test_without_ids_directories_that_look_alike_are_all_listed() -> None:
+    links = watch(b"/s")
+    assert not any(links.see(listed(b"/s/run%d" % number, (b"log", 5, 0))) for number in range(1000))
+
+
+def test_a_directory_that_is_listed_again_is_not_its_own_link() -> None:
+    links = watch(b"/s")
+    assert [links.see(listed(b"/s", (b"a", 5, 1))) for _ in range(10)] == [[]] * 10
+
+
+def test_what_is_above_a_top_is_not_looked_at_through_a_link() -> None:
+    links = watch(b"/store/data", b"/store/mc")
+    links.see(listed(b"/store/data", (b"x", 5, 1)))
+    links.see(listed(b"/store/data/x", (b"data", 6, 2), (b"mc", 6, 3), (b"other", 6, 4)))
+    assert links.see(listed(b"/store/data/x/data", (b"x", 5, 1))) == [
+        Link(b"/store/data/x", b"/store"),
+        Link(b"/store/data/x/data", b"/store/data"),
+    ]
+    links.see(listed(b"/store/mc", (b"y", 7, 5)))
+    links.see(listed(b"/store/mc/y", (b"store", 8, 6)))
+    assert links.see(listed(b"/store/mc/y/store/mc", (b"y", 7, 5)))[0] == Link(b"/store/mc/y", b"/")
+
+
+def test_a_link_with_the_name_of_the_top_in_the_top_leaves_the_rest_alone() -> None:
+    links = watch(b"/store/data")
+    links.see(listed(b"/store/data", (b"data", 5, 1)))
+    assert links.see(listed(b"/store/data/data", (b"data", 5, 1))) == [Link(b"/store/data/data", b"/store/data")]
