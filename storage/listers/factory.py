@@ -56,8 +56,9 @@ def _opener(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
         case "root" | "roots" | "xroot" | "xroots":
             from storage.listers.xrootd import XRootDLister
 
-            alone = len(spec.doors) == 1
-            return partial(XRootDLister, door, timeout=spec.timeout, connections=spec.connections, with_ids=alone)
+            # Doors of one file system give the same ones.
+            with_ids = not spec.clustered
+            return partial(XRootDLister, door, timeout=spec.timeout, connections=spec.connections, with_ids=with_ids)
         case "file":
             from storage.listers.posix import PosixLister
 

@@ -81,9 +81,9 @@ class _Connection:
 class XRootDLister:
     """Asks one door; ``timeout`` in seconds for each request, ``connections`` TCP connections, ``grace`` of `Watchdog`.
 
-    ``with_ids``: nobody else lists the same store, whose ids of directories may be others.
-    A directory with names that are not UTF-8 is listed by the ``xrdfs`` program, where there is one, after the bindings
-    have failed to answer; such an outcome may take twice the timeout.
+    ``with_ids``: directories are told apart by the ids that the door gives. A directory with names that are not UTF-8
+    is listed by the ``xrdfs`` program, where there is one, after the bindings have failed to answer; such an outcome
+    may take twice the timeout.
     """
 
     def __init__(

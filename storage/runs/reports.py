@@ -180,12 +180,22 @@ class ReportSet:
             self._file(path.with_suffix(".jsonl")).write("".join(exact))
 
 
+_LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
+
+
 @cache
 def _quoting() -> Callable[[str], str]:
     # The lists of a quick comparison have no exact form, so that JSON need not be loaded for them.
     import json
 
-    return json.JSONEncoder(ensure_ascii=False).encode
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+
+    def quote(text: str) -> str:
+        quoted = encode(text)
+        # JSON may hold these as they are, but many a program takes each for the end of a line.
+        return quoted if quoted.isascii() else quoted.translate(_LINE_ENDS)
+
+    return quote
 
 
 @lru_cache(maxsize=2)

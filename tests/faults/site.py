@@ -163,7 +163,16 @@ class FaultySite:
         return name in self.known and not any(path.exists() and not path.is_dir() for path in self._copies(name))
 
     def _is_orphan(self, name: bytes) -> bool:
-        return name not in self.known and any(path.is_file() for path in self._copies(name))
+        there = [path for path in self._copies(name) if path.is_file()]
+        # Through a link to a directory it may be a file that the inventory has under another name.
+        places = {path.parent.resolve() / path.name for path in there}
+        others = {
+            path.parent.resolve() / path.name
+            for known in self.known
+            if known.endswith(b"/" + os.path.basename(name))
+            for path in self._copies(known)
+        }
+        return name not in self.known and bool(there) and not places & others
 
     def _differs(self, name: bytes) -> bool:
         sizes = {path.stat().st_size for path in self._copies(name)}

@@ -283,3 +283,12 @@ def test_when_one_list_cannot_be_written_none_is_published(tmp_path: Path) -> No
     with pytest.raises(ReportError, match="No such file or directory"):
         reports.commit()
     assert [name for name in names_in(tmp_path / "moved") if not name.startswith(".")] == []
+
+
+def test_an_object_is_on_one_line_for_every_program(tmp_path: Path) -> None:
+    name = "next\x85line\u2028sep\u2029end".encode()
+    with ReportSet(tmp_path, "S") as reports:
+        reports.add([Finding(Kind.ORPHAN, b"/s", FileColumns.from_rows([(name, 1, 2)]))])
+        reports.commit()
+    (line,) = (tmp_path / "S_compare_orphan.jsonl").read_text().splitlines()
+    assert json.loads(line)["path"].encode() == b"/s/" + name
