@@ -114,8 +114,10 @@ def store_mark(site: SiteConfig, store: StoreSource) -> dict[str, Any]:
 def _usual_files(site: SiteConfig, accept: bool) -> UsualFiles:
     """Say how many files the runs before have seen."""
     path = history_path(site)
-    if not (site.min_files and path.exists()):
+    if not site.min_files:
         return ANY_NUMBER
+    if not path.exists():
+        return UsualFiles(fraction=site.min_files, accept=accept)
     with HistoryDatabase(path) as history:
         return UsualFiles.of(history.earlier_files(site.name), site.min_files, accept)
 
@@ -146,6 +148,7 @@ class _InventoryReader:
         heed()
         self.directory.keep_inventory_file(settled_identity(plain_file(self.backends, self.site)))
         counts = inventory_of_backend(self.backends, self.site, snapshot, self.tops, heed)
+        self.directory.keep_last_line(snapshot, counts.last_line)
         if not counts.files:
             label = inventory_identity(self.backends, self.site).label
             tops = ", ".join(paths.escape(top) for top in self.tops)

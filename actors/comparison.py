@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from actors.history_store import pack_unlisted
 from actors.runtime import ActorRef, Answer
 from engine.compare import CompareOptions, Tally, compare, empty_directories
+from engine.cut import LastLine, cut_gate
 from engine.filters import Counted, PatternFilter, either
 from engine.findings import Finding, Kind, pack_findings
 from engine.gates import MisreadNames, Refusal, absent_tops, failed_tops, hidden_files, listing_gate
@@ -46,7 +47,9 @@ class ComparisonPlan:
     listing started from, for the gates; without any they are those of the listing's own header. ``ignored`` are
     substrings of paths that are left alone; ``keep_orphan`` and ``keep_missing`` tell of a path, for those of the
     backend's datasets, whether it is. ``second`` is an inventory that was read after the
-    listing, None when there is none. ``usual`` is how many files the runs before have seen. Everything in it pickles.
+    listing, None when there is none. ``usual`` is how many files the runs before have seen. ``last_line`` is that of
+    the inventory that was read last, and ``remote_last_line`` that of a list on the other side, if they did not end.
+    Everything in it pickles.
     """
 
     inventory: Path
@@ -60,6 +63,8 @@ class ComparisonPlan:
     whole_run: bool = True
     usual: UsualFiles = ANY_NUMBER
     second: Path | None = None
+    last_line: LastLine | None = None
+    remote_last_line: LastLine | None = None
 
 
 @dataclass(slots=True)
@@ -161,9 +166,10 @@ class _Work:
         inventory = Snapshot(self._plan.inventory)
         remote = Snapshot(self._plan.remote, like=inventory)
         result, plan = self._result, self._plan
+        known = [inventory.table]
         if plan.second is not None:
-            table = Snapshot(plan.second, like=inventory).table
-            self._second = SecondOpinion(table, plan.young_after, self._tally)
+            known.append(Snapshot(plan.second, like=inventory).table)
+            self._second = SecondOpinion(known[-1], plan.young_after, self._tally)
             result.meanwhile = self._second.meanwhile
         result.files, result.size = remote.table.total_files(), remote.table.total_size()
         result.directories = remote.table.count(State.LISTED)
@@ -175,6 +181,8 @@ class _Work:
             result.refusal = listing_gate(remote.table, inventory.table, tops)
         if result.refusal is None:
             self._heed_usual(remote.table, inventory.table)
+        if result.refusal is None:
+            result.refusal = self._cut_off(known, remote.table)
         absent = absent_tops(remote.table, inventory.table, tops)
         result.failed_tops = failed_tops(remote.table, tops, absent)
         unlisted = [row for row in remote.table.unlisted() if row[0] not in absent]
@@ -212,6 +220,15 @@ class _Work:
             result.accepted = fewer
         else:
             result.refusal = fewer
+
+    def _cut_off(self, known: Sequence[DirectoryTable], remote: DirectoryTable) -> Refusal | None:
+        """Refuse a list that stops in the middle of a line."""
+        plan, refusal = self._plan, None
+        if plan.last_line is not None:
+            refusal = cut_gate(plan.last_line, known, remote, plan.young_after)
+        if refusal is None and plan.remote_last_line is not None:
+            refusal = cut_gate(plan.remote_last_line, [remote], known[0], plan.young_after)
+        return refusal
 
     def _compare(self, inventory: DirectoryTable, remote: DirectoryTable, is_listing: bool) -> None:
         """Send what needs no confirmation, and have the rest confirmed."""

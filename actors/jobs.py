@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from storage.config.site import SiteConfig
     from storage.inventory import InventoryCounts
 
+_FIRST_DELAY = 0.5
+"""Seconds until a directory is asked for again: so short that a mistyped port is told within a few seconds."""
+
 _MIN_LEASE = 120.0
 
 
@@ -36,7 +39,7 @@ def store_job(
     one_lister = site.use_load_balancer or source.spec.method == GFAL
     # A lister has several requests for each lease, and each may run into its timeout before the next one starts.
     lease = max(_MIN_LEASE, 8 * site.timeout)
-    limits = QueueLimits(max_attempts=site.retries + 1, max_depth=site.max_depth, lease_seconds=lease)
+    limits = QueueLimits(site.retries + 1, _FIRST_DELAY, max_depth=site.max_depth, lease_seconds=lease)
     window = source.spec.window(in_flight or site.in_flight)
     return StoreJob(
         source.label,
@@ -55,12 +58,10 @@ def inventory_into_snapshot(
     keep: tuple[bytes, ...] = (),
     heed: Callable[[], None] = lambda: None,
     rows_of: str = "",
-    ended: bool = False,
 ) -> InventoryCounts:
     """Read a file inventory into a snapshot. ``heed`` is called now and then, and may raise to give up.
 
     Where the inventory says to which site each row belongs, those of the site ``rows_of`` count; all when it is empty.
-    A text without a newline behind its last line is refused where it is to be ``ended``.
 
     Raises:
         InventoryError: the inventory cannot be used; there is no snapshot then.
@@ -82,7 +83,6 @@ def inventory_into_snapshot(
             heed=heed,
             table=site.inventory_table,
             site=rows_of,
-            ended=ended,
         )
 
     return write_inventory(snapshot, SnapshotHeader("inventory", str(inventory), now, site.name, keep), read, heed)

@@ -21,7 +21,9 @@ from actors.quick import Results as Results
 from actors.quick import as_planned, list_and_compare
 from actors.quick import compare_snapshots as compare_snapshots
 from actors.runtime import ActorRef, Runtime, dismiss
+from engine.cut import CUT
 from engine.gates import Refusal
+from engine.second import second_gate
 from engine.usual import FEWER
 from storage.history import RunCounts, RunSigns, RunStatus
 from storage.runs.directory import RunDirectory, RunInfo
@@ -32,6 +34,9 @@ _log = logging.getLogger(__name__)
 _START_PATIENCE = 120.0
 _FINISH_PATIENCE = 3600.0
 _LAST_PATIENCE = 2.0
+
+_AGAIN = "reading the inventory again"
+"""The phase between listing and comparison."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,7 @@ class _Check:
         self._progress = Progress()
         self._begun: float | None = None
         self._inventory_files = 0
+        self._second_refused = False
 
     def _why_stop(self) -> str:
         if self._directory.halt_requested():
@@ -165,11 +171,7 @@ class _Check:
             self._give_up(history, RunStatus.HALTED, ComparisonResult(), str(error))
             raise
         except Refused as error:
-            if error.refusal.gate == FEWER:
-                # Whoever accepts what there is need not list it once more.
-                self._directory.set_aside()
-            else:
-                self._directory.forget()
+            self._keep_listing(error.refusal)
             self._give_up(history, RunStatus.FAILED, result, str(error), error.refusal)
             raise
         except Exception as error:
@@ -177,6 +179,17 @@ class _Check:
             raise
         self._directory.forget()
         return Results(run, result, tuple(reports), self._progress, self._seconds())
+
+    def _keep_listing(self, refusal: Refusal) -> None:
+        """Keep what a later run can go on from, when a gate closed."""
+        if refusal.gate == CUT or self._second_refused:
+            # It is the inventory that is put right then, and what was listed is as good as it was.
+            return
+        if refusal.gate == FEWER:
+            # Whoever accepts what there is need not list it once more.
+            self._directory.set_aside()
+        else:
+            self._directory.forget()
 
     def _accepted(self, result: ComparisonResult) -> str:
         """Say what was accepted, and what the second inventory spoke against, if anything."""
@@ -219,11 +232,30 @@ class _Check:
 
     def _refined(self, plan: ComparisonPlan) -> ComparisonPlan:
         """Read what may have changed while the store was listed."""
-        second = self._directory.second_inventory
-        self._watch("reading the second inventory", self._progress)
-        is_read = self._job.read_second(second, self._heed)
-        plan = self._job.refine(plan)
-        return replace(plan, second=second) if is_read else plan
+        directory = self._directory
+        second = directory.second_inventory
+        self._watch(_AGAIN, self._progress)
+        is_read = self._job.read_second(second, self._heed_reading)
+        if is_read:
+            self._refuse_fewer(second)
+        # What a cut line of the first one would lead to, a second one does not agree with.
+        last_line = directory.kept_last_line(second if is_read else directory.inventory)
+        return replace(self._job.refine(plan), second=second if is_read else None, last_line=last_line)
+
+    def _heed_reading(self) -> None:
+        self._heed()
+        self._watch(_AGAIN, self._progress)
+
+    def _refuse_fewer(self, second: Path) -> None:
+        """Refuse a second inventory that has far fewer files than usual, or is another one than the first."""
+        usual = self._job.comparison.usual
+        before, after = Snapshot(self._directory.inventory), Snapshot(second)
+        refusal = second_gate(before.table, after.table, usual)
+        before.close()
+        after.close()
+        if refusal is not None and not usual.accept:
+            self._second_refused = True
+            raise Refused(refusal)
 
     def _read_inventory(self) -> None:
         """Read the inventory; one that has far fewer files than usual is found out before the store is listed."""

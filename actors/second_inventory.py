@@ -79,6 +79,7 @@ class SecondInventory:
         if not counts.files:
             tops = ", ".join(paths.escape(top) for top in self.tops)
             raise InventoryError(f"the second inventory: inventory {label}: it names no file below {tops}")
+        self.directory.keep_last_line(snapshot, counts.last_line)
         return True
 
     def _is_unchanged(self) -> bool:
@@ -95,6 +96,6 @@ class SecondInventory:
 
         file = Path(wanted)
         counts = inventory_into_snapshot(
-            file, snapshot, replace(site, inventory=file), self.tops, heed, rows_of=site.name, ended=True
+            file, snapshot, replace(site, inventory=file), self.tops, heed, rows_of=site.name
         )
         return counts, str(file)

@@ -22,17 +22,22 @@ from storage.snapshot import Snapshot, is_part, is_snapshot
 if TYPE_CHECKING:
     from actors.listing import StoreJob
     from actors.runtime import Runtime
+    from engine.cut import LastLine
     from storage.doors.source import StoreSource
 
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One side of the comparison: where its snapshot is or will be, and what to list for it, if anything."""
+    """One side of the comparison: where its snapshot is or will be, and what to list for it, if anything.
+
+    ``last_line`` is that of a text which does not end.
+    """
 
     snapshot: Path
     job: StoreJob | None = None
     label: str = "compare"
     address: str = ""
+    last_line: LastLine | None = None
 
 
 def run(
@@ -64,9 +69,13 @@ def run(
         young_after = time.time() - ignore_age * 86400 if ignore_age else None
         tops = right.job.plan.header.tops if right.job else ()
         plan = ComparisonPlan(left.snapshot, right.snapshot, young_after, tops, whole_run=False)
+        plan = replace(plan, last_line=left.last_line, remote_last_line=right.last_line)
 
         def with_second(plan: ComparisonPlan) -> ComparisonPlan:
-            return plan if second is None else replace(plan, second=_second(settings, Path(second), scratch, site))
+            if second is None:
+                return plan
+            side = _second(settings, Path(second), scratch, site)
+            return replace(plan, second=side.snapshot, last_line=side.last_line)
 
         results = _compare(actors, left, right, plan, store, with_second)
     found = results.comparison
@@ -145,16 +154,16 @@ def _file_side(
     from actors.jobs import inventory_into_snapshot
 
     snapshot = scratch(name)
-    inventory_into_snapshot(path, snapshot, settings.config.top_level(path.name), rows_of=rows_of)
-    return _Side(snapshot)
+    counts = inventory_into_snapshot(path, snapshot, settings.config.top_level(path.name), rows_of=rows_of)
+    return _Side(snapshot, last_line=counts.last_line)
 
 
-def _second(settings: Settings, path: Path, scratch: Callable[[str], Path], rows_of: str) -> Path:
-    """Give the snapshot of the second inventory; an empty one would agree with no missing file and every orphan."""
-    snapshot = _file_side(settings, path, scratch, rows_of, "second.snapshot").snapshot
-    if not Snapshot(snapshot).table.total_files():
+def _second(settings: Settings, path: Path, scratch: Callable[[str], Path], rows_of: str) -> _Side:
+    """Read the second inventory; an empty one would agree with no missing file and every orphan."""
+    side = _file_side(settings, path, scratch, rows_of, "second.snapshot")
+    if not Snapshot(side.snapshot).table.total_files():
         raise CommandError(f"--second-inventory: {path} names no file, so there is nothing to compare")
-    return snapshot
+    return side
 
 
 def _compare(

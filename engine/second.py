@@ -9,15 +9,18 @@ judged there.
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import compress
 
 from engine import paths
 from engine.columns import NO_FILES, FileColumns, numbers
 from engine.compare import Sight, Tally
 from engine.findings import Finding, Kind
+from engine.gates import Refusal
 from engine.merge import Names, difference
 from engine.states import State
 from engine.table import DirectoryTable
+from engine.usual import UsualFiles
 
 
 @dataclass(slots=True)
@@ -114,6 +117,26 @@ class SecondOpinion:
             self._tally.young += len(chosen) - len(old)
             chosen = old
         return _part(finding, chosen)
+
+
+def second_gate(first: DirectoryTable, second: DirectoryTable, usual: UsualFiles) -> Refusal | None:
+    """Refuse a second inventory that has far fewer files than usual or than the first, or is that of something else."""
+    files, before = second.total_files(), first.total_files()
+    refusal = usual.refusal(None, files)
+    if refusal is not None:
+        return Refusal(refusal.gate, f"read again after the listing, {refusal.message}")
+    here = replace(usual, inventory=before)
+    least = f"where it had {before} before, MinFiles is {usual.fraction:g}"
+    refusal = here.refusal(None, files)
+    if refusal is not None:
+        return Refusal(refusal.gate, f"read again after the listing, the inventory has {files} files {least}")
+    with_files = set(compress(second.paths, second.files))
+    shared = sum(count for path, count in zip(first.paths, first.files, strict=True) if path in with_files)
+    refusal = here.refusal(None, shared)
+    if refusal is None:
+        return None
+    words = f"the inventory has files in the directories of {shared} files only, {least}"
+    return Refusal(refusal.gate, f"read again after the listing, {words}")
 
 
 def _places(files: FileColumns) -> dict[bytes, int]:

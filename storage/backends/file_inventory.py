@@ -103,8 +103,6 @@ class FileInventory:
             heed=heed,
             table=settings.inventory_table,
             site=settings.name,
-            # Requests follow from it: half a name would be a missing file, half a size a wrong one.
-            ended=True,
         )
 
     def find(self, site: str, lfns: Collection[str]) -> Iterator[InventoryRow]:

@@ -20,20 +20,20 @@ UNLISTED_MARK = b"# not listed: "
 
 _NEWLINE = ord("\n")
 _BOM = b"\xef\xbb\xbf"
-_ENDED = "a newline behind the last line, without which the file may have been cut short"
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Whole lines, each ended by one newline; ``first_line`` counts from 1, ``next_line`` is the one behind them.
 
-    ``escaped`` says that paths are to be unescaped.
+    ``escaped`` says that paths are to be unescaped. ``ended`` is False where the last newline was added.
     """
 
     first_line: int
     next_line: int
     data: bytes
     escaped: bool = False
+    ended: bool = True
 
     def lines(self) -> list[bytes]:
         """Split the lines."""
@@ -53,15 +53,14 @@ def is_void(line: bytes) -> bool:
     return line.startswith(b"#") or not line.strip()
 
 
-def read_chunks(blocks: Iterable[bytes], source: str, ended: bool = False) -> Iterator[Chunk]:
+def read_chunks(blocks: Iterable[bytes], source: str) -> Iterator[Chunk]:
     """Cut blocks at their last newline.
 
     A UTF-8 byte order mark is dropped. When the first line ends with CR LF, the CR goes from all lines; otherwise it is
-    part of the name. The last line may lack its newline, unless it is to be ``ended``: what was cut short in the middle
-    of a name or a size looks like that.
+    part of the name. The last line may lack its newline.
 
     Raises:
-        InventoryMalformed: a NUL byte, a line longer than ``MAX_LINE``, or one that does not end and has to.
+        InventoryMalformed: a NUL byte, or a line longer than ``MAX_LINE``.
     """
     first_line = 1
     pending: list[bytes] = []
@@ -84,14 +83,12 @@ def read_chunks(blocks: Iterable[bytes], source: str, ended: bool = False) -> It
             data = data.removeprefix(_BOM)
             with_returns = data[: data.find(b"\n") + 1].endswith(b"\r\n")
             escaped = data.startswith(ESCAPED_MARK)
-        if not data.endswith(b"\n"):
-            if ended:
-                last = first_line + data.count(b"\n")
-                raise malformed(source, last, _ENDED, data[data.rfind(b"\n") + 1 :])
+        ended = data.endswith(b"\n")
+        if not ended:
             data += b"\n"
         if with_returns:
             data = data.replace(b"\r\n", b"\n")
-        chunk = Chunk(first_line, first_line + _count_lines(data), data, escaped)
+        chunk = Chunk(first_line, first_line + _count_lines(data), data, escaped, ended)
         _refuse_nul(chunk, source)
         if escaped:
             _refuse_unlisted(chunk, source)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 
 from engine import paths
+from engine.cut import LastLine
 from engine.record import DirectoryRecord
 from storage.inventory.builder import TreeBuilder
 from storage.inventory.chunks import Chunk, read_chunks
 from storage.inventory.compression import read_blocks
 from storage.inventory.detect import Format, Layout, recognise, take_sample
 from storage.inventory.entries import Rows
+from storage.inventory.last_line import Tail
 from storage.inventory.sqlite_table import DEFAULT_TABLE, TableReader, is_database, no_rows_of
 from storage.inventory.table_text import read_table
 from storage.inventory.text import read_text
@@ -31,7 +33,7 @@ class InventoryCounts:
     ``duplicates`` counts the entries that a later one of the same path replaced, ``conflicts`` those among them whose
     size was another than that of the entry that stays, ``skipped`` those outside of the directories to keep. ``lines``
     are those of the file, comments included, or the rows of a table. ``has_sizes`` tells whether the format carries
-    sizes.
+    sizes. ``last_line`` is the last line of a text that does not end with a newline.
     """
 
     files: int
@@ -43,16 +45,21 @@ class InventoryCounts:
     lines: int
     has_sizes: bool
     format: str
+    last_line: LastLine | None = None
 
 
 @dataclass(slots=True)
 class Reading:
-    """An inventory that is being read; ``lines``, those of the file or the rows of a table, grows meanwhile."""
+    """An inventory that is being read; ``lines``, those of the file or the rows of a table, grows meanwhile.
+
+    ``last_line`` is known when all rows were read.
+    """
 
     format: str
     has_sizes: bool
     rows: Iterator[Rows]
     lines: int = 0
+    last_line: LastLine | None = None
 
 
 def read_inventory(
@@ -67,7 +74,6 @@ def read_inventory(
     heed: Callable[[], None] = lambda: None,
     table: str = DEFAULT_TABLE,
     site: str = "",
-    ended: bool = False,
 ) -> InventoryCounts:
     """Read an inventory and hand one record for each directory that has files, and each ancestor, to ``append``.
 
@@ -83,12 +89,21 @@ def read_inventory(
         _refuse_not_canonical(directory)
     builder = TreeBuilder(keep)
     with open_inventory(
-        path, format=format, root=root, chunk_size=chunk_size, heed=heed, table=table, site=site, ended=ended
+        path, format=format, root=root, chunk_size=chunk_size, heed=heed, table=table, site=site
     ) as reading:
         for rows in reading.rows:
             builder.add(rows)
     tree = builder.emit(append, listed_at)
-    return InventoryCounts(**asdict(tree), lines=reading.lines, has_sizes=reading.has_sizes, format=reading.format)
+    last_line = reading.last_line
+    if last_line is not None:
+        last_line = replace(last_line, repeated=tree.duplicates > 0)
+    return InventoryCounts(
+        **asdict(tree),
+        lines=reading.lines,
+        has_sizes=reading.has_sizes,
+        format=reading.format,
+        last_line=last_line,
+    )
 
 
 @contextmanager
@@ -101,14 +116,12 @@ def open_inventory(
     heed: Callable[[], None] = lambda: None,
     table: str = DEFAULT_TABLE,
     site: str = "",
-    ended: bool = False,
 ) -> Iterator[Reading]:
     """Open an inventory for reading its rows in the order of the file.
 
     ``format`` is auto, paths, sizes, csv or tsv, and of no account for an SQLite database, of which ``table`` is read.
     Relative paths are joined to ``root``. Where there is a column of sites, only the rows of ``site`` are given; all of
-    them when it is empty. ``chunk_size`` is in bytes. ``heed`` is called now and then and may raise to give up. A text
-    without a newline behind its last line is refused where it is to be ``ended``.
+    them when it is empty. ``chunk_size`` is in bytes. ``heed`` is called now and then and may raise to give up.
 
     Raises:
         InventoryError, ValueError: see `read_inventory`; also while the rows are read.
@@ -124,19 +137,27 @@ def open_inventory(
             yield next(opened)
         return
     with closing(read_blocks(file, source, chunk_size)) as blocks:
-        reading = Reading("", False, iter(()))
+        reading, tail = Reading("", False, iter(())), Tail(source)
 
         def count_lines(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
             for chunk in chunks:
                 reading.lines = chunk.next_line - 1
+                tail.see(chunk)
                 heed()
                 yield chunk
 
-        sample, escaped, chunks = take_sample(count_lines(read_chunks(blocks, source, ended)))
-        layout = recognise(sample, escaped, wanted, source)
+        sample, escaped, chunks = take_sample(count_lines(read_chunks(blocks, source)))
+        # A line that may be cut does not say what a line looks like.
+        telling = sample[:-1] if len(sample) > 1 and sample[-1][0] == tail.line else sample
+        layout = recognise(telling, escaped, wanted, source)
         reading.format, reading.has_sizes = layout.format.value, layout.has_sizes
         if sample:
-            reading.rows = _of_site(_rows(chunks, layout, root, source), chosen, source)
+
+            def noted() -> Iterator[Rows]:
+                yield from tail.note(_rows(chunks, layout, root, source))
+                reading.last_line = tail.last_line(layout, root, chosen)
+
+            reading.rows = _of_site(noted(), chosen, source)
         yield reading
 
 

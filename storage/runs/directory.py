@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from engine import paths
+from engine.cut import LastLine
 from storage.atomic import ReportError, write_json
 from storage.snapshot import part_of
 
@@ -96,6 +98,9 @@ class RunDirectory:
     @property
     def _inventory_file(self) -> Path:
         return self.path / "inventory.json"
+
+    def _end_of(self, snapshot: Path) -> Path:
+        return snapshot.with_suffix(".end.json")
 
     @property
     def _datasets(self) -> Path:
@@ -208,6 +213,7 @@ class RunDirectory:
         self.forget()
         part_of(self.listing).unlink(missing_ok=True)
         self._datasets.unlink(missing_ok=True)
+        self._end_of(self.inventory).unlink(missing_ok=True)
         state = {"mark": mark, "started": started, "inventory_read": False, "earlier": file_identity(self.listing)}
         _write(self._state, state)
 
@@ -235,6 +241,40 @@ class RunDirectory:
         except (OSError, ValueError, TypeError, KeyError):
             return None
         return identity if isinstance(identity, list) else None
+
+    def keep_last_line(self, snapshot: Path, line: LastLine | None) -> None:
+        """Keep the last line of the text that a snapshot was made of, if it did not end.
+
+        Raises:
+            RunDirError: it cannot be written.
+        """
+        kept = None if line is None else asdict(line)
+        if kept is not None:
+            kept.update(path=paths.escape(kept["path"]), begins=paths.escape(kept["begins"]))
+        _write(self._end_of(snapshot), {"last_line": kept})
+
+    def kept_last_line(self, snapshot: Path) -> LastLine | None:
+        """Give the last line that was kept with a snapshot; None when its text ended as it should.
+
+        Raises:
+            RunDirError: what was kept cannot be read.
+        """
+        path = self._end_of(snapshot)
+        try:
+            kept = json.loads(path.read_text())["last_line"]
+            return None if kept is None else _last_line(kept)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise RunDirError(f"cannot read {path}: {error}") from error
+
+    def _knows_last_line(self) -> bool:
+        """Tell whether what was kept of the inventory's end is whole."""
+        try:
+            self.kept_last_line(self.inventory)
+        except RunDirError:
+            return False
+        return True
 
     def keep_datasets(self, datasets: Datasets) -> None:
         """Keep what was said of datasets when the inventory of this run was read.
@@ -283,6 +323,7 @@ class RunDirectory:
         try:
             state = json.loads(self._state.read_text())
             read = bool(state["inventory_read"]) and self.inventory.exists() and self._knows_datasets()
+            read = read and self._knows_last_line()
             earlier = Unfinished(float(state["started"]), read)
             same = state["mark"] == json.loads(json.dumps(mark)) and (refused or not state.get("refused"))
         except (OSError, ValueError, TypeError, KeyError):
@@ -309,6 +350,10 @@ def file_identity(path: Path) -> list[int] | None:
     except FileNotFoundError:
         return None
     return [state.st_dev, state.st_ino, state.st_mtime_ns, state.st_size]
+
+
+def _last_line(kept: dict[str, Any]) -> LastLine:
+    return LastLine(**{**kept, "path": paths.unescape(kept["path"]), "begins": paths.unescape(kept["begins"])})
 
 
 def _write(path: Path, value: object) -> None:

@@ -45,25 +45,68 @@ def assert_planted(site: FaultySite) -> None:
 
 @pytest.mark.fault(
     "inventories",
-    "a text cut in the middle of a name, a size or a time",
+    "a text cut in the middle of a line, so that it has fewer fields",
     "the run fails with one line and nothing is called missing or orphan",
 )
-@pytest.mark.parametrize("lost", [1, 3, 12, 16, 20])
+@pytest.mark.parametrize("lost", [12, 16, 20])
 def test_a_text_that_was_cut_in_a_line(planted: FaultySite, lost: int) -> None:
     planted.inventory.write_bytes(planted.inventory.read_bytes()[:-lost])
     assert_refused(planted, "inventory")
 
 
+def write_names(site: FaultySite, end: str, sizes: bool = False) -> bytes:
+    """Write the inventory without times, a file that is there as the last one; ``end`` is what ends it."""
+    del site.known[b"data/1/lost.root"]
+    site.know("data/1/lost.root", 7)
+    site.know("data/3/last.root", 1234)
+    site.put("data/3/last.root", 1234, known=False)
+    lines = [
+        f"{site.lfn}/{os.fsdecode(name)}{f' {size}' if sizes else ''}" for name, size in sorted(site.known.items())
+    ]
+    site.inventory.write_text("\n".join(lines) + end)
+    site.configure(InventoryFormat="sizes" if sizes else "paths")
+    return site.inventory.read_bytes()
+
+
+@pytest.mark.fault(
+    "inventories", "a list without a newline at its end, whole", "accepted; the same findings as with one"
+)
+@pytest.mark.parametrize("sizes", [False, True])
+def test_a_list_without_a_newline_at_its_end(planted: FaultySite, sizes: bool) -> None:
+    write_names(planted, "", sizes)
+    assert_planted(planted)
+
+
 @pytest.mark.fault(
     "inventories",
-    "a list of names, cut in the middle of the last one",
-    "the run fails with one line and nothing is called missing or orphan",
+    "a list without a newline at its end, whole, whose last file is missing",
+    "accepted; the file is called missing",
 )
-def test_a_list_of_names_that_was_cut(planted: FaultySite) -> None:
-    names = "".join(f"{planted.lfn}/{os.fsdecode(name)}\n" for name in planted.known)
-    planted.inventory.write_text(names[:-4])
-    planted.configure(InventoryFormat="paths")
-    assert_refused(planted, "a newline behind the last line, without which the file may have been cut short")
+def test_the_last_file_of_a_list_without_a_newline_is_missing(planted: FaultySite) -> None:
+    planted.inventory.write_bytes(planted.inventory.read_bytes()[:-1])
+    assert planted.inventory.read_bytes().splitlines()[-1].startswith(f"{planted.lfn}/data/1/lost.root".encode())
+    assert_planted(planted)
+
+
+@pytest.mark.fault(
+    "inventories",
+    "a list cut in the last name, in a directory of it or in its size; the store shows it",
+    "refused, `inventory-cut`; a newline, or the rest, lets the next check go on from the finished listing",
+)
+@pytest.mark.parametrize(("sizes", "lost"), [(False, 4), (False, 12), (True, 1), (True, 3)])
+def test_a_list_that_was_cut_in_its_last_line(planted: FaultySite, sizes: bool, lost: int) -> None:
+    whole = write_names(planted, "", sizes)
+    planted.inventory.write_bytes(whole[:-lost])
+    ended = planted.check()
+    assert ended.code == 4
+    assert "inventory-cut: " in ended.message
+    assert "end it with a newline if it is whole" in ended.message
+    assert [path.name for path in planted.web.glob("*_compare_*")] == []
+    planted.inventory.write_bytes(whole)
+    ended = planted.check()
+    assert ended.code == 0, ended.err
+    assert ended.json["resumed"] == ended.json["directories"]
+    planted.assert_found(["data/1/lost.root"], ["data/2/left.root"])
 
 
 @pytest.mark.fault(
@@ -259,7 +302,7 @@ def test_a_second_inventory_that_cannot_be_used(start_moving: Callable[..., Movi
     if damage == "gone":
         site.inventory.unlink()
     else:
-        site.inventory.write_bytes(whole[:-5] if damage == "cut" else b"")
+        site.inventory.write_bytes(whole[:-16] if damage == "cut" else b"")
     failed = moving.ends()
     assert failed.code != 0
     assert "the second inventory: " in failed.message

@@ -18,7 +18,7 @@ def test_a_chunk_ends_with_the_last_newline_of_its_block() -> None:
     assert chunks_of(b"a\nb\nc", b"d", b"e\nf") == [
         Chunk(1, 3, b"a\nb\n"),
         Chunk(3, 4, b"cde\n"),
-        Chunk(4, 5, b"f\n"),
+        Chunk(4, 5, b"f\n", ended=False),
     ]
 
 
@@ -52,10 +52,10 @@ def test_nul_bytes_are_refused() -> None:
         chunks_of(b"a\nb\n\0c\nd\n")
 
 
-def test_a_last_line_that_has_to_end_and_does_not_was_cut() -> None:
-    expected = 'inventory dump line 3: expected a newline behind the last line.*, found "/c"'
-    with pytest.raises(InventoryMalformed, match=expected):
-        list(read_chunks([b"/a\n/b\n/c"], "dump", ended=True))
-    with pytest.raises(InventoryMalformed, match="line 3"):
-        list(read_chunks([b"/a\n", b"/b\n", b"/", b"c"], "dump", ended=True))
-    assert list(read_chunks([b"/a\n/b\n"], "dump", ended=True)) == chunks_of(b"/a\n/b\n")
+def test_a_last_line_that_does_not_end_is_told_from_one_that_does() -> None:
+    assert [chunk.ended for chunk in read_chunks([b"/a\n/b\n"], "dump")] == [True]
+    assert [(chunk.data, chunk.ended) for chunk in read_chunks([b"/a\n", b"/b\n", b"/", b"c"], "dump")] == [
+        (b"/a\n", True),
+        (b"/b\n", True),
+        (b"/c\n", False),
+    ]
