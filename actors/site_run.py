@@ -21,6 +21,7 @@ from actors.comparison import ComparisonResult
 from actors.listing import ListingFailed, list_store
 from actors.narrator import Narrator
 from actors.oversight import Killed, Oversight, Progress, Refused, heed
+from actors.pulse import Pulse
 from actors.quick import Results
 from actors.recheck import recheck
 from actors.recorded import recorded
@@ -55,6 +56,9 @@ _log = logging.getLogger(__name__)
 _LOOK_EVERY = 2.0
 """Seconds between two looks at whether the summary still has the site as running."""
 
+
+_DOORS, _ASKING = "asking for the doors", "asking the registry"
+"""What a run does before the inventory is read, and when it acts."""
 
 _COMPARED = ("empty", "missing", "missing_bytes", "orphan", "orphan_bytes", "no_source", "unrecoverable")
 """What a run without an inventory leaves in the summary as it was."""
@@ -117,11 +121,12 @@ def run_site(runtime: Runtime, run: SiteRun, oversight: Oversight) -> SiteResult
     started = time.time()
     directory = RunDirectory(site.var_location, site.name)
     directory.acquire(this_run(runtime, started))
-    web_dir = picker.summary_path(run.config).parent
+    summary = picker.summary_path(run.config)
     with (
         directory,
         _noted(run, started) as is_running,
-        open_run_log(site.var_location, web_dir, site.name, started) as log,
+        open_run_log(site.var_location, summary.parent, site.name, started) as log,
+        Pulse(site.name, summary if run.request.summary else None, lambda: _show(run), oversight.watch) as pulse,
     ):
         narrator = Narrator()
 
@@ -132,9 +137,11 @@ def run_site(runtime: Runtime, run: SiteRun, oversight: Oversight) -> SiteResult
 
         def watch(phase: str, progress: Progress) -> None:
             narrator.watch(phase, progress)
+            pulse.watch(phase, progress)
             oversight.watch(phase, progress)
 
         try:
+        pulse.waits_for = _waits_for(run)
             return _Run(runtime, run, directory, Oversight(why_stop, watch), started, log).go()
         except Exception as error:
             # Whoever made the run says it on the screen.
@@ -143,6 +150,19 @@ def run_site(runtime: Runtime, run: SiteRun, oversight: Oversight) -> SiteResult
 
 
 @contextmanager
+def _waits_for(run: SiteRun) -> dict[str, str]:
+    """Say what each phase waits for that nobody can hurry."""
+    site, inventory = run.site, f"the inventory of {run.site.name}"
+    asked = [*filter(None, [site.redirector]), *site.global_redirectors] or run.store.spec.doors
+    return {
+        _DOORS: ", ".join(asked) or "whoever knows them",
+        "reading the inventory": inventory,
+        "reading the second inventory": inventory,
+        "reading the inventory again": inventory,
+        _ASKING: "the registry",
+    }
+
+
 def _noted(run: SiteRun, started: float) -> Iterator[Callable[[], bool]]:
     """Note the site as running, and as ready when the run is over; gives what tells whether it should go on.
 
@@ -242,6 +262,7 @@ class _Run:
         """Ask for the doors; a site that has none to trust fails the run."""
         try:
             return resolve(self._run.store, lambda: heed(self._oversight))
+        self._oversight.watch(_DOORS, Progress())
         except DoorsError as error:
             name, runtime = self._site.name, self._runtime.name
             with recorded(self._history, name, self._started, runtime, "no doors") as record:
@@ -295,7 +316,9 @@ class _Run:
         job = listing_job(site, self._run.store, self._run.request, self._directory)
 
         def still(candidates: Candidates) -> Rechecked:
-            return recheck(self._runtime, job, candidates, found.young_after, oversight, results.listing)
+            left = recheck(self._runtime, job, candidates, found.young_after, oversight, results.listing)
+            oversight.watch(_ASKING, results.listing)
+            return left
 
         acted = act(site, backends, acting, found, self._history, inventory, listing, oversight, now, still)
         if acted.failure is not None:

@@ -108,7 +108,9 @@ def _states(config: KnownSites) -> list[picker.SiteState]:
         return picker.with_listed([], sites, config)
     with SummaryDatabase.reading(path) as database:
         states = picker.states(database, config)
-    if any(state.over and state.row.status in BUSY for state in states):
+    # Also where a process of another machine has to be seen once more, later, before it counts as gone.
+    elsewhere = any(state.row.owner is not None and not state.row.owner.is_here for state in states)
+    if elsewhere or any(state.over and state.row.status in BUSY for state in states):
         # Whoever may only read is shown the same, and the next check writes it down.
         with suppress(SummaryError), SummaryDatabase(path) as database:
             picker.free_stale(database, config)
@@ -124,6 +126,7 @@ def _site_object(state: picker.SiteState, why: str) -> dict[str, object]:
         "last_started": state.row.last_started,
         "last_result": state.result.entered if state.result else None,
         "lock": state.lock,
+        "heartbeat": _heartbeat_object(state),
         "why_not": why,
     }
 
@@ -132,11 +135,24 @@ def _site_cells(state: picker.SiteState, row: dict[str, object]) -> tuple[str, .
     last = state.candidate().last_run
     return (
         printable(state.row.site),
-        str(row["status"]),
+        _state_words(state),
         "yes" if state.row.reporting else "no",
         "never" if last is None else _date(last),
         str(row["why_not"]),
     )
+
+
+def _heartbeat_object(state: picker.SiteState) -> dict[str, object] | None:
+    return None if state.heartbeat is None else asdict(state.heartbeat)
+
+
+def _state_words(state: picker.SiteState) -> str:
+    """Say how a site stands, and of one that runs how far it is."""
+    words, sign = state.status.name.lower(), state.heartbeat
+    if sign is None:
+        return words
+    ago = _duration(max(0.0, time.time() - sign.given))
+    return f"{words}: {printable(sign.phase)}, {sign.directories:,} directories, sign of life {ago} ago"
 
 
 def _status_object(state: picker.SiteState, config: KnownSites) -> dict[str, Any]:
@@ -159,6 +175,7 @@ def _status_object(state: picker.SiteState, config: KnownSites) -> dict[str, Any
         "directories": progress.directories,
         "files": progress.files,
         "last_sign": progress.last_sign,
+        "heartbeat": _heartbeat_object(state),
         "result": _result_object(state.result) if state.result else None,
         "failure": _failure(picker.settings_of(config, state.row.site).var_location, state.row.site),
     }
@@ -197,6 +214,13 @@ def _status_lines(row: dict[str, Any]) -> Iterator[str]:
         yield f"  runtime:     {row['runtime']}" + (f", dashboard {row['dashboard']}" if row["dashboard"] else "")
     if row["phase"]:
         yield f"  phase:       {_phase(row)}"
+    sign = row["heartbeat"]
+    if sign is not None:
+        ago = _duration(max(0.0, time.time() - sign["given"]))
+        far = f"{sign['directories']:,} directories and {sign['files']:,} files"
+        yield f"  heartbeat:   {printable(sign['phase'])}, {far}, sign of life {ago} ago"
+        if sign["note"]:
+            yield f"  note:        {printable(sign['note'])}"
     result = row["result"]
     if result is None:
         yield "  last result: none"

@@ -123,7 +123,8 @@ class OwnerSigns:
 
     ``known`` is false when the state names none. ``here`` tells whether it is one of this machine, ``alive`` whether
     such a process lives; ``run_locked`` whether any process holds the run's directory. ``left_behind`` tells that the
-    run's directory, which is therefore shared with that process, names it as the one that held it last.
+    run's directory, which is therefore shared with that process, names it as the one that held it last. ``silent``
+    tells that it gave signs of life, and has not given a new one for long.
     """
 
     known: bool
@@ -131,16 +132,17 @@ class OwnerSigns:
     alive: bool
     run_locked: bool
     left_behind: bool
+    silent: bool = False
 
 
 def is_over(signs: OwnerSigns) -> bool:
     """Whether the process that a state belongs to is gone for certain.
 
-    Of a process on another machine only the lock of a directory that both share can tell.
+    Of a process on another machine only the lock of a directory that both share can tell, or its long silence.
     """
     if not signs.known or signs.run_locked:
         return False
-    return not signs.alive if signs.here else signs.left_behind
+    return not signs.alive if signs.here else signs.left_behind or signs.silent
 
 
 def is_at_work(signs: OwnerSigns) -> bool:

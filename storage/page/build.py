@@ -80,7 +80,7 @@ def _write_sites(web_dir: Path, sites: Sequence[SiteFacts], limits: PageLimits, 
         writes: list[Future[bool]] = []
         for facts in sites:
             path, own = web_dir / SITES / words.page_name(facts.row.site), limits.of(facts.row.site)
-            state = state_of(facts.row, facts.latest, frame.now)
+            state = state_of(facts.row, facts.latest, frame.now, facts.heartbeat)
             made_from = (render.version(), facts.fingerprint(), own, state, frame.notices, frame.configuration)
             digest = hashlib.sha256(repr(made_from).encode()).hexdigest()[:32]
             if f'<meta name="state" content="{digest}">' not in head_of(path):

@@ -19,7 +19,7 @@ from storage.page.files import ListFile
 from storage.page.runs import Run, merge, of_stats, run_values
 from storage.runs.directory import RunDirectory, RunDirError
 from storage.sites.picker import signs_of
-from storage.sites.summary import DATABASE, SiteRow, StatsRow, SummaryDatabase
+from storage.sites.summary import DATABASE, Heartbeat, SiteRow, StatsRow, SummaryDatabase
 
 RUNS = 200
 """How many runs of a site its page shows."""
@@ -52,6 +52,7 @@ class SiteFacts:
     changes: Changes = field(default_factory=Changes)
     unlisted: tuple[UnlistedGroup, ...] = ()
     lists: Mapping[str, ListFile] = field(default_factory=dict)
+    heartbeat: Heartbeat | None = None
 
     def fingerprint(self) -> str:
         """Give a digest that is another one when anything here is.
@@ -59,7 +60,7 @@ class SiteFacts:
         Made of plain tuples: what a dataclass says of itself takes ten times as long, for a hundred thousand runs.
         """
         runs = [run_values(run) for run in self.runs]
-        rest = (self.row, self.latest, self.changes, self.unlisted, dict(self.lists))
+        rest = (self.row, self.latest, self.changes, self.unlisted, dict(self.lists), self.heartbeat)
         return hashlib.sha256(repr((runs, rest)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -125,6 +126,7 @@ def gather(web_dir: Path, history: Path | None, own: Mapping[str, Path] | None =
         histories = _Histories(stack)
         rows = {row.site: row for row in summary.sites()} if summary else {}
         latest = summary.stats() if summary else {}
+        beats = summary.beats() if summary else {}
         names = {*rows, *latest}
         for path in {history, *own.values()}:
             names |= {name for name in histories.sites(path) if own.get(name, history) == path}
@@ -139,6 +141,8 @@ def gather(web_dir: Path, history: Path | None, own: Mapping[str, Path] | None =
                 if path is not None:
                     histories.pass_over(path, error)
                 found = _site_facts(row, latest.get(name), stats, None, present)
+            if found.row.status in BUSY:
+                found = replace(found, heartbeat=beats.get(name))
             sites.append(found)
         return Facts(tuple(sites), tuple(histories.notices))
 

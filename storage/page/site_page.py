@@ -107,7 +107,7 @@ class SitePage:
 
 def site_page(facts: SiteFacts, limits: ActionLimits, web_dir: Path, now: float) -> SitePage:
     """Lay out the page of a site; the first lines of its lists are read from ``web_dir``."""
-    state = state_of(facts.row, facts.latest, now)
+    state = state_of(facts.row, facts.latest, now, facts.heartbeat)
     lists = facts.lists
     return SitePage(
         site=words.shown(facts.row.site),

@@ -14,7 +14,7 @@ from engine.site_states import Reporting, SiteStatus
 from storage.history import RunStatus
 from storage.page import words
 from storage.page.runs import Run
-from storage.sites.summary import SiteRow
+from storage.sites.summary import Heartbeat, SiteRow
 
 DAY = 86400.0
 """Seconds within which an update is fresh, and after which a run is long."""
@@ -49,8 +49,11 @@ _WORDS = {
 }
 
 
-def state_of(row: SiteRow, latest: Run | None, now: float) -> State:
-    """Say how a site stands. What happens now goes before what was; the words say both."""
+def state_of(row: SiteRow, latest: Run | None, now: float, sign: Heartbeat | None = None) -> State:
+    """Say how a site stands. What happens now goes before what was; the words say both.
+
+    ``sign`` is the last sign of life of its run.
+    """
     text, tone, since = _WORDS[row.status], Tone.NONE, None
     match row.status:
         case SiteStatus.RUNNING:
@@ -58,6 +61,10 @@ def state_of(row: SiteRow, latest: Run | None, now: float) -> State:
             tone = Tone.GREEN
             if since is not None and now - since > DAY:
                 text, tone = "running for over 24 h", Tone.YELLOW
+            if sign is not None:
+                far = words.counted(sign.directories, "directory", "directories")
+                text += f": {words.shown(sign.phase)}, {far}, sign of life {words.utc(sign.given)} UTC"
+                text += f"; {words.shown(sign.note)}" if sign.note else ""
         case SiteStatus.LOCKED:
             tone = Tone.BLUE
         case SiteStatus.HALT | SiteStatus.DISABLED:

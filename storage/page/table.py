@@ -65,7 +65,7 @@ class TableRow:
 def table_row(facts: SiteFacts, limits: ActionLimits, now: float) -> TableRow:
     """Lay out the row of a site; ``now`` in seconds since the epoch."""
     site, latest = words.shown(facts.row.site), facts.latest
-    state = state_of(facts.row, latest, now)
+    state = state_of(facts.row, latest, now, facts.heartbeat)
     page = words.address(SITES, words.page_name(facts.row.site))
     fresh = is_fresh(latest, now)
     acting = facts.row.reporting == Reporting.ACT

@@ -31,8 +31,11 @@ from storage.config.site import KnownSites, SiteConfig
 from storage.runs.directory import RunDirectory, RunDirError
 from storage.shown import printable, quoted
 from storage.sites.lock import SiteLock
-from storage.sites.process import Owner
-from storage.sites.summary import DATABASE, SiteRow, StatsRow, SummaryDatabase
+from storage.sites.process import Owner, observer
+from storage.sites.summary import DATABASE, Heartbeat, SiteRow, StatsRow, SummaryDatabase
+
+_SILENCE = 900.0
+"""Seconds without a new sign of life, of many that were due, after which a process of another machine is gone."""
 
 _AHEAD = 3600.0
 """Seconds that the clocks of two machines may differ."""
@@ -50,7 +53,8 @@ class Picked:
 class SiteState:
     """All that is known of a site: how it stands, its last result, the lock that it needs.
 
-    ``over`` tells that the process that its state belongs to is gone, ``at_work`` that one is there for certain.
+    ``over`` tells that the process that its state belongs to is gone, ``at_work`` that one is there for certain;
+    ``heartbeat`` is the last sign of life of its run, None when there is none.
     """
 
     row: SiteRow
@@ -58,6 +62,7 @@ class SiteState:
     lock: str = ""
     over: bool = False
     at_work: bool = False
+    heartbeat: Heartbeat | None = None
 
     @property
     def status(self) -> SiteStatus:
@@ -103,18 +108,32 @@ def _lock(config: KnownSites, name: str) -> SiteLock:
 
 def states(database: SummaryDatabase, config: KnownSites) -> list[SiteState]:
     """Give the state of every site that the summary knows, by name; changes nothing."""
-    results = database.stats()
-    return [state_of(row, results.get(row.site), config) for row in database.sites()]
+    results, beats = database.stats(), database.beats()
+    unchanged = database.unchanged(observer(), time.monotonic())
+    found = []
+    for row in database.sites():
+        state = state_of(row, results.get(row.site), config, unchanged.get(row.site, 0.0))
+        found.append(state if state.over else replace(state, heartbeat=beats.get(row.site)))
+    return found
 
 
-def state_of(row: SiteRow, result: StatsRow | None, config: KnownSites) -> SiteState:
-    """Look at what is at work at a site."""
+def state_of(row: SiteRow, result: StatsRow | None, config: KnownSites, unchanged: float = 0.0) -> SiteState:
+    """Look at what is at work at a site, whose last sign of life has been known for ``unchanged`` seconds."""
     settings = settings_of(config, row.site)
-    signs = signs_of(row.owner, RunDirectory(settings.var_location, row.site))
+    signs = signs_of(row.owner, RunDirectory(settings.var_location, row.site), unchanged)
     return SiteState(row, result, lock_of(settings.access_method), is_over(signs), is_at_work(signs))
 
 
-def signs_of(owner: Owner | None, directory: RunDirectory) -> OwnerSigns:
+def observe(database: SummaryDatabase) -> None:
+    """Note the signs of life of other machines' processes, so that a later look can tell how old they are.
+
+    Their age goes by the clock of whoever looks, from when they were first seen, since clocks differ and are set. It
+    stands still while this machine sleeps.
+    """
+    database.observe(observer(), Owner.this().host, time.monotonic())
+
+
+def signs_of(owner: Owner | None, directory: RunDirectory, unchanged: float = 0.0) -> OwnerSigns:
     """Look for the process that a state belongs to, and for whoever holds the directory of the site's runs."""
     try:
         locked = directory.is_locked()
@@ -127,11 +146,13 @@ def signs_of(owner: Owner | None, directory: RunDirectory) -> OwnerSigns:
         return OwnerSigns(True, True, False, locked, False)
     left = directory.running()
     same = left is not None and (left.pid, left.host) == (owner.pid, owner.host)
-    return OwnerSigns(True, owner.is_here, owner.is_here and owner.is_alive(), locked, same)
+    silent = unchanged >= _SILENCE
+    return OwnerSigns(True, owner.is_here, owner.is_here and owner.is_alive(), locked, same, silent)
 
 
 def free_stale(database: SummaryDatabase, config: KnownSites) -> list[str]:
     """Set those sites ready whose process is gone although they stand as picked or running; names them."""
+    observe(database)
     left = [state.row for state in states(database, config) if state.over and state.row.status in BUSY]
     return [row.site for row in left if database.swap(row, SiteStatus.READY)]
 

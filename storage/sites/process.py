@@ -57,6 +57,15 @@ class Owner:
         return state not in _GONE and (not self.start or start == self.start)
 
 
+def observer() -> str:
+    """Name this machine since its last boot: whoever counts seconds here counts from the same moment."""
+    try:
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        boot = ""
+    return f"{socket.gethostname()} {boot}"
+
+
 def _look_at(pid: int) -> tuple[str, str] | None:
     """Give the state of a process and when it began; None when the system does not show it."""
     try:

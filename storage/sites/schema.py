@@ -23,6 +23,13 @@ _RESULTS = """
         unmergedlogs INTEGER NOT NULL,
         unrecoverable INTEGER NOT NULL"""
 
+# Which sign of life of which process.
+_BEAT = """
+        pid INTEGER NOT NULL,
+        host TEXT NOT NULL,
+        process TEXT NOT NULL,
+        beat INTEGER NOT NULL"""
+
 SUMMARY = Schema(
     "summary",
     0x64637331,
@@ -42,6 +49,23 @@ SUMMARY = Schema(
                 f"CREATE TABLE stats (\n        site TEXT NOT NULL PRIMARY KEY,{_RESULTS})",
                 f"CREATE TABLE stats_history (\n        site TEXT NOT NULL,{_RESULTS})",
                 "CREATE INDEX stats_history_by_site ON stats_history(site, entered)",
+            ),
+        ),
+        (
+            "0002_heartbeats",
+            (
+                f"""CREATE TABLE heartbeats (
+        site TEXT NOT NULL PRIMARY KEY,{_BEAT},
+        given TEXT NOT NULL,
+        phase TEXT NOT NULL,
+        directories INTEGER NOT NULL,
+        files INTEGER NOT NULL,
+        note TEXT NOT NULL)""",
+                f"""CREATE TABLE heartbeats_seen (
+        site TEXT NOT NULL,
+        observer TEXT NOT NULL,{_BEAT},
+        since REAL NOT NULL,
+        PRIMARY KEY (site, observer))""",
             ),
         ),
     ),

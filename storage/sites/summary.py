@@ -53,6 +53,21 @@ class SiteRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A sign of life of the run of a site: what it does, and how far its listing is.
+
+    ``given`` is when, in seconds since the epoch by the clock of its machine. ``note`` is one line that somebody who
+    watches should see, such as what the run waits for.
+    """
+
+    phase: str
+    directories: int = 0
+    files: int = 0
+    note: str = ""
+    given: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class StatsRow:
     """What one run of a site counted.
 
@@ -278,6 +293,8 @@ class SummaryDatabase:
             before = self.site(site)
             if before.status == SiteStatus.DISABLED:
                 raise BadAction(f"{printable(site)} is disabled; set it ready first")
+            if owner != before.owner:
+                self._forget_beats(before.site)
             self._put(before.site, SiteStatus.RUNNING, owner)
             connection.execute("UPDATE sites SET laststarted = ? WHERE site = ?", (_stamp(now), before.site))
         return before
@@ -299,6 +316,7 @@ class SummaryDatabase:
             before = self.site(site)
             if owner not in (None, before.owner):
                 return
+            self._forget_beats(before.site)
             if before.status in BUSY:
                 self._put(before.site, SiteStatus.READY, None)
             elif before.owner is not None:
@@ -312,6 +330,79 @@ class SummaryDatabase:
             connection.execute("INSERT INTO stats_history SELECT * FROM stats WHERE site = ?", (site,))
             marks = ", ".join("?" * len(_STATS_COLUMNS))
             connection.execute(f"REPLACE INTO stats({_STATS}) VALUES ({marks})", (site, entered, *counts))
+
+    def beat(self, site: str, owner: Owner, sign: Heartbeat) -> bool:
+        """Take a sign of life of the process that a site belongs to; gives whether it belongs to that one still."""
+        with self._transaction() as connection:
+            if self.site(site).owner != owner:
+                return False
+            values = (_text(site), owner.pid, owner.host, owner.start, _stamp(sign.given), _text(sign.phase))
+            # Signs are told apart by their number: clocks may be set.
+            connection.execute(
+                "INSERT OR REPLACE INTO heartbeats"
+                "(site, pid, host, process, given, phase, directories, files, note, beat) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1 + COALESCE((SELECT beat FROM heartbeats WHERE site = ?), 0))",
+                (*values, sign.directories, sign.files, _text(sign.note), _text(site)),
+            )
+        return True
+
+    def beats(self) -> dict[str, Heartbeat]:
+        """Give the last sign of life of each site that is some process's which gives any."""
+        if not self._has_beats():
+            return {}
+        query = (
+            "SELECT site, phase, directories, files, note, given "
+            "FROM heartbeats JOIN sites USING (site, pid, host, process)"
+        )
+        with self._translated():
+            rows = self._connection.execute(query).fetchall()
+        return {
+            site: Heartbeat(phase, directories, files, note, self._seconds(given))
+            for site, phase, directories, files, note, given in rows
+        }
+
+    def observe(self, observer: str, host: str, now: float) -> None:
+        """Note which signs of life an observer sees of processes that are not on its own ``host``.
+
+        ``now`` is in seconds of a clock of the observer's own that is never set; see `unchanged`.
+        """
+        names = {"observer": observer, "host": host, "now": now}
+        new = (
+            "FROM heartbeats AS b WHERE b.host != :host AND NOT EXISTS ("
+            "SELECT 1 FROM heartbeats_seen AS s WHERE s.observer = :observer AND s.since <= :now "
+            "AND (s.site, s.pid, s.host, s.process, s.beat) = (b.site, b.pid, b.host, b.process, b.beat))"
+        )
+        with self._translated():
+            if self._connection.execute(f"SELECT 1 {new}", names).fetchone() is None:
+                return
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO heartbeats_seen(site, observer, pid, host, process, beat, since) "
+                f"SELECT site, :observer, pid, host, process, beat, :now {new}",
+                names,
+            )
+
+    def unchanged(self, observer: str, now: float) -> dict[str, float]:
+        """Give for how many seconds an observer has known the last sign of life of the sites that it looked at."""
+        if not self._has_beats():
+            return {}
+        query = (
+            "SELECT site, since FROM heartbeats_seen JOIN heartbeats USING (site, pid, host, process, beat) "
+            "JOIN sites USING (site, pid, host, process) WHERE observer = ? AND since <= ?"
+        )
+        with self._translated():
+            rows = self._connection.execute(query, (observer, now)).fetchall()
+        return {site: now - since for site, since in rows}
+
+    def _has_beats(self) -> bool:
+        """Tell whether there are signs of life at all: who may only read is shown older databases, too."""
+        query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'heartbeats'"
+        with self._translated():
+            return self._connection.execute(query).fetchone() is not None
+
+    def _forget_beats(self, site: str) -> None:
+        for table in ("heartbeats", "heartbeats_seen"):
+            self._connection.execute(f"DELETE FROM {table} WHERE site = ?", (site,))
 
     def _put(self, site: str, status: SiteStatus, owner: Owner | None) -> None:
         values = (None, None, None) if owner is None else (owner.pid, owner.host, owner.start)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,7 @@ import pytest
 
 from storage.runs.directory import RunDirectory, RunInfo
 from storage.sites.process import Owner
-from storage.sites.summary import StatsRow, SummaryDatabase
+from storage.sites.summary import Heartbeat, StatsRow, SummaryDatabase
 from tests.cli.program import run
 from tests.test_docs import keys_of, page_of
 
@@ -88,6 +92,37 @@ def test_a_dead_process_is_not_believed(home: Path) -> None:
     with summary(home) as database:
         assert database.site("T1_A").owner is None
     assert run("status", cwd=home).out == "nothing is being checked\n"
+
+
+def test_a_run_shows_how_far_it_is_and_that_it_lives(home: Path) -> None:
+    with summary(home) as database:
+        database.sync(dict.fromkeys(SITES, True))
+        database.running("T1_A", Owner.this(), 1_000_000_000.0)
+        sign = Heartbeat("listing", 12_345, 678_901, "nothing has answered for 60 s", round(time.time()) - 12.5)
+        database.beat("T1_A", Owner.this(), sign)
+    shown = run("sites", "T1_A", cwd=home).out.splitlines()[1]
+    assert re.search(r"T1_A  running: listing, 12,345 directories, sign of life 1[2-9]\.\d s ago  no", shown)
+    told = run("status", cwd=home).out
+    assert "  heartbeat:   listing, 12,345 directories and 678,901 files, sign of life 1" in told
+    assert "  note:        nothing has answered for 60 s\n" in told
+    for command in ("sites", "status"):
+        (row,) = [row for row in rows(home, command) if row["site"] == "T1_A"]
+        assert row["heartbeat"] == asdict(sign)
+
+
+def test_a_silent_run_of_another_machine_takes_two_looks(home: Path) -> None:
+    with summary(home) as database:
+        database.sync(dict.fromkeys(SITES, True))
+        elsewhere = Owner(42, "elsewhere.example", "boot 5")
+        database.running("T1_A", elsewhere, 1_000_000_000.0)
+        database.beat("T1_A", elsewhere, Heartbeat("listing", given=1_000_000_000.0))
+    assert rows(home, "sites")[0]["status"] == "running"
+    with closing(sqlite3.connect(home / "www" / "stats.db")) as connection, connection:
+        # As if the look before had been fifteen minutes ago.
+        assert connection.execute("UPDATE heartbeats_seen SET since = since - 900").rowcount == 1
+    assert rows(home, "sites")[0]["status"] == "ready"
+    with summary(home) as database:
+        assert database.site("T1_A").owner is None
 
 
 def test_status_of_one_site(home: Path) -> None:

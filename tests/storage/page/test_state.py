@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from engine.actions import ActionLimits
@@ -6,7 +8,7 @@ from engine.site_states import Reporting, SiteStatus
 from storage.history import RunStatus
 from storage.page.runs import Run
 from storage.page.state import Tone, concerns, is_fresh, reporting_words, state_of
-from storage.sites.summary import SiteRow
+from storage.sites.summary import Heartbeat, SiteRow
 from tests.storage.page.planting import DAY, HOUR, NOW
 
 LIMITS = ActionLimits(100, 1000)
@@ -37,6 +39,16 @@ def result(**counts: int) -> Run:
 def test_each_state_has_words_and_a_colour(site: SiteRow, words: str, tone: Tone) -> None:
     state = state_of(site, result(), NOW)
     assert (state.words, state.tone) == (words, tone)
+
+
+def test_a_run_says_how_far_it_is() -> None:
+    sign = Heartbeat("listing", 12_345, 9, "nothing has\nanswered", NOW)
+    state = state_of(row(SiteStatus.RUNNING, started=NOW - HOUR), result(), NOW, sign)
+    assert re.fullmatch(
+        r"running: listing, 12,345 directories, sign of life [0-9-]+ [0-9:]+ UTC; nothing has\\nanswered", state.words
+    )
+    # What a run has left that is over is not shown.
+    assert state_of(row(), result(), NOW, sign).words == "ready"
 
 
 def test_a_listing_without_files_is_red_unless_something_happens_now() -> None:

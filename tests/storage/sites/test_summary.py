@@ -236,10 +236,10 @@ def test_a_time_that_is_none_is_said(summary: SummaryDatabase, path: Path) -> No
 def test_it_is_kept_with_a_log_and_its_steps_are_recorded(summary: SummaryDatabase, path: Path) -> None:
     assert query(path, "PRAGMA journal_mode") == [("wal",)]
     assert query(path, "PRAGMA application_id") == [(0x64637331,)]
-    recorded = "SELECT migration_set, name FROM _sqlite_migrations"
-    assert query(path, recorded) == [("summary", "0001_sites_and_results")]
+    recorded = "SELECT migration_set, name FROM _sqlite_migrations ORDER BY name"
+    assert query(path, recorded) == [("summary", "0001_sites_and_results"), ("summary", "0002_heartbeats")]
     SummaryDatabase(path).close()
-    assert query(path, recorded) == [("summary", "0001_sites_and_results")]
+    assert query(path, recorded) == [("summary", "0001_sites_and_results"), ("summary", "0002_heartbeats")]
 
 
 def test_a_reader_sees_what_is_there_and_cannot_write(summary: SummaryDatabase, path: Path) -> None:
