@@ -136,12 +136,12 @@ def run_site(runtime: Runtime, run: SiteRun, oversight: Oversight) -> SiteResult
             return oversight.stop() or ("" if is_running() else "the site was set to halt")
 
         def watch(phase: str, progress: Progress) -> None:
-            narrator.watch(phase, progress)
             pulse.watch(phase, progress)
+            narrator.watch(phase, progress)
             oversight.watch(phase, progress)
 
-        try:
         pulse.waits_for = _waits_for(run)
+        try:
             return _Run(runtime, run, directory, Oversight(why_stop, watch), started, log).go()
         except Exception as error:
             # Whoever made the run says it on the screen.
@@ -149,7 +149,6 @@ def run_site(runtime: Runtime, run: SiteRun, oversight: Oversight) -> SiteResult
             raise
 
 
-@contextmanager
 def _waits_for(run: SiteRun) -> dict[str, str]:
     """Say what each phase waits for that nobody can hurry."""
     site, inventory = run.site, f"the inventory of {run.site.name}"
@@ -163,6 +162,7 @@ def _waits_for(run: SiteRun) -> dict[str, str]:
     }
 
 
+@contextmanager
 def _noted(run: SiteRun, started: float) -> Iterator[Callable[[], bool]]:
     """Note the site as running, and as ready when the run is over; gives what tells whether it should go on.
 
@@ -260,9 +260,9 @@ class _Run:
 
     def _resolved(self) -> StoreSource:
         """Ask for the doors; a site that has none to trust fails the run."""
+        self._oversight.watch(_DOORS, Progress())
         try:
             return resolve(self._run.store, lambda: heed(self._oversight))
-        self._oversight.watch(_DOORS, Progress())
         except DoorsError as error:
             name, runtime = self._site.name, self._runtime.name
             with recorded(self._history, name, self._started, runtime, "no doors") as record:
