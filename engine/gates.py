@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -51,8 +52,23 @@ def listing_gate(remote: DirectoryTable, inventory: DirectoryTable, tops: Sequen
         return root_refusal(failures)
     expected_files = inventory.total_files()
     if expected_files and not remote.total_files():
-        return Refusal("zero-files", f"the store lists 0 files where the inventory has {expected_files}")
+        said = f"the store lists 0 files where the inventory has {expected_files}"
+        return Refusal("zero-files", said + _hiding(remote))
     return _empty_tops(remote, inventory, tops)
+
+
+def _hiding(remote: DirectoryTable) -> str:
+    """Say what may hide the files of a store that seems to have none; empty when all was listed."""
+    first: dict[str, bytes] = {}
+    counts: Counter[str] = Counter()
+    for row in remote.rows_but(State.LISTED):
+        reason = remote.reason(row)
+        label = "ignored" if remote.states[row] == State.IGNORED else reason.label
+        label += ", see MaxDepth" if reason == Reason.DEPTH else ""
+        counts[label] += 1
+        first.setdefault(label, remote.paths[row])
+    words = [f"{count} {label} ({paths.escape(first[label])})" for label, count in counts.most_common(_NAMED)]
+    return f"; directories that were not listed: {', '.join(words)}" if words else ""
 
 
 def absent_tops(remote: DirectoryTable, inventory: DirectoryTable, tops: Sequence[bytes]) -> frozenset[bytes]:

@@ -65,6 +65,22 @@ def test_an_empty_store_is_refused_where_the_inventory_has_files() -> None:
     assert listing_gate(remote, store(), TOPS) is None
 
 
+def test_an_empty_store_is_refused_with_what_may_hide_its_files() -> None:
+    remote = store(
+        DirectorySummary(b"/store/data", State.LISTED),
+        DirectorySummary(b"/store/data/a", State.FAILED, Reason.DEPTH),
+        DirectorySummary(b"/store/data/b", State.FAILED, Reason.DEPTH),
+        DirectorySummary(b"/store/data/c\n", State.FAILED, Reason.PERMISSION),
+        DirectorySummary(b"/store/mc", State.IGNORED),
+    )
+    assert listing_gate(remote, EXPECTED, TOPS) == Refusal(
+        "zero-files",
+        "the store lists 0 files where the inventory has 1000; directories that were not listed: "
+        f"2 too deep, see MaxDepth (/store/data/a), 1 {Reason.PERMISSION.label} (/store/data/c\\n), "
+        "1 ignored (/store/mc)",
+    )
+
+
 def test_one_empty_top_among_others_is_refused_where_the_inventory_has_files_below_it() -> None:
     remote = listed(store_data=600, store_data_a=1, store_mc=0, store_mc_run1=0)
     assert listing_gate(remote, EXPECTED, TOPS) == Refusal(
