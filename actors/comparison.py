@@ -74,7 +74,8 @@ class ComparisonResult:
     ``disagreeing`` counts directories that are unlisted because the store has what their listing, which claimed to be
     complete, lacked: above 0 the store's listings are not to be relied on. ``kept`` counts files that would be orphans
     if the plan did not keep those, ``ignored`` differing files that its patterns leave alone, ``of_datasets`` those
-    that it leaves alone for the sake of their datasets. ``reasons`` says why files were protected. ``young_after`` is
+    that it leaves alone for the sake of their datasets. ``reasons`` says why files were protected. ``links`` are
+    the unlisted directories that are another one by another name. ``young_after`` is
     the age limit of the plan, ``begun`` when the inventory was read, in seconds since the epoch. ``failed_tops`` could
     not be listed. ``accepted`` is a refusal that the plan was told to pass over.
     ``meanwhile`` counts what the second inventory spoke against.
@@ -98,6 +99,7 @@ class ComparisonResult:
     disagreeing: int = 0
     inventory_files: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
+    links: int = 0
     refusal: Refusal | None = None
     young_after: float | None = None
     begun: float | None = None
@@ -202,6 +204,7 @@ class _Work:
                 result.disagreeing = sum(doubt.disagrees for doubt in doubts)
                 unlisted += sorted((doubt.path, doubt.reason, doubt.detail) for doubt in doubts)
         result.unlisted = len(unlisted)
+        result.links = sum(reason == Reason.LINK for _, reason, _ in unlisted)
         for start in range(0, len(unlisted), 10 * _BATCH):
             self._pass_on("stage_unlisted", pack_unlisted(unlisted[start : start + 10 * _BATCH]))
         self._flush()

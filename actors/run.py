@@ -311,7 +311,8 @@ class _Check:
             seconds=self._seconds(),
             inventory_files=result.inventory_files or self._inventory_files,
         )
-        signs = RunSigns(self._begun, (refusal,) if refusal else (), accepted=result.accepted is not None)
+        accepted, reasons = result.accepted is not None, tuple(result.reasons.items())
+        signs = RunSigns(self._begun, (refusal,) if refusal else (), accepted, reasons)
         reports: list[str] = history.ask("finish", time.time(), status.value, counts, keep, message, signs).result(
             _FINISH_PATIENCE
         )

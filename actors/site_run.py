@@ -424,7 +424,7 @@ def stats_row(done: SiteResults, listers: int, now: float) -> StatsRow:
         no_source=len(transfers.no_disk),
         unrecoverable=len(transfers.unrecoverable),
         unlisted=found.unlisted + listing.ignored,
-        unlisted_bad=found.unlisted,
+        unlisted_bad=found.unlisted - found.links,
         unmerged=done.unmerged.deletable if done.unmerged else 0,
         unmerged_logs=done.unmerged.logs if done.unmerged else 0,
     )

@@ -248,6 +248,7 @@ def summary(done: SiteResults) -> dict[str, Any]:
         "empty": found.empty,
         "unlisted": found.unlisted,
         "protected": found.protected,
+        "reasons": found.reasons,
         "seconds": round(results.seconds, 3),
         "inventory_files": found.inventory_files,
         "gates": [asdict(gate) for gate in done.acted.gates],

@@ -70,7 +70,7 @@ def _as_object(row: RunRow) -> dict[str, object]:
     del fields["reported"]
     signs = fields.pop("signs")
     fields |= {"status": row.status.value, "begun": row.started if row.signs.begun is None else row.signs.begun}
-    gates = {"gates": list(signs["gates"]), "accepted": row.signs.accepted}
+    gates = {"gates": list(signs["gates"]), "accepted": row.signs.accepted, "reasons": dict(row.signs.reasons)}
     return {"run": run, **fields, **counts, "unknown": sorted(row.unknown), **gates}
 
 

@@ -238,13 +238,17 @@ HISTORY = Schema(
                 )
             ),
         ),
+        (
+            "0004_why_files_were_not_judged",
+            ("ALTER TABLE runs ADD COLUMN reasons TEXT NOT NULL DEFAULT '{}'",),
+        ),
     ),
     (
         "SELECT id, name FROM sites",
         "SELECT id, name FROM directories",
         "SELECT site, findings, run FROM reported",
         "SELECT site, run, directory, reason, detail FROM unlisted",
-        f"SELECT id, site, started, finished, status, message, runtime, begun, gates, accepted, "
+        f"SELECT id, site, started, finished, status, message, runtime, begun, gates, accepted, reasons, "
         f"{', '.join(COUNTS)} FROM runs",
         *(f"SELECT {columns} FROM {table}" for table, columns in COLUMNS.items()),
         *(f"SELECT {columns}, acted FROM {table}_history" for table, columns in COLUMNS.items()),

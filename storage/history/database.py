@@ -44,6 +44,7 @@ from storage.history.tables import (
     RunStatus,
     Table,
     packed_gates,
+    packed_reasons,
     stored,
     text,
     unpacked_gates,
@@ -191,10 +192,11 @@ class HistoryDatabase:
                 history_staging.replace(connection, run, staging, finished)
             connection.execute(
                 "UPDATE runs SET finished = ?, status = ?, message = ?, begun = ?, gates = ?, accepted = ?, "
+                "reasons = ?, "
                 f"{', '.join(f'{c} = ?' for c in COUNTS)} WHERE id = ?",
                 (
                     *(finished, status, text(message), signs.begun, packed_gates(signs.gates), signs.accepted),
-                    *(*astuple(counts), run),
+                    *(packed_reasons(signs.reasons), *astuple(counts), run),
                 ),
             )
             history_staging.drop(connection, run)

@@ -24,6 +24,7 @@ from storage.history.tables import (
     Table,
     stored,
     unpacked_gates,
+    unpacked_reasons,
 )
 
 _SITE = "(SELECT id FROM sites WHERE name = :site)"
@@ -113,7 +114,7 @@ def run_rows(
     if reported is not None:
         where += f"AND {_REPORTED.format(table=reported)} "
     query = (
-        "SELECT r.id, s.name, started, finished, status, message, runtime, begun, gates, accepted, "
+        "SELECT r.id, s.name, started, finished, status, message, runtime, begun, gates, accepted, reasons, "
         + "".join(f"{_REPORTED.format(table=table)}, " for table in Table)
         + f"{', '.join(COUNTS)} "
         f"FROM runs r JOIN sites s ON s.id = r.site {where}ORDER BY r.id DESC LIMIT :limit"
@@ -124,9 +125,9 @@ def run_rows(
             *(number, name, started, finished, RunStatus(status), message, runtime),
             RunCounts(*rest[len(Table) :]),
             frozenset(table for table, reported in zip(Table, rest, strict=False) if reported),
-            RunSigns(begun, unpacked_gates(gates), bool(accepted)),
+            RunSigns(begun, unpacked_gates(gates), bool(accepted), unpacked_reasons(reasons)),
         )
-        for number, name, started, finished, status, message, runtime, begun, gates, accepted, *rest in rows
+        for number, name, started, finished, status, message, runtime, begun, gates, accepted, reasons, *rest in rows
     ]
 
 

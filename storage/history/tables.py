@@ -77,11 +77,13 @@ class RunSigns:
 
     ``begun`` is when its inventory was read, in seconds since the epoch, by an earlier run where it goes on with one;
     None: when it started. ``gates`` are those that closed; ``accepted``: one of them was told to let the run through.
+    ``reasons`` say in words why files were not judged, with the number of files for each.
     """
 
     begun: float | None = None
     gates: tuple[Refusal, ...] = ()
     accepted: bool = False
+    reasons: tuple[tuple[str, int], ...] = ()
 
 
 NO_SIGNS = RunSigns()
@@ -188,6 +190,16 @@ def text(message: str) -> str:
 def packed_gates(gates: Iterable[Refusal]) -> str:
     """Give gates as they are stored: pairs of name and figures, in JSON."""
     return json.dumps([(gate.gate, gate.message) for gate in gates])
+
+
+def packed_reasons(reasons: Iterable[tuple[str, int]]) -> str:
+    """Give reasons as they are stored: an object of words and numbers, in JSON."""
+    return json.dumps(dict(reasons))
+
+
+def unpacked_reasons(stored_reasons: str) -> tuple[tuple[str, int], ...]:
+    """Read what `packed_reasons` wrote."""
+    return tuple(json.loads(stored_reasons).items())
 
 
 def unpacked_gates(stored_gates: str) -> tuple[Refusal, ...]:

@@ -23,7 +23,8 @@ class Run:
 
     ``number`` is that of the history, ``started`` and ``ended`` are seconds since the epoch, ``seconds`` the duration.
     Only of a run that ``counted`` do the numbers mean anything. One that ``cleaned`` looked through the unmerged area,
-    and says nothing about the rest of the site. ``gates`` are those that closed.
+    and says nothing about the rest of the site. ``gates`` are those that closed, ``reasons`` why files were not judged,
+    in words, and how many.
     """
 
     number: int | None
@@ -49,6 +50,7 @@ class Run:
     unmerged_logs: int | None = None
     cleaned: bool = False
     gates: tuple[Refusal, ...] = ()
+    reasons: tuple[tuple[str, int], ...] = ()
 
     @property
     def counted(self) -> bool:
@@ -101,6 +103,7 @@ def of_stats(row: StatsRow, run: RunRow | None = None, cleaned: bool = True) -> 
         unmerged=known("unmerged", row.unmerged),
         unmerged_logs=known("unmerged", row.unmerged_logs),
         gates=run.signs.gates if run else (),
+        reasons=run.signs.reasons if run else (),
     )
 
 
@@ -136,6 +139,7 @@ def of_run(run: RunRow) -> Run:
         size_mismatch=known("size_mismatch", counts.size_mismatch),
         protected=known("protected", counts.protected),
         gates=run.signs.gates,
+        reasons=run.signs.reasons,
     )
 
 

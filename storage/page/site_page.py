@@ -102,6 +102,7 @@ class SitePage:
     more_runs: bool
     changes: tuple[Change, ...]
     unlisted: tuple[tuple[str, str, int, tuple[tuple[str, str], ...]], ...]
+    reasons: tuple[tuple[str, int], ...]
     lists: tuple[SiteList, ...]
 
 
@@ -129,6 +130,7 @@ def site_page(facts: SiteFacts, limits: ActionLimits, web_dir: Path, now: float)
         unlisted=tuple(
             (group.reason.name.lower(), group.reason.label, group.count, group.examples) for group in facts.unlisted
         ),
+        reasons=tuple(sorted(facts.latest.reasons, key=lambda pair: -pair[1])) if facts.latest else (),
         lists=tuple(_site_list(found, web_dir) for found in lists.values()),
     )
 

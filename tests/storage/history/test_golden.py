@@ -22,6 +22,8 @@ COUNTERS = FOLDER / "history-0002.db"
 """With the counters of step 0002."""
 SIGNS = FOLDER / "history-0003.db"
 """With what step 0003 says of the gates of a run."""
+REASONS = FOLDER / "history-0004.db"
+"""With what step 0004 says of files that were not judged."""
 
 SITE = "T2_EXAMPLE"
 COUNTS = RunCounts(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14.5)
@@ -94,6 +96,21 @@ def assert_signs(path: Path) -> None:
         assert first.counts == RunCounts(files=60, inventory_files=70)
         assert history.earlier_files(SITE) == [EarlierRun(60, 70, complete=True)]
         assert history.last_run_with(SITE, Table.MISSING) == first
+
+
+def write_reasons(path: Path) -> None:
+    """Write the history that stands there for the schema of step 0004."""
+    with HistoryDatabase(path) as history:
+        run = history.open_run(SITE, 10.5, "ray")
+        signs = RunSigns(reasons=(("timeout", 7), ("größe", 2**40)))
+        history.finish_run(run, 20.25, RunStatus.INCOMPLETE, RunCounts(protected=9), True, signs=signs)
+    pack(path)
+
+
+def assert_reasons(path: Path) -> None:
+    with HistoryDatabase(path) as history:
+        (run,) = history.runs(SITE)
+        assert run.signs == RunSigns(reasons=(("timeout", 7), ("größe", 2**40)))
 
 
 def pack(path: Path) -> None:
@@ -172,6 +189,10 @@ def test_the_golden_history_with_gates_is_still_read(tmp_path: Path) -> None:
     assert_signs(Path(shutil.copy(SIGNS, tmp_path / "copy.db")))
 
 
+def test_the_golden_history_with_reasons_is_still_read(tmp_path: Path) -> None:
+    assert_reasons(Path(shutil.copy(REASONS, tmp_path / "copy.db")))
+
+
 def test_the_runs_of_an_old_history_have_no_gates_and_an_inventory_of_nobody_knows_how_many(copy: Path) -> None:
     with HistoryDatabase(copy) as history:
         assert [run.signs for run in history.runs()] == [RunSigns()] * 3
@@ -187,9 +208,11 @@ def test_what_is_written_today_reads_the_same(tmp_path: Path) -> None:
     assert_counters(tmp_path / "counters.db")
     write_signs(tmp_path / "signs.db")
     assert_signs(tmp_path / "signs.db")
+    write_reasons(tmp_path / "reasons.db")
+    assert_reasons(tmp_path / "reasons.db")
 
 
-@pytest.mark.parametrize("golden", [GOLDEN, COUNTERS, SIGNS], ids=["0001", "0002", "0003"])
+@pytest.mark.parametrize("golden", [GOLDEN, COUNTERS, SIGNS, REASONS], ids=["0001", "0002", "0003", "0004"])
 def test_an_old_history_becomes_what_a_new_one_is(golden: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copy(golden, tmp_path / "copy.db"))
     for path in (copy, tmp_path / "new.db"):
