@@ -1,11 +1,14 @@
 """A lister made of workers that do one thing at a time, as programs do.
 
 Each worker answers one request after another on a thread of its own. A request's time counts from when its worker
-takes it up: those that wait for a worker are not late.
+takes it up: those that wait for a worker are not late. A worker that does not come back, as from a disk or a program
+that hangs in the kernel, has its place given to a new one, as often as there are places; what it still says counts for
+nothing.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +18,9 @@ from typing import Protocol
 from engine.listing import Failed, Outcome
 from engine.states import Reason
 from storage.listers.protocol import Request, Sink
-from storage.listers.watchdog import Watchdog
+from storage.listers.watchdog import GRACE, Watchdog
+
+_log = logging.getLogger(__name__)
 
 _LEAVING = 2.0
 """Seconds in which the workers of a lister that is closed may end."""
@@ -39,19 +44,27 @@ class Worker(Protocol):
 
 
 class PoolLister:
-    """Spreads requests over up to ``size`` workers, which are made when there is work for them."""
+    """Spreads requests over up to ``size`` workers, which are made when there is work for them.
 
-    def __init__(self, sink: Sink, timeout: float, size: int, hire: Callable[[], Worker]) -> None:
+    One that has not ended a request ``grace`` seconds after its ``timeout`` is stuck; see `GRACE`.
+    """
+
+    def __init__(self, sink: Sink, timeout: float, size: int, hire: Callable[[], Worker], grace: float = GRACE) -> None:
+        self._sink = sink
         self._timeout = timeout
         self._size = max(1, size)
         self._hire = hire
         self._workers: list[Worker] = []
         self._threads: list[threading.Thread] = []
         self._idle = 0
+        # Which worker has a request in hand, by the number of that, and who is stuck with one.
+        self._in_hand: dict[int, Worker] = {}
+        self._stuck: set[Worker] = set()
+        self._replaced = 0
         self._closed = False
         self._lock = threading.Lock()
         self._queue: SimpleQueue[Request | None] = SimpleQueue()
-        self._watchdog = Watchdog(sink, timeout)
+        self._watchdog = Watchdog(self._end, timeout, grace=grace)
 
     @property
     def requests(self) -> int:
@@ -67,13 +80,40 @@ class PoolLister:
             self._queue.put(request)
             if self._idle:
                 self._idle -= 1
-            elif len(self._workers) < self._size:
-                worker = self._hire()
-                self._workers.append(worker)
-                # Daemons: nothing that a program does may keep ours from ending.
-                thread = threading.Thread(target=self._work, args=(worker,), name="lister-worker", daemon=True)
-                self._threads.append(thread)
-                thread.start()
+            elif len(self._workers) < self._size + self._replaced:
+                self._add_worker()
+
+    def _add_worker(self) -> None:
+        worker = self._hire()
+        self._workers.append(worker)
+        # Daemons: nothing that a program does may keep ours from ending.
+        thread = threading.Thread(target=self._work, args=(worker,), name="lister-worker", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _end(self, number: int, outcome: Outcome) -> None:
+        """Hand an outcome on; one that comes while its worker is still at it means that the worker is stuck."""
+        with self._lock:
+            worker = self._in_hand.pop(number, None)
+            replaced = worker is not None and self._replace(worker)
+        if worker is not None and replaced:
+            # What it is stuck in may end by that; and it may not.
+            threading.Thread(target=worker.close, name="lister-worker-close", daemon=True).start()
+        self._sink(number, outcome)
+
+    def _replace(self, stuck: Worker) -> bool:
+        """Give the place of a worker to a new one; gives whether there was one to be had."""
+        if self._closed or self._replaced >= self._size:
+            return False
+        try:
+            self._add_worker()
+        except Exception as error:
+            # The watchdog is about to end others, too.
+            _log.warning("a worker that is stuck could not be replaced: %s: %s", type(error).__name__, error)
+            return False
+        self._replaced += 1
+        self._stuck.add(stuck)
+        return True
 
     def close(self) -> None:
         """Drop what is in flight and end the workers."""
@@ -95,8 +135,16 @@ class PoolLister:
         while (request := self._queue.get()) is not None:
             if not self._closed:
                 # Not before: what is waiting is not late, and no worker keeps it waiting for longer than the timeout.
+                with self._lock:
+                    self._in_hand[request.number] = worker
                 flight = self._watchdog.start(request)
-                self._watchdog.end(flight, self._answer(worker, request))
+                outcome = self._answer(worker, request)
+                with self._lock:
+                    self._in_hand.pop(request.number, None)
+                    is_late = worker in self._stuck
+                if is_late:
+                    break
+                self._watchdog.end(flight, outcome)
             with self._lock:
                 self._idle += 1
         worker.close()

@@ -97,3 +97,52 @@ def test_a_worker_that_breaks_is_a_failure_and_goes_on() -> None:
 def test_there_is_always_a_worker(size: int) -> None:
     with asking(partial(PoolLister, timeout=20, size=size, hire=Crew(lambda request: Absent()).hire)) as asker:
         assert asker.stat(b"/a") == Absent()
+
+
+class Hung:
+    """Lets workers hang until it is over, as a process does that waits for a disk that is gone."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        self.entered = threading.Semaphore(0)
+
+    def __call__(self, request: Request) -> Outcome:
+        if request.path.startswith(b"/hang"):
+            self.entered.release()
+            assert self.over.wait(60)
+            return Failed(Reason.SERVER, "late")
+        return Absent()
+
+
+def hanging_pool(crew: Crew, size: int) -> Callable[..., PoolLister]:
+    return partial(PoolLister, timeout=0.2, size=size, hire=crew.hire, grace=0.2)
+
+
+def test_a_worker_that_hangs_gives_its_place_to_another() -> None:
+    hung = Hung()
+    crew = Crew(hung)
+    with asking(hanging_pool(crew, 1)) as asker:
+        outcome = asker.stat(b"/hang")
+        assert isinstance(outcome, Failed)
+        assert outcome.reason == Reason.TIMEOUT
+        assert [asker.stat(b"/a"), asker.stat(b"/b")] == [Absent()] * 2
+        assert len(crew.workers) == 2
+        assert crew.workers[0].closed.wait(20)
+        # It comes back, and what it says counts for nothing; nor is it given anything more to do.
+        hung.over.set()
+        assert crew.workers[0].released.wait(20)
+        assert [asker.stat(b"/c") for _ in range(3)] == [Absent()] * 3
+        assert crew.workers[0].requests == 1
+
+
+def test_no_more_workers_take_the_places_of_others_than_there_are_places() -> None:
+    hung = Hung()
+    crew = Crew(hung)
+    with asking(hanging_pool(crew, 1)) as asker:
+        for number in range(2):
+            assert isinstance(asker.stat(b"/hang%d" % number), Failed)
+        assert len(crew.workers) == 2
+        # The last one that hung goes on when it comes back.
+        hung.over.set()
+        assert asker.stat(b"/a") == Absent()
+        assert len(crew.workers) == 2
