@@ -6,17 +6,22 @@ import gzip
 import json
 import os
 import random
+import sqlite3
+import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import Popen
+from subprocess import DEVNULL, PIPE, Popen
 
 import pytest
 
 from storage.runs.directory import RunDirectory
-from tests.cli.program import Ended, eventually, run, wait_for
+from storage.snapshot import part_of
+from tests.cli.program import PATIENCE, Ended, environment, eventually, run, wait_for
 from tests.faults.site import OLD, FaultySite
 from tests.servers.xrootd import XRootDServer
+from tests.storage.backends.conftest import make_database
 
 
 @pytest.fixture
@@ -150,17 +155,20 @@ def test_an_empty_inventory(planted: FaultySite) -> None:
     assert_refused(planted, "names no file")
 
 
-@pytest.mark.fault("inventories", "an entry that says a directory of the store is a file", "nothing is called missing")
+@pytest.mark.fault(
+    "inventories",
+    "an entry in whose place the store has a directory",
+    "the file is called missing, the directory stays, and what is in it is judged by itself",
+)
 def test_a_directory_in_place_of_a_file(planted: FaultySite) -> None:
     # Whether the entry or the directory is wrong nobody can tell; that there is no such file is true.
-    planted.make("data/replaced")
     planted.put("data/replaced/inside.root", known=False)
+    planted.put("data/replaced/known.root")
     planted.know("data/replaced", 10)
     planted.prepare()
     ended = planted.check()
     assert ended.code == 0, ended.err
-    planted.assert_true()
-    assert b"data/replaced/inside.root" in planted.found("compare_orphan")
+    planted.assert_found(["data/1/lost.root", "data/replaced"], ["data/2/left.root", "data/replaced/inside.root"])
 
 
 @dataclass
@@ -180,6 +188,27 @@ class Moving:
         assert self.process.poll() is None
         self.server.resume()
         return wait_for(self.process)
+
+
+MAIN = """
+from dynamo_consistency import config, main
+config.LOCATION = "consistency_config.json"
+main.main("T2_FAULTY")
+"""
+
+
+def start_python(site: FaultySite, program: str) -> Popen[str]:
+    """Start a program that uses the front end."""
+    # Not through the shell, and with nothing of this process's own settings.
+    return Popen(
+        [sys.executable, "-c", program],
+        cwd=site.home,
+        env=environment(**site.env),
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=PIPE,
+        text=True,
+    )
 
 
 @pytest.fixture
@@ -207,11 +236,14 @@ def start_moving(
     site.make("data/awaited/deep")
     site.make("data/empty")
 
-    def start(**keys: object) -> Moving:
+    def start(
+        write: Callable[[FaultySite], None] = lambda _site: None, program: str | None = None, **keys: object
+    ) -> Moving:
+        write(site)
         site.prepare(InFlight=1, NumThreads=1, Connections=1, Timeout=30, **keys)
         # As long as its time is fresh it may change without looking so.
         os.utime(site.inventory, (OLD, OLD))
-        process = site.start_check()
+        process = site.start_check() if program is None else start_python(site, program)
         state = RunDirectory(site.home / "var", site.name).path / "run.json"
 
         def is_read() -> bool:
@@ -262,15 +294,35 @@ def test_the_inventory_moves_during_the_listing(start_moving: Callable[..., Movi
     assert said in run("history", site.name, "--json", cwd=site.home).out
 
 
+@pytest.mark.fault(
+    "inventories",
+    "files are removed and moved, in the inventory and the store, while the store is listed",
+    "none of them is found, be their directories listed already or not",
+)
+def test_files_go_from_both_during_the_listing(start_moving: Callable[..., Moving]) -> None:
+    moving = start_moving()
+    site = moving.site
+    move(site)
+    # One lister asks for one directory at a time: some of these were listed, some were not.
+    for number in range(0, 1500, 100):
+        gone = f"data/d{number:04}/f.root"
+        site.path(gone).unlink()
+        del site.known[gone.encode()]
+        old, new = f"data/d{number + 1:04}/f.root", f"data/d{1499 - number:04}/moved.root"
+        site.path(old).rename(site.path(new))
+        site.known[new.encode()] = site.known.pop(old.encode())
+    ended = moving.goes_on()
+    assert ended.code == 0, ended.err
+    site.assert_true()
+    assert (ended.json["missing"], ended.json["orphan"], ended.json["size_mismatch"]) == (1, 2, 1)
+
+
 @pytest.mark.fault("inventories", "another dump of after the listing", "only what both dumps lead to is found")
 def test_another_dump(start_moving: Callable[..., Moving]) -> None:
     moving = start_moving(SecondInventory="later.txt")
     site = moving.site
-    before = site.inventory.read_bytes()
     move(site)
-    site.write_inventory()
-    site.inventory.rename(site.home / "later.txt")
-    site.inventory.write_bytes(before)
+    write_later(site)
     ended = moving.ends()
     assert ended.code == 0, ended.err
     site.assert_found(**REST)
@@ -314,3 +366,134 @@ def test_a_second_inventory_that_cannot_be_used(start_moving: Callable[..., Movi
     assert ended.json["resumed"] == ended.json["directories"]
     site.assert_found(**REST)
     assert ended.json["changed_meanwhile"] == DROPPED
+
+
+def write_database(site: FaultySite) -> None:
+    """Write what the inventory knows into an SQLite database, as of long ago."""
+    path = site.home / "inventory.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS files (lfn TEXT, size INTEGER, mtime INTEGER)")
+        connection.execute("DELETE FROM files")
+        rows = [(f"{site.lfn}/{os.fsdecode(name)}", size, OLD) for name, size in site.known.items()]
+        connection.executemany("INSERT INTO files VALUES (?, ?, ?)", rows)
+        connection.commit()
+    os.utime(path, (OLD, OLD))
+
+
+@pytest.mark.fault(
+    "inventories", "an SQLite inventory moves during the listing", "only what both readings lead to is found"
+)
+def test_a_database_file_moves(start_moving: Callable[..., Moving]) -> None:
+    moving = start_moving(write_database, Inventory="inventory.db")
+    site = moving.site
+    move(site)
+    write_database(site)
+    # As it is after a commit: the time of a change, and not that of the rows.
+    os.utime(site.home / "inventory.db", (OLD + 1, OLD + 1))
+    ended = moving.ends()
+    assert ended.code == 0, ended.err
+    site.assert_found(**REST)
+    assert ended.json["changed_meanwhile"] == DROPPED
+
+
+@pytest.mark.fault(
+    "inventories",
+    "the tables behind the backend sql move during the listing",
+    "only what both readings lead to is found",
+)
+def test_a_database_moves(start_moving: Callable[..., Moving], request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    database = make_database(request, "postgresql", tmp_path)
+    database.execute("CREATE TABLE replicas (lfn TEXT PRIMARY KEY, size BIGINT, mtime BIGINT)")
+
+    def write(site: FaultySite) -> None:
+        rows = [f"('{site.lfn}/{os.fsdecode(name)}', {size}, {OLD})" for name, size in site.known.items()]
+        database.execute("DELETE FROM replicas", f"INSERT INTO replicas VALUES {', '.join(rows)}")
+
+    queries = {"URL": database.url, "Files": "SELECT lfn, size, mtime FROM replicas"}
+    moving = start_moving(write, Backends={"inventory": "sql"}, SQL=queries)
+    site = moving.site
+    move(site)
+    write(site)
+    ended = moving.ends()
+    assert ended.code == 0, ended.err
+    site.assert_found(**REST)
+    assert ended.json["changed_meanwhile"] == DROPPED
+
+
+LONG = 6_000_000
+"""Lines that take seconds to read."""
+
+
+def write_later(site: FaultySite, more: int = 0) -> None:
+    """Write the inventory as it is known now as a second one, with more lines behind it that are of no account."""
+    before = site.inventory.read_bytes()
+    site.write_inventory()
+    block = b"".join(b"/elsewhere/another/site/file%06d.root 12345 1700000000\n" % number for number in range(100_000))
+    with gzip.open(site.home / "later.txt", "wb", compresslevel=1) as file:
+        file.write(site.inventory.read_bytes())
+        for _ in range(more // 100_000):
+            file.write(block)
+    site.inventory.write_bytes(before)
+    os.utime(site.inventory, (OLD, OLD))
+
+
+@pytest.mark.fault(
+    "inventories",
+    "the run is halted, or killed with kill -9, while the inventory is read again",
+    "a halt is heeded within 2 s; no list is written; the next check goes on from the finished listing and is right",
+)
+@pytest.mark.parametrize("how", ["halt", "kill"])
+def test_stopped_while_the_inventory_is_read_again(start_moving: Callable[..., Moving], how: str) -> None:
+    stop_while_the_inventory_is_read_again(start_moving, how)
+
+
+@pytest.mark.soak
+@pytest.mark.fault(
+    "inventories",
+    "the run is halted, or killed with kill -9, while the inventory is read again, on both runtimes",
+    "a halt is heeded within 2 s; no list is written; the next check goes on from the finished listing and is right",
+)
+@pytest.mark.parametrize("how", ["halt", "kill"])
+def test_stopped_while_the_inventory_is_read_again_on_both(
+    start_moving: Callable[..., Moving], how: str, runtime: str
+) -> None:
+    stop_while_the_inventory_is_read_again(start_moving, how)
+
+
+def stop_while_the_inventory_is_read_again(start_moving: Callable[..., Moving], how: str) -> None:
+    moving = start_moving(SecondInventory="later.txt")
+    site, process = moving.site, moving.process
+    move(site)
+    write_later(site, LONG)
+    directory = RunDirectory(site.home / "var", site.name)
+    moving.server.resume()
+    eventually("the inventory was read again", lambda: part_of(directory.second_inventory).exists(), process)
+    if how == "kill":
+        process.kill()
+        process.communicate()
+    else:
+        assert directory.request_halt(2.0)
+        ended = wait_for(process)
+        assert ended.code == 3, ended.err
+    assert [path.name for path in site.web.glob("*_compare_*")] == []
+
+    write_later(site)
+    ended = site.check()
+    assert ended.code == 0, ended.err
+    assert ended.json["resumed"] == ended.json["directories"]
+    assert ended.json["requests"] < 50
+    site.assert_found(**REST)
+    assert ended.json["changed_meanwhile"] == DROPPED
+
+
+@pytest.mark.fault(
+    "inventories", "files are added and removed in the inventory during `main` of the front end", "as in a check"
+)
+def test_the_inventory_moves_during_the_main_of_the_front_end(start_moving: Callable[..., Moving]) -> None:
+    moving = start_moving(program=MAIN)
+    move(moving.site)
+    moving.site.write_inventory()
+    moving.server.resume()
+    out, err = moving.process.communicate(timeout=PATIENCE)
+    assert moving.process.returncode == 0, (out, err)
+    moving.site.assert_found(**REST)
