@@ -196,7 +196,8 @@ class World:
             for _ in range(chance.choice((0, 0, 1, 3))):
                 number += 1
                 name, size, fate = chance.choice(_NAMES) % number, chance.randrange(9), chance.random()
-                if fate > 0.15:
+                # The inventory may have a file where the store has a directory; no store has both.
+                if fate > 0.15 and name not in held.directories:
                     held.files[name] = size
                 if fate < 0.85:
                     expected[name] = size
