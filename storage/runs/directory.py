@@ -353,7 +353,16 @@ def file_identity(path: Path) -> list[int] | None:
 
 
 def _last_line(kept: dict[str, Any]) -> LastLine:
-    return LastLine(**{**kept, "path": paths.unescape(kept["path"]), "begins": paths.unescape(kept["begins"])})
+    return LastLine(
+        str(kept["source"]),
+        int(kept["line"]),
+        paths.unescape(str(kept["path"])),
+        paths.unescape(str(kept["begins"])),
+        int(kept["size"]),
+        int(kept["mtime"]),
+        bool(kept["site"]),
+        bool(kept["repeated"]),
+    )
 
 
 def _write(path: Path, value: object) -> None:

@@ -15,7 +15,16 @@ from storage.snapshot import SnapshotHeader, SnapshotWriter
 from tests.cli.planted import OLD, PlantedSite
 from tests.cli.program import run
 
-KEYS = ["missing", "missing_bytes", "orphan", "orphan_bytes", "size_mismatch", "protected", "seconds", "changed_meanwhile"]
+KEYS = [
+    "missing",
+    "missing_bytes",
+    "orphan",
+    "orphan_bytes",
+    "size_mismatch",
+    "protected",
+    "seconds",
+    "changed_meanwhile",
+]
 
 
 def read(path: Path) -> list[str]:
@@ -186,3 +195,76 @@ def test_names_alone_that_end_in_numbers_are_not_taken_for_sizes(tmp_path: Path)
     assert not list(tmp_path.glob("found*"))
     ended = run("compare", "names.txt", "store", "--json", cwd=tmp_path, env={"InventoryFormat": "paths"})
     assert (ended.code, ended.json["missing"], ended.json["orphan"]) == (0, 0, 0)
+
+
+@pytest.fixture
+def lists(tmp_path: Path) -> Path:
+    """A list of what is there, and two of what should be: of before it was made, and of after."""
+    (tmp_path / "before.txt").write_text("/s/a 1\n/s/gone 1\n/s/lost 1\n")
+    (tmp_path / "there.txt").write_text("/s/a 1\n/s/come 1\n/s/left 1\n/s/left.root 5\n")
+    (tmp_path / "after.txt").write_text("/s/a 1\n/s/come 1\n/s/lost 1\n")
+    return tmp_path
+
+
+def test_a_second_inventory_has_to_agree(lists: Path) -> None:
+    command = ("compare", "before.txt", "there.txt", "-o", "base", "--second-inventory", "after.txt")
+    ended = run(*command, "--json", cwd=lists)
+    assert (ended.code, ended.err) == (0, "")
+    assert {key: ended.json[key] for key in ("missing", "orphan", "changed_meanwhile")} == {
+        "missing": 1,
+        "orphan": 2,
+        "changed_meanwhile": 2,
+    }
+    assert read(lists / "base_missing.txt") == ["/s/lost"]
+    assert read(lists / "base_orphan.txt") == ["/s/left", "/s/left.root"]
+    assert "dropped:       1 missing, 1 orphan (the inventory changed meanwhile)" in run(*command, cwd=lists).out
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "--second-inventory: expected a file, found 'after.txt'"),
+        ("", "--second-inventory: after.txt names no file, so there is nothing to compare"),
+        ("/s/a\n/s/b 5\n/s/c 5\n", "after.txt line 1"),
+    ],
+)
+def test_a_second_inventory_that_cannot_be_used(lists: Path, content: str | None, message: str) -> None:
+    if content is None:
+        (lists / "after.txt").unlink()
+    else:
+        (lists / "after.txt").write_text(content)
+    ended = run("compare", "before.txt", "there.txt", "-o", "base", "--second-inventory", "after.txt", cwd=lists)
+    assert ended.code == 2
+    assert message in ended.message
+    assert list(lists.glob("base*")) == []
+
+
+def test_a_list_without_a_newline_at_its_end_is_whole_until_the_other_side_shows_more(lists: Path) -> None:
+    command = ("compare", "before.txt", "there.txt", "-o", "base", "--json")
+    for end in ("/s/missing 5", "/s/left 1", "/s/left.root 5"):
+        (lists / "before.txt").write_text(f"/s/a 1\n{end}")
+        assert run(*command, cwd=lists).code == 0
+    for path in lists.glob("base*"):
+        path.unlink()
+    (lists / "before.txt").write_text("/s/a\n/s/lef")
+    ended = run(*command, cwd=lists)
+    assert ended.code == 4
+    assert "inventory-cut: before.txt: line 2, '/s/lef', " in ended.message
+    assert list(lists.glob("base*")) == []
+    # Made anew, or ended by whoever knows that it is whole.
+    (lists / "before.txt").write_text("/s/a\n/s/lef\n")
+    assert run(*command, cwd=lists).code == 0
+
+
+def test_a_list_of_what_is_there_can_be_cut_as_well(lists: Path) -> None:
+    (lists / "there.txt").write_text("/s/a\n/s/los")
+    ended = run("compare", "before.txt", "there.txt", "-o", "base", cwd=lists)
+    assert ended.code == 4
+    assert "inventory-cut: there.txt: line 2, '/s/los', " in ended.message
+
+
+def test_a_cut_second_inventory(lists: Path) -> None:
+    (lists / "after.txt").write_text("/s/a\n/s/lost\n/s/lef")
+    ended = run("compare", "before.txt", "there.txt", "--second-inventory", "after.txt", cwd=lists)
+    assert ended.code == 4
+    assert "inventory-cut: after.txt: line 3, '/s/lef', " in ended.message

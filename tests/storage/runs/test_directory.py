@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.cut import LastLine
 from storage.runs.directory import (
     AlreadyRunning,
     Datasets,
@@ -416,6 +417,44 @@ def test_a_listing_that_was_finished_after_a_clock_was_set_back_is_this_run_s(di
     set_time(500, directory.listing)
     assert directory.unfinished(MARK, 0.0) is not None
     assert not directory.listing.exists()
+
+
+LINE = LastLine("inventory.txt", 3, b"/caf\xe9/a b", b"/caf\xe9/a b 5", size=5, repeated=True)
+
+
+def test_how_the_text_of_an_inventory_ended_is_kept(directory: RunDirectory) -> None:
+    directory.begin(MARK, 1000.5)
+    assert directory.kept_last_line(directory.inventory) is None
+    directory.keep_last_line(directory.inventory, LINE)
+    directory.keep_last_line(directory.second_inventory, None)
+    assert directory.kept_last_line(directory.inventory) == LINE
+    assert directory.kept_last_line(directory.second_inventory) is None
+    directory.begin(MARK, 2000.5)
+    assert directory.kept_last_line(directory.inventory) is None
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", "{}", '{"last_line": {"path": "/a"}}', '{"last_line": {"path": 5}}'])
+def test_without_the_end_of_its_text_the_inventory_is_read_again(directory: RunDirectory, damaged: str) -> None:
+    directory.begin(MARK, 1000.5)
+    finished(directory.inventory)
+    directory.keep_last_line(directory.inventory, LINE)
+    directory.inventory_is_read()
+    assert directory.unfinished(MARK, 0.0) == Unfinished(1000.5, inventory_read=True)
+    (directory.path / "inventory.end.json").write_text(damaged)
+    assert directory.unfinished(MARK, 0.0) == Unfinished(1000.5, inventory_read=False)
+    with pytest.raises(RunDirError, match=r"inventory\.end\.json"):
+        directory.kept_last_line(directory.inventory)
+
+
+def test_which_file_an_inventory_was_read_from_is_kept(directory: RunDirectory) -> None:
+    assert directory.kept_inventory_file() is None
+    directory.begin(MARK, 1000.5)
+    for identity in ([1, 2, 3, 4], None):
+        directory.keep_inventory_file(identity)
+        assert directory.kept_inventory_file() == identity
+    for damaged in ("", "[]", '{"file": 5}'):
+        (directory.path / "inventory.json").write_text(damaged)
+        assert directory.kept_inventory_file() is None
 
 
 @pytest.mark.parametrize("damaged", ["", "[]", "{}", '{"protected": 1, "deleted": []}'])
