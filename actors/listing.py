@@ -95,6 +95,7 @@ class Listing:
             ActorLost: the coordinator did not come up.
         """
         await_answer(self.coordinator.ask("start"), _START_PATIENCE, self._oversight)
+        self.progress = self.coordinator.ask("progress").result(_PATIENCE)
         for _ in range(self._wanted):
             self._hire()
         # Processes that start take the processors from those that work already, so all begin together.
@@ -164,7 +165,9 @@ class Listing:
         self._hired += 1
         name = f"lister:{self._label}:{self._hired}"
         spawn = self._runtime.spawn if self._settings.spec.is_of_this_machine else self._runtime.spawn_anywhere
-        lister = spawn(name, ListerActor, name, self._settings, self.coordinator)
+        has_answered = bool(self.progress.answers or self.progress.resumed)
+        settings = replace(self._settings, spec=replace(self._settings.spec, has_answered=has_answered))
+        lister = spawn(name, ListerActor, name, settings, self.coordinator)
         self._listers.append(_Employed(lister, lister.ask("trouble"), time.monotonic()))
 
     def _look_for_a_stall(self, progress: Progress) -> None:

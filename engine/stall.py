@@ -109,7 +109,7 @@ class StallWatch:
         awake = self._clock.at(now)
         quiet = awake - self._since
         if answers != self._answers or not is_open:
-            said = self._say_at > self._limits.say_after
+            said = self._say_at > self._limits.say_after and answers != self._answers
             self._answers, self._since, self._say_at = answers, awake, self._limits.say_after
             self._replaced = self._given_up = False
             return [GoesOn(quiet)] if said else []

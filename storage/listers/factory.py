@@ -58,7 +58,16 @@ def _opener(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
 
             # Doors of one file system give the same ones.
             with_ids = not spec.clustered
-            return partial(XRootDLister, door, timeout=spec.timeout, connections=spec.connections, with_ids=with_ids)
+            is_alone = spec.clustered or len(spec.doors) == 1
+            return partial(
+                XRootDLister,
+                door,
+                timeout=spec.timeout,
+                connections=spec.connections,
+                with_ids=with_ids,
+                is_alone=is_alone,
+                has_answered=spec.has_answered,
+            )
         case "file":
             from storage.listers.posix import PosixLister
 

@@ -61,7 +61,8 @@ class StoreSpec:
     further parts that nobody named, so that nothing it lacks is proved absent. The path of a door, if any, is put
     before each LFN. ``timeout`` is in seconds for one request; ``connections`` is how
     many each lister opens to a door; for gfal-ls, how many programs it runs at a time in all. ``method`` says what
-    talks to the doors: the empty one is that of their scheme.
+    talks to the doors: the empty one is that of their scheme. A store that ``has_answered`` somebody in this run, or in
+    the one that it goes on from, is away when it cannot be reached, and not mistyped.
     """
 
     doors: tuple[str, ...]
@@ -70,6 +71,7 @@ class StoreSpec:
     method: str = ""
     clustered: bool = False
     open_ended: bool = False
+    has_answered: bool = False
 
     @property
     def is_of_this_machine(self) -> bool:

@@ -158,15 +158,66 @@ def test_libraries_get_whole_seconds() -> None:
     watchdog.close()
 
 
+DOWN = Failed(Reason.CONNECTION, "refused")
+
+
+def test_a_door_that_never_answered_is_not_waited_for() -> None:
+    sink = Sink()
+    watchdog = Watchdog(sink, timeout=60)
+    watchdog.end(watchdog.start(REQUEST), DOWN)
+    watchdog.close()
+
+    assert sink.calls == [(1, DOWN)]
+
+
 def test_a_failed_connection_is_reported_no_sooner_than_a_door_may_be_asked_again() -> None:
     sink = Sink()
     watchdog = Watchdog(sink, timeout=60)
+    watchdog.end(watchdog.start(REQUEST), Listed())
+    sink.wait()
     flight = watchdog.start(REQUEST)
-    down = Failed(Reason.CONNECTION, "refused")
-    watchdog.end(flight, down)
-    assert sink.calls == []
+    watchdog.end(flight, DOWN)
+    assert sink.calls == [(1, Listed())]
     assert watchdog.is_open(flight)
 
     sink.wait()
     watchdog.close()
-    assert sink.calls == [(1, down)]
+    assert sink.calls == [(1, Listed()), (1, DOWN)]
+
+
+def test_what_is_held_is_asked_again_when_the_door_is_back() -> None:
+    sink = Sink()
+    is_back = threading.Event()
+    asked: list[int] = []
+
+    def again(flight: Flight) -> None:
+        asked.append(flight.request.number)
+        watchdog.end(flight, Listed() if is_back.is_set() else DOWN)
+        is_back.set()
+
+    watchdog = Watchdog(sink, timeout=60, hold=60.0, again=again)
+    watchdog.end(watchdog.start(REQUEST), Listed())
+    sink.wait()
+    for number in (2, 3, 4):
+        watchdog.end(watchdog.start(Request(number, Ask.LIST, b"/store")), DOWN)
+    for _ in range(3):
+        sink.wait()
+    watchdog.close()
+
+    # One tries whether it is back; the others wait for that, and then need one request each.
+    assert asked == [2, 3, 4, 2]
+    assert [number for number, _ in sink.calls] == [1, 3, 4, 2]
+    assert all(outcome == Listed() for _, outcome in sink.calls)
+
+
+def test_what_fails_at_a_door_that_is_back_is_reported() -> None:
+    sink = Sink()
+    watchdog = Watchdog(sink, timeout=60, hold=60.0, again=lambda flight: watchdog.end(flight, DOWN))
+    watchdog.end(watchdog.start(REQUEST), Listed())
+    watchdog.end(watchdog.start(Request(2, Ask.LIST, b"/killer")), DOWN)
+    watchdog.end(watchdog.start(REQUEST), Listed())
+    for _ in range(3):
+        sink.wait()
+    watchdog.close()
+
+    assert sink.calls[-1] == (2, DOWN)
