@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from heapq import heappop, heappush
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ from actors.runtime import ActorLost, Runtime, dismiss
 from engine.confirm import ConfirmLimits
 from engine.listing import Failed, Outcome
 from engine.recheck import Candidates, Query, Recheck, Rechecked
+from engine.stall import GiveUp, GoesOn, Say, StallWatch, describe, duration
+from engine.states import Reason
 from engine.work import QueueLimits
 from storage.listers.factory import open_lister
 from storage.listers.protocol import LONGEST_LISTED_NAME, Ask, Request
@@ -61,6 +64,10 @@ class RecheckActor:
             raise self._error
         return self._result
 
+    def answers(self) -> int:
+        """Count what the store has answered so far; silence does not count."""
+        return self._work.answers
+
     def release(self) -> None:
         """Ask no more."""
         self._work.stop()
@@ -91,6 +98,7 @@ class _Work:
         self._inbox: SimpleQueue[tuple[int, Outcome] | None] = SimpleQueue()
         self._stopped = False
         self._number = 0
+        self.answers = 0
         # Queries with the number of tries that failed; the delayed ones by the time when they are due.
         self._ready: deque[tuple[Query, int]] = deque()
         self._delayed: list[tuple[float, int, Query, int]] = []
@@ -140,11 +148,45 @@ class _Work:
     def _take(self, number: int, outcome: Outcome) -> None:
         query, tries = self._asked.pop(number)
         tries += 1
+        self.answers += not (isinstance(outcome, Failed) and outcome.reason in (Reason.TIMEOUT, Reason.CONNECTION))
         if isinstance(outcome, Failed) and outcome.reason.retryable and tries < self._limits.max_attempts:
             self._number += 1
             heappush(self._delayed, (time.monotonic() + self._limits.delay_after(tries), self._number, query, tries))
             return
         self._ready.extend((further, 0) for further in self._recheck.take(query, outcome))
+
+
+class _Stall:
+    """Says that the store does not answer, and gives up in the end."""
+
+    def __init__(self, job: StoreJob) -> None:
+        self._label = job.label
+        self._watch = StallWatch(job.stall)
+        self.note = ""
+
+    def look(self, answers: int) -> None:
+        """Take the answers so far.
+
+        Raises:
+            ListingFailed: there have been none for too long.
+        """
+        for instruction in self._watch.look(answers, True, time.monotonic()):
+            match instruction:
+                case GiveUp(seconds):
+                    raise ListingFailed(
+                        f"the store could not be asked again for what was found: {describe(seconds, ())}"
+                    )
+                case Say(seconds):
+                    self._note(describe(seconds, ()))
+                case GoesOn(seconds):
+                    self._note(f"there are answers again, after {duration(seconds)}")
+                case _:
+                    # Its lister asks for everything by itself; there is none to be replaced.
+                    continue
+
+    def _note(self, said: str) -> None:
+        self.note = said
+        _log.info("%s: %s: %s", self._label, _PHASE, said)
 
 
 def recheck(
@@ -161,21 +203,23 @@ def recheck(
 
     Raises:
         Killed: the oversight asked to stop.
-        ListingFailed: the store cannot be asked; nothing is certain then.
+        ListingFailed: the store cannot be asked, or has not answered for too long; nothing is certain then.
     """
     if not candidates:
         return Rechecked()
     spawn = runtime.spawn if job.settings.spec.is_of_this_machine else runtime.spawn_anywhere
     actor = spawn(f"recheck:{job.label}", RecheckActor, job.settings, job.plan.limits, candidates, young_after)
+    stall = _Stall(job)
     try:
         while True:
             why = oversight.stop()
             if why:
                 raise Killed(why)
-            oversight.watch(_PHASE, progress)
+            oversight.watch(_PHASE, replace(progress, note=stall.note))
             result: Rechecked | None = actor.ask("result", _LOOK_EVERY).result(_PATIENCE)
             if result is not None:
                 return result
+            stall.look(actor.ask("answers").result(_PATIENCE))
     except (ActorLost, TimeoutError, ValueError) as error:
         raise ListingFailed(f"the store could not be asked again for what was found: {error}") from error
     finally:

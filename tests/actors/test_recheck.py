@@ -180,6 +180,24 @@ def test_a_server_that_is_gone_leaves_nothing_certain(
     assert site.requests("deletions") == sorted([*ORPHANS, *EMPTY])
 
 
+def test_a_store_that_goes_silent_meanwhile_is_given_up(
+    threads: Runtime, tmp_path: Path, start_xrootd: Callable[..., XRootDServer], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_xrootd()
+    (server.store / "own").mkdir(exist_ok=True)
+    # With so many tries it would go on for an hour.
+    keys = {"Timeout": 1, "Retries": 99, "StallMinutes": 0.05}
+    site = Site(tmp_path, server.store / "own", "/store/own", server.url, keys)
+    with caplog.at_level("INFO"):
+        done = site.run(threads, server.pause)
+    server.resume()
+    assert isinstance(done.failure, ListingFailed)
+    assert "nothing has answered for " in str(done.failure)
+    assert "asking again before acting: nothing has answered for " in caplog.text
+    assert (site.requests("deletions"), site.requests("transfers")) == ([], [])
+    assert done.results.comparison.missing == 9
+
+
 def test_a_halt_meanwhile_asks_for_nothing(threads: Runtime, site: Site) -> None:
     done = site.run(threads, lambda: None, "enough")
     assert isinstance(done.failure, Killed)
