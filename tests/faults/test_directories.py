@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.program import Ended, eventually, wait_for
+from tests.cli.program import PROGRAM, Ended, environment, eventually, wait_for
 from tests.faults.site import FaultySite
 from tests.servers.faulty_proxy import LISTING, Fault, FaultyProxy
 from tests.servers.fixtures import ServedDirectory
@@ -61,7 +62,18 @@ def _when_listed(site: FaultySite, proxy: FaultyProxy, entry: bytes, act: Callab
 
 
 @pytest.mark.parametrize(
-    ("mode", "method"), [(0o311, ""), (0o644, ""), (0o000, ""), (0o311, "directx"), (0o644, "directx")]
+    ("mode", "method"),
+    [
+        (0o311, ""),
+        (0o644, ""),
+        (0o311, "directx"),
+        (0o644, "directx"),
+        (0o644, "SRM"),
+        pytest.param(0o311, "SRM", marks=pytest.mark.soak),
+        pytest.param(0o000, "SRM", marks=pytest.mark.soak),
+        pytest.param(0o000, "directx", marks=pytest.mark.soak),
+        pytest.param(0o000, "", marks=pytest.mark.soak),
+    ],
 )
 @pytest.mark.fault(
     "directories",
@@ -275,3 +287,97 @@ def test_directories_of_this_machine(tmp_path: Path, make_site: Make) -> None:
     ended = site.check()
     assert ended.code == 0, ended.err
     site.assert_found([f"{_DEEPEST}/lost.root"])
+
+
+@pytest.mark.parametrize("becomes", ["file", "directory"])
+@pytest.mark.fault(
+    "directories",
+    "one becomes a file of the same name, or a file a directory, after the inventory was read and it was listed",
+    "nothing is called missing or orphan that is not",
+)
+def test_directories_and_files_that_change_places(watched: FaultySite, proxy: FaultyProxy, becomes: str) -> None:
+    watched.put("data/3/both")
+
+    def change() -> None:
+        if becomes == "file":
+            shutil.rmtree(watched.path("data/5"))
+            watched.put("data/5", known=False)
+        else:
+            watched.path("data/3/both").unlink()
+            watched.put("data/3/both/c.root", known=False)
+
+    _when_listed(watched, proxy, b"5" if becomes == "file" else b"both", change)
+    gone = [b"data/5/a.root", b"data/5/b.root"] if becomes == "file" else [b"data/3/both"]
+    watched.assert_true(gone=gone)
+    assert set(watched.found("compare_missing")) <= set(gone)
+    assert watched.found("compare_orphan") == []
+
+
+@pytest.mark.fault(
+    "directories",
+    "before the listing one was renamed, one became a file, and a file became a directory",
+    "files of old names are missing, those of new names orphans; no name is both a directory and a file",
+)
+def test_what_changed_before_the_listing(site: FaultySite) -> None:
+    for name in ("kept", "renamed", "directory"):
+        site.put(f"data/{name}/a.root")
+    site.put("data/file")
+    site.write_inventory()
+    site.path("data/renamed").rename(site.path("data/new"))
+    shutil.rmtree(site.path("data/directory"))
+    site.put("data/directory", known=False)
+    site.path("data/file").unlink()
+    site.put("data/file/a.root", known=False)
+    site.configure()
+    ended = site.check()
+    assert ended.code == 0, ended.err
+    site.assert_true()
+    assert {b"data/renamed/a.root"} <= set(site.found("compare_missing"))
+    assert {b"data/new/a.root"} <= set(site.found("compare_orphan"))
+
+
+@pytest.mark.fault(
+    "directories",
+    "on a file system: one may not be read, may not be searched, or neither, by whoever runs the check",
+    "it is unlisted, with a reason; what the inventory has below is not judged, and the rest is",
+)
+def test_closed_directories_of_this_machine(tmp_path: Path, make_site: Make) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    site = make_site([store], str(store), ["file:///"])
+    modes = {"unread": 0o311, "unsearched": 0o644, "closed": 0o000}
+    for name in modes:
+        site.put(f"data/{name}/kept.root")
+        site.put(f"data/{name}/deeper/kept.root")
+        site.know(f"data/{name}/perhaps.root")
+    site.put("data/open/kept.root")
+    site.know("data/open/lost.root")
+    site.prepare()
+    for name, mode in modes.items():
+        site.path(f"data/{name}").chmod(mode)
+    try:
+        ended = _without_privileges(site)
+    finally:
+        for name in modes:
+            site.path(f"data/{name}").chmod(0o755)
+    assert ended.code == 0, ended.err
+    site.assert_found(["data/open/lost.root"])
+    assert set(site.unlisted()) == {os.fsencode(f"data/{name}") for name in modes}
+    assert set(site.unlisted().values()) <= {"permission denied", "listing cut short", "empty with stat, not without"}
+    assert ended.json["protected"] == 9
+
+
+def _without_privileges(site: FaultySite) -> Ended:
+    """Check as a root that may not read where the modes of files say so, or as the user that we are."""
+    tie = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*tie, PROGRAM, "check", "--json", site.name],
+        cwd=site.home,
+        env=environment(**site.env),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return Ended(done.returncode, done.stdout, done.stderr)
