@@ -171,13 +171,15 @@ class _Work:
         known = [inventory.table]
         if plan.second is not None:
             known.append(Snapshot(plan.second, like=inventory).table)
-            self._second = SecondOpinion(known[-1], plan.young_after, self._tally)
-            result.meanwhile = self._second.meanwhile
         result.files, result.size = remote.table.total_files(), remote.table.total_size()
         result.directories = remote.table.count(State.LISTED)
         result.inventory_files = inventory.table.total_files()
         # A finished listing knows where it started; a list of files does not.
         is_listing = remote.finished and remote.header.kind == "listing"
+        if plan.second is not None:
+            store = remote.table if is_listing else None
+            self._second = SecondOpinion(known[-1], plan.young_after, self._tally, store)
+            result.meanwhile = self._second.meanwhile
         tops = plan.tops or (remote.header.tops if is_listing else ())
         if tops:
             result.refusal = listing_gate(remote.table, inventory.table, tops)

@@ -18,8 +18,9 @@ from engine.compare import Sight, Tally
 from engine.findings import Finding, Kind
 from engine.gates import Refusal
 from engine.merge import Names, difference
-from engine.states import State
+from engine.states import Reason, State
 from engine.table import DirectoryTable
+from engine.twins import Twins
 from engine.usual import UsualFiles
 
 
@@ -53,20 +54,25 @@ class SecondOpinion:
     """Holds findings against the second inventory.
 
     ``young_after`` is in seconds since the epoch, None without an age limit. Files that it proves nothing of are
-    counted in ``tally``, as are the young ones; what is no finding any more in ``meanwhile``.
+    counted in ``tally``, as are the young ones; what is no finding any more in ``meanwhile``. ``remote`` is what a
+    store showed, where a directory may be there under several names, as behind a link.
     """
 
-    def __init__(self, table: DirectoryTable, young_after: float | None, tally: Tally) -> None:
+    def __init__(
+        self, table: DirectoryTable, young_after: float | None, tally: Tally, remote: DirectoryTable | None = None
+    ) -> None:
         self._table = table
         self._sight = Sight(table)
         self._young_after = young_after
         self._tally = tally
+        self._remote = remote
+        self._twins = None if remote is None else Twins(remote)
         self.meanwhile = Meanwhile()
 
     def agreed(self, finding: Finding) -> Finding | None:
         """Give what is left of a finding of files; None when nothing is."""
         row = self._table.find(finding.directory)
-        unseen = self._sight.unseen_above(finding.directory) if row is None else self._sight.unseen(row)
+        unseen = self._unseen(finding.directory)
         if unseen is not None:
             self._tally.protect(len(finding), unseen)
             return None
@@ -78,6 +84,7 @@ class SecondOpinion:
                 self.meanwhile.missing += len(gone)
                 return self._old(finding, known, files)
             case Kind.ORPHAN:
+                gone = self._but_known_elsewhere(finding.directory, gone)
                 self.meanwhile.orphan += len(finding) - len(gone)
                 return _part(finding, gone)
             case Kind.SIZE_MISMATCH:
@@ -101,6 +108,23 @@ class SecondOpinion:
         own_row = first < last and table.paths[first] == directory
         above = self._sight.unseen(first) if own_row else self._sight.unseen_above(directory)
         return above is not None or any(True for _ in table.rows_but(State.LISTED, first=first, last=last))
+
+    def _unseen(self, directory: bytes) -> Reason | None:
+        row = self._table.find(directory)
+        return self._sight.unseen_above(directory) if row is None else self._sight.unseen(row)
+
+    def _but_known_elsewhere(self, directory: bytes, orphan: Names) -> Names:
+        """Leave out files that the second inventory has, or may have, under another name of the same directory."""
+        row = None if self._remote is None else self._remote.find(directory)
+        if row is None or self._remote is None or self._twins is None:
+            return orphan
+        for path in map(self._remote.paths.__getitem__, self._twins.of(row)):
+            if not orphan or self._unseen(path) is not None:
+                return {}
+            other = self._table.find(path)
+            known = frozenset() if other is None else frozenset(self._table.load(other).name_list())
+            orphan = {position: name for position, name in orphan.items() if name not in known}
+        return orphan
 
     def _same_size(self, expected: FileColumns, known: Names, files: FileColumns) -> Names:
         """Keep the files for which the second inventory has the size that the first one has."""

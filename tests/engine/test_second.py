@@ -9,9 +9,10 @@ from engine.compare import CompareOptions, Tally, compare
 from engine.findings import Finding, Kind
 from engine.paths import join, tree_key
 from engine.record import DirectoryRecord, DirectorySummary
-from engine.second import Meanwhile, SecondOpinion
+from engine.second import Meanwhile, SecondOpinion, second_gate
 from engine.states import Reason, State
 from engine.table import DirectoryTable
+from engine.usual import UsualFiles
 
 FAILED = (State.FAILED, Reason.TIMEOUT)
 Rows = dict[bytes, tuple[int, int]]
@@ -95,6 +96,98 @@ def test_a_directory_that_gets_files_is_not_empty() -> None:
     held = [path for path in (b"/s/a", b"/s/a/new", b"/s/a-", b"/s/b", b"/s/c", b"/s/c/d") if opinion.holds(path)]
     assert held == [b"/s/a", b"/s/a/new", b"/s/c", b"/s/c/d"]
     assert opinion.meanwhile == Meanwhile(empty=2)
+
+
+def linked(second: dict[bytes, Rows | tuple[State, Reason]]) -> tuple[list[bytes], Meanwhile]:
+    """Judge two orphans in a directory that is there under two names, both of them new to the first inventory."""
+    files = FileColumns.from_rows([(b"f", 1, 5), (b"g", 1, 6)])
+    records = [
+        DirectoryRecord(b"/s", State.LISTED),
+        DirectoryRecord(b"/s/a", State.LISTED, files=files),
+        DirectoryRecord(b"/s/link", State.LISTED, files=files),
+    ]
+    remote = DirectoryTable.from_summaries([DirectorySummary.of(r, 9) for r in records], lambda row: records[row].files)
+    opinion = SecondOpinion(table(second), None, Tally(), remote)
+    first = table({b"/s": {}})
+    found = list(compare(first, remote, CompareOptions(one_name=True), Tally()))
+    assert [(each.kind, each.directory, len(each)) for each in found] == [(Kind.ORPHAN, b"/s/a", 2)]
+    left = [each for each in map(opinion.agreed, found) if each is not None]
+    return [name for each in left for name in each.files.name_list()], opinion.meanwhile
+
+
+def test_what_is_known_by_another_name_of_its_directory_is_no_orphan() -> None:
+    assert linked({b"/s": {}, b"/s/link": {b"f": (1, 1)}}) == ([b"g"], Meanwhile(orphan=1))
+    assert linked({b"/s": {}, b"/s/a": {b"g": (1, 1)}, b"/s/link": {b"f": (1, 1)}}) == ([], Meanwhile(orphan=2))
+    assert linked({b"/s": {}, b"/s/link": FAILED})[0] == []
+    assert linked({b"/s": {}, b"/s/other": {b"f": (1, 1)}}) == ([b"f", b"g"], Meanwhile())
+
+
+def test_a_side_that_knows_no_sizes_or_times_says_nothing_of_them() -> None:
+    store = table({b"/s": {b"a": (5, 1), b"old": (1, 1)}})
+    known: Rows = {b"a": (9, 1), b"lost": (1, 1)}
+    bare: Rows = dict.fromkeys(known, (UNKNOWN_SIZE, UNKNOWN_MTIME))
+    young: Rows = {name: (size, 200) for name, (size, _) in known.items()}
+    for first, second, expected in (
+        (known, known, {Kind.MISSING, Kind.ORPHAN, Kind.SIZE_MISMATCH}),
+        (known, bare, {Kind.MISSING, Kind.ORPHAN}),
+        (bare, known, {Kind.MISSING, Kind.ORPHAN}),
+        (bare, bare, {Kind.MISSING, Kind.ORPHAN}),
+        (young, bare, {Kind.ORPHAN}),
+        (bare, young, {Kind.ORPHAN}),
+        (young, known, {Kind.ORPHAN}),
+        (known, young, {Kind.ORPHAN}),
+    ):
+        opinion = SecondOpinion(table({b"/s": second}), 100, Tally())
+        found = compare(table({b"/s": first}), store, CompareOptions(100), Tally())
+        assert {each.kind for each in map(opinion.agreed, found) if each is not None} == expected
+
+
+def test_what_is_young_at_the_store_is_left_alone_whatever_the_second_inventory_says() -> None:
+    store = table({b"/s": {b"a": (5, 200), b"new": (1, 200)}})
+    found = list(compare(table({b"/s": {b"a": (9, 1)}}), store, CompareOptions(100), Tally()))
+    assert found == []
+
+
+@pytest.mark.parametrize(("first_seen", "second_seen"), [(True, False), (False, True), (False, False)])
+def test_a_directory_that_either_inventory_has_not_seen_completely_is_not_judged(
+    first_seen: bool, second_seen: bool
+) -> None:
+    store = table({b"/s": {}, b"/s/x": {b"a": (5, 1), b"left": (1, 1)}, b"/s/y": {}})
+    whole: dict[bytes, Rows | tuple[State, Reason]] = {b"/s": {}, b"/s/x": {b"a": (9, 1), b"lost": (1, 1)}}
+    part: dict[bytes, Rows | tuple[State, Reason]] = {b"/s": {}, b"/s/x": FAILED}
+    first, second = (table(whole if seen else part) for seen in (first_seen, second_seen))
+    tally = Tally()
+    opinion = SecondOpinion(second, None, tally)
+    found = compare(first, store, CompareOptions(), tally)
+    assert [each for each in map(opinion.agreed, found) if each is not None] == []
+    assert tally.protected
+    assert opinion.meanwhile == Meanwhile()
+
+
+USUAL = UsualFiles(fraction=0.5)
+
+
+def test_a_second_inventory_with_far_fewer_files_is_refused() -> None:
+    first = table({b"/a": {b"%d" % number: (1, 1) for number in range(40)}})
+    assert second_gate(first, first, USUAL) is None
+    some = table({b"/a": {b"%d" % number: (1, 1) for number in range(19)}})
+    refusal = second_gate(first, some, USUAL)
+    assert refusal is not None
+    assert refusal.gate == "fewer-files"
+    assert "the inventory has 19 files where it had 40 before, MinFiles is 0.5" in refusal.message
+    assert second_gate(first, some, UsualFiles()) is None
+    refusal = second_gate(some, some, UsualFiles(inventory=100, fraction=0.5))
+    assert refusal is not None
+    assert "19 files where the last runs had 100" in refusal.message
+
+
+def test_a_second_inventory_of_other_directories_is_refused() -> None:
+    files: Rows = {b"%d" % number: (1, 1) for number in range(20)}
+    first = table({b"/a": files, b"/b": files, b"/c": files})
+    assert second_gate(first, table({b"/a": files, b"/b": files, b"/d": files}), USUAL) is None
+    refusal = second_gate(first, table({b"/a": files, b"/e": files, b"/d": files}), USUAL)
+    assert refusal is not None
+    assert "files in the directories of 20 files only, where it had 60 before" in refusal.message
 
 
 def test_it_is_said_in_words() -> None:

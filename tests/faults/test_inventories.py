@@ -317,6 +317,29 @@ def test_files_go_from_both_during_the_listing(start_moving: Callable[..., Movin
     assert (ended.json["missing"], ended.json["orphan"], ended.json["size_mismatch"]) == (1, 2, 1)
 
 
+@pytest.mark.fault(
+    "inventories",
+    "what comes into the inventory meanwhile is in a directory that has a second name by a link",
+    "it is no orphan under that name either",
+)
+def test_what_comes_into_the_inventory_is_behind_a_link(start_moving: Callable[..., Moving]) -> None:
+    def link(site: FaultySite) -> None:
+        site.put("data/new/come.root", known=False)
+        site.put("data/new/left.root", known=False)
+        # It is the one that an orphan would be reported under.
+        site.path("data/anew").symlink_to("new")
+
+    moving = start_moving(link)
+    site = moving.site
+    site.know("data/new/come.root")
+    ended = moving.goes_on()
+    assert ended.code == 0, ended.err
+    orphans = site.found("compare_orphan")
+    assert b"data/anew/left.root" in orphans
+    assert not [name for name in orphans if b"come.root" in name]
+    site.assert_true()
+
+
 @pytest.mark.fault("inventories", "another dump of after the listing", "only what both dumps lead to is found")
 def test_another_dump(start_moving: Callable[..., Moving]) -> None:
     moving = start_moving(SecondInventory="later.txt")
