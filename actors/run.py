@@ -211,10 +211,12 @@ class _Check:
         not_before = self._started - job.list_age * 86400
         earlier = None if job.fresh else directory.unfinished(mark, not_before, refused=job.comparison.usual.accept)
         if earlier is None:
+            self._say_if_too_old(not_before)
             directory.begin(mark, self._started)
             self._watch("reading the inventory", self._progress)
             self._read_inventory()
         elif not (earlier.inventory_read and _is_whole(directory.inventory)):
+            self._watch("reading the inventory", self._progress)
             self._read_inventory()
         # A run that goes on has the inventory of the run before.
         begun = self._begun = self._started if earlier is None else earlier.started
@@ -229,6 +231,18 @@ class _Check:
         directory.second_inventory.unlink(missing_ok=True)
         result.begun = begun
         return result
+
+    def _say_if_too_old(self, not_before: float) -> None:
+        last_sign = None if self._job.fresh else self._directory.too_old(not_before)
+        if last_sign is None:
+            return
+        days = (self._started - last_sign) / 86400
+        said = (
+            f"starting over: the run that was stopped is {days:.1f} days old, more than ListAge, {self._job.list_age:g}"
+        )
+        _log.info("%s: %s", self._job.site, said)
+        self._watch("starting over", replace(self._progress, note=said))
+        self._progress = replace(self._progress, note="")
 
     def _refined(self, plan: ComparisonPlan) -> ComparisonPlan:
         """Read what may have changed while the store was listed."""

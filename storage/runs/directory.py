@@ -328,15 +328,25 @@ class RunDirectory:
             same = state["mark"] == json.loads(json.dumps(mark)) and (refused or not state.get("refused"))
         except (OSError, ValueError, TypeError, KeyError):
             return None
-        journal = part_of(self.listing)
-        last_sign = max((p.stat().st_mtime for p in (journal, self.listing, self._state) if p.exists()), default=0.0)
-        if not same or last_sign < not_before:
+        if not same or self._last_sign() < not_before:
             return None
+        journal = part_of(self.listing)
         # By what it is and not by its time: a clock may have been set back since the listing before was finished.
         is_own = file_identity(self.listing) not in (None, state.get("earlier"))
         if earlier.inventory_read and is_own and not journal.exists():
             os.replace(self.listing, journal)
         return earlier
+
+    def too_old(self, not_before: float) -> float | None:
+        """Give when a run was last at work that was stopped and is too old to go on with; None when there is none."""
+        if not self._state.exists() or not (part_of(self.listing).exists() or self.inventory.exists()):
+            return None
+        last_sign = self._last_sign()
+        return last_sign if last_sign < not_before else None
+
+    def _last_sign(self) -> float:
+        files = (part_of(self.listing), self.listing, self._state)
+        return max((path.stat().st_mtime for path in files if path.exists()), default=0.0)
 
     def forget(self) -> None:
         """Note that there is no run to go on with."""
