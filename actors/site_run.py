@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from actors.acting import BACKEND_ERRORS, Acted, act, what_followed, write_lists, write_storage
 from actors.check_job import RunRequest, check_job, history_path, listing_job, store_mark
-from actors.clusters import of_cluster
+from actors.clusters import ClusterFacts, facts_of_cluster, words_of_cluster
 from actors.comparison import ComparisonResult
 from actors.listing import ListingFailed, list_store
 from actors.narrator import Narrator
@@ -85,6 +85,7 @@ class SiteResults:
     failed: str = ""
     failure: Exception | None = None
     seconds: float = 0.0
+    cluster: ClusterFacts | None = None
 
     @property
     def refusal(self) -> Refusal | None:
@@ -237,14 +238,15 @@ class _Run:
         self._run = run = replace(self._run, store=self._resolved())
         if run.request.no_inventory:
             results, acted = self._list_only(), Acted(Refusal("no-inventory", "nothing was compared"))
+            cluster = self._tell_of_cluster(results.run)
         else:
             results = self._check()
-            self._tell_of_cluster(results.run)
+            cluster = self._tell_of_cluster(results.run)
             acted = self._act(results)
             self._write_lists(acted)
         unmerged = self._clean()
         seconds = time.monotonic() - self._begun
-        done = SiteResults(self._site.name, self._started, results, acted, unmerged, *self._failed, seconds)
+        done = SiteResults(self._site.name, self._started, results, acted, unmerged, *self._failed, seconds, cluster)
         self._summarize(done)
         found = results.comparison
         _log.info(
@@ -336,12 +338,15 @@ class _Run:
             # What was asked for was asked for, and the log has it as well.
             _log.warning("%s: what followed could not be noted: %s", self._site.name, error)
 
-    def _tell_of_cluster(self, run: int) -> None:
+    def _tell_of_cluster(self, run: int) -> ClusterFacts | None:
         """Say in the log and the history that a store was listed in parts, and what its parts disagree in."""
-        said = of_cluster(self._run.store.spec, self._directory.listing)
-        if said:
+        store = self._run.store
+        facts = facts_of_cluster(store, self._directory.listing)
+        if facts is not None:
+            said = words_of_cluster(store, facts)
             _log.info("%s: %s", self._site.name, said)
             self._tell_history(run, said, ())
+        return facts
 
     def _note(self, what: str, error: Exception) -> None:
         """Keep what went wrong behind the comparison for the end, when the rest is done."""

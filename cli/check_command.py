@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.check_job import RunRequest
+from actors.clusters import ClusterFacts
 from actors.oversight import Killed
 from actors.site_run import SiteResults, SiteRun, run_site
 from cli.compare_command import show_findings
@@ -253,6 +254,7 @@ def summary(done: SiteResults) -> dict[str, Any]:
         "inventory_files": found.inventory_files,
         "gates": [asdict(gate) for gate in done.acted.gates],
         "changed_meanwhile": asdict(found.meanwhile),
+        "cluster": None if done.cluster is None else asdict(done.cluster),
     }
 
 
@@ -271,9 +273,19 @@ def show(done: SiteResults) -> None:
     else:
         print(f"empty:         {human_count(found.empty, 'directory', 'directories')}")
         show_findings(results)
+    if done.cluster is not None:
+        _show_cluster(done.cluster)
     if found.accepted is not None:
         print(f"accepted:      {found.accepted.gate}: {found.accepted.message}")
     _show_what_followed(done)
+
+
+def _show_cluster(cluster: ClusterFacts) -> None:
+    known = "" if cluster.all_known else ", perhaps not all, so no file is called missing"
+    print(f"cluster:       {human_count(cluster.servers, 'data server')}{known}")
+    if cluster.on_several:
+        unlike = f"{cluster.sizes_differ:,} of them with different sizes, which are not judged"
+        print(f"copies:        {human_count(cluster.on_several, 'file')} on several data servers, {unlike}")
 
 
 def _show_what_followed(done: SiteResults) -> None:

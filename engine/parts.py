@@ -41,7 +41,7 @@ def merge_parts(parts: Sequence[tuple[str, Outcome]]) -> Outcome:
         # What others cannot say makes no difference.
         return _stat([said for _, said in there if isinstance(said, Present)])
     if failed:
-        return _worst(failed)
+        return _worst(failed, parts)
     if not there:
         return _denied(parts)
     if kinds == {NamesListed}:
@@ -49,9 +49,11 @@ def merge_parts(parts: Sequence[tuple[str, Outcome]]) -> Outcome:
     return _listing([(server, said) for server, said in there if isinstance(said, Listed)])
 
 
-def _worst(failed: Sequence[tuple[str, Failed]]) -> Failed:
+def _worst(failed: Sequence[tuple[str, Failed]], parts: Sequence[_Part]) -> Failed:
     """Give one failure for all: one that another try cannot mend, if there is any."""
     server, worst = next(((server, said) for server, said in failed if not said.reason.retryable), failed[0])
+    if len(parts) == 1:
+        return worst
     more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
     return Failed(worst.reason, f"{server}: {worst.detail or worst.reason.label}{more}")
 

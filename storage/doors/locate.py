@@ -4,17 +4,19 @@ The client's ``locate`` can hang past its timeout when a server behind a redirec
 killed.
 
     python -m storage.doors.locate HOST[:PORT] PATH SECONDS    one JSON object on stdout
+    python -m storage.doors.locate --about URL SECONDS         what the door says of itself, likewise
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -23,7 +25,7 @@ from typing import Any
 from engine import paths
 from engine.listing import Failed
 from engine.states import Reason
-from storage.listers.programs import Runner
+from storage.listers.programs import Done, Runner
 from storage.listers.xrootd_settings import CLIENT_SETTINGS
 
 EVERYWHERE = "*"
@@ -34,18 +36,40 @@ _START_SECONDS = 15.0
 
 _CONFIG = 7
 _NOBODY = "none"
+_MANAGED = re.compile(r"\S+:\d+/")
+"""How a server names its manager, with a letter for whether they talk. One that knows no such question repeats it."""
+
+_ABOVE = ("manager", "supervisor")
+"""What is in the role of a server that has others behind it."""
 
 
 class LocateError(Exception):
-    """A redirector did not say where its data servers are; the message is one line.
+    """A redirector did not say where its data servers are; the message is one line."""
 
-    ``role`` is what it says of itself, such as ``manager``; empty when it does not say, None when it says
-    nothing at all.
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a door says of itself: its role, such as ``manager``, and its managers. Empty where it does not say.
+
+    dCache says neither, and EOS calls itself a manager without one of XRootD's clusters.
     """
 
-    def __init__(self, message: str, role: str | None = None) -> None:
-        super().__init__(message)
-        self.role = role
+    role: str = ""
+    cms: str = ""
+
+    @property
+    def is_redirector(self) -> bool:
+        """Whether it has the data servers of a cluster behind it."""
+        return self._is_clustered and any(word in self.role for word in _ABOVE)
+
+    @property
+    def is_member(self) -> bool:
+        """Whether it is a data server with a manager."""
+        return self._is_clustered and not self.is_redirector
+
+    @property
+    def _is_clustered(self) -> bool:
+        return _MANAGED.match(self.cms) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,30 +96,43 @@ def locate(
     Raises:
         LocateError: it names none, or there was no answer in time.
     """
-    whole = str(Path(__file__).parents[2])
-    environment = {**CLIENT_SETTINGS, **os.environ}
-    environment["PYTHONPATH"] = os.pathsep.join([whole, *filter(None, [environment.get("PYTHONPATH", "")])])
-    command = [
-        sys.executable,
-        "-m",
-        "storage.doors.locate",
-        redirector,
-        paths.decode(path),
-        str(max(1, round(seconds))),
-    ]
-    done = Runner(environment).run(command, time.monotonic() + 3 * seconds + _START_SECONDS, heed)
+    arguments = [redirector, paths.decode(path), str(max(1, round(seconds)))]
+    done = _run(arguments, 3 * seconds + _START_SECONDS, heed)
     if isinstance(done, Failed):
         what = "gave no answer in time" if done.reason == Reason.TIMEOUT else f"could not be asked: {done.detail}"
         raise LocateError(f"{redirector} {what}")
     try:
         said: dict[str, Any] = json.loads(done.output)
         servers = tuple([DataServer(**server) for server in said["servers"]])
-        error, role = str(said["error"]), str(said["role"])
+        error = str(said["error"])
     except (ValueError, LookupError, TypeError) as error_:
         raise LocateError(f"{redirector} could not be asked: {done.said[-200:] or error_}") from error_
     if not servers:
-        raise LocateError(f"{redirector}: {error or 'it names no data server'}", role)
+        raise LocateError(f"{redirector}: {error or 'it names no data server'}")
     return servers
+
+
+def ask_about(door: str, seconds: float, heed: Callable[[], None] = lambda: None) -> About:
+    """Ask a door, as a URL, what it is; whatever goes wrong, it has not said.
+
+    It takes ``seconds`` at most, and some more to start. ``heed`` is called now and then, and may raise to give up.
+    """
+    whole = max(1, round(seconds))
+    done = _run(["--about", door, str(whole)], whole + _START_SECONDS, heed)
+    if isinstance(done, Failed):
+        return About()
+    try:
+        return About(**json.loads(done.output))
+    except (ValueError, TypeError):
+        return About()
+
+
+def _run(arguments: Sequence[str], seconds: float, heed: Callable[[], None]) -> Done | Failed:
+    whole = str(Path(__file__).parents[2])
+    environment = {**CLIENT_SETTINGS, **os.environ}
+    environment["PYTHONPATH"] = os.pathsep.join([whole, *filter(None, [environment.get("PYTHONPATH", "")])])
+    command = [sys.executable, "-m", "storage.doors.locate", *arguments]
+    return Runner(environment).run(command, time.monotonic() + seconds, heed)
 
 
 def main(redirector: str, path: str, seconds: int) -> None:
@@ -105,15 +142,6 @@ def main(redirector: str, path: str, seconds: int) -> None:
     filesystem = client.FileSystem(f"root://{redirector}")
     found: dict[str, None] = {}
     error = ""
-    role = ""
-    role_came = threading.Event()
-
-    def take(status: dict[str, Any], response: Any, *_hosts: Any) -> None:
-        nonlocal role
-        role = _text(response) if status["ok"] else ""
-        role_came.set()
-
-    is_asked = filesystem.query(_CONFIG, "role", seconds, take)["ok"]
     for wanted in dict.fromkeys((path, EVERYWHERE)):
         status, locations = filesystem.deeplocate(wanted, 0, seconds)
         if status["ok"]:
@@ -125,9 +153,34 @@ def main(redirector: str, path: str, seconds: int) -> None:
     for place in found:
         address = _plain(place)
         servers.append({"door": _named(address), "address": address, "member": members.get(place)})
-    if is_asked and not found:
-        role_came.wait(seconds)
-    print(json.dumps({"servers": servers, "error": error, "role": role}), flush=True)
+    _say({"servers": servers, "error": error})
+
+
+def about(door: str, seconds: int) -> None:
+    """Be the process that asks one door what it is."""
+    from pyxrootd import client
+
+    filesystem = client.FileSystem(door)
+    answers = {"role": "", "cms": ""}
+    came = threading.Semaphore(0)
+
+    def taker(question: str) -> Any:
+        def take(status: dict[str, Any], response: Any, *_hosts: Any) -> None:
+            if status["ok"]:
+                answers[question] = _text(response)
+            came.release()
+
+        return take
+
+    asked = [filesystem.query(_CONFIG, question, seconds, taker(question))["ok"] for question in answers]
+    give_up = time.monotonic() + seconds
+    for _ in range(sum(asked)):
+        came.acquire(timeout=max(0.0, give_up - time.monotonic()))
+    _say(answers)
+
+
+def _say(said: dict[str, Any]) -> None:
+    print(json.dumps(said), flush=True)
     # The library may be busy with a server that is dead.
     os._exit(0)
 
@@ -141,8 +194,9 @@ def _members(client: Any, places: list[str], seconds: int) -> dict[str, bool]:
 
     def taker(place: str) -> Any:
         def take(status: dict[str, Any], response: Any, *_hosts: Any) -> None:
-            if status["ok"] and response:
-                answers[place] = not _text(response).startswith(_NOBODY)
+            said = _text(response) if status["ok"] else ""
+            if said.startswith(_NOBODY) or _MANAGED.match(said):
+                answers[place] = not said.startswith(_NOBODY)
             open_questions.release()
 
         return take
@@ -197,4 +251,7 @@ def _named(address: str) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    if sys.argv[1] == "--about":
+        about(sys.argv[2], int(sys.argv[3]))
+    else:
+        main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

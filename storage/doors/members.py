@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from enum import Enum
 
 from storage.config.site import CLUSTERED, SiteConfig
 from storage.doors import layout
-from storage.doors.locate import EVERYWHERE, DataServer, LocateError, locate
+from storage.doors.locate import EVERYWHERE, About, DataServer, LocateError, ask_about, locate
 from storage.doors.redirectors import NoDoors, find_members, is_known_cluster, is_server, keep_members, matches
 from storage.doors.source import DoorsError
 from storage.doors.url import DoorURL, parse_door, with_prefix
@@ -23,8 +24,10 @@ _log = logging.getLogger(__name__)
 
 AUTO = "auto"
 
-_REDIRECTORS = ("manager", "supervisor")
-"""What is in the role of a server that has others behind it."""
+_ABOUT_SECONDS = 5.0
+"""How long a door may take to say what it is."""
+
+_NOTHING = About()
 
 
 def is_cluster(site: SiteConfig) -> bool:
@@ -41,58 +44,72 @@ def is_open_ended(site: SiteConfig, known: int) -> bool:
     return not site.doors and not (site.data_servers and known >= site.data_servers)
 
 
-def is_part(site: SiteConfig, spec: StoreSpec, heed: Callable[[], None]) -> bool:
-    """Tell whether the only door of a site says that it is a data server of a cluster, which may hold a part only."""
-    if not _is_to_be_asked(site, spec) or site.layout != AUTO or not _answers(site, spec, heed):
-        return False
-    return is_member(site.doors[0], spec.timeout, heed)
+class Standing(Enum):
+    """What the only door of a site shows."""
+
+    WHOLE = "all of the store, as far as it says"
+    PART = "as a data server of a cluster, perhaps a part"
+    UNKNOWN = "nothing yet, since it does not answer"
 
 
-def is_member(door: str, seconds: float, heed: Callable[[], None]) -> bool:
-    """Tell whether a door, as a URL, says that it is a data server with a manager."""
-    url = parse_door(door)
-    if url.scheme != "root":
-        return False
-    try:
-        named = locate(url.authority, EVERYWHERE.encode(), seconds, heed)
-    except LocateError:
-        return False
-    return any(server.member and is_server(server, url.authority) for server in named)
+def look_at_door(site: SiteConfig, spec: StoreSpec, heed: Callable[[], None]) -> tuple[SiteConfig, Standing]:
+    """Find out what the only door of a site is; one with several is told apart by what they show.
 
-
-def _is_to_be_asked(site: SiteConfig, spec: StoreSpec) -> bool:
-    return len(site.doors) == 1 and not site.use_load_balancer and spec.method != GFAL
-
-
-def without_redirector_as_door(site: SiteConfig, spec: StoreSpec, heed: Callable[[], None]) -> SiteConfig:
-    """Give a site whose only door turns out to be a redirector as one with that redirector, and without doors.
+    A door that turns out to be a redirector gives the site with that redirector, and without doors. One that does not
+    say what it is, as those of dCache and EOS, is a server by itself.
 
     Raises:
         DoorsError: its door is a redirector, or is called one, and does not say what is behind it.
     """
-    if not _is_to_be_asked(site, spec):
-        return site
-    door = parse_door(site.doors[0])
     called = site.layout == CLUSTERED
+    if len(site.doors) != 1 or site.use_load_balancer or spec.method == GFAL or not (called or site.layout == AUTO):
+        return site, Standing.WHOLE
+    door = parse_door(site.doors[0])
+    if door.scheme not in ("root", "roots"):
+        return site, Standing.WHOLE
     behind = _of_redirector(site, door)
-    if site.layout == AUTO and is_known_cluster(behind):
-        return behind
-    if door.scheme != "root" or not (called or (site.layout == AUTO and _answers(site, spec, heed))):
-        return site
+    if not called and is_known_cluster(behind):
+        return behind, Standing.WHOLE
+    about = about_door(site.doors[0], spec.timeout, heed)
+    if about == _NOTHING and not called:
+        if not _answers(site, spec, heed):
+            return site, Standing.UNKNOWN
+        # It may have come up meanwhile.
+        about = about_door(site.doors[0], spec.timeout, heed)
+    if about.is_member:
+        return site, Standing.WHOLE if called else Standing.PART
+    if called or about.is_redirector:
+        return (behind if _is_redirector(site, door, about, spec, heed) else site), Standing.WHOLE
+    return site, Standing.WHOLE
+
+
+def about_door(door: str, seconds: float, heed: Callable[[], None]) -> About:
+    """Ask a door, as a URL, what it is, which is over soon where it is not known what that means."""
+    url = parse_door(door)
+    if url.scheme not in ("root", "roots"):
+        return _NOTHING
+    return ask_about(str(DoorURL(url.scheme, url.authority)), min(seconds, _ABOUT_SECONDS), heed)
+
+
+def _is_redirector(site: SiteConfig, door: DoorURL, about: About, spec: StoreSpec, heed: Callable[[], None]) -> bool:
+    """Tell whether a door that may be a redirector is one; one that is has to name what is behind it."""
+    if about.is_redirector and door.scheme != "root":
+        raise DoorsError(
+            f"the site {site.name}: its door is a redirector, and its data servers are found over root:// only; set "
+            f"Sites.{site.name}.Doors to all of them and Layout to clustered or shared"
+        )
     try:
         named = locate(door.authority, EVERYWHERE.encode(), spec.timeout, heed)
     except LocateError as error:
-        if called or error.role is None or any(word in error.role for word in _REDIRECTORS):
-            # Through a redirector the store shows what one data server has, without a word about the others.
-            raise DoorsError(
-                f"the site {site.name}: which servers are behind its door is not known: {error}; if that shows the "
-                f"whole store by itself, set Sites.{site.name}.Layout to shared"
-            ) from error
-        return site
-    if not any(server.member for server in named) or any(is_server(server, door.authority) for server in named):
-        return site
+        # Through a redirector the store shows what one data server has, without a word about the others.
+        raise DoorsError(
+            f"the site {site.name}: which servers are behind its door is not known: {error}; if that shows the "
+            f"whole store by itself, set Sites.{site.name}.Layout to shared"
+        ) from error
+    if not about.is_redirector and any(is_server(server, door.authority) for server in named):
+        return False
     _log.info("%s: %s is a redirector with %d data servers", site.name, door.authority, len(named))
-    return behind
+    return True
 
 
 def _of_redirector(site: SiteConfig, door: DoorURL) -> SiteConfig:

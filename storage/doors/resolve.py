@@ -13,6 +13,7 @@ from dataclasses import replace
 from engine import paths
 from storage.config.site import SiteConfig
 from storage.doors import layout, members
+from storage.doors.members import Standing
 from storage.doors.redirectors import Doors, NoDoors, find_doors, matches
 from storage.doors.source import DoorsError, StoreSource
 from storage.doors.url import GFAL_SCHEMES, with_prefix
@@ -44,12 +45,13 @@ def resolve(source: StoreSource, heed: Callable[[], None] = lambda: None) -> Sto
     _needs_program(source.spec, site)
     patient = replace(source.spec, timeout=min(source.spec.timeout, _PATIENCE))
     try:
-        site = members.without_redirector_as_door(site, patient, heed)
+        site, standing = members.look_at_door(site, patient, heed)
         if members.is_cluster(site):
             return replace(source, spec=_of_cluster(site, source.spec, patient, heed))
-        if members.is_part(site, patient, heed):
-            return replace(source, spec=_of_part(site, source.spec))
-        spec = replace(source.spec, doors=source.spec.doors if site.doors or site.use_load_balancer else ())
+        shown = _as_it_stands(site, source.spec, standing)
+        if standing == Standing.PART:
+            return replace(source, spec=shown)
+        spec = replace(shown, doors=shown.doors if site.doors or site.use_load_balancer else ())
         found = _discovered(site, spec, heed)
         with layout.panel(replace(patient, doors=found.doors), heed) as asked:
             prefix = _missing_prefix(asked, site, found.doors)
@@ -64,7 +66,7 @@ def resolve(source: StoreSource, heed: Callable[[], None] = lambda: None) -> Sto
         raise DoorsError(str(error)) from error
     except ValueError as error:
         raise DoorsError(f"the site {site.name}: {error}") from error
-    spec = replace(source.spec, doors=doors, clustered=bool(refusal))
+    spec = replace(shown, doors=doors, clustered=bool(refusal))
     return replace(source, spec=_open_ended(site, spec) if refusal else spec)
 
 
@@ -98,16 +100,30 @@ def _open_ended(site: SiteConfig, spec: StoreSpec) -> StoreSpec:
     return replace(spec, open_ended=True)
 
 
-def _of_part(site: SiteConfig, spec: StoreSpec) -> StoreSpec:
-    _log.warning(
-        "%s: its only door, %s, is a data server of a cluster, and may hold a part of the store, so no file is called "
-        "missing: set Sites.%s.Layout to shared if it shows the whole, or Redirectors.%s to who names the others",
-        site.name,
-        _authority(spec.doors[0]),
-        site.name,
-        site.name,
-    )
-    return replace(spec, clustered=True, open_ended=True)
+def _as_it_stands(site: SiteConfig, spec: StoreSpec, standing: Standing) -> StoreSpec:
+    """Say of a store whether its only door may show a part of it."""
+    if standing == Standing.WHOLE:
+        return spec
+    door = _authority(spec.doors[0])
+    if standing == Standing.PART:
+        _log.warning(
+            "%s: no file is called missing: its only door, %s, is a data server of a cluster and may hold a part of "
+            "the store; if it shows the whole store, set Sites.%s.Layout to shared; if not, remove its Doors and set "
+            "Redirectors.%s to the redirector of the cluster",
+            site.name,
+            door,
+            site.name,
+            site.name,
+        )
+    else:
+        _log.warning(
+            "%s: its only door, %s, does not answer; should it come back, no file is called missing in this run, since "
+            "it may be a redirector; set Sites.%s.Layout to shared if it shows the whole store",
+            site.name,
+            door,
+            site.name,
+        )
+    return replace(spec, open_ended=True)
 
 
 def _of_dump(source: StoreSource, site: SiteConfig, heed: Callable[[], None]) -> StoreSource:
@@ -259,7 +275,7 @@ def _must_not_be_parts(site: SiteConfig, spec: StoreSpec, heard: Sequence[str], 
     if site.layout != members.AUTO or spec.method == GFAL or len(heard) == len(site.doors):
         return
     for door in heard:
-        if members.is_member(door, spec.timeout, heed):
+        if members.about_door(door, spec.timeout, heed).is_member:
             raise DoorsError(
                 f"the site {site.name}: only {len(heard)} of its {len(site.doors)} doors answer, and "
                 f"{_authority(door)} is a data server of a cluster; set Sites.{site.name}.Layout to shared if each "

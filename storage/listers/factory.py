@@ -36,7 +36,7 @@ def open_lister(spec: StoreSpec, sink: Sink) -> Lister:
         raise ValueError("a store without a door")
     doors = [Door.parse(url) for url in spec.doors]
     openers = [_opener(door, spec) for door in doors]
-    if spec.clustered and (len(openers) > 1 or spec.open_ended):
+    if spec.open_ended or (spec.clustered and len(openers) > 1):
         names = [door.host or paths.decode(door.prefix) for door in doors]
         return MergedLister(names, openers, sink, spec.open_ended)
     if len(openers) == 1:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from engine.listing import Failed, Outcome
+from engine.listing import Failed, Listed, Outcome
 from engine.parts import merge_parts
 from engine.states import Reason
 from storage.listers.protocol import Ask, Lister, Request, Sink
@@ -30,8 +30,9 @@ class _Open:
 class MergedLister:
     """Asks all members of a cluster the same. A request ends with the last answer, so with the slowest member's.
 
-    Each member has its own connections, and as many requests in flight as this lister is handed. Where there may be more
-    members than these (``open_ended``), it lists what is there, and nothing is proved not to be there.
+    Each member has its own connections, and as many requests in flight as this lister is handed. Where there may be
+    more members than these (``open_ended``), it lists what is there, and nothing is proved not to be there, nor a
+    directory to be empty.
     """
 
     def __init__(
@@ -94,8 +95,13 @@ class MergedLister:
         # It may run on the thread of a library, where nothing may be raised.
         try:
             parts = [(name, part) for name, part in zip(self._names, request.said, strict=True) if part is not None]
+            if not self._open_ended:
+                return merge_parts(parts)
+            if request.ask != Ask.LIST:
+                return merge_parts([*parts, _NOBODY_KNOWS])
             # A listing goes down where it can; what confirms that something is missing asks for names or by itself.
-            unknown = [_NOBODY_KNOWS] if self._open_ended and request.ask != Ask.LIST else []
-            return merge_parts([*parts, *unknown])
+            # That a directory is empty is not asked again.
+            merged = merge_parts(parts)
+            return replace(merged, others=True) if isinstance(merged, Listed) and not merged.files else merged
         except Exception as error:
             return Failed(Reason.SERVER, f"the answers could not be put together: {type(error).__name__}: {error}")

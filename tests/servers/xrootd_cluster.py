@@ -53,12 +53,12 @@ class XRootDCluster:
         """Give the directory that a data server shows as ``/store``."""
         return self.roots[number] / "store"
 
-    def start(self) -> None:
-        """Start all daemons and wait until the redirector knows every data server."""
-        (self._home / "cluster.cfg").write_text(self._configuration())
-        for name in ("rdr", *[f"ds{number}" for number in range(len(self.roots))]):
+    def start(self, without: int = 0) -> None:
+        """Start all daemons, but for so many data servers, the last; wait until the redirector knows the others."""
+        (self._home / "cluster.cfg").write_text(self._configuration(len(self.roots) - without))
+        for name in ("rdr", *[f"ds{number}" for number in range(len(self.roots) - without)]):
             self._launch(name)
-        self._wait()
+        self.wait_for_servers(len(self.roots) - without)
 
     def stop_server(self, number: int) -> None:
         """End a data server, as one that is down."""
@@ -67,6 +67,10 @@ class XRootDCluster:
     def stop_redirector(self) -> None:
         """End the redirector."""
         self._end("rdr")
+
+    def start_redirector(self) -> None:
+        """Start the redirector again; the data servers come back to it by themselves."""
+        self._launch("rdr")
 
     def start_server(self, number: int) -> None:
         """Start a data server again, and wait until it answers."""
@@ -87,8 +91,19 @@ class XRootDCluster:
         """Let a paused data server go on."""
         self._signal(number, signal.SIGCONT)
 
+    def pause_redirector(self) -> None:
+        """Stop the redirector in its tracks."""
+        self._signal_to("rdr", signal.SIGSTOP)
+
+    def resume_redirector(self) -> None:
+        """Let a paused redirector go on."""
+        self._signal_to("rdr", signal.SIGCONT)
+
     def _signal(self, number: int, what: signal.Signals) -> None:
-        for process in self._daemons[f"ds{number}"]:
+        self._signal_to(f"ds{number}", what)
+
+    def _signal_to(self, name: str, what: signal.Signals) -> None:
+        for process in self._daemons[name]:
             process.send_signal(what)
 
     def _answers(self, number: int) -> None:
@@ -118,7 +133,7 @@ class XRootDCluster:
     ) -> None:
         self.stop()
 
-    def _configuration(self) -> str:
+    def _configuration(self, servers: int) -> str:
         lines = [
             "all.export /store",
             f"all.manager localhost:{self._manager_port}",
@@ -140,7 +155,7 @@ class XRootDCluster:
                 f"oss.localroot {root}",
                 f"xrd.port {self.ports[number + 1]} if exec xrootd",
             ]
-        lines += ["fi", f"cms.delay startup 3 servers {len(self.roots)} lookup 2", "cms.space min 10m"]
+        lines += ["fi", f"cms.delay startup 3 servers {servers} lookup 2", "cms.space min 10m"]
         return "\n".join(lines) + "\n"
 
     def _launch(self, name: str) -> None:
@@ -171,7 +186,8 @@ class XRootDCluster:
             )
             self._daemons.setdefault(name, []).append(process)
 
-    def _wait(self) -> None:
+    def wait_for_servers(self, servers: int) -> None:
+        """Wait until the redirector names so many data servers."""
         give_up = time.monotonic() + _READY_SECONDS
         while time.monotonic() < give_up:
             done = subprocess.run(
@@ -182,7 +198,7 @@ class XRootDCluster:
                 | {"XRD_TIMEOUTRESOLUTION": "1", "XRD_CONNECTIONWINDOW": "5", "XRD_REQUESTTIMEOUT": "10"},
                 check=False,
             )
-            if sum(b"Server" in line for line in done.stdout.splitlines()) >= len(self.roots):
+            if sum(b"Server" in line for line in done.stdout.splitlines()) >= servers:
                 return
             for name, processes in self._daemons.items():
                 assert all(process.poll() is None for process in processes), f"{name} does not start"

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from storage.doors.locate import DataServer, LocateError, locate
+from storage.doors.locate import About, DataServer, LocateError, ask_about, locate
 from tests.servers.xrootd import XRootDServer
 from tests.servers.xrootd_cluster import XRootDCluster
 
@@ -51,3 +51,41 @@ def test_a_process_that_is_late_is_killed(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_data_server_is_a_plain_value() -> None:
     assert DataServer("door:1", "10.0.0.1:1") == DataServer("door:1", "10.0.0.1:1", None)
+
+
+def test_a_door_says_what_it_is(xrootd_cluster: XRootDCluster, xrootd_server: XRootDServer) -> None:
+    redirector = ask_about(f"root://{xrootd_cluster.redirector}", 5)
+    member = ask_about(f"root://{xrootd_cluster.server(0)}", 5)
+    alone = ask_about(f"root://localhost:{xrootd_server.port}", 5)
+
+    assert (redirector.is_redirector, redirector.is_member) == (True, False)
+    assert (member.is_redirector, member.is_member) == (False, True)
+    assert (alone.is_redirector, alone.is_member) == (False, False)
+    assert alone != About()
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        About(),
+        About("role", "cms"),  # dCache gives a question back that it does not know
+        About("manager", "cms"),  # and EOS is a manager, of another kind
+        About("none", "none"),
+        About("server", ""),
+        About("manager", ""),
+    ],
+)
+def test_a_door_that_does_not_say_is_a_server_by_itself(about: About) -> None:
+    assert not about.is_redirector
+    assert not about.is_member
+
+
+def test_a_door_that_does_not_answer_has_not_said_anything() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        assert ask_about(f"root://localhost:{deaf.getsockname()[1]}", 1) == About()
+    assert ask_about("root://localhost:1", 1) == About()
+
+
+def test_a_process_that_is_late_has_not_said_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.doors.locate._START_SECONDS", -0.999)
+    assert ask_about("root://localhost:1", 1) == About()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from storage.config.loading import Config
+from storage.doors.locate import About
 from storage.doors.redirectors import redirector_list
 from storage.doors.resolve import resolve
 from storage.doors.source import DoorsError, StoreSource, site_source
@@ -215,3 +216,44 @@ def test_a_data_server_alone_is_not_taken_for_the_whole(
 ) -> None:
     assert resolve(source(Doors=servers(parts)[:1])).spec.open_ended
     assert not resolve(source(Doors=servers(parts)[:1], Layout="shared")).spec.open_ended
+
+
+def test_a_journal_of_an_only_door_is_that_of_its_store_whatever_it_shows(
+    parts: XRootDCluster, source: Callable[..., StoreSource]
+) -> None:
+    doors = servers(parts)[:1]
+    assert resolve(source(Doors=doors)).identity == resolve(source(Doors=doors, Layout="shared")).identity
+
+
+def test_a_server_by_itself_is_the_whole(xrootd_server: XRootDServer, source: Callable[..., StoreSource]) -> None:
+    found = resolve(source(Doors=[f"root://localhost:{xrootd_server.port}"]))
+    assert (found.spec.clustered, found.spec.open_ended) == (False, False)
+
+
+def test_a_door_that_does_not_answer_may_be_anything(
+    source: Callable[..., StoreSource], caplog: pytest.LogCaptureFixture
+) -> None:
+    for keys, open_ended in (({}, True), ({"Layout": "shared"}, False)):
+        caplog.clear()
+        found = resolve(source(Doors=["root://localhost:1"], **keys))
+        assert (found.spec.clustered, found.spec.open_ended) == (False, open_ended)
+        assert ("localhost:1, does not answer" in caplog.text) == open_ended
+
+
+def test_an_eos_or_dcache_door_is_the_whole_and_is_not_asked_for_its_servers(
+    xrootd_server: XRootDServer, source: Callable[..., StoreSource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What these answer, in front of a real server.
+    for about in (About("manager", "cms"), About("role", "cms"), About()):
+        monkeypatch.setattr("storage.doors.members.ask_about", lambda *_, said=about: said)
+        monkeypatch.setattr("storage.doors.members.locate", lambda *_: pytest.fail("it was asked"))
+        found = resolve(source(Doors=[f"root://localhost:{xrootd_server.port}"]))
+        assert (found.spec.clustered, found.spec.open_ended) == (False, False)
+
+
+def test_a_redirector_over_tls_as_the_only_door_is_refused(
+    xrootd_server: XRootDServer, source: Callable[..., StoreSource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redirector = About("manager", "localhost:1213/c")
+    monkeypatch.setattr("storage.doors.members.ask_about", lambda *_: redirector)
+    assert "its door is a redirector" in refusal(source(Doors=[f"roots://localhost:{xrootd_server.port}"]))

@@ -104,3 +104,21 @@ def test_nothing_is_proved_absent_where_further_members_may_be_unknown(parts: tu
                 assert isinstance(outcome, Failed)
                 assert not outcome.reason.retryable
                 assert outcome.reason != Reason.NOT_FOUND
+
+
+def test_no_directory_is_empty_where_further_members_may_be_unknown(parts: tuple[MemoryStore, MemoryStore]) -> None:
+    for store in parts:
+        store.add_directory(b"/empty/inner", 1)
+    for open_ended in (False, True):
+        with asking(partial(open_lister, replace(spec_of(*parts), open_ended=open_ended))) as asker:
+            for path in (b"/empty", b"/empty/inner"):
+                outcome = asker.list(path)
+                assert isinstance(outcome, Listed)
+                assert outcome.others == open_ended
+
+
+def test_an_only_door_that_may_show_a_part_is_not_named_twice(parts: tuple[MemoryStore, MemoryStore]) -> None:
+    parts[0].misbehave(b"/d", Fault(Failed(Reason.TIMEOUT, "at the door")))
+    with asking(partial(open_lister, replace(spec_of(parts[0]), clustered=False, open_ended=True))) as asker:
+        assert isinstance(asker.lister, MergedLister)
+        assert asker.list(b"/d") == Failed(Reason.TIMEOUT, "at the door")
