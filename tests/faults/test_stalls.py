@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
@@ -49,6 +53,30 @@ def _listed(journal: Path) -> int:
         snapshot.close()
 
 
+def _log_of(site: FaultySite) -> str:
+    return "".join(path.read_text() for path in (site.home / "var/logs").rglob("*.log"))
+
+
+def _children(process: Popen[str], program: str) -> list[int]:
+    """Give the processes of a program that descend from another one."""
+    parents: dict[int, tuple[int, str]] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = entry.read_text().partition("(")[2].rpartition(")")
+        except OSError:
+            continue
+        parents[int(entry.parent.name)] = (int(rest.split()[1]), name)
+
+    def descends(pid: int) -> bool:
+        while pid in parents:
+            pid = parents[pid][0]
+            if pid == process.pid:
+                return True
+        return False
+
+    return [pid for pid, (_, name) in parents.items() if name == program and descends(pid)]
+
+
 def _silenced_in_the_middle(site: FaultySite, server: XRootDServer, seconds: float | None = None) -> Ended:
     """Stop the server when a part of the site is in the journal, for ``seconds`` or until the run is over."""
     journal = site.home / f"var/runs/{site.name}/listing.snapshot.part"
@@ -91,9 +119,31 @@ def test_a_store_that_does_not_come_back(site: FaultySite, server: XRootDServer,
     assert "waiting for /store/data/" in last
     assert last.endswith("the next run goes on from there")
     assert not list(site.web.glob("*_compare_*"))
+    # The one that waited was replaced once, before the run was given up.
+    assert f"lister:{site.name}:1 is replaced: it waits for answers and gets none" in _log_of(site)
+    assert f"lister:{site.name}:2 is replaced" not in _log_of(site)
 
     again = site.check()
     _assert_all_found(site, again)
     assert again.json["resumed"] > 3
     # One question for each directory that is left, and those that confirm what is missing.
     assert again.json["requests"] <= again.json["directories"] - again.json["resumed"] + 4
+
+
+@pytest.mark.fault(
+    "stalls",
+    "each xrdfs shell of a lister is stopped in the middle of a listing and never goes on",
+    "it is ended and another one asked; all is listed",
+)
+def test_shells_that_hang(site: FaultySite) -> None:
+    site.prepare(Timeout=2, Retries=6, AccessMethod="directx")
+    journal = site.home / f"var/runs/{site.name}/listing.snapshot.part"
+    process = site.start_check(*_SLOWLY)
+    eventually("begun to list", lambda: _listed(journal) > 3, process)
+    stopped = _children(process, "xrdfs")
+    assert stopped
+    for pid in stopped:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+    _assert_all_found(site, wait_for(process))
+    assert not any(Path(f"/proc/{pid}").exists() for pid in stopped)
