@@ -130,6 +130,8 @@ def test_dead_doors_of_programs(alone: FaultySite, proxy: FaultyProxy, method: s
     assert alone.name in _failed(alone.check())
     proxy.open()
     proxy.fault = FORWARD
+    # Programs that have to start take longer than a second on a busy machine.
+    _prepare(alone, AccessMethod=method, Timeout=20)
     ended = alone.check()
     assert ended.code == 0, ended.err
     alone.assert_found(["data/1/lost.root"], ["data/2/left.root"], [], ["data/empty"])

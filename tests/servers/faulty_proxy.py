@@ -127,8 +127,12 @@ class FaultyProxy:
         while True:
             try:
                 client, _ = listener.accept()
+            except OSError:
+                return
+            try:
                 server = socket.create_connection(("127.0.0.1", self._server))
             except OSError:
+                client.close()
                 return
             with self._lock:
                 self.connections += 1
@@ -212,4 +216,4 @@ def _end(connection: socket.socket, politely: bool) -> None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         else:
             connection.shutdown(socket.SHUT_RDWR)
-        connection.close()
+    connection.close()
