@@ -40,7 +40,7 @@ from storage.runs.reports import ReportError
 from storage.sites import picker
 from storage.sites.process import Owner
 from storage.sites.summary import StatsRow, SummaryDatabase
-from storage.sites.watch import HaltWatch, SiteWatch
+from storage.sites.watch import HaltWatch, RunWatch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -187,7 +187,7 @@ def _noted(run: SiteRun, started: float) -> Iterator[Callable[[], bool]]:
             raise Killed("the site was set to halt before its run began")
     _show(run)
     try:
-        yield SiteWatch(path, name, _LOOK_EVERY).is_running
+        yield RunWatch(path, name, _LOOK_EVERY).is_running
     finally:
         with SummaryDatabase(path) as summary:
             summary.unlock(name, Owner.this())

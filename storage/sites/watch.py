@@ -56,6 +56,20 @@ class SiteWatch:
         return row is not None and row.status in BUSY
 
 
+class RunWatch(SiteWatch):
+    """As `SiteWatch`, for the process that runs the site: it stops when another one has it by now.
+
+    One that was stopped for long may be taken for dead by a machine that sees nothing of it but the summary.
+    """
+
+    def _runs(self, row: SiteRow | None) -> bool:
+        if row is None or not super()._runs(row):
+            return False
+        this = Owner.this()
+        # Not by the name of the host, which may change.
+        return row.owner is None or (row.owner.pid, row.owner.start) == (this.pid, this.start)
+
+
 class HaltWatch(SiteWatch):
     """As `SiteWatch`, for a run that the summary is not told of: it goes on unless somebody says that it should not.
 

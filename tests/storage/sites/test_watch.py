@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from engine.site_states import SiteStatus
 from storage.sites.process import Owner
 from storage.sites.summary import SummaryDatabase
-from storage.sites.watch import HaltWatch, SiteWatch
+from storage.sites.watch import HaltWatch, RunWatch, SiteWatch
 
 SITE = "T2_X"
 
@@ -33,6 +34,19 @@ def test_it_runs_while_it_is_picked_or_running(path: Path) -> None:
         put(path, status)
         seen[status] = SiteWatch(path, SITE).is_running()
     assert {status for status, running in seen.items() if running} == {SiteStatus.LOCKED, SiteStatus.RUNNING}
+
+
+def test_a_run_whose_site_another_process_has_stops(path: Path) -> None:
+    this = Owner.this()
+    put(path, SiteStatus.RUNNING, this)
+    assert RunWatch(path, SITE, 0.0).is_running()
+    for other in (replace(this, pid=this.pid + 1), replace(this, start="boot 1")):
+        put(path, SiteStatus.RUNNING, other)
+        assert not RunWatch(path, SITE, 0.0).is_running()
+    put(path, SiteStatus.RUNNING, replace(this, host="renamed.example"))
+    assert RunWatch(path, SITE, 0.0).is_running()
+    put(path, SiteStatus.READY)
+    assert not RunWatch(path, SITE, 0.0).is_running()
 
 
 def test_it_looks_only_so_often(path: Path) -> None:
