@@ -194,7 +194,9 @@ def test_a_slow_door(among_three: FaultySite, proxy: FaultyProxy) -> None:
     _assert_all_found(among_three, among_three.check())
 
 
-@pytest.mark.parametrize("fault", [RESETS, CUTS], ids=["reset", "closed"])
+@pytest.mark.parametrize(
+    "fault", [pytest.param(RESETS, marks=pytest.mark.soak, id="reset"), pytest.param(CUTS, id="closed")]
+)
 @pytest.mark.fault(
     "doors", "a door resets, or closes, every connection in the middle of an answer", "retries succeed: all is listed"
 )
