@@ -1,37 +1,41 @@
-"""A site whose data servers hold a part of the store each, while some of them are not there, late, or disagree."""
+"""A site whose data servers hold a part of the store each, and what it takes to know all of them."""
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+import itertools
+import os
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from storage.history import HistoryDatabase
-from tests.cli.program import eventually, wait_for
 from tests.faults.site import FaultySite
 from tests.servers.xrootd_cluster import XRootDCluster
 
 FILES = [f"data/{number % 3}/file{number}.root" for number in range(30)]
 
+MISSING, ORPHAN = ["data/0/lost.root", "data/gone/lost.root"], ["data/1/left.root"]
+
+Make = Callable[..., FaultySite]
+
+_roots = itertools.count()
+
 
 @pytest.fixture
-def cluster() -> Iterator[XRootDCluster]:
-    """Two data servers of one's own, to be harmed."""
-    with XRootDCluster() as started:
-        yield started
+def parted(xrootd_cluster: XRootDCluster, make_site: Make) -> FaultySite:
+    """A site in a directory of its own on the common cluster, which nobody harms; see `fill`."""
+    name = f"faults{next(_roots)}"
+    site = make_site(
+        [xrootd_cluster.store(0) / name, xrootd_cluster.store(1) / name],
+        f"/store/{name}",
+        [f"root://{xrootd_cluster.redirector}"],
+    )
+    return fill(site)
 
 
-@pytest.fixture
-def parted(cluster: XRootDCluster, make_site: Callable[..., FaultySite]) -> FaultySite:
-    """A site with files on either server, a directory on each alone, and one file of each kind of finding."""
-    return fill(cluster, make_site)
-
-
-def fill(cluster: XRootDCluster, make_site: Callable[..., FaultySite]) -> FaultySite:
-    site = make_site([cluster.store(0), cluster.store(1)], "/store", [f"root://{cluster.redirector}"])
+def fill(site: FaultySite) -> FaultySite:
+    """Put files on either server, a directory on each alone, and two missing files and one orphan."""
     for number, name in enumerate(FILES):
         site.put(name, store=number % 2)
     for store in (0, 1):
@@ -45,7 +49,8 @@ def fill(cluster: XRootDCluster, make_site: Callable[..., FaultySite]) -> Faulty
 
 
 def servers(cluster: XRootDCluster) -> list[str]:
-    return [f"root://{cluster.server(number)}" for number in (0, 1)]
+    """Give all data servers, as doors."""
+    return [f"root://{cluster.server(number)}" for number in range(len(cluster.roots))]
 
 
 def expected(cluster: XRootDCluster, **keys: Any) -> dict[str, Any]:
@@ -54,120 +59,157 @@ def expected(cluster: XRootDCluster, **keys: Any) -> dict[str, Any]:
 
 
 def message(site: FaultySite) -> str:
+    """Give what the history says of the last run."""
     with HistoryDatabase(site.home / "var" / "db" / "consistency.db") as history:
         return history.runs(site.name)[0].message
 
 
-MISSING, ORPHAN = ["data/0/lost.root", "data/gone/lost.root"], ["data/1/left.root"]
-
-
 @pytest.mark.fault("clusters", "nothing: each server holds a part", "the parts are merged, and what is found is exact")
-def test_all_is_well(cluster: XRootDCluster, make_site: Callable[..., FaultySite], runtime: str) -> None:
-    parted = fill(cluster, make_site)
-    parted.prepare(**expected(cluster))
+def test_all_is_well(xrootd_cluster: XRootDCluster, make_site: Make, runtime: str, parted: FaultySite) -> None:
+    parted.prepare(**expected(xrootd_cluster))
     ended = parted.check()
     assert ended.code == 0, ended.err
     parted.assert_found(MISSING, ORPHAN)
     assert parted.unlisted() == {}
     assert message(parted).startswith("listed as a cluster of 2 data servers")
+    assert ended.json["cluster"] == {"servers": 2, "all_known": True, "on_several": 0, "sizes_differ": 0}
 
 
 @pytest.mark.fault(
     "clusters",
     "a redirector is the only door",
-    "what may be on servers nobody named is not judged",
+    "no file is called missing and no directory empty; orphans are found, and it is said which key to set",
 )
 def test_a_redirector_is_the_only_door(parted: FaultySite) -> None:
+    parted.make("data/empty")
+    parted.make("data/nested/empty", store=1)
     parted.prepare()
     ended = parted.check()
-    assert "DataServers" in ended.err
-    parted.assert_found([], ORPHAN)
-
-
-@pytest.mark.fault("clusters", "one data server is the only door", "no file is called missing, and the log says why")
-def test_a_data_server_is_the_only_door(parted: FaultySite, cluster: XRootDCluster) -> None:
-    parted.prepare(Doors=servers(cluster)[:1])
-    ended = parted.check()
-    assert "is a data server of a cluster" in ended.err
-    parted.assert_true()
-    assert parted.found("compare_missing") == []
-
-
-@pytest.mark.fault("clusters", "one server stopped before the second run", "nothing is called missing")
-@pytest.mark.parametrize("layout", ["auto", "clustered"])
-def test_a_server_is_stopped_before_the_run_and_is_back(
-    parted: FaultySite, cluster: XRootDCluster, layout: str
-) -> None:
-    parted.prepare(**expected(cluster, Layout=layout))
-    assert parted.check().code == 0
-    cluster.stop_server(1)
-    ended = parted.check("--fresh")
-    assert ended.code != 0
-    assert f":{cluster.ports[2]}" in ended.err
-    parted.assert_true()
-    cluster.start_server(1)
-    ended = parted.check("--fresh")
     assert ended.code == 0, ended.err
-    parted.assert_found(MISSING, ORPHAN)
+    assert "DataServers" in ended.err
+    assert "set Sites.T2_FAULTY.DataServers" in message(parted)
+    parted.assert_found([], ORPHAN)
+    # What lacks files is listed all the same: only these are not judged.
+    assert parted.unlisted() == {}
+    assert ended.json["protected"] == 2
+    assert not ended.json["cluster"]["all_known"]
 
 
-@pytest.mark.fault("clusters", "one server down from the first run on", "refused, or nothing is called missing")
-@pytest.mark.parametrize("keys", ["redirector", "clustered", "count", "doors", "door"])
-def test_a_server_is_down_from_the_first_run_on(parted: FaultySite, cluster: XRootDCluster, keys: str) -> None:
-    settings: dict[str, Any] = {
-        "redirector": {"Doors": [], "Redirectors": cluster.redirector},
-        "clustered": {"Doors": [], "Redirectors": cluster.redirector, "Layout": "clustered"},
-        "count": expected(cluster),
-        "doors": {"Doors": servers(cluster)},
-        "door": {},
-    }[keys]
-    cluster.kill_server(1)
-    parted.prepare(**settings)
+@pytest.mark.fault(
+    "clusters",
+    "one data server is the only door",
+    "no file is called missing, no directory empty, and it is said which key to set",
+)
+def test_a_data_server_is_the_only_door(parted: FaultySite, xrootd_cluster: XRootDCluster) -> None:
+    parted.make("data/full", store=0)
+    parted.put("data/full/unknown.root", known=False, store=1)
+    parted.put("data/1/dark.root", known=False, store=0)
+    parted.prepare(Doors=servers(xrootd_cluster)[:1])
     ended = parted.check()
-    assert ended.code != 0
-    assert not (parted.web / f"{parted.name}_compare_missing.jsonl").exists()
+    assert ended.code == 0, ended.err
+    assert "no file is called missing: its only door" in ended.err
+    assert "set Sites.T2_FAULTY.Layout to shared if it shows the whole" in message(parted)
+    parted.assert_found([], ["data/1/dark.root"])
+    assert parted.unlisted() == {}
 
 
-@pytest.mark.fault("clusters", "one server killed during the run", "what it may hold is unlisted, never missing")
-def test_a_server_is_killed_during_the_run(parted: FaultySite, cluster: XRootDCluster) -> None:
-    for number in range(2000):
-        parted.put(f"data/many/{number}/file.root", store=number % 2)
-    parted.prepare(**expected(cluster, InFlight=2, Connections=1))
-    running = parted.start_check()
-    journal = parted.home / "var"
-    eventually(
-        "the run to begin", lambda: any(path.stat().st_size > 20_000 for path in journal.rglob("*.part")), running
-    )
-    cluster.kill_server(1)
-    assert wait_for(running).code != 0
-    if (parted.web / f"{parted.name}_compare_missing.jsonl").exists():
-        parted.assert_true()
+@pytest.mark.fault(
+    "clusters",
+    "none: the only door is one gateway of a shared file system, below a redirector",
+    "listed, orphans found, and one line says to set Layout to shared, with which missing files are found",
+)
+def test_a_gateway_below_a_redirector(xrootd_pair: XRootDCluster, make_site: Make) -> None:
+    name = f"faults{next(_roots)}"
+    site = make_site([xrootd_pair.store(0) / name], f"/store/{name}", servers(xrootd_pair)[:1])
+    site.put("data/0/file.root")
+    site.put("data/0/left.root", known=False)
+    site.know("data/0/lost.root")
+    site.prepare()
+    ended = site.check()
+    assert ended.code == 0, ended.err
+    assert len([line for line in ended.err.splitlines() if "Layout to shared" in line]) == 1
+    site.assert_found([], ["data/0/left.root"])
+    site.prepare(Layout="shared")
+    ended = site.check()
+    assert (ended.code, ended.json["cluster"]) == (0, None)
+    site.assert_found(["data/0/lost.root"], ["data/0/left.root"])
 
 
-@pytest.mark.fault("clusters", "one server answers late", "the listing waits for it, and what is found is exact")
-def test_a_server_answers_late(parted: FaultySite, cluster: XRootDCluster) -> None:
-    parted.prepare(**expected(cluster, Retries=5, Timeout=5))
-    assert parted.check().code == 0
-    cluster.pause_server(1)
-    running = parted.start_check("--fresh")
-    try:
-        with suppress(subprocess.TimeoutExpired):
-            running.wait(12)
-    finally:
-        cluster.resume_server(1)
-    wait_for(running)
-    parted.assert_true()
-
-
-@pytest.mark.fault("clusters", "a file on both servers, also in different sizes", "each once; no size is called wrong")
-def test_copies_on_both_servers(parted: FaultySite, cluster: XRootDCluster) -> None:
+@pytest.mark.fault(
+    "clusters",
+    "a file on both servers, also in different sizes",
+    "each once; no size is called wrong; both are counted in JSON, text and history, also without an inventory",
+)
+def test_copies_on_both_servers(parted: FaultySite, xrootd_cluster: XRootDCluster) -> None:
     for store, size in ((0, 10), (1, 10)):
         parted.put("data/2/twice.root", size, store=store)
     for store, size in ((0, 10), (1, 11)):
         parted.put("data/2/unlike.root", size, store=store)
     parted.know("data/2/unlike.root", 10)
-    parted.prepare(**expected(cluster))
+    parted.prepare(**expected(xrootd_cluster))
+    for options in ((), ("--no-inventory",)):
+        ended = parted.check(*options)
+        assert ended.code == 0, ended.err
+        counts = {"servers": 2, "all_known": True, "on_several": 2, "sizes_differ": 1}
+        assert ended.json["cluster"] == counts
+        assert "2 on several servers, 1 with different sizes" in message(parted)
+        parted.assert_found(MISSING, ORPHAN)
+
+
+@pytest.mark.fault(
+    "clusters",
+    "a directory on both servers may not be read on one of them",
+    "it is unlisted, with the name of the server; what is in it and below is not judged",
+)
+def test_unreadable_on_one_server(parted: FaultySite, xrootd_cluster: XRootDCluster) -> None:
+    parted.put("data/1/below/file.root", store=0)
+    parted.know("data/1/below/lost.root")
+    parted.put("data/1/below/left.root", known=False, store=0)
+    closed = parted.path("data/1", 0)
+    closed.chmod(0o700 if os.geteuid() == 0 else 0)
+    parted.prepare(**expected(xrootd_cluster))
+    try:
+        ended = parted.check()
+    finally:
+        closed.chmod(0o755)
+    assert ended.code == 0, ended.err
+    parted.assert_found(MISSING)
+    assert parted.unlisted() == {b"data/1": "permission denied"}
+    (row,) = parted.rows("unlisted")
+    assert f":{xrootd_cluster.ports[1]}" in row["detail"]
+
+
+@pytest.mark.fault(
+    "clusters",
+    "a name is a file on one server and a directory on the other; a file is where a directory is looked for",
+    "the directory of that name is unlisted, with both servers; nothing in it is judged, and the rest is",
+)
+def test_a_file_here_and_a_directory_there(parted: FaultySite, xrootd_cluster: XRootDCluster) -> None:
+    parted.put("data/odd/name", store=0)
+    parted.put("data/odd/name/file.root", store=1)
+    parted.know("data/odd/lost.root")
+    parted.put("data/odd/left.root", known=False, store=1)
+    parted.put("data/gone", known=False, store=0)
+    parted.prepare(**expected(xrootd_cluster))
     ended = parted.check()
     assert ended.code == 0, ended.err
-    parted.assert_found(MISSING, ORPHAN)
-    assert "2 on several servers, 1 with different sizes" in message(parted)
+    parted.assert_found(MISSING, [*ORPHAN, "data/gone"])
+    assert list(parted.unlisted()) == [b"data/odd"]
+
+
+@pytest.mark.fault(
+    "clusters",
+    "directories that are empty on one server, on both, and on the one that has them",
+    "empty are those that are so everywhere",
+)
+def test_empty_directories(parted: FaultySite, xrootd_cluster: XRootDCluster) -> None:
+    parted.make("data/hollow", store=0)
+    parted.put("data/hollow/unknown.root", known=False, store=1)
+    parted.make("data/empty", store=0)
+    parted.make("data/empty", store=1)
+    parted.make("data/alone/inner", store=1)
+    parted.prepare(**expected(xrootd_cluster))
+    ended = parted.check()
+    assert ended.code == 0, ended.err
+    empty = ["data/empty", "data/alone/inner", "data/alone"]
+    parted.assert_found(MISSING, [*ORPHAN, "data/hollow/unknown.root"], [], empty)
