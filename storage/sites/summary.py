@@ -103,6 +103,13 @@ _STATS_COLUMNS = (
 """The columns in the order of the fields of `StatsRow`."""
 _STATS = ", ".join(_STATS_COLUMNS)
 
+_NEW_BEATS = (
+    "FROM heartbeats AS b WHERE b.host != :host AND NOT EXISTS ("
+    "SELECT 1 FROM heartbeats_seen AS s WHERE s.observer = :observer AND s.since <= :now "
+    "AND (s.site, s.pid, s.host, s.process, s.beat) = (b.site, b.pid, b.host, b.process, b.beat))"
+)
+"""The signs of life of other machines that an observer has not seen yet."""
+
 
 class SummaryDatabase:
     """The summary at a path, which is made when there is nothing yet.
@@ -367,18 +374,13 @@ class SummaryDatabase:
         ``now`` is in seconds of a clock of the observer's own that is never set; see `unchanged`.
         """
         names = {"observer": observer, "host": host, "now": now}
-        new = (
-            "FROM heartbeats AS b WHERE b.host != :host AND NOT EXISTS ("
-            "SELECT 1 FROM heartbeats_seen AS s WHERE s.observer = :observer AND s.since <= :now "
-            "AND (s.site, s.pid, s.host, s.process, s.beat) = (b.site, b.pid, b.host, b.process, b.beat))"
-        )
         with self._translated():
-            if self._connection.execute(f"SELECT 1 {new}", names).fetchone() is None:
+            if self._connection.execute(f"SELECT 1 {_NEW_BEATS}", names).fetchone() is None:
                 return
         with self._transaction() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO heartbeats_seen(site, observer, pid, host, process, beat, since) "
-                f"SELECT site, :observer, pid, host, process, beat, :now {new}",
+                f"SELECT site, :observer, pid, host, process, beat, :now {_NEW_BEATS}",
                 names,
             )
 

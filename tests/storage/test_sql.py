@@ -14,7 +14,7 @@ NUMBERS_AND_CONSTANTS = frozenset(
     (
         # Tables, columns and conditions that stand in the module itself or in storage/history/tables.py.
         *("table", "Table", "columns", "where", "key", "more", "source", "name", "select", "marks", "c", "kind"),
-        *("COUNTS", "_REPORTED", "_SITE", "_SITE_COLUMNS", "_STATS", "UNKNOWN_MTIME", "UNKNOWN_SIZE"),
+        *("COUNTS", "_NEW_BEATS", "_REPORTED", "_SITE", "_SITE_COLUMNS", "_STATS", "UNKNOWN_MTIME", "UNKNOWN_SIZE"),
         # Numbers.
         *("run", "staged", "schema", "APPLICATION_ID", "VERSION", "_NAMED"),
         # Names of a foreign database, in quotes that are doubled.
