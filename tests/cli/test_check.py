@@ -29,10 +29,12 @@ KEYS = [
     "empty",
     "unlisted",
     "protected",
+    "reasons",
     "seconds",
     "inventory_files",
     "gates",
     "changed_meanwhile",
+    "cluster",
 ]
 
 
