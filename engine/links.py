@@ -71,10 +71,14 @@ class LinkWatch:
         return []
 
     def _is_same(self, entry: Entry, other: bytes) -> bool:
-        # Without ids of what is inside, directories that were made alike can look the same. Their own times cannot be
-        # told for tops.
+        if entry.directories.ids:
+            return True
+        # Without ids of what is inside, directories that were made alike look the same, above all in a chain of them.
+        # Nobody gives the time of a top.
         times = (self._mtime_of(entry.path), self._mtime_of(other))
-        return bool(entry.directories.ids) or UNKNOWN_MTIME in times or times[0] == times[1]
+        alike = times[0] == times[1] or other in self._tops
+        known = UNKNOWN_MTIME not in (times[0], *entry.directories.mtime_list())
+        return alike and known and (entry.files > 0 or len(entry.directories) > 1)
 
     def _beyond_the_top(self, path: bytes, top: bytes) -> Iterator[Link]:
         """Give the directory between a top and a loop to it that shows what is above the top, if there is one."""

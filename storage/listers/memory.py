@@ -52,6 +52,7 @@ SILENT = Fault(silent=True)
 @dataclass(slots=True)
 class _Directory:
     mtime: int
+    number: int = field(default_factory=itertools.count(1).__next__)
     files: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     directories: set[bytes] = field(default_factory=set)
 
@@ -138,8 +139,10 @@ class MemoryStore:
         kept = set(itertools.islice(self._in_order(found), keep))
         return Listed(
             FileColumns.from_rows((name, *found.files[name]) for name in kept & found.files.keys()),
-            DirectoryColumns.from_rows(
-                (name, self._directories[paths.join(path, name)].mtime) for name in kept & found.directories
+            DirectoryColumns.with_ids(
+                (name, directory.mtime, directory.number)
+                for name in kept & found.directories
+                for directory in (self._directories[paths.join(path, name)],)
             ),
         )
 

@@ -46,11 +46,30 @@ def test_one_that_differs_in_anything_is_none() -> None:
 
 
 def test_without_ids_the_time_of_the_directory_counts_as_well() -> None:
-    first, same = listed(b"/s/a", (b"a", 5, 0)), listed(b"/s/a/a", (b"a", 5, 0))
-    for mtimes, found in (({}, True), ({b"/s/a": 5, b"/s/a/a": 5}, True), ({b"/s/a": 4, b"/s/a/a": 5}, False)):
-        links = watch(b"/s", mtimes=mtimes)
+    first, same = (listed(path, (b"a", 5, 0), files=FILES) for path in (b"/s/a", b"/s/a/a"))
+    for tops, mtimes, found in (
+        ((b"/s",), {b"/s/a": 5, b"/s/a/a": 5}, True),
+        ((b"/s",), {b"/s/a": 4, b"/s/a/a": 5}, False),
+        ((b"/s",), {}, False),
+        # Nobody gives that of a top.
+        ((b"/s/a",), {b"/s/a/a": 5}, True),
+        ((b"/s/a",), {}, False),
+    ):
+        links = watch(*tops, mtimes=mtimes)
         links.see(first)
         assert bool(links.see(same)) is found
+
+
+def test_without_ids_and_times_nothing_is_a_link() -> None:
+    links = watch(b"/s", mtimes={b"/s/a": 5, b"/s/a/a": 5})
+    links.see(listed(b"/s/a", (b"a", UNKNOWN_MTIME, 0), files=FILES))
+    assert links.see(listed(b"/s/a/a", (b"a", UNKNOWN_MTIME, 0), files=FILES)) == []
+
+
+def test_a_chain_of_directories_that_were_made_at_once_is_none_without_ids() -> None:
+    chain = [b"/s" + b"/d" * depth for depth in range(30)]
+    links = watch(b"/s", mtimes=dict.fromkeys(chain, 5))
+    assert not any(links.see(listed(path, (b"d", 5, 0))) for path in chain)
 
 
 def test_a_directory_beside_another_is_listed_under_some_names() -> None:

@@ -71,9 +71,10 @@ def test_loops(linked: FaultySite) -> None:
     check(site)
     site.assert_found(["data/a/lost.root"], ["data/a/left.root"])
     if site.kind != "file":
-        assert site.unlisted() == dict.fromkeys(
-            [b"data/a/deep/down/top", b"data/a/one", b"data/a/two"], "the same as another directory"
-        )
+        # Without ids it takes a file to tell that a directory is another one.
+        further = b"/a" if site.kind == "directx" else b""
+        links = [b"data/a/deep/down/top", b"data/a/one", b"data/a/two"]
+        assert site.unlisted() == dict.fromkeys((path + further for path in links), "the same as another directory")
 
 
 @pytest.mark.fault(
