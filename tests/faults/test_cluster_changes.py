@@ -136,8 +136,7 @@ def test_a_server_is_killed_during_the_run(cluster: XRootDCluster, make_site: Ma
     parted.assert_true()
     assert set(parted.found("compare_missing")) <= {name.encode() for name in MISSING}
     unlisted = parted.rows("unlisted")
-    # Those of the slow server may have run out of time besides.
-    assert any(f":{cluster.ports[2]}" in row["detail"] for row in unlisted)
+    # Of several failures the first is named, which may be that of the slow server, out of time behind the proxy.
     assert all("localhost:" in row["detail"] or "127.0.0.1:" in row["detail"] for row in unlisted), unlisted
     assert ended.json["directories"] > 5
 
