@@ -156,7 +156,7 @@ class World:
     def _missing(path: bytes) -> Failed:
         return Failed(Reason.NOT_FOUND, paths.escape(path))
 
-    def _listing(self, path: bytes) -> Listed:
+    def _listing(self, path: bytes) -> Outcome:
         listing = self._true.get(path)
         if listing is None:
             held = self.directories[path]
@@ -170,10 +170,11 @@ class World:
         if not self.gone_at:
             return listing
         there = set(self._directories_in(path, self.directories[path]))
-        return Listed(
-            listing.files,
-            DirectoryColumns.from_rows((name, 1) for name in listing.directories.name_list() if name in there),
-        )
+        left = DirectoryColumns.from_rows((name, 1) for name in listing.directories.name_list() if name in there)
+        if not listing.files and not left and (there or self.directories[path].files):
+            # All that the cut left is gone meanwhile; such a listing is asked for again by every lister as well.
+            return Failed(Reason.FALSE_EMPTY, "empty with attributes, not without")
+        return Listed(listing.files, left)
 
     def _directories_in(self, path: bytes, held: Directory) -> list[bytes]:
         if not self.gone_at:
