@@ -211,8 +211,8 @@ _Part = Annotated[
 _Runtime = Annotated[Literal["ray", "threads"], _expected("ray or threads")]
 _Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False), _expected("a number of seconds above 0")]
 _Days = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), _expected("a number of days, 0 or more")]
-_Gigabytes = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), _expected("a number of GB, 0 or more")]
 _Minutes = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), _expected("a number of minutes, 0 or more")]
+_Gigabytes = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), _expected("a number of GB, 0 or more")]
 _Fraction = Annotated[
     float, Field(strict=True, ge=0, le=1, allow_inf_nan=False), _expected("a fraction between 0 and 1")
 ]
@@ -276,10 +276,10 @@ class CommonKeys(Model):
     Connections: _Positive = 2
     Retries: _Retries = 3
     Timeout: _Seconds = 30.0
+    StallMinutes: _Minutes = 30.0
     MaxDepth: _Positive = 40
     InventoryAge: _Days = 0.00005
     ListAge: _Days = 1
-    StallMinutes: _Minutes = 30.0
     SaveCache: _Flag = False
     VarLocation: _LocalPath = Path("var")
     WebDir: _LocalPath = Path("www")

@@ -20,11 +20,11 @@ KEYS = frozenset(
         *("BannedDoors", "Dump", "Inventory", "InventoryFormat", "InventoryTable", "Backend", "Backends", "SQL"),
         "SecondInventory",
         *("Runtime", "NumThreads", "GFALThreads", "InFlight", "Connections", "Retries"),
+        "StallMinutes",
         *("Timeout", "MaxDepth", "InventoryAge", "ListAge", "SaveCache", "VarLocation", "WebDir", "MaxMissing"),
         *("MaxOrphan", "MaxMissingFraction", "MaxOrphanFraction", "MaxMissingSize", "MaxOrphanSize", "MaxUnlisted"),
         *("MaxRunAge", "MinFiles", "MissingRuns", "MissingDays", "OrphanRuns", "OrphanDays"),
         *("DeleteOrphans", "UseTransferQueue", "FreeMem", "UnmergedLogsAge", "ListDeletable", "Email"),
-        "StallMinutes",
         *("AccessMethod", "PathPrefix", "Redirectors", "UseLoadBalancer", "Unmerged", "AdditionalLogDeletions"),
         "Sites",
     )
@@ -96,13 +96,13 @@ class SiteConfig:
     connections: int = 2
     retries: int = 3
     timeout: float = 30.0
+    stall_minutes: float = 30.0
     max_depth: int = 40
     inventory_age: float = 0.00005
     list_age: float = 1.0
     save_cache: bool = False
     var_location: Path = field(default_factory=lambda: Path.cwd() / "var")
     web_dir: Path = field(default_factory=lambda: Path.cwd() / "www")
-    stall_minutes: float = 30.0
     max_missing: int = 100
     max_orphan: int = 1000
     max_missing_fraction: float | None = None
