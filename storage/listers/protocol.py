@@ -56,13 +56,15 @@ class StoreSpec:
     """Everything that is needed to open listers on one store; small, frozen and picklable.
 
     ``doors`` are URLs that all answer for the same store: ``root://host[:port][//prefix]``, ``roots://…``,
-    ``file://[/prefix]``, for gfal-ls ``srm://…``, ``davs://…`` and ``gsiftp://…`` besides, and ``dump:///file``. Those
-    of a ``clustered`` store each hold a part of it, and all are asked everything; it is ``open_ended`` when there may be
-    further parts that nobody named, so that nothing it lacks is proved absent. The path of a door, if any, is put
-    before each LFN. ``timeout`` is in seconds for one request; ``connections`` is how
+    ``file://[/prefix]``, for gfal-ls ``srm://…``, ``davs://…`` and ``gsiftp://…`` besides, and ``dump:///file``. The
+    path of a door, if any, is put before each LFN. ``timeout`` is in seconds for one request; ``connections`` is how
     many each lister opens to a door; for gfal-ls, how many programs it runs at a time in all. ``method`` says what
-    talks to the doors: the empty one is that of their scheme. A store that ``has_answered`` somebody in this run, or in
-    the one that it goes on from, is away when it cannot be reached, and not mistyped.
+    talks to the doors: the empty one is that of their scheme.
+
+    The doors of a ``clustered`` store each hold a part of it, and all are asked everything; it is ``open_ended`` when
+    there may be further parts that nobody named, so that nothing it lacks is proved absent. A store that
+    ``has_answered`` somebody in this run, or in the one that it goes on from, is away when it cannot be reached, and
+    not mistyped.
     """
 
     doors: tuple[str, ...]
