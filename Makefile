@@ -22,9 +22,8 @@ demo: environment
 	@bash scripts/setup.sh xrootd || echo "Going on without an XRootD server."
 	@$(BIN)/dynamo-consistency demo
 
-# Most of the tests wait for servers and programs, so two at a time take half the time; each file stays in one process.
 test: environment servers lint
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest
 
 lint: environment
 	@$(BIN)/python -m ruff check .

@@ -116,7 +116,8 @@ def _as_it_stands(site: SiteConfig, spec: StoreSpec, standing: Standing) -> Stor
             site.name,
         )
     else:
-        _log.warning(
+        # As a rule the run fails next, and one line about that is enough on a screen.
+        _log.info(
             "%s: its only door, %s, does not answer; should it come back, no file is called missing in this run, since "
             "it may be a redirector; set Sites.%s.Layout to shared if it shows the whole store",
             site.name,

@@ -159,7 +159,10 @@ def test_a_store_that_is_mounted_empty_loses_nothing(site: PlantedSite) -> None:
     lines = len(site.inventory.read_text().splitlines())
     ended = check(site)
     assert ended.code == 4
-    figures = f"the store lists 0 files where the inventory has {lines}"
+    figures = (
+        f"the store lists 0 files where the inventory has {lines}; "
+        f"directories that were not listed: 1 not found ({empty.parent}/data)"
+    )
     assert ended.message == f"{site.name} (file://): zero-files: {figures}"
     assert site.report("compare_missing") == missing
     failed, earlier = history(site)

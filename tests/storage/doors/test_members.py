@@ -233,6 +233,7 @@ def test_a_server_by_itself_is_the_whole(xrootd_server: XRootDServer, source: Ca
 def test_a_door_that_does_not_answer_may_be_anything(
     source: Callable[..., StoreSource], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     for keys, open_ended in (({}, True), ({"Layout": "shared"}, False)):
         caplog.clear()
         found = resolve(source(Doors=["root://localhost:1"], **keys))
