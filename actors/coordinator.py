@@ -52,9 +52,6 @@ _LAST_FAILURES = 20
 
 _SHOWN_WAITING = 3
 
-_SILENCE = (Reason.TIMEOUT, Reason.CONNECTION)
-"""What a lister says of a store that has not answered."""
-
 
 class Coordinator:
     """Hands out work, journals what comes back and knows when it is over. Every method returns at once.
@@ -157,7 +154,7 @@ class Coordinator:
     def _take_report(self, lister: str, report: ListingReport, frame: bytes) -> None:
         entry = report.entry
         event: Event
-        self._answers += entry.reason not in _SILENCE
+        self._answers += not entry.reason.is_silence
         links = {link.path: link for link in self._links.see(entry)} if entry.state == State.LISTED else {}
         if entry.path in links:
             event = DirectoryFailed(lister, entry.path, report.attempt, Reason.LINK, links[entry.path].words)
@@ -178,7 +175,7 @@ class Coordinator:
 
     def _take_verdict(self, lister: str, verdict: Verdict) -> None:
         event: Event
-        self._answers += not verdict.unknown or verdict.reason not in _SILENCE
+        self._answers += not verdict.unknown or not verdict.reason.is_silence
         if verdict.unknown:
             event = ConfirmationFailed(lister, verdict.path, verdict.attempt, verdict.reason, verdict.detail)
         else:

@@ -22,7 +22,6 @@ from engine.confirm import ConfirmLimits
 from engine.listing import Failed, Outcome
 from engine.recheck import Candidates, Query, Recheck, Rechecked
 from engine.stall import GiveUp, GoesOn, Say, StallWatch, describe, duration
-from engine.states import Reason
 from engine.work import QueueLimits
 from storage.listers.factory import open_lister
 from storage.listers.protocol import LONGEST_LISTED_NAME, Ask, Request
@@ -148,7 +147,7 @@ class _Work:
     def _take(self, number: int, outcome: Outcome) -> None:
         query, tries = self._asked.pop(number)
         tries += 1
-        self.answers += not (isinstance(outcome, Failed) and outcome.reason in (Reason.TIMEOUT, Reason.CONNECTION))
+        self.answers += not (isinstance(outcome, Failed) and outcome.reason.is_silence)
         if isinstance(outcome, Failed) and outcome.reason.retryable and tries < self._limits.max_attempts:
             self._number += 1
             heappush(self._delayed, (time.monotonic() + self._limits.delay_after(tries), self._number, query, tries))

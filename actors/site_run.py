@@ -157,7 +157,6 @@ def _waits_for(run: SiteRun) -> dict[str, str]:
     return {
         _DOORS: ", ".join(asked) or "whoever knows them",
         "reading the inventory": inventory,
-        "reading the second inventory": inventory,
         "reading the inventory again": inventory,
         _ASKING: "the registry",
     }

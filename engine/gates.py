@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,7 +80,7 @@ def absent_tops(remote: DirectoryTable, inventory: DirectoryTable, tops: Sequenc
         row = remote.find(top)
         if row is None or remote.states[row] != State.FAILED or remote.reason(row) != Reason.NOT_FOUND:
             continue
-        if not any(inventory.files[_rows_under(inventory, top)]):
+        if not any(inventory.files[inventory.rows_under(top)]):
             absent.add(top)
     return frozenset(absent)
 
@@ -100,7 +99,7 @@ def hidden_files(remote: DirectoryTable, inventory: DirectoryTable) -> int:
     """Count the files of the inventory in and below directories that should have been listed and were not."""
     hidden = bytearray(len(inventory))
     for row in remote.rows_but(State.LISTED, State.IGNORED):
-        below = _rows_under(inventory, remote.paths[row])
+        below = inventory.rows_under(remote.paths[row])
         hidden[below] = b"\1" * (below.stop - below.start)
     return sum(compress(inventory.files, hidden))
 
@@ -147,7 +146,7 @@ def _empty_tops(remote: DirectoryTable, inventory: DirectoryTable, tops: Sequenc
     blind = remote.blind_rows()
     for top in dict.fromkeys(tops):
         row = remote.find(top)
-        if row is None or blind[row] >= 0 or any(remote.files[_rows_under(remote, top)]):
+        if row is None or blind[row] >= 0 or any(remote.files[remote.rows_under(top)]):
             continue
         expected_files = _seen_files(remote, inventory, top)
         if expected_files:
@@ -161,16 +160,9 @@ def _empty_tops(remote: DirectoryTable, inventory: DirectoryTable, tops: Sequenc
 def _seen_files(remote: DirectoryTable, inventory: DirectoryTable, top: bytes) -> int:
     """Count the inventory's files below a top, without those below what was not listed: these are not judged anyway."""
     seen = bytearray(b"\1") * len(inventory)
-    here = _rows_under(remote, top)
+    here = remote.rows_under(top)
     for row in remote.rows_but(State.LISTED, first=here.start, last=here.stop):
-        hidden = _rows_under(inventory, remote.paths[row])
+        hidden = inventory.rows_under(remote.paths[row])
         seen[hidden] = bytes(hidden.stop - hidden.start)
-    below = _rows_under(inventory, top)
+    below = inventory.rows_under(top)
     return sum(compress(inventory.files[below], seen[below]))
-
-
-def _rows_under(table: DirectoryTable, path: bytes) -> slice:
-    """Give the rows of a directory and of everything below it; it needs no row itself."""
-    key = paths.tree_key(path)
-    start = bisect_left(table.paths, key, key=paths.tree_key)
-    return slice(start, bisect_left(table.paths, key + b"\x01", lo=start, key=paths.tree_key))

@@ -8,11 +8,9 @@ judged there.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import dataclass, replace
 from itertools import compress
 
-from engine import paths
 from engine.columns import NO_FILES, FileColumns, numbers
 from engine.compare import Sight, Tally
 from engine.findings import Finding, Kind
@@ -99,10 +97,9 @@ class SecondOpinion:
         Where it has not seen everything there may be files.
         """
         table = self._table
-        first = bisect_left(table.paths, paths.tree_key(directory), key=paths.tree_key)
-        # What is below a directory directly follows it.
-        last = bisect_left(table.paths, paths.tree_key(directory) + b"\x01", lo=first, key=paths.tree_key)
-        if any(table.files[row] for row in range(first, last)):
+        rows = table.rows_under(directory)
+        first, last = rows.start, rows.stop
+        if any(table.files[rows]):
             self.meanwhile.empty += 1
             return True
         own_row = first < last and table.paths[first] == directory

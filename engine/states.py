@@ -48,6 +48,11 @@ class Reason(IntEnum):
         return self in _RETRYABLE
 
     @property
+    def is_silence(self) -> bool:
+        """Whether the store has said nothing at all."""
+        return self in _SILENT
+
+    @property
     def label(self) -> str:
         """The words that reports and messages use."""
         return _LABELS[self]
@@ -56,6 +61,8 @@ class Reason(IntEnum):
 _RETRYABLE = frozenset(
     (Reason.TIMEOUT, Reason.CONNECTION, Reason.PARTIAL, Reason.FALSE_EMPTY, Reason.LISTER_LOST, Reason.SERVER)
 )
+
+_SILENT = frozenset((Reason.TIMEOUT, Reason.CONNECTION))
 
 _LABELS = {
     Reason.NONE: "",

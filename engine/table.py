@@ -88,6 +88,13 @@ class DirectoryTable:
         row = bisect_left(self.paths, paths.tree_key(path), key=paths.tree_key)
         return row if row < len(self.paths) and self.paths[row] == path else None
 
+    def rows_under(self, path: bytes) -> slice:
+        """Give the rows of a directory and of everything below it; it needs no row itself."""
+        key = paths.tree_key(path)
+        start = bisect_left(self.paths, key, key=paths.tree_key)
+        # What is below a directory directly follows it.
+        return slice(start, bisect_left(self.paths, key + b"\x01", lo=start, key=paths.tree_key))
+
     def nearest(self, path: bytes) -> int | None:
         """Give the row of the path itself or of its nearest ancestor that has one."""
         current: bytes | None = path

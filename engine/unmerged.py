@@ -7,7 +7,6 @@ server could take another file for it. Nothing here deletes.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -154,10 +153,10 @@ class Cleaning:
         """Mark for each row which rule it is under, and whether it is protected."""
         kinds = [(path, _AVOIDED) for path in self._rules.avoided] + [(path, _LOG) for path in self._rules.logs]
         for path, kind in sorted(kinds, key=lambda item: (paths.depth_of(item[0]), item[1])):
-            here = _rows_under(self._table, path)
+            here = self._table.rows_under(path)
             self._rule[here] = bytes((kind,)) * (here.stop - here.start)
         for path in self._rules.protected:
-            here = _rows_under(self._table, path)
+            here = self._table.rows_under(path)
             self._covered[here] = b"\1" * (here.stop - here.start)
 
     def _leave_loops(self) -> None:
@@ -174,7 +173,7 @@ class Cleaning:
                 top = paths.join(root, path.removeprefix(paths.join(root, b"")).partition(b"/")[0])
             else:
                 top = next((log for log in self._rules.logs if paths.is_under(path, log)), path)
-            here = _rows_under(self._table, top)
+            here = self._table.rows_under(top)
             self._blind[here] = array("q", (row,)) * (here.stop - here.start)
 
     @property
@@ -203,7 +202,7 @@ class Cleaning:
             parent = self._parents[row]
             if goes[row] and not (parent >= 0 and goes[parent]):
                 self._must_be_below_root(table.paths[row])
-                here = _rows_under(table, table.paths[row])
+                here = table.rows_under(table.paths[row])
                 yield WholeDirectory(table.paths[row], sum(table.files[here]), sum(table.sizes[here]))
 
     def directories_to_remove(self) -> Iterator[bytes]:
@@ -365,13 +364,6 @@ def _parents(table: DirectoryTable) -> list[int]:
         parents.append(open_rows[-1] if open_rows else -1)
         open_rows.append(row)
     return parents
-
-
-def _rows_under(table: DirectoryTable, path: bytes) -> slice:
-    """Give the rows of a directory and of everything below it; it needs no row itself."""
-    key = paths.tree_key(path)
-    start = bisect_left(table.paths, key, key=paths.tree_key)
-    return slice(start, bisect_left(table.paths, key + b"\x01", lo=start, key=paths.tree_key))
 
 
 def _mtimes(files: FileColumns) -> list[int]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from engine import paths
 from engine.states import State
 from engine.table import DirectoryTable
 
@@ -24,9 +22,7 @@ class Usage:
 def usage(table: DirectoryTable, tops: Iterable[bytes]) -> Iterator[Usage]:
     """Sum up each of the tops; one that the listing has never heard of is left out."""
     for top in tops:
-        key = paths.tree_key(top)
-        first = bisect_left(table.paths, key, key=paths.tree_key)
-        last = bisect_left(table.paths, key + b"\x01", lo=first, key=paths.tree_key)
-        if first < last:
-            unlisted = sum(1 for _ in table.rows_but(State.LISTED, State.IGNORED, first=first, last=last))
-            yield Usage(top, sum(table.files[first:last]), sum(table.sizes[first:last]), unlisted)
+        rows = table.rows_under(top)
+        if rows.start < rows.stop:
+            unlisted = sum(1 for _ in table.rows_but(State.LISTED, State.IGNORED, first=rows.start, last=rows.stop))
+            yield Usage(top, sum(table.files[rows]), sum(table.sizes[rows]), unlisted)
