@@ -7,7 +7,7 @@ inventory has to know. Files there are not orphans of their own: whoever deletes
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from engine import paths
@@ -18,13 +18,16 @@ from engine.table import DirectoryTable
 _FEW = 5000
 """Below so many rows numpy need not be loaded to sort them."""
 
+_MOST_NAMES = 64
+"""A store that gives more directories than this the same id does not tell directories apart by it."""
+
 
 class Twins:
     """Tells which rows of a table are the same directory.
 
     Where the store tells directories apart, those with the same id are, unless both their own time and their files
     differ, since an id may be cut short. Elsewhere it is those with the same files, times and all, and the same time of
-    their own: copies that were made with all times look like that too. What it needs is worked out when it is needed.
+    their own: copies that were made with all times look like that too. An id that very many have says nothing. What it needs is worked out when it is needed.
     """
 
     def __init__(self, table: DirectoryTable) -> None:
@@ -35,11 +38,7 @@ class Twins:
     def of(self, row: int) -> list[int]:
         """Give the other rows that are the same directory as this one, ascending."""
         table = self._table
-        found: set[int] = set()
-        number = 0 if table.ids is None else table.ids[row]
-        if number and table.ids is not None:
-            self._ids = self._ids or _Sorted(table.ids)
-            found.update(self._ids.rows(number))
+        found = set(self._of_id(row))
         if table.files[row]:
             # Half a digest is enough to find candidates.
             halves = numbers(table.digests)[::2]
@@ -54,12 +53,21 @@ class Twins:
             return False
         like = table.digest(row) == table.digest(other)
         times = table.mtimes[row], table.mtimes[other]
-        if table.ids is not None and table.ids[row] and table.ids[other]:
-            return table.ids[row] == table.ids[other] and (like or times[0] == times[1])
+        if self._of_id(row) and self._of_id(other):
+            return other in self._of_id(row) and (like or times[0] == times[1])
         if not like or not table.files[row] or not (times[0] == times[1] != UNKNOWN_MTIME or self._is_top(row, other)):
             return False
         newest = table.newest[row]
         return newest == table.newest[other] != UNKNOWN_MTIME and table.load(row).mtimes == table.load(other).mtimes
+
+    def _of_id(self, row: int) -> Sequence[int]:
+        """Give the rows that have the id of this one, itself included; none where the id says nothing."""
+        ids = self._table.ids
+        if ids is None or not ids[row]:
+            return ()
+        self._ids = self._ids or _Sorted(ids)
+        rows = self._ids.rows(ids[row])
+        return rows if len(rows) <= _MOST_NAMES else ()
 
     def _is_top(self, *rows: int) -> bool:
         """Whether one of these is a top of the listing, of which nobody gave the time."""
@@ -91,9 +99,7 @@ class _Sorted:
             self._rows = numbers(array("q", np.argsort(np.asarray(values), kind="stable").tobytes()))
         self._values = values
 
-    def rows(self, value: int) -> list[int]:
+    def rows(self, value: int) -> Sequence[int]:
         """Give the rows that have this value."""
-        start = end = bisect_left(self._rows, value, key=self._values.__getitem__)
-        while end < len(self._rows) and self._values[self._rows[end]] == value:
-            end += 1
-        return list(self._rows[start:end])
+        start = bisect_left(self._rows, value, key=self._values.__getitem__)
+        return self._rows[start : bisect_right(self._rows, value, lo=start, key=self._values.__getitem__)]

@@ -64,6 +64,15 @@ def test_one_that_was_not_listed_is_nobodys_twin() -> None:
     assert Twins(table).of(1) == []
 
 
+def test_an_id_that_very_many_have_says_nothing() -> None:
+    rows = [(b"/s/%03d" % number, FileColumns.from_rows([(b"f%d" % number, 1, 100)]), 7, 9) for number in range(100)]
+    table = table_of((b"/s", NO_FILES, UNKNOWN_MTIME, 0), *rows, (b"/s/copy", rows[0][1], 7, 9))
+    twins = Twins(table)
+    assert twins.of(2) == []
+    # What they hold still does.
+    assert twins.of(1) == [101]
+
+
 def test_many_rows() -> None:
     rows = [
         (b"/s/%05d" % number, FileColumns.from_rows([(b"%d" % number, 1, 1)]), 1, number + 1) for number in range(6000)
