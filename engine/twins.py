@@ -26,8 +26,9 @@ class Twins:
     """Tells which rows of a table are the same directory.
 
     Where the store tells directories apart, those with the same id are, unless both their own time and their files
-    differ, since an id may be cut short. Elsewhere it is those with the same files, times and all, and the same time of
-    their own: copies that were made with all times look like that too. An id that very many have says nothing. What it needs is worked out when it is needed.
+    differ, since an id may be cut short; one that very many have says nothing. Elsewhere it is those with the same
+    files, times and all, and the same time of their own: copies that were made with all times look like that too. What
+    it needs is worked out when it is needed.
     """
 
     def __init__(self, table: DirectoryTable) -> None:
