@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
-from storage.runs.directory import directory_name
-from tests.cli.program import Ended, run, start
+from engine.states import State
+from storage.runs.directory import RunDirectory, directory_name
+from storage.snapshot import Snapshot, SnapshotError, part_of
+from tests.cli.program import PROGRAM, Ended, environment, run, start
 from tests.faults.table import judged
 
 OLD = 1_700_000_000
@@ -102,6 +105,52 @@ class FaultySite:
     def start_check(self, *arguments: object, env: Mapping[str, str] | None = None) -> Popen[str]:
         """Start a check and leave it running; see `tests.cli.program.wait_for` and `eventually`."""
         return start("check", "--json", *arguments, cwd=self.home, env={**self.env, **(env or {})})
+
+    def check_without_privileges(self) -> Ended:
+        """Run a check as a root that the modes of files bind, or as the user that we are."""
+        tie = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+        done = subprocess.run(
+            [*tie, PROGRAM, "check", "--json", self.name],
+            cwd=self.home,
+            env=environment(**self.env),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    @property
+    def journal(self) -> Path:
+        """Where the listing of a run grows."""
+        return part_of(RunDirectory(self.home / "var", self.name).listing)
+
+    @property
+    def listed(self) -> int:
+        """How many directories the journal has, which may be growing; 0 when there is none."""
+        try:
+            snapshot = Snapshot(self.journal)
+        except (OSError, SnapshotError):
+            return 0
+        try:
+            return snapshot.table.count(State.LISTED)
+        finally:
+            snapshot.close()
+
+    def plant_wide(self, directories: int) -> None:
+        """Plant so much that a run can be caught in the middle: one missing file, one orphan, one empty directory."""
+        for number in range(directories):
+            self.put(f"data/{number}/kept.root")
+        self.know("data/1/lost.root")
+        self.put("data/2/left.root", known=False)
+        self.make("data/empty")
+
+    def assert_wide(self, ended: Ended) -> None:
+        """All that was planted so was found, and nothing else."""
+        assert ended.code == 0, ended.err
+        self.assert_found(["data/1/lost.root"], ["data/2/left.root"], [], ["data/empty"])
+        assert self.unlisted() == {}
 
     def rows(self, ending: str) -> list[dict[str, Any]]:
         """Read the exact form of a list, such as ``compare_missing`` or ``unlisted``."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,14 +14,12 @@ from actors.oversight import Oversight
 from actors.site_run import SiteRun, run_site
 from actors.threads import ThreadRuntime
 from engine.site_states import Reporting
-from engine.states import State
 from storage.backends import choose
 from storage.backends.queue import RequestQueue, queue_path
 from storage.config.loading import Config
 from storage.doors.source import site_source
 from storage.history import HistoryDatabase, RunStatus
 from storage.sites.summary import SummaryDatabase
-from storage.snapshot import Snapshot, SnapshotError
 from tests.cli.program import Ended, eventually, wait_for
 from tests.faults.site import FaultySite
 from tests.faults.test_clusters import MISSING, ORPHAN, Make, expected, fill, servers
@@ -56,23 +53,11 @@ def widen(site: FaultySite) -> FaultySite:
     return site
 
 
-def _listed(journal: Path) -> int:
-    try:
-        snapshot = Snapshot(journal)
-    except (OSError, SnapshotError):
-        return 0
-    try:
-        return snapshot.table.count(State.LISTED)
-    finally:
-        snapshot.close()
-
-
 def in_the_middle(site: FaultySite, change: Callable[[], None], *options: str) -> Ended:
     """Start a check, change something when a part of the listing is in its journal, and wait for the end."""
-    journal = site.home / f"var/runs/{site.name}/listing.snapshot.part"
     running = site.start_check(*(options or _SLOWLY))
-    eventually("begun to list", lambda: _listed(journal) > 5, running)
-    assert journal.exists(), "the listing was over before"
+    eventually("begun to list", lambda: site.listed > 5, running)
+    assert site.journal.exists(), "the listing was over before"
     change()
     return wait_for(running)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.program import PROGRAM, Ended, environment, eventually, wait_for
+from tests.cli.program import Ended, eventually, wait_for
 from tests.faults.site import FaultySite
 from tests.servers.faulty_proxy import LISTING, Fault, FaultyProxy
 from tests.servers.fixtures import ServedDirectory
@@ -356,7 +355,7 @@ def test_closed_directories_of_this_machine(tmp_path: Path, make_site: Make) -> 
     for name, mode in modes.items():
         site.path(f"data/{name}").chmod(mode)
     try:
-        ended = _without_privileges(site)
+        ended = site.check_without_privileges()
     finally:
         for name in modes:
             site.path(f"data/{name}").chmod(0o755)
@@ -365,19 +364,3 @@ def test_closed_directories_of_this_machine(tmp_path: Path, make_site: Make) -> 
     assert set(site.unlisted()) == {os.fsencode(f"data/{name}") for name in modes}
     assert set(site.unlisted().values()) <= {"permission denied", "listing cut short", "empty with stat, not without"}
     assert ended.json["protected"] == 9
-
-
-def _without_privileges(site: FaultySite) -> Ended:
-    """Check as a root that may not read where the modes of files say so, or as the user that we are."""
-    tie = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
-    done = subprocess.run(
-        [*tie, PROGRAM, "check", "--json", site.name],
-        cwd=site.home,
-        env=environment(**site.env),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr
-    return Ended(done.returncode, done.stdout, done.stderr)

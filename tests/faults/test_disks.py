@@ -1,8 +1,7 @@
-"""Disks that are full or cannot be written, files and databases that are damaged or locked, clocks that jump."""
+"""Disks that are full or cannot be written, files and databases that are damaged or locked."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sqlite3
@@ -13,15 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.program import PROGRAM, Ended, environment, eventually, run, wait_for
-from tests.faults.site import OLD, FaultySite
+from tests.cli.program import Ended, eventually, run, wait_for
+from tests.faults.large_site import WIDE, assert_next_is_fine, assert_whole_page, count_findings, fill
+from tests.faults.site import FaultySite
 
 _LISTS = ("compare_missing", "compare_orphan", "compare_size_mismatch", "empty", "unlisted")
 
 _soak = pytest.mark.soak
-
-_WIDE = 400
-"""Directories of a site whose journal, reports and history take some hundred kilobytes."""
 
 
 def _mount(directory: Path, size: str) -> bool:
@@ -47,15 +44,6 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", "--lazy", directory], capture_output=True, check=True)
 
 
-def _fill(site: FaultySite) -> None:
-    for number in range(_WIDE):
-        site.put(f"data/{number:03d}/a file with quite a long name, as they are on grid sites {number}.root")
-        site.put(f"data/{number:03d}/another long name of a file that nobody knows {number}.root", known=False)
-        site.know(f"data/{number:03d}/a long name of a file that has been lost {number}.root")
-    site.put("data/new/later.root")
-    site.prepare()
-
-
 def _change(site: FaultySite, number: int) -> None:
     """Lose one more file, so that the lists of the next run are others."""
     site.know(f"data/new/lost{number}.root")
@@ -67,34 +55,11 @@ def _lists(site: FaultySite) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths}
 
 
-def _findings(site: FaultySite) -> tuple[int, int]:
-    """Count what the history has now, as somebody who reads it meanwhile would."""
-    with sqlite3.connect(f"file:{site.home}/var/db/consistency.db?mode=ro", uri=True) as database:
-        (missing,) = database.execute("SELECT count(*) FROM invalid").fetchone()
-        (orphans,) = database.execute("SELECT count(*) FROM orphans").fetchone()
-    database.close()
-    return missing, orphans
-
-
 def _assert_one_line(ended: Ended, *words: str) -> None:
     assert ended.code in (2, 4), ended
     lines = [line for line in ended.err.splitlines() if line.startswith("dynamo-consistency: ")]
     assert len(lines) == 1, ended.err
     assert any(word in lines[0] for word in words), ended.err
-
-
-def _assert_whole_page(site: FaultySite) -> None:
-    for page in (site.web / "index.html", *(site.web / "sites").glob("*.html")):
-        assert page.read_text().rstrip().endswith("</html>"), page
-
-
-def _assert_next_is_fine(site: FaultySite) -> None:
-    ended = site.check()
-    assert ended.code == 0, ended.err
-    site.assert_true()
-    assert len(site.found("compare_missing")) == _findings(site)[0] == len(site.known) - _WIDE - 1
-    assert len(site.found("compare_orphan")) == _findings(site)[1] == _WIDE
-    _assert_whole_page(site)
 
 
 def _squeeze(site: FaultySite, disk: Path, rooms: tuple[int, ...]) -> set[str]:
@@ -107,7 +72,7 @@ def _squeeze(site: FaultySite, disk: Path, rooms: tuple[int, ...]) -> set[str]:
     filler = disk / "filler"
     for number, room in enumerate(rooms):
         _change(site, number)
-        lists, findings = _lists(site), _findings(site)
+        lists, findings = _lists(site), count_findings(site)
         filler.write_bytes(b"")
         free = shutil.disk_usage(disk).free
         with filler.open("wb") as file:
@@ -120,9 +85,9 @@ def _squeeze(site: FaultySite, disk: Path, rooms: tuple[int, ...]) -> set[str]:
         after = _lists(site)
         changed = [name for name in lists if lists[name] != after[name]]
         assert sorted(changed) in ([], [f"{site.name}_compare_missing.{form}" for form in ("jsonl", "txt")])
-        assert _findings(site) in (findings, (findings[0] + 1, findings[1]))
-        _assert_whole_page(site)
-        _assert_next_is_fine(site)
+        assert count_findings(site) in (findings, (findings[0] + 1, findings[1]))
+        assert_whole_page(site)
+        assert_next_is_fine(site)
     return said
 
 
@@ -132,7 +97,7 @@ def _squeeze(site: FaultySite, disk: Path, rooms: tuple[int, ...]) -> set[str]:
     "one line; lists, history and page are those before; with room again the next run is right",
 )
 def test_a_full_disk_below_the_run(site: FaultySite, small_disk: Callable[[str], Path]) -> None:
-    _fill(site)
+    fill(site)
     var = small_disk("home/var")
     assert site.check().code == 0
     said = _squeeze(site, var, (0, 12_000, 100_000, 140_000, 180_000, 300_000))
@@ -149,12 +114,12 @@ def test_a_disk_that_fills_up(site: FaultySite, small_disk: Callable[[str], Path
 
 
 def _fills_up(site: FaultySite, small_disk: Callable[..., Path]) -> None:
-    _fill(site)
+    fill(site)
     var = small_disk("home/var")
     assert site.check().code == 0
     _change(site, 1)
     site.configure(InFlight=1, Connections=1)
-    lists, findings = _lists(site), _findings(site)
+    lists, findings = _lists(site), count_findings(site)
     journal = var / "runs" / site.name / "listing.snapshot.part"
     process = site.start_check()
     eventually("begun to list", lambda: journal.exists() and journal.stat().st_size > 20_000, process)
@@ -163,12 +128,12 @@ def _fills_up(site: FaultySite, small_disk: Callable[..., Path]) -> None:
     ended = wait_for(process)
     _assert_one_line(ended, "No space left on device")
     assert journal.name in ended.err
-    assert (_lists(site), _findings(site)) == (lists, findings)
+    assert (_lists(site), count_findings(site)) == (lists, findings)
     (var / "filler").unlink()
     ended = site.check()
     assert ended.code == 0, ended.err
     assert 0 < ended.json["resumed"] < ended.json["directories"]
-    assert len(site.found("compare_missing")) == _findings(site)[0] == findings[0] + 1
+    assert len(site.found("compare_missing")) == count_findings(site)[0] == findings[0] + 1
     site.assert_true()
 
 
@@ -178,7 +143,7 @@ def _fills_up(site: FaultySite, small_disk: Callable[..., Path]) -> None:
     "one line; lists, history and page are all old or all new; with room again the next run is right",
 )
 def test_a_full_disk_below_the_page(site: FaultySite, small_disk: Callable[[str], Path]) -> None:
-    _fill(site)
+    fill(site)
     web = small_disk("home/www")
     assert site.check().code == 0
     _squeeze(site, web, (0, 40_000, 120_000, 200_000, 300_000))
@@ -190,7 +155,7 @@ def test_a_full_disk_below_the_page(site: FaultySite, small_disk: Callable[[str]
     "one line that names the file; what was there is whole; the next run is right",
 )
 def test_a_disk_that_turns_read_only(site: FaultySite, small_disk: Callable[[str], Path]) -> None:
-    _fill(site)
+    fill(site)
     disks = [small_disk("home/var"), small_disk("home/www")]
     assert site.check().code == 0
     for number, disk in enumerate(disks):
@@ -202,23 +167,7 @@ def test_a_disk_that_turns_read_only(site: FaultySite, small_disk: Callable[[str
         assert str(disk.name) in ended.err
         assert _lists(site) == lists
         subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
-        _assert_next_is_fine(site)
-
-
-def _without_privileges(site: FaultySite) -> Ended:
-    """Check as a root that may not write where the modes of files say so, or as the user that we are."""
-    tie = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
-    done = subprocess.run(
-        [*tie, PROGRAM, "check", "--json", site.name],
-        cwd=site.home,
-        env=environment(**site.env),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr
-    return Ended(done.returncode, done.stdout, done.stderr)
+        assert_next_is_fine(site)
 
 
 @pytest.mark.fault(
@@ -250,7 +199,7 @@ def test_what_may_not_be_written(site: FaultySite, place: str) -> None:
     inside = [path, *(p for p in path.rglob("*") if path.name == "var")] if path.is_dir() else [path]
     for each in inside:
         each.chmod(0o555 if each.is_dir() else 0o444)
-    ended = _without_privileges(site)
+    ended = site.check_without_privileges()
     for each in inside:
         each.chmod(mode if each == path else 0o755 if each.is_dir() else 0o644)
     if place == "www/sites":
@@ -313,7 +262,7 @@ def test_a_damaged_database(site: FaultySite, database: str, damage: str) -> Non
     "damage", ["half", *(pytest.param(damage, marks=_soak) for damage in ("nonsense", "zeros", "empty"))]
 )
 def test_damaged_files_of_a_run(site: FaultySite, damage: str) -> None:
-    _fill(site)
+    fill(site)
     site.configure(InFlight=1, Connections=1)
     directory = site.home / "var/runs" / site.name
     spoil = _DAMAGE.get(damage, lambda _data: b"")
@@ -327,8 +276,8 @@ def test_damaged_files_of_a_run(site: FaultySite, damage: str) -> None:
         path.write_bytes(spoil(path.read_bytes()))
         ended = site.check()
         assert ended.code == 0, (name, ended.err)
-        assert len(site.found("compare_orphan")) == _WIDE
-        assert len(site.found("compare_missing")) == _WIDE
+        assert len(site.found("compare_orphan")) == WIDE
+        assert len(site.found("compare_missing")) == WIDE
         site.assert_true()
 
 
@@ -397,7 +346,7 @@ def _assert_recorded(site: FaultySite, ended: Ended, *words: str) -> None:
     assert "registry.db" in last
     assert any(word in last for word in words), last
     site.assert_found([], ["data/a/left.root", "data/b/other.root"])
-    assert _findings(site) == (0, 2)
+    assert count_findings(site) == (0, 2)
 
 
 @pytest.mark.fault(
@@ -455,7 +404,7 @@ def test_a_disk_that_fills_up_on_each_runtime(
 )
 @pytest.mark.parametrize("database", ["var/db/consistency.db", "www/stats.db"])
 def test_a_lock_for_long(site: FaultySite, database: str) -> None:
-    _fill(site)
+    fill(site)
     assert site.check().code == 0
     lists = _lists(site)
     _change(site, 1)
@@ -463,7 +412,7 @@ def test_a_lock_for_long(site: FaultySite, database: str) -> None:
         ended = site.check()
     _assert_one_line(ended, "locked for over 30 seconds")
     assert _lists(site) == lists
-    _assert_next_is_fine(site)
+    assert_next_is_fine(site)
 
 
 @pytest.mark.soak
@@ -473,7 +422,7 @@ def test_a_lock_for_long(site: FaultySite, database: str) -> None:
     "one line; the old lists; the next run takes the listing over and asks for no directory again",
 )
 def test_a_lock_at_the_end(site: FaultySite) -> None:
-    _fill(site)
+    fill(site)
     assert site.check().code == 0
     lists = _lists(site)
     _change(site, 1)
@@ -488,138 +437,4 @@ def test_a_lock_at_the_end(site: FaultySite) -> None:
     ended = site.check()
     assert ended.code == 0, ended.err
     assert ended.json["resumed"] == ended.json["directories"]
-    site.assert_true()
-
-
-_JUMPING = """
-import os, time
-_real = time.time
-def _now():
-    try:
-        with open(os.environ["CLOCK"]) as file:
-            return _real() + float(file.read() or 0)
-    except (OSError, ValueError):
-        return _real()
-time.time = _now
-"""
-"""Sets the clock that Python programs see off by what a file says, at any moment."""
-
-_YEAR = 365 * 86400.0
-
-
-@pytest.fixture
-def clock(site: FaultySite, tmp_path: Path) -> Callable[[float], None]:
-    """Give what sets the clock of the program off by some seconds."""
-    (tmp_path / "python").mkdir()
-    (tmp_path / "python/sitecustomize.py").write_text(_JUMPING)
-    offset = tmp_path / "offset"
-    places = filter(None, [str(tmp_path / "python"), os.environ.get("PYTHONPATH")])
-    site.env |= {"PYTHONPATH": os.pathsep.join(places), "CLOCK": str(offset)}
-
-    def set_off(seconds: float) -> None:
-        fresh = offset.with_suffix(".new")
-        fresh.write_text(str(seconds))
-        os.replace(fresh, offset)
-
-    set_off(0)
-    return set_off
-
-
-def _assert_sane_times(site: FaultySite) -> None:
-    """No run took less than nothing, or hours."""
-    with sqlite3.connect(site.home / "www/stats.db") as database:
-        for (seconds,) in database.execute("SELECT time FROM stats UNION SELECT time FROM stats_history"):
-            assert 0 <= seconds < 600
-    database.close()
-    with sqlite3.connect(site.home / "var/db/consistency.db") as database:
-        for (seconds,) in database.execute("SELECT seconds FROM runs"):
-            assert 0 <= seconds < 600
-    database.close()
-
-
-@pytest.mark.fault(
-    "disks",
-    "the clock is set back or forward, by hours and years, between runs",
-    "every run is right, and takes as long as it takes",
-)
-def test_a_clock_that_jumps_between_runs(site: FaultySite, clock: Callable[[float], None]) -> None:
-    site.put("data/a/kept.root")
-    site.put("data/a/left.root", known=False)
-    site.know("data/a/lost.root")
-    site.prepare(IgnoreAge=1)
-    for offset in (0, 3600, -_YEAR, 20 * _YEAR, 0):
-        clock(offset)
-        ended = site.check()
-        assert ended.code == 0, (offset, ended.err)
-        site.assert_found(["data/a/lost.root"], ["data/a/left.root"])
-        assert run("status", "--json", cwd=site.home, env=site.env).code == 0
-        assert run("sites", cwd=site.home, env=site.env).code == 0
-    _assert_sane_times(site)
-
-
-@pytest.mark.fault(
-    "disks",
-    "the clock is before all files, as on a machine that lost its battery; files with times to come",
-    "nothing that seems younger than the run is judged",
-)
-def test_a_clock_before_all_files(site: FaultySite, clock: Callable[[float], None]) -> None:
-    site.put("data/a/kept.root")
-    site.put("data/a/left.root", known=False)
-    site.put("data/a/to come.root", known=False, mtime=int(time.time() + _YEAR))
-    site.know("data/a/lost.root")
-    site.prepare()
-    clock(-(time.time() - OLD / 2))
-    ended = site.check()
-    assert ended.code == 0, ended.err
-    site.assert_found()
-    clock(0)
-    assert site.check().code == 0
-    site.assert_found(["data/a/lost.root"], ["data/a/left.root"])
-    _assert_sane_times(site)
-
-
-@pytest.mark.fault(
-    "disks",
-    "the clock is set back or forward by a year in the middle of a listing",
-    "the run goes on, and is right; a run that was stopped then is gone on with or begun anew, and is right",
-)
-def test_a_clock_that_jumps_in_the_middle(site: FaultySite, clock: Callable[[float], None]) -> None:
-    _fill(site)
-    site.configure(InFlight=1, Connections=1)
-    journal = site.home / "var/runs" / site.name / "listing.snapshot.part"
-    for offset in (_YEAR, 0, -_YEAR):
-        process = site.start_check()
-        eventually("begun to list", lambda: journal.exists() and journal.stat().st_size > 2000, process)
-        clock(offset)
-        ended = wait_for(process)
-        assert ended.code == 0, ended.err
-        _assert_next_is_fine(site)
-        _assert_sane_times(site)
-
-
-@pytest.mark.fault(
-    "disks",
-    "a run is killed after the clock was set back: its directory has a listing that seems to be newer",
-    "that listing is not taken for the run's own",
-)
-def test_a_listing_from_the_future(site: FaultySite, clock: Callable[[float], None]) -> None:
-    _fill(site)
-    site.configure(InFlight=1, Connections=1)
-    assert site.check().code == 0
-    directory = site.home / "var/runs" / site.name
-    clock(-86400.0)
-    process = site.start_check()
-    journal = directory / "listing.snapshot.part"
-    eventually("begun to list", journal.exists, process)
-    process.kill()
-    process.communicate()
-    journal.unlink()
-    state = json.loads((directory / "run.json").read_text())
-    assert state["inventory_read"]
-    # What was listed before is gone now, and is no orphan.
-    for number in range(_WIDE):
-        site.path(f"data/{number:03d}/another long name of a file that nobody knows {number}.root").unlink()
-    ended = site.check()
-    assert ended.code == 0, ended.err
-    assert site.found("compare_orphan") == []
     site.assert_true()

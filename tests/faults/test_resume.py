@@ -9,17 +9,14 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from subprocess import Popen
 
 import pytest
 
 from engine.site_states import SiteStatus
-from engine.states import State
 from storage.sites.process import Owner
 from storage.sites.summary import Heartbeat, SummaryDatabase
-from storage.snapshot import Snapshot, SnapshotError
-from tests.cli.program import Ended, eventually, run, wait_for
+from tests.cli.program import eventually, run, wait_for
 from tests.faults.site import FaultySite
 from tests.servers.xrootd import XRootDServer
 
@@ -37,34 +34,15 @@ def server(start_xrootd: Callable[..., XRootDServer]) -> XRootDServer:
 @pytest.fixture
 def site(server: XRootDServer, make_site: Callable[..., FaultySite]) -> FaultySite:
     site = make_site([server.store], "/store", [server.url])
-    for number in range(_WIDE):
-        site.put(f"data/{number}/kept.root")
-    site.know("data/1/lost.root")
-    site.put("data/2/left.root", known=False)
-    site.make("data/empty")
+    site.plant_wide(_WIDE)
     site.prepare(Timeout=30)
     return site
-
-
-def _journal(site: FaultySite) -> Path:
-    return site.home / f"var/runs/{site.name}/listing.snapshot.part"
-
-
-def _listed(site: FaultySite) -> int:
-    try:
-        snapshot = Snapshot(_journal(site))
-    except (OSError, SnapshotError):
-        return 0
-    try:
-        return snapshot.table.count(State.LISTED)
-    finally:
-        snapshot.close()
 
 
 def _held_in_the_middle(site: FaultySite, server: XRootDServer) -> Popen[str]:
     """Start a check and have the server stand still when a part of the site is in the journal."""
     process = site.start_check(*_SLOWLY)
-    eventually("begun to list", lambda: _listed(site) > 3, process)
+    eventually("begun to list", lambda: site.listed > 3, process)
     server.pause()
     return process
 
@@ -75,13 +53,7 @@ def _killed(site: FaultySite, server: XRootDServer) -> int:
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     server.resume()
-    return _listed(site)
-
-
-def _assert_all_found(site: FaultySite, ended: Ended) -> None:
-    assert ended.code == 0, ended.err
-    site.assert_found(["data/1/lost.root"], ["data/2/left.root"], [], ["data/empty"])
-    assert site.unlisted() == {}
+    return site.listed
 
 
 def _owner(site: FaultySite) -> Owner:
@@ -108,7 +80,7 @@ def _status(site: FaultySite) -> str:
 def test_fresh_starts_over(site: FaultySite, server: XRootDServer) -> None:
     assert _killed(site, server) > 3
     again = site.check("--fresh")
-    _assert_all_found(site, again)
+    site.assert_wide(again)
     assert again.json["resumed"] == 0
 
 
@@ -119,10 +91,10 @@ def test_fresh_starts_over(site: FaultySite, server: XRootDServer) -> None:
 )
 def test_a_journal_that_is_too_old(site: FaultySite, server: XRootDServer) -> None:
     assert _killed(site, server) > 3
-    for path in _journal(site).parent.iterdir():
+    for path in site.journal.parent.iterdir():
         os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 3 * 86400))
     again = site.check()
-    _assert_all_found(site, again)
+    site.assert_wide(again)
     assert again.json["resumed"] == 0
     assert "starting over: the run that was stopped is 3.0 days old, more than ListAge, 1\n" in again.err
 
@@ -139,7 +111,7 @@ def test_after_a_reboot(site: FaultySite, server: XRootDServer) -> None:
     _now_owned_by(site, replace(this, start=f"{ANOTHER_BOOT} {this.start.split()[1]}"))
     assert _status(site) == "ready"
     again = site.check("--site", "")
-    _assert_all_found(site, again)
+    site.assert_wide(again)
     assert again.json["resumed"] == listed
 
 
@@ -152,11 +124,11 @@ def test_a_number_that_is_used_again(site: FaultySite, server: XRootDServer) -> 
     listed = _killed(site, server)
     boot, ticks = Owner.this().start.split()
     _now_owned_by(site, replace(Owner.this(), start=f"{boot} {int(ticks) - 1}"))
-    state = _journal(site).parent / "running.json"
+    state = site.journal.parent / "running.json"
     state.write_text(json.dumps({**json.loads(state.read_text()), "pid": os.getpid()}))
     assert _status(site) == "ready"
     again = site.check("--site", "")
-    _assert_all_found(site, again)
+    site.assert_wide(again)
     assert again.json["resumed"] == listed
 
 
@@ -174,7 +146,7 @@ def test_two_at_once(site: FaultySite, server: XRootDServer) -> None:
     assert picking.code == 2
     assert f"{site.name}: " in picking.message
     server.resume()
-    _assert_all_found(site, wait_for(first))
+    site.assert_wide(wait_for(first))
 
 
 @pytest.mark.fault(
@@ -200,7 +172,7 @@ def test_a_stopped_process_keeps_its_site(site: FaultySite, server: XRootDServer
     _now_owned_by(site, owner)
     first.send_signal(signal.SIGCONT)
     server.resume()
-    _assert_all_found(site, wait_for(first))
+    site.assert_wide(wait_for(first))
     with SummaryDatabase(site.web / "stats.db") as summary:
         assert summary.site(site.name).status == SiteStatus.READY
         assert summary.beats() == {}
@@ -216,6 +188,6 @@ def test_a_locked_summary_ends_no_listing(site: FaultySite, server: XRootDServer
     with closing(sqlite3.connect(site.web / "stats.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         server.resume()
-        eventually("listed", lambda: not _journal(site).exists(), process)
+        eventually("listed", lambda: not site.journal.exists(), process)
         other.execute("ROLLBACK")
-    _assert_all_found(site, wait_for(process))
+    site.assert_wide(wait_for(process))

@@ -12,8 +12,6 @@ from subprocess import Popen
 
 import pytest
 
-from engine.states import State
-from storage.snapshot import Snapshot, SnapshotError
 from tests.cli.program import Ended, eventually, wait_for
 from tests.faults.site import FaultySite
 from tests.servers.xrootd import XRootDServer
@@ -34,23 +32,8 @@ def server(start_xrootd: Callable[..., XRootDServer]) -> XRootDServer:
 def site(server: XRootDServer, make_site: Callable[..., FaultySite]) -> FaultySite:
     """A site with much to list, one missing file, one orphan and one empty directory."""
     site = make_site([server.store], "/store", [server.url])
-    for number in range(_WIDE):
-        site.put(f"data/{number}/kept.root")
-    site.know("data/1/lost.root")
-    site.put("data/2/left.root", known=False)
-    site.make("data/empty")
+    site.plant_wide(_WIDE)
     return site
-
-
-def _listed(journal: Path) -> int:
-    try:
-        snapshot = Snapshot(journal)
-    except (OSError, SnapshotError):
-        return 0
-    try:
-        return snapshot.table.count(State.LISTED)
-    finally:
-        snapshot.close()
 
 
 def _log_of(site: FaultySite) -> str:
@@ -79,9 +62,8 @@ def _children(process: Popen[str], program: str) -> list[int]:
 
 def _silenced_in_the_middle(site: FaultySite, server: XRootDServer, seconds: float | None = None) -> Ended:
     """Stop the server when a part of the site is in the journal, for ``seconds`` or until the run is over."""
-    journal = site.home / f"var/runs/{site.name}/listing.snapshot.part"
     process = site.start_check(*_SLOWLY)
-    eventually("begun to list", lambda: _listed(journal) > 3, process)
+    eventually("begun to list", lambda: site.listed > 3, process)
     server.pause()
     if seconds is not None:
         time.sleep(seconds)
@@ -91,18 +73,12 @@ def _silenced_in_the_middle(site: FaultySite, server: XRootDServer, seconds: flo
     return ended
 
 
-def _assert_all_found(site: FaultySite, ended: Ended) -> None:
-    assert ended.code == 0, ended.err
-    site.assert_found(["data/1/lost.root"], ["data/2/left.root"], [], ["data/empty"])
-    assert site.unlisted() == {}
-
-
 @pytest.mark.fault(
     "stalls", "the store goes silent in the middle of a listing and comes back", "the run goes on; all is listed"
 )
 def test_a_store_that_comes_back(site: FaultySite, server: XRootDServer) -> None:
     site.prepare(Timeout=2, Retries=6)
-    _assert_all_found(site, _silenced_in_the_middle(site, server, 5.0))
+    site.assert_wide(_silenced_in_the_middle(site, server, 5.0))
 
 
 @pytest.mark.fault(
@@ -124,7 +100,7 @@ def test_a_store_that_does_not_come_back(site: FaultySite, server: XRootDServer,
     assert f"lister:{site.name}:2 is replaced" not in _log_of(site)
 
     again = site.check()
-    _assert_all_found(site, again)
+    site.assert_wide(again)
     assert again.json["resumed"] > 3
     # One question for each directory that is left, and those that confirm what is missing.
     assert again.json["requests"] <= again.json["directories"] - again.json["resumed"] + 4
@@ -137,13 +113,12 @@ def test_a_store_that_does_not_come_back(site: FaultySite, server: XRootDServer,
 )
 def test_shells_that_hang(site: FaultySite) -> None:
     site.prepare(Timeout=2, Retries=6, AccessMethod="directx")
-    journal = site.home / f"var/runs/{site.name}/listing.snapshot.part"
     process = site.start_check(*_SLOWLY)
-    eventually("begun to list", lambda: _listed(journal) > 3, process)
+    eventually("begun to list", lambda: site.listed > 3, process)
     stopped = _children(process, "xrdfs")
     assert stopped
     for pid in stopped:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
-    _assert_all_found(site, wait_for(process))
+    site.assert_wide(wait_for(process))
     assert not any(Path(f"/proc/{pid}").exists() for pid in stopped)
