@@ -27,7 +27,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from engine import paths
-from storage.doors.url import DOOR_FORMS, check_authority, parse_door
+from storage.door_url import DOOR_FORMS, check_authority, parse_door
 
 _NO_PARAMETERS = "no '?' may stand in the path of a door"
 _OPAQUE = re.compile(rb"&(authz|xrd\.[\w.]+)=")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.actions import ActionLimits
-from storage.doors.url import with_prefix
+from storage.door_url import with_prefix
 from storage.listers.protocol import DIRECTX, GFAL, StoreSpec
 
 CLUSTERED = "clustered"
@@ -61,7 +61,7 @@ class SiteConfig:
     The defaults are those of a configuration that says nothing.
 
     ``directories`` and ``additional_log_deletions`` are absolute canonical paths, none below another. Ages are in days,
-    ``timeout`` in seconds, ``free_mem`` in GB. ``doors`` are in the form that `storage.doors.url` gives, without
+    ``timeout`` in seconds, ``free_mem`` in GB. ``doors`` are in the form that `storage.door_url` gives, without
     ``path_prefix``, which is a canonical absolute path or empty. Files and folders are absolute. ``list_deletable`` is
     a JSON object.
     """

@@ -13,11 +13,11 @@ from dataclasses import replace
 from enum import Enum
 
 from storage.config.site import CLUSTERED, SiteConfig
+from storage.door_url import DoorURL, parse_door, with_prefix
 from storage.doors import layout
 from storage.doors.locate import EVERYWHERE, About, DataServer, LocateError, ask_about, locate
 from storage.doors.redirectors import NoDoors, find_members, is_known_cluster, is_server, keep_members, matches
 from storage.doors.source import DoorsError
-from storage.doors.url import DoorURL, parse_door, with_prefix
 from storage.listers.protocol import GFAL, StoreSpec
 
 _log = logging.getLogger(__name__)

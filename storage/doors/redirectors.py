@@ -20,8 +20,8 @@ from typing import TypeAlias
 
 from storage.atomic import AtomicFile, ReportError
 from storage.config.site import SiteConfig
+from storage.door_url import check_authority
 from storage.doors.locate import EVERYWHERE, DataServer, LocateError, locate
-from storage.doors.url import check_authority
 from storage.runs.directory import directory_name
 
 _log = logging.getLogger(__name__)

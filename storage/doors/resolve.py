@@ -12,11 +12,11 @@ from dataclasses import replace
 
 from engine import paths
 from storage.config.site import SiteConfig
+from storage.door_url import GFAL_SCHEMES, with_prefix
 from storage.doors import layout, members
 from storage.doors.members import Standing
 from storage.doors.redirectors import Doors, NoDoors, find_doors, matches
 from storage.doors.source import DoorsError, StoreSource
-from storage.doors.url import GFAL_SCHEMES, with_prefix
 from storage.listers.protocol import DIRECTX, GFAL, StoreSpec
 
 _log = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ def _as_it_stands(site: SiteConfig, spec: StoreSpec, standing: Standing) -> Stor
 
 def _of_dump(source: StoreSource, site: SiteConfig, heed: Callable[[], None]) -> StoreSource:
     # Loaded here because reading a dump takes what reads inventories, which other sites need not wait for.
-    from storage.doors.dump_file import DumpError, dump_time, prepared
+    from storage.listers.dump_file import DumpError, dump_time, prepared
 
     if site.dump is None:
         raise DoorsError(f"the site {site.name} is read from a dump: set Sites.{site.name}.Dump to its file")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine import paths
 from storage.config.site import KnownSites, SiteConfig
-from storage.doors.url import GFAL_SCHEMES, DoorURL, is_url, parse_door
+from storage.door_url import GFAL_SCHEMES, DoorURL, is_url, parse_door
 from storage.listers.protocol import StoreSpec
 from storage.shown import printable, quoted
 

@@ -2,7 +2,7 @@
 
 A dump names files. A directory is there when a file below it is, has no mtime, and is never empty; one that is not
 named is absent. What came after the dump is not in it, and whoever judges has to look at
-`storage.doors.dump_file.dump_time`.
+`storage.listers.dump_file.dump_time`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from engine import paths
 from engine.columns import UNKNOWN_MTIME, DirectoryColumns, FileColumns
 from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
 from engine.states import Reason, State
-from storage.doors.dump_file import DumpError, dump_into_snapshot
 from storage.listers.doors import Door
+from storage.listers.dump_file import DumpError, dump_into_snapshot
 from storage.listers.protocol import Ask, Request, Sink
 from storage.snapshot import Snapshot, SnapshotError, is_snapshot
 

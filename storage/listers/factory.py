@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from typing import Protocol
 
 from engine import paths
-from storage.doors.url import LISTERS
+from storage.door_url import LISTERS
 from storage.listers.doors import Door, SpreadLister
 from storage.listers.merged import MergedLister
 from storage.listers.protocol import DIRECTX, GFAL, Lister, Sink, StoreSpec

@@ -9,7 +9,7 @@ from engine.columns import UNKNOWN_MTIME, DirectoryColumns, FileColumns
 from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
 from engine.record import DirectoryRecord
 from engine.states import Reason, State
-from storage.doors.dump_file import dump_into_snapshot
+from storage.listers.dump_file import dump_into_snapshot
 from storage.listers.factory import open_lister
 from storage.listers.protocol import Ask, Lister, StoreSpec
 from storage.snapshot import SnapshotHeader, SnapshotWriter

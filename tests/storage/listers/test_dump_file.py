@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.columns import FileColumns
-from storage.doors.dump_file import DAY, DumpError, dump_into_snapshot, dump_time, prepared
+from storage.listers.dump_file import DAY, DumpError, dump_into_snapshot, dump_time, prepared
 from storage.snapshot import Snapshot
 
 NOON = 1_600_000_000.0

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import paths
-from storage.doors.url import DoorURL, check_authority, is_url, parse_door, with_prefix
+from storage.door_url import DoorURL, check_authority, is_url, parse_door, with_prefix
 from storage.listers.doors import Door
 
 _NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1).filter(lambda n: n not in ".")
