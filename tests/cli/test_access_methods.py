@@ -92,11 +92,13 @@ def test_an_empty_dump_fails_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "list"])
-def test_a_cluster_is_refused_in_one_line(tmp_path: Path, xrootd_cluster: XRootDCluster, command: str) -> None:
+def test_a_cluster_that_is_called_shared_is_refused_in_one_line(
+    tmp_path: Path, xrootd_cluster: XRootDCluster, command: str
+) -> None:
     for number, name in enumerate(("mc/first", "mc/second")):
         (xrootd_cluster.store(number) / "refused/mc").mkdir(parents=True, exist_ok=True)
         (xrootd_cluster.store(number) / "refused" / name).touch()
-    config = configure(tmp_path, "/store/refused", Redirectors=xrootd_cluster.redirector)
+    config = configure(tmp_path, "/store/refused", Redirectors=xrootd_cluster.redirector, Layout="shared")
 
     ended = run("--config", config, command, "T2_X", cwd=tmp_path)
     assert ended.code == 4

@@ -119,10 +119,22 @@ def test_another_inventory_starts_over(stuck: Stuck) -> None:
     stuck.process.send_signal(signal.SIGTERM)
     wait_for(stuck.process)
     stuck.server.resume()
-    stuck.site.inventory.write_text(stuck.site.inventory.read_text() + "/store/site/mc/a/another.root 100 1700000000\n")
-    ended = run("check", "--json", cwd=stuck.site.home)
+    other = stuck.site.home / "other.txt"
+    other.write_text(stuck.site.inventory.read_text() + "/store/site/mc/a/another.root 100 1700000000\n")
+    ended = run("check", stuck.site.name, "--inventory", other, "--json", cwd=stuck.site.home)
     assert ended.json["resumed"] == 0
     assert ended.json["missing"] == 4
+
+
+def test_an_inventory_that_moved_on_is_gone_on_with(stuck: Stuck) -> None:
+    stuck.process.send_signal(signal.SIGTERM)
+    wait_for(stuck.process)
+    stuck.server.resume()
+    stuck.site.inventory.write_text(stuck.site.inventory.read_text() + "/store/site/mc/a/another.root 100 1700000000\n")
+    ended = run("check", "--json", cwd=stuck.site.home)
+    assert ended.json["resumed"] > 0
+    # It came while the store was listed, and is for the next run to judge.
+    assert findings(ended.json) == stuck.site.expected()
 
 
 def test_a_listing_that_is_halted_says_where_its_part_is(wide_site: tuple[PlantedSite, XRootDServer]) -> None:
