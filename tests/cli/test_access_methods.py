@@ -92,7 +92,7 @@ def test_an_empty_dump_fails_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "list"])
-def test_a_cluster_that_is_called_shared_is_refused_in_one_line(
+def test_a_cluster_called_shared_is_refused_in_one_line(
     tmp_path: Path, xrootd_cluster: XRootDCluster, command: str
 ) -> None:
     for number, name in enumerate(("mc/first", "mc/second")):
