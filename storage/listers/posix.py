@@ -64,6 +64,8 @@ class PosixLister:
         # What is being asked, and what of it was given up although its call has not come back.
         self._asked: set[Flight] = set()
         self._hanging: set[Flight] = set()
+        # What was given up before anybody asked for it: nobody would take note of it if that hung.
+        self._dropped: set[Flight] = set()
         self._closed = False
         self._lock = threading.Lock()
         self._watchdog = Watchdog(sink, timeout, silent=self._replace)
@@ -103,20 +105,25 @@ class PosixLister:
     def _replace(self, flight: Flight) -> bool:
         """Take note of a call that hangs; what waits behind it may be well."""
         with self._lock:
-            if flight in self._asked:
-                self._hanging.add(flight)
-                if not self._queue.empty():
-                    self._hire()
+            if flight not in self._asked:
+                self._dropped.add(flight)
+                return False
+            self._hanging.add(flight)
+            if not self._queue.empty():
+                self._hire()
         return False
 
     def _work(self) -> None:
         while (flight := self._queue.get()) is not None:
-            if self._watchdog.is_open(flight) and not self._serve(flight):
+            if not self._serve(flight):
                 return
 
     def _serve(self, flight: Flight) -> bool:
         """Answer a request; gives whether this thread is still wanted, its place not being taken."""
         with self._lock:
+            if flight in self._dropped or not self._watchdog.is_open(flight):
+                self._dropped.discard(flight)
+                return True
             self._asked.add(flight)
         outcome = self._answer(flight.request)
         with self._lock:

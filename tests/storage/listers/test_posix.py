@@ -11,7 +11,9 @@ import pytest
 from engine.columns import DirectoryColumns, FileColumns
 from engine.listing import Absent, Failed, Listed, NamesListed, Present
 from engine.states import Reason
+from storage.listers.doors import Door
 from storage.listers.factory import open_lister
+from storage.listers.posix import PosixLister
 from storage.listers.protocol import Ask, StoreSpec
 from storage.listers.watchdog import Flight, Watchdog
 from tests.storage.listers.asking import Asker, asking
@@ -142,6 +144,22 @@ def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hang]:
     hang = Hang(monkeypatch)
     yield hang
     hang.let_go.set()
+
+
+class GivenUpOnTheWay(PosixLister):
+    """A lister of which every request is given up just before a thread asks for it."""
+
+    def _serve(self, flight: Flight) -> bool:
+        self._replace(flight)
+        self._watchdog.end(flight, Failed(Reason.TIMEOUT, "given up"))
+        return super()._serve(flight)
+
+
+def test_what_was_given_up_on_the_way_to_a_thread_hangs_none(tmp_path: Path, hang: Hang) -> None:
+    with asking(lambda sink: GivenUpOnTheWay(Door.parse(f"file://{tmp_path}"), sink)) as asker:
+        outcomes = [asker.list(b"/hung%d" % number) for number in range(20)]
+    assert {outcome.reason for outcome in outcomes if isinstance(outcome, Failed)} == {Reason.TIMEOUT}
+    assert hang.waiting == 0
 
 
 def test_calls_that_hang_do_not_keep_others_from_being_made(tmp_path: Path, hang: Hang, asker: Asker) -> None:
