@@ -226,9 +226,8 @@ def test_a_door_among_three_that_cuts_answers(among_three: FaultySite, proxy: Fa
 
 def _in_the_middle(site: FaultySite, act: Callable[[], None]) -> Ended:
     """Check the site, and do something when a part of it is in the journal."""
-    journal = site.home / f"var/runs/{site.name}/listing.snapshot.part"
     process = site.start_check()
-    eventually("begun to list", lambda: journal.exists() and journal.stat().st_size > 3000, process)
+    eventually("begun to list", lambda: site.listed > 5, process)
     act()
     return wait_for(process)
 

@@ -31,7 +31,7 @@ def root() -> str:
 @pytest.fixture
 def source(tmp_path: Path, root: str) -> Callable[..., StoreSource]:
     def make(**keys: Any) -> StoreSource:
-        settings = {"VarLocation": "var", "Timeout": 5, "RootPath": root, "Sites": {"T2_X": keys}}
+        settings = {"VarLocation": "var", "Timeout": 10, "RootPath": root, "Sites": {"T2_X": keys}}
         (tmp_path / "site.json").write_text(json.dumps(settings))
         return site_source(Config.load(tmp_path / "site.json", {}).site("T2_X"))
 
