@@ -8,10 +8,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from actors.messages import unpack_verdicts
 from actors.runtime import ActorRef
 from engine.compare import Tally
-from engine.confirm import Doubt, Verdict, contradiction, emptiness_questions, judge, not_empty, refutation
+from engine.confirm import (
+    Doubt,
+    Verdict,
+    contradiction,
+    emptiness_questions,
+    judge,
+    not_empty,
+    refutation,
+    unpack_verdicts,
+)
 from engine.findings import Finding, pack_findings
 
 _BATCH = 200

@@ -11,7 +11,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from actors.messages import Assignment, Batch, ListingPlan, ListingReport, Progress, Verdict, pack_verdicts
+from actors.messages import Assignment, Batch, ListingPlan, ListingReport, Progress
+from engine.confirm import Verdict, pack_verdicts
 from engine.filters import PatternFilter
 from engine.findings import unpack_findings
 from engine.index import Entry
@@ -42,6 +43,7 @@ from engine.work import (
 )
 from engine.workqueue import WorkQueue
 from storage.snapshot import SnapshotBusy, SnapshotError, SnapshotWriter, part_of
+from storage.verdicts import VerdictJournal
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +70,7 @@ class Coordinator:
         self._failures: deque[tuple[bytes, Reason, str]] = deque(maxlen=_LAST_FAILURES)
         self._files = self._size = self._resumed = self._answers = 0
         self._killed = self._note = ""
+        self._said: VerdictJournal | None = None
         self._open = False
         self._synced = clock()
 
@@ -85,6 +88,7 @@ class Coordinator:
         if not resumed:
             self._journal = SnapshotWriter(plan.snapshot, plan.header)
         self._open = True
+        self._said = None if plan.verdicts is None else VerdictJournal(plan.verdicts, resumed)
         if resumed:
             self._take_over(tops)
             return
@@ -186,6 +190,8 @@ class Coordinator:
         if given_up or (accepted and not verdict.unknown):
             # What could be settled in the last try is worth more than no answer for all names.
             self._verdicts.append(verdict)
+            if self._said is not None and not verdict.unknown:
+                self._said.keep(verdict)
         self._carry_out([i for i in instructions if not isinstance(i, Unconfirmed)])
 
     def _handle(self, event: Event) -> list[Instruction]:
@@ -206,6 +212,8 @@ class Coordinator:
                     continue
 
     def _save(self) -> None:
+        if self._said is not None:
+            self._said.flush()
         if not self._open:
             return
         now = self._clock()
@@ -249,9 +257,14 @@ class Coordinator:
         self._handle(ListerLost(lister))
 
     def confirm(self, packed: bytes) -> None:
-        """Queue missing candidates (`pack_findings`) to be asked for one by one."""
+        """Queue missing candidates (`pack_findings`) to be asked for one by one, but for those that were, before."""
         for finding in unpack_findings(packed):
-            self._handle(ConfirmationsAdded(finding.directory, tuple(finding.files.name_list())))
+            names = tuple(finding.files.name_list())
+            said = None if self._said is None else self._said.take(finding.directory, names)
+            if said is not None:
+                self._verdicts.append(said)
+            else:
+                self._handle(ConfirmationsAdded(finding.directory, names))
 
     def take_verdicts(self) -> bytes:
         """Give the verdicts since the last call (`pack_verdicts`)."""
@@ -277,6 +290,8 @@ class Coordinator:
 
     def release(self) -> None:
         """Close the journal and keep it, unless it was sealed."""
+        if self._said is not None:
+            self._said.close()
         if self._open:
             self._journal.close()
             self._open = False

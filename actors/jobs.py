@@ -44,8 +44,8 @@ def store_job(
     return StoreJob(
         source.label,
         ListingPlan(header, snapshot, limits, site.ignore_directories),
-        # What a lister is handed waits there, and its lease runs: no more than it can soon begin with.
-        ListerSettings(source.spec, window, min(window, BATCH) if source.spec.method else BATCH),
+        # What a lister is handed waits there, and its lease runs, and what it holds is asked again if it dies.
+        ListerSettings(source.spec, window, min(window, BATCH)),
         listers or (1 if one_lister else site.listers),
         StallLimits.of(site.stall_minutes, site.timeout),
     )

@@ -17,7 +17,7 @@ import msgpack
 from actors.oversight import Killed as Killed
 from actors.oversight import Progress as Progress
 from engine.columns import DirectoryColumns
-from engine.confirm import Verdict as Verdict
+from engine.confirm import Verdict, pack_verdicts, unpack_verdicts
 from engine.index import Entry
 from engine.states import Reason, State
 from engine.work import QueueLimits, Task
@@ -30,7 +30,7 @@ class ListingPlan:
     """What a coordinator is to list, and where its journal goes.
 
     ``snapshot`` is the name of the finished file; the journal is its part. ``resume`` says to go on from a part that is
-    there already.
+    there already. ``verdicts`` is where it is kept which missing candidates were confirmed, None: nowhere.
     """
 
     header: SnapshotHeader
@@ -38,6 +38,7 @@ class ListingPlan:
     limits: QueueLimits
     ignored: tuple[bytes, ...] = ()
     resume: bool = False
+    verdicts: Path | None = None
 
 
 BATCH = 64
@@ -147,32 +148,3 @@ class Batch:
             ) in rows
         ]
         return cls(reports, frames, unpack_verdicts(verdicts), requests)
-
-
-def pack_verdicts(verdicts: Sequence[Verdict]) -> bytes:
-    """Encode verdicts for a message."""
-    packed: bytes = msgpack.packb(
-        [
-            (
-                v.path,
-                v.attempt,
-                v.absent,
-                v.present,
-                v.unknown,
-                int(v.reason),
-                v.detail.encode("utf-8", "replace"),
-                v.others,
-            )
-            for v in verdicts
-        ]
-    )
-    return packed
-
-
-def unpack_verdicts(packed: bytes) -> list[Verdict]:
-    """Decode what `pack_verdicts` made."""
-    rows: Any = msgpack.unpackb(packed, use_list=False)
-    return [
-        Verdict(path, attempt, absent, present, unknown, Reason(reason), detail.decode(), others)
-        for path, attempt, absent, present, unknown, reason, detail, others in rows
-    ]

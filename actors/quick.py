@@ -25,13 +25,17 @@ _LOOK_EVERY = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What a comparison found, the reports that it wrote, and the listing behind it, if there was one."""
+    """What a comparison found, the reports that it wrote, and the listing behind it, if there was one.
+
+    ``at`` is when it was about to be recorded in the history, in seconds since the epoch, 0 when it was not.
+    """
 
     run: int
     comparison: ComparisonResult
     reports: tuple[str, ...]
     listing: Progress = field(default_factory=Progress)
     seconds: float = 0.0
+    at: float = 0.0
 
 
 def compare_snapshots(runtime: Runtime, plan: ComparisonPlan, store: StorePlan, oversight: Oversight) -> Results:

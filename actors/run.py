@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.comparison import ComparisonPlan, ComparisonResult
+from actors.found import Found
 from actors.history_store import HistoryStore, StorePlan
 from actors.listing import StoreJob
 from actors.oversight import Killed, Oversight, Progress, Refused, await_answer
@@ -27,7 +28,7 @@ from engine.second import second_gate
 from engine.usual import FEWER
 from storage.history import RunCounts, RunSigns, RunStatus
 from storage.runs.directory import RunDirectory, RunInfo
-from storage.snapshot import Snapshot, SnapshotError
+from storage.snapshot import Snapshot, damage
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +69,15 @@ class CheckJob:
     list_age: float = 1.0
     fresh: bool = False
 
+    @property
+    def mark(self) -> dict[str, Any]:
+        """What an earlier run must have compared as well for this one to go on with it."""
+        return {"inventory": self.inventory_mark, "store": self.store_mark}
+
+    def not_before(self, started: float) -> float:
+        """Give when an earlier run must have been at work for one that ``started`` then to go on with it."""
+        return started - self.list_age * 86400
+
 
 def check_site(runtime: Runtime, job: CheckJob, directory: RunDirectory, oversight: Oversight) -> Results:
     """Read the inventory, list the site, compare, confirm, record.
@@ -82,7 +92,9 @@ def check_site(runtime: Runtime, job: CheckJob, directory: RunDirectory, oversig
     started = time.time()
     directory.acquire(this_run(runtime, started))
     with directory:
-        return check_held(runtime, job, directory, oversight, started)
+        results = check_held(runtime, job, directory, oversight, started)
+        directory.forget()
+        return results
 
 
 def this_run(runtime: Runtime, started: float) -> RunInfo:
@@ -93,7 +105,10 @@ def this_run(runtime: Runtime, started: float) -> RunInfo:
 def check_held(
     runtime: Runtime, job: CheckJob, directory: RunDirectory, oversight: Oversight, started: float
 ) -> Results:
-    """Do as `check_site` for whoever holds the lock of the directory already."""
+    """Do as `check_site` for whoever holds the lock of the directory already, and has it forget the run in the end.
+
+    Until then a process that dies leaves what was found (`actors.found`) for the next one.
+    """
     return _Check(runtime, job, directory, oversight, started).run()
 
 
@@ -159,13 +174,17 @@ class _Check:
             dismiss(history)
 
     def _recorded(self, history: ActorRef, run: int) -> Results:
-        result = ComparisonResult()
+        result, at = ComparisonResult(), 0.0
         try:
             result = self._list_and_compare(history)
             if result.refusal is not None:
                 raise Refused(result.refusal)
             incomplete = bool(result.unlisted or result.protected)
             status = RunStatus.INCOMPLETE if incomplete else RunStatus.DONE
+            # Whoever comes after a process that died behind this line asks the history whether it is recorded.
+            at = time.time()
+            found = Found(run, self._started, result, self._progress, at)
+            self._directory.keep_found(found.as_json())
             reports = self._finish(history, status, result, True, self._accepted(result))
         except Killed as error:
             self._give_up(history, RunStatus.HALTED, ComparisonResult(), str(error))
@@ -177,8 +196,7 @@ class _Check:
         except Exception as error:
             self._give_up(history, RunStatus.FAILED, ComparisonResult(), str(error) or type(error).__name__)
             raise
-        self._directory.forget()
-        return Results(run, result, tuple(reports), self._progress, self._seconds())
+        return Results(run, result, tuple(reports), self._progress, self._seconds(), at)
 
     def _keep_listing(self, refusal: Refusal) -> None:
         """Keep what a later run can go on from, when a gate closed."""
@@ -207,20 +225,25 @@ class _Check:
 
     def _list_and_compare(self, history: ActorRef) -> ComparisonResult:
         job, directory = self._job, self._directory
-        mark = {"inventory": job.inventory_mark, "store": job.store_mark}
-        not_before = self._started - job.list_age * 86400
-        earlier = None if job.fresh else directory.unfinished(mark, not_before, refused=job.comparison.usual.accept)
+        accept, not_before = job.comparison.usual.accept, job.not_before(self._started)
+        earlier = None if job.fresh else directory.unfinished(job.mark, not_before, refused=accept)
         if earlier is None:
             self._say_if_too_old(not_before)
-            directory.begin(mark, self._started)
+            directory.begin(job.mark, self._started)
             self._watch("reading the inventory", self._progress)
             self._read_inventory()
-        elif not (earlier.inventory_read and _is_whole(directory.inventory)):
+        elif not (earlier.inventory_read and self._can_be_read(directory.inventory)):
             self._watch("reading the inventory", self._progress)
             self._read_inventory()
         # A run that goes on has the inventory of the run before.
         begun = self._begun = self._started if earlier is None else earlier.started
-        store = replace(job.store, plan=replace(job.store.plan, snapshot=directory.listing, resume=earlier is not None))
+        listing = replace(
+            job.store.plan,
+            snapshot=directory.listing,
+            resume=earlier is not None,
+            verdicts=directory.verdicts,
+        )
+        store = replace(job.store, plan=listing)
         plan = replace(
             job.comparison,
             inventory=directory.inventory,
@@ -284,6 +307,14 @@ class _Check:
                 raise Refused(refusal)
         directory.inventory_is_read()
 
+    @staticmethod
+    def _can_be_read(inventory: Path) -> bool:
+        """Tell whether the inventory of an earlier run can be compared; found out before the store is listed."""
+        wrong = damage(inventory)
+        if wrong:
+            _log.warning("reading the inventory again: %s", wrong)
+        return not wrong
+
     def _give_up(
         self,
         history: ActorRef,
@@ -331,15 +362,3 @@ class _Check:
             _FINISH_PATIENCE
         )
         return reports
-
-
-def _is_whole(inventory: Path) -> bool:
-    """Tell whether the snapshot that an earlier run left can be compared; found out before the store is listed."""
-    try:
-        snapshot = Snapshot(inventory)
-        snapshot.verify()
-        snapshot.close()
-    except (SnapshotError, OSError) as error:
-        _log.warning("reading the inventory again: %s", error)
-        return False
-    return True

@@ -18,6 +18,7 @@ from actors.acting import BACKEND_ERRORS, Acted, act, what_followed, write_lists
 from actors.check_job import RunRequest, check_job, history_path, listing_job, store_mark
 from actors.clusters import ClusterFacts, facts_of_cluster, words_of_cluster
 from actors.comparison import ComparisonResult
+from actors.found import Found, found_before
 from actors.listing import ListingFailed, list_store
 from actors.narrator import Narrator
 from actors.oversight import Killed, Oversight, Progress, Refused, heed
@@ -36,7 +37,7 @@ from storage.history import HistoryDatabase, HistoryError, RunStatus
 from storage.runs.directory import RunDirectory, directory_name
 from storage.runs.lists import SiteLists
 from storage.runs.log import RunLog, open_run_log
-from storage.runs.reports import ReportError
+from storage.runs.reports import ReportError, take_up
 from storage.sites import picker
 from storage.sites.process import Owner
 from storage.sites.summary import StatsRow, SummaryDatabase
@@ -143,11 +144,14 @@ def run_site(runtime: Runtime, run: SiteRun, oversight: Oversight) -> SiteResult
 
         pulse.waits_for = _waits_for(run)
         try:
-            return _Run(runtime, run, directory, Oversight(why_stop, watch), started, log).go()
+            done = _Run(runtime, run, directory, Oversight(why_stop, watch), started, log).go()
         except Exception as error:
             # Whoever made the run says it on the screen.
             _log.info("the run ends: %s", str(error) or type(error).__name__)
             raise
+        # Last of all: until here, whatever ends the run leaves it to the next one to go on with.
+        directory.forget()
+        return done
 
 
 def _waits_for(run: SiteRun) -> dict[str, str]:
@@ -273,9 +277,22 @@ class _Run:
     def _check(self) -> Results:
         """Read the inventory, list, compare, confirm, record."""
         run = self._run
-        job = check_job(run.site, run.store, run.backends, run.request, self._directory)
+        directory = self._directory
+        job = check_job(run.site, run.store, run.backends, run.request, directory)
+        earlier = None if job.fresh else found_before(directory, job, self._started, self._history)
+        if earlier is not None:
+            return self._go_on_behind(earlier)
         job = replace(job, opened=self._number)
-        return check_held(self._runtime, job, self._directory, self._oversight, self._started)
+        return check_held(self._runtime, job, directory, self._oversight, self._started)
+
+    def _go_on_behind(self, earlier: Found) -> Results:
+        """Take up a run that ended when it was in the history, and not all that follows was done."""
+        self._number(earlier.run)
+        said = f"run {earlier.run} is recorded and did not come to its end: what follows from it is done now"
+        _log.info("%s: %s", self._site.name, said)
+        self._oversight.watch("going on", replace(earlier.listing, note=said))
+        lists = take_up(self._site.web_dir, directory_name(self._site.name))
+        return Results(earlier.run, earlier.result, tuple(map(str, lists)), earlier.listing, at=earlier.at)
 
     def _number(self, run: int) -> None:
         self._log.run = run
@@ -293,7 +310,6 @@ class _Run:
         with recorded(self._history, site.name, self._started, self._runtime.name, "without inventory") as record:
             self._number(record.number)
             progress = list_store(self._runtime, job, self._oversight)
-            directory.forget()
             record.listed(progress, f"{progress.files} files in {progress.listed} directories")
             result = ComparisonResult(
                 files=progress.files, directories=progress.listed, size=progress.size, unlisted=progress.failed
@@ -397,7 +413,7 @@ class _Run:
             return
         site = self._site
         of_site = site.gfal_threads if site.access_method == "SRM" else site.listers
-        row = stats_row(done, self._run.request.listers or of_site, time.time())
+        row = stats_row(done, self._run.request.listers or of_site, done.results.at or time.time())
         path = picker.summary_path(self._run.config)
         with SummaryDatabase(path) as summary:
             if self._run.request.no_inventory:
@@ -406,7 +422,7 @@ class _Run:
                     # A row would say that nothing is missing.
                     return
                 row = replace(row, **{name: getattr(before, name) for name in _COMPARED})
-            summary.update(row)
+            summary.update(row, again=bool(done.results.at))
         _publish(self._run.config, path.parent)
 
 

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from actors.jobs import store_job
 from actors.listing import Listing, Oversight, Refused, StoreJob
-from actors.messages import unpack_verdicts
 from actors.oversight import Progress
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, FileColumns
-from engine.confirm import refutation
+from engine.confirm import refutation, unpack_verdicts
 from engine.findings import Finding, Kind, pack_findings
 from engine.gates import Refusal, root_refusal
 from engine.unmerged import (

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import msgpack
 
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, FileColumns
@@ -224,3 +226,32 @@ def not_empty(doubts: Iterable[Doubt]) -> set[bytes]:
 
 def _question(directory: bytes, names: list[bytes]) -> Finding:
     return Finding(Kind.EMPTY, directory, FileColumns.from_rows((name, UNKNOWN_SIZE, UNKNOWN_MTIME) for name in names))
+
+
+def pack_verdicts(verdicts: Sequence[Verdict]) -> bytes:
+    """Encode verdicts, for a message or a file."""
+    packed: bytes = msgpack.packb(
+        [
+            (
+                v.path,
+                v.attempt,
+                v.absent,
+                v.present,
+                v.unknown,
+                int(v.reason),
+                v.detail.encode("utf-8", "replace"),
+                v.others,
+            )
+            for v in verdicts
+        ]
+    )
+    return packed
+
+
+def unpack_verdicts(packed: bytes | memoryview) -> list[Verdict]:
+    """Decode what `pack_verdicts` made."""
+    rows: Any = msgpack.unpackb(packed, use_list=False)
+    return [
+        Verdict(path, attempt, absent, present, unknown, Reason(reason), detail.decode(), others)
+        for path, attempt, absent, present, unknown, reason, detail, others in rows
+    ]

@@ -53,6 +53,10 @@ def claim(path: Path) -> tuple[Path, BinaryIO]:
         stream.close()
 
 
+def _left_of(path: Path) -> Iterator[Path]:
+    return path.parent.glob(f".{glob.escape(path.name)}.????????.tmp")
+
+
 class AtomicFile:
     """A file that appears under its name with `publish`, complete and on the disk, or never.
 
@@ -71,7 +75,7 @@ class AtomicFile:
     @staticmethod
     def clear_up(path: Path) -> None:
         """Remove what processes that were killed while they wrote this file have left."""
-        for left in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
+        for left in _left_of(path):
             # Neither what cannot be removed nor what another process writes is in the way.
             with suppress(OSError), left.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,6 +104,28 @@ class AtomicFile:
             os.replace(self._temporary, self.path)
         self._there = False
         self.discard()
+
+    @staticmethod
+    def take_up(path: Path) -> bool:
+        """Publish what a process that was killed had finished, and not published; gives whether there was anything.
+
+        Only for whoever knows that it was finished.
+
+        Raises:
+            ReportError: it cannot get its name.
+        """
+        left = sorted(_left_of(path), key=lambda file: file.stat().st_mtime_ns)
+        for file in left[-1:]:
+            with naming(path):
+                os.replace(file, path)
+        return bool(left)
+
+    def leave(self) -> None:
+        """Leave what was finished as it is, for `take_up`."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+        self._there = False
 
     def discard(self) -> None:
         """Remove what was written, unless it was published."""

@@ -17,7 +17,6 @@ import fcntl
 import os
 import struct
 import time
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
@@ -32,10 +31,10 @@ from engine.record import DirectoryRecord, unpack_files
 from engine.states import Reason, State
 from engine.table import DirectoryTable
 from storage.file_bytes import FileBytes
+from storage.frames import make_frame, read_frame
 
 MAGIC = b"DYNCONS\x01"
 _TRAILER_MAGIC = b"DYNCEND\x01"
-_FRAME = struct.Struct("<BII")
 _TRAILER = struct.Struct("<Q8s")
 
 _HEADER = 1
@@ -99,11 +98,6 @@ class SnapshotHeader:
         return header
 
 
-def make_frame(kind: int, payload: bytes) -> bytes:
-    """Put length and checksum before a payload."""
-    return _FRAME.pack(kind, len(payload), zlib.crc32(payload, kind)) + payload
-
-
 def directory_frame(record: DirectoryRecord) -> bytes:
     """Encode one directory as it stands in the file; what a lister sends and the coordinator appends unread."""
     return make_frame(_DIRECTORY, record.pack())
@@ -123,6 +117,16 @@ def is_part(path: Path) -> bool:
 def part_of(path: Path) -> Path:
     """Give the name that a snapshot has while it grows."""
     return path.with_name(path.name + _PART)
+
+
+def damage(path: Path) -> str:
+    """Say what keeps a snapshot that an earlier run left from being used; empty when nothing does."""
+    try:
+        with closing(Snapshot(path)) as snapshot:
+            snapshot.verify()
+    except (SnapshotError, OSError) as error:
+        return str(error)
+    return ""
 
 
 class SnapshotWriter:
@@ -314,7 +318,7 @@ class Snapshot:
 
     def _read_index(self, like: Snapshot | None) -> DirectoryTable:
         index_start = _find_index(self._view)
-        end, payload = _read_frame(self._view, index_start, _INDEX)
+        end, payload = read_frame(self._view, index_start, _INDEX)
         if end + _TRAILER.size != len(self._view):
             raise ValueError("there is something between its index and its end")
         fields: Any = msgpack.unpackb(payload, strict_map_key=False)
@@ -370,7 +374,7 @@ class Snapshot:
             if not length:
                 return NO_FILES
             try:
-                payload = _read_frame(view, offset, _DIRECTORY, length)[1]
+                payload = read_frame(view, offset, _DIRECTORY, length)[1]
                 files = unpack_files(payload, path_list[row] if path_list else None)
                 expected = digests[row * DIGEST_SIZE : (row + 1) * DIGEST_SIZE]
                 # A whole frame of the same directory may still be another listing's, where a disk gives old blocks.
@@ -435,25 +439,7 @@ def _read_header(path: Path, view: FileBytes) -> SnapshotHeader:
     version = view[len(MAGIC) - 1 : len(MAGIC)]
     if version != MAGIC[-1:]:
         raise SnapshotError(f"{path}: snapshot format {version[0] if version else '?'}; this program reads {MAGIC[-1]}")
-    return SnapshotHeader.unpack(_read_frame(view, len(MAGIC), _HEADER)[1])
-
-
-def _read_frame(view: FileBytes, offset: int, expected: int, guess: int = 0) -> tuple[int, memoryview]:
-    """Give the offset behind a frame and its payload; ValueError when it is not whole or of another kind.
-
-    ``guess`` is how long the frame may be, header included: when that is right, it is read in one go.
-    """
-    frame = view.read(offset, max(guess, _FRAME.size)) if offset >= 0 else b""
-    if len(frame) < _FRAME.size:
-        raise ValueError(f"no frame at byte {offset}")
-    kind, length, checksum = _FRAME.unpack_from(frame)
-    end = _FRAME.size + length
-    if len(frame) < end:
-        frame = view.read(offset, end)
-    payload = memoryview(frame)[_FRAME.size : end]
-    if kind != expected or len(payload) != length or zlib.crc32(payload, kind) != checksum:
-        raise ValueError(f"the frame at byte {offset} does not match its checksum")
-    return offset + end, payload
+    return SnapshotHeader.unpack(read_frame(view, len(MAGIC), _HEADER)[1])
 
 
 def _find_index(view: FileBytes) -> int:
@@ -466,10 +452,10 @@ def _find_index(view: FileBytes) -> int:
 
 def _scan(view: FileBytes, add: Callable[[Entry, int], None]) -> int:
     """Read all whole directory frames from the start; give the offset behind the last of them."""
-    offset, _ = _read_frame(view, len(MAGIC), _HEADER)
+    offset, _ = read_frame(view, len(MAGIC), _HEADER)
     while True:
         try:
-            end, payload = _read_frame(view, offset, _DIRECTORY)
+            end, payload = read_frame(view, offset, _DIRECTORY)
             record = DirectoryRecord.unpack(payload)
         except ValueError:
             return offset

@@ -203,16 +203,19 @@ class HistoryDatabase:
         del self._open[run]
 
     def note(self, run: int, message: str, gates: Sequence[Refusal] = ()) -> None:
-        """Add something to the message of a run, also of one that is finished, and gates that closed behind it."""
+        """Add something to the message of a run, also of one that is finished, and gates that closed behind it.
+
+        What it says already is not added once more, since a run that was killed says it again.
+        """
         with self._connection.transaction() as connection:
             if message:
                 connection.execute(
                     "UPDATE runs SET message = CASE WHEN message = '' THEN ?1 ELSE message || '; ' || ?1 END "
-                    "WHERE id = ?2",
+                    "WHERE id = ?2 AND instr(message, ?1) = 0",
                     (text(message), run),
                 )
             (before,) = connection.execute("SELECT gates FROM runs WHERE id = ?", (run,)).fetchone()
-            all_gates = packed_gates((*unpacked_gates(before), *gates))
+            all_gates = packed_gates(dict.fromkeys((*unpacked_gates(before), *gates)))
             connection.execute("UPDATE runs SET gates = ? WHERE id = ?", (all_gates, run))
 
     def abandon(self, run: int) -> None:

@@ -17,6 +17,9 @@ OWN = '<meta name="generator" content="dynamo-consistency">'
 
 _HEAD = 2048
 
+_LISTS = (".txt", ".jsonl")
+"""How lists of runs end; none of the page's own files does."""
+
 
 def install_page(web_dir: Path) -> None:
     """Make the directory if need be and put the page there; a table that is there already, with its sites, stays.
@@ -65,7 +68,7 @@ def write_page(path: Path, text: str) -> bool:
 
 
 def clear_up(directory: Path) -> None:
-    """Remove what builds that were killed have left in a directory.
+    """Remove what builds that were killed have left in a directory; lists of runs stay, for those to go on with.
 
     Raises:
         ReportError: the directory cannot be read.
@@ -73,7 +76,9 @@ def clear_up(directory: Path) -> None:
     with naming(directory):
         names = [name for name in os.listdir(directory) if name.startswith(".") and name.endswith(".tmp")]
     for name in names:
-        AtomicFile.clear_up(directory / name[1:].rsplit(".", 2)[0])
+        written = directory / name[1:].rsplit(".", 2)[0]
+        if written.suffix not in _LISTS:
+            AtomicFile.clear_up(written)
 
 
 def head_of(path: Path) -> str:

@@ -91,6 +91,11 @@ class RunDirectory:
         return self.path / "listing.snapshot"
 
     @property
+    def verdicts(self) -> Path:
+        """What the store said of missing candidates (`storage.verdicts`)."""
+        return self.path / "verdicts.journal"
+
+    @property
     def second_inventory(self) -> Path:
         """The snapshot of the inventory that is read after the listing."""
         return self.path / "second.snapshot"
@@ -212,6 +217,7 @@ class RunDirectory:
         """
         self.forget()
         part_of(self.listing).unlink(missing_ok=True)
+        self.verdicts.unlink(missing_ok=True)
         self._datasets.unlink(missing_ok=True)
         self._end_of(self.inventory).unlink(missing_ok=True)
         state = {"mark": mark, "started": started, "inventory_read": False, "earlier": file_identity(self.listing)}
@@ -313,6 +319,25 @@ class RunDirectory:
         except (OSError, ValueError, TypeError, RunDirError) as error:
             _log.warning("%s: what was refused is not kept: %s", self.site, error)
             self.forget()
+
+    def keep_found(self, found: dict[str, Any]) -> None:
+        """Keep what this run has found, in JSON's terms, just before it is recorded.
+
+        Raises:
+            RunDirError: it cannot be written.
+        """
+        state = json.loads(self._state.read_text())
+        _write(self._state, {**state, "found": found})
+
+    def kept_found(self, mark: dict[str, Any], not_before: float) -> dict[str, Any] | None:
+        """Give what a run of the same ``mark`` has found and kept at ``not_before`` or later, and was not over with."""
+        try:
+            state = json.loads(self._state.read_text())
+            is_old = self._state.stat().st_mtime < not_before
+            found = None if is_old or state["mark"] != json.loads(json.dumps(mark)) else state.get("found")
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return None
+        return found if isinstance(found, dict) else None
 
     def unfinished(self, mark: dict[str, Any], not_before: float, refused: bool = False) -> Unfinished | None:
         """Say whether there is a run to go on with: of the same ``mark``, still at work at ``not_before`` or later.

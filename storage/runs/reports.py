@@ -134,12 +134,16 @@ class ReportSet:
         """Give what was prepared its names, one after another; gives the paths.
 
         Raises:
-            ReportError: a rename failed; those before it are done, those behind it are not.
+            ReportError: a rename failed; those before it are done, those behind it are left for `take_up`.
         """
         try:
             for path in self.paths():
                 self._file(path).publish()
             sync_directory(self._directory)
+        except ReportError:
+            for file in self._files.values():
+                file.leave()
+            raise
         finally:
             self.discard()
         return self.paths()
@@ -178,6 +182,20 @@ class ReportSet:
         self._file(path).write("".join(text))
         if self._exact:
             self._file(path.with_suffix(".jsonl")).write("".join(exact))
+
+
+def take_up(directory: Path, base: str, layout: Layout = RUN_LAYOUT) -> list[Path]:
+    """Give the lists that a `ReportSet` had prepared, and not all published, their names; gives the paths.
+
+    Raises:
+        ReportError: a rename failed.
+    """
+    texts = [directory / f"{base}{ending}.txt" for ending in layout.endings.values()]
+    lists = [path for text in texts for path in (text, text.with_suffix(".jsonl"))[: 1 + layout.exact]]
+    taken = [AtomicFile.take_up(path) for path in lists]
+    if any(taken):
+        sync_directory(directory)
+    return lists
 
 
 _LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}

@@ -329,12 +329,16 @@ class SummaryDatabase:
             elif before.owner is not None:
                 self._put(before.site, before.status, replace(before.owner, pid=DONE))
 
-    def update(self, row: StatsRow) -> None:
-        """Enter the result of a run; the one before it moves to the history. A site that is not known becomes so."""
+    def update(self, row: StatsRow, again: bool = False) -> None:
+        """Enter the result of a run; the one before it moves to the history. A site that is not known becomes so.
+
+        With ``again`` a result that was entered at the same time is this one, by a process that died since.
+        """
         site, entered, *counts = _values_of(row)
         with self._transaction() as connection:
             connection.execute("INSERT OR IGNORE INTO sites(site) VALUES (?)", (site,))
-            connection.execute("INSERT INTO stats_history SELECT * FROM stats WHERE site = ?", (site,))
+            before = "SELECT * FROM stats WHERE site = ? AND (entered IS NOT ? OR NOT ?)"
+            connection.execute(f"INSERT INTO stats_history {before}", (site, entered, again))
             marks = ", ".join("?" * len(_STATS_COLUMNS))
             connection.execute(f"REPLACE INTO stats({_STATS}) VALUES ({marks})", (site, entered, *counts))
 

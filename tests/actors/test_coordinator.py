@@ -9,8 +9,9 @@ from typing import Protocol
 import pytest
 
 from actors.coordinator import Coordinator
-from actors.messages import Assignment, Batch, ListingPlan, ListingReport, Verdict, unpack_verdicts
+from actors.messages import Assignment, Batch, ListingPlan, ListingReport
 from engine.columns import DirectoryColumns, FileColumns
+from engine.confirm import Verdict, unpack_verdicts
 from engine.findings import Finding, Kind, pack_findings
 from engine.index import Entry
 from engine.listing import Failed, Listed, ListingOutcome
@@ -34,7 +35,7 @@ def make(tmp_path: Path) -> Iterator[Maker]:
     def make_one(resume: bool = False, ignored: tuple[bytes, ...] = ()) -> Coordinator:
         header = SnapshotHeader("listing", "memory", 1, "SITE", (TOP,))
         limits = QueueLimits(max_attempts=2, first_delay=0.0)
-        made.append(Coordinator(ListingPlan(header, tmp_path / "s", limits, ignored, resume)))
+        made.append(Coordinator(ListingPlan(header, tmp_path / "s", limits, ignored, resume, tmp_path / "verdicts")))
         made[-1].start()
         return made[-1]
 
@@ -227,3 +228,42 @@ def test_a_journal_that_may_not_be_opened_is_kept() -> None:
         finally:
             os.seteuid(user)
         assert part.read_bytes() == content
+
+
+def test_a_verdict_that_a_killed_run_had_is_not_asked_for_again(make: Maker, tmp_path: Path) -> None:
+    first = make()
+    first.exchange("one", NOTHING, 10)
+    first.exchange("one", answer(TOP, 1, listed((b"f",))), 10)
+    first.confirm(TWO_CANDIDATES)
+    (task,) = first.exchange("one", NOTHING, 10).tasks
+    verdict = Verdict(TOP, task.attempt, absent=(b"y", b"x"))
+    first.exchange("one", Batch(verdicts=[verdict]).pack(), 0)
+    # Killed now: what it said is on the disk before the lister has its answer.
+    first.release()
+    again = make(resume=True)
+    again.confirm(TWO_CANDIDATES)
+    assert again.progress().idle
+    assert unpack_verdicts(again.take_verdicts()) == [verdict]
+    again.confirm(pack_findings([Finding(Kind.MISSING, TOP, FileColumns.from_rows([(b"x", 1, 1)]))]))
+    assert not again.progress().idle
+    again.release()
+    assert (tmp_path / "verdicts").exists()
+    # What is listed anew is asked for anew.
+    make().confirm(TWO_CANDIDATES)
+    assert not (tmp_path / "verdicts").exists()
+
+
+def test_a_name_without_an_answer_is_asked_for_again_by_the_next_run(make: Maker) -> None:
+    first = make()
+    first.exchange("one", NOTHING, 10)
+    first.exchange("one", answer(TOP, 1, listed((b"f",))), 10)
+    first.confirm(TWO_CANDIDATES)
+    for attempt in (1, 2):
+        (task,) = first.exchange("one", NOTHING, 10).tasks
+        assert task.attempt == attempt
+        unsure = Verdict(TOP, attempt, absent=(b"x",), unknown=(b"y",), reason=Reason.TIMEOUT)
+        first.exchange("one", Batch(verdicts=[unsure]).pack(), 0)
+    first.release()
+    again = make(resume=True)
+    again.confirm(TWO_CANDIDATES)
+    assert not again.progress().idle

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from actors.lister import ListerActor, ListerStuck, Pump, overdue_after
-from actors.messages import Assignment, Batch, ListerSettings, Verdict
+from actors.messages import Assignment, Batch, ListerSettings
 from actors.runtime import ActorRef
 from actors.threads import ThreadRuntime
+from engine.confirm import Verdict
 from engine.listing import Absent, Outcome
 from engine.states import Reason, State
 from engine.work import Task, TaskKind

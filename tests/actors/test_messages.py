@@ -16,12 +16,10 @@ from actors.messages import (
     ListingPlan,
     ListingReport,
     Progress,
-    Verdict,
-    pack_verdicts,
-    unpack_verdicts,
 )
 from actors.runtime import ActorLost, RuntimeUnavailable
 from engine.columns import DirectoryColumns, FileColumns
+from engine.confirm import Verdict
 from engine.gates import Refusal
 from engine.index import Entry
 from engine.record import DirectoryRecord
@@ -99,8 +97,3 @@ def test_a_batch_is_read_back_as_it_was_packed() -> None:
     assert copy.reports[0].entry.detail == "30 s, ?"
     assert list(copy.reports[1:]) == list(batch.reports[1:])
     assert (copy.frames, list(copy.verdicts), copy.requests) == (batch.frames, list(batch.verdicts), 12)
-
-
-def test_verdicts_are_read_back_as_they_were_packed() -> None:
-    verdicts = [Verdict(HOSTILE, 4, (b"a",), (b"b", b"c"), (b"\xff",), Reason.SERVER, "words")]
-    assert unpack_verdicts(pack_verdicts(verdicts)) == verdicts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -225,3 +225,66 @@ def test_runs_in_threads_leave_no_lock_behind(site: Site) -> None:
         runtime = ThreadRuntime()
         run(runtime, site)
         runtime.shutdown()
+
+
+class Died(BaseException):
+    """What stands for the end of the process: nothing catches it."""
+
+
+class DyingRegistry(Registry):
+    """A registry during whose call the process ends, when it has taken what it was asked for."""
+
+    def delete(self, site: str, lfns: Sequence[str]) -> int:
+        super().delete(site, lfns)
+        raise Died
+
+
+def test_a_run_that_died_when_it_was_recorded_is_brought_to_its_end_by_the_next(threads: Runtime, site: Site) -> None:
+    run(threads, site)
+    site.act()
+    registry = DyingRegistry()
+    with pytest.raises(Died):
+        run_with(threads, site, registry, Oversight())
+    phases: list[str] = []
+    registry = Registry(deletions=registry.deletions)
+    done = run_with(threads, site, registry, Oversight(watch=lambda phase, _progress: phases.append(phase)))
+    assert "listing" not in phases
+    assert "reading the inventory" not in phases
+    assert {name.rpartition("/")[2] for name in registry.transfers} == {"gone", "lost"}
+    assert (done.results.comparison.missing, done.results.listing.files) == (2, 3)
+    with site.history() as history, site.summary() as summary:
+        # Nothing counts twice: not the run, and not its findings.
+        assert [row.status for row in history.runs(SITE)] == [RunStatus.DONE] * 2
+        assert done.results.run == history.runs(SITE)[0].id
+        assert history.runs_with_findings(SITE) == 2
+        assert len(list(history.missing(SITE, least=3))) == 0
+        assert summary.stats()[SITE].missing == 2
+        assert len(summary.history(SITE)) == 2
+    again = run_with(threads, site, registry, Oversight())
+    assert again.results.run != done.results.run
+
+
+@pytest.mark.parametrize("damaged", ["listing", "inventory"])
+def test_a_run_that_died_and_whose_listing_is_damaged_is_made_anew(threads: Runtime, site: Site, damaged: str) -> None:
+    run(threads, site)
+    site.act()
+    with pytest.raises(Died):
+        run_with(threads, site, DyingRegistry(), Oversight())
+    snapshot = site.home / "var/runs" / SITE / f"{damaged}.snapshot"
+    content = bytearray(snapshot.read_bytes())
+    content[len(content) // 3] ^= 1
+    snapshot.write_bytes(content)
+    done = run_with(threads, site, Registry(), Oversight())
+    assert (done.results.comparison.missing, done.results.comparison.orphan) == (2, 1)
+    with site.history() as history:
+        assert len(history.runs(SITE)) == 3
+
+
+def test_one_that_starts_over_leaves_a_dead_run_as_it_is(threads: Runtime, site: Site) -> None:
+    run(threads, site)
+    site.act()
+    with pytest.raises(Died):
+        run_with(threads, site, DyingRegistry(), Oversight())
+    run_with(threads, site, Registry(), Oversight(), fresh=True)
+    with site.history() as history:
+        assert len(history.runs(SITE)) == 3

@@ -20,7 +20,9 @@ from engine.confirm import (
     judge,
     looked_up,
     not_empty,
+    pack_verdicts,
     refutation,
+    unpack_verdicts,
 )
 from engine.findings import Finding, Kind
 from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
@@ -234,3 +236,8 @@ def test_emptiness_is_refuted_by_other_entries_and_by_silence() -> None:
 def test_what_is_doubted_and_all_above_it_is_not_empty() -> None:
     doubts = [Doubt(path, Reason.CUT_SHORT, "") for path in (b"/s/a/b", b"/s/c")]
     assert not_empty(doubts) == {b"/s/a/b", b"/s/a", b"/s", b"/s/c", b"/"}
+
+
+def test_verdicts_are_read_back_as_they_were_packed() -> None:
+    verdicts = [Verdict(b"/store/new\nline/\xff\xfe b", 4, (b"a",), (b"b", b"c"), (b"\xff",), Reason.SERVER, "words")]
+    assert unpack_verdicts(pack_verdicts(verdicts)) == verdicts

@@ -12,7 +12,8 @@ from engine.columns import UNKNOWN_MTIME
 from engine.paths import join
 from engine.states import Reason, State
 from engine.table import DirectoryTable
-from storage.snapshot import MAGIC, Snapshot, SnapshotError, SnapshotHeader, SnapshotWriter, make_frame, part_of
+from storage.frames import make_frame
+from storage.snapshot import MAGIC, Snapshot, SnapshotError, SnapshotHeader, SnapshotWriter, part_of
 from tests.fuzz.damage import damaged
 from tests.storage.snapshots import FRAME, RECORDS, TRAILER, files, frames_of, listed, rows_of
 

@@ -125,3 +125,18 @@ def test_what_is_being_written_is_not_cleared_up_by_others(tmp_path: Path) -> No
         for other in others:
             other.join()
     assert names_in(tmp_path) == ["list"]
+
+
+def test_what_was_finished_and_left_is_taken_up(tmp_path: Path) -> None:
+    path = tmp_path / "list"
+    path.write_text("old\n")
+    file = AtomicFile(path)
+    file.write("new\n")
+    file.finish()
+    file.leave()
+    file.discard()
+    assert path.read_text() == "old\n"
+    assert AtomicFile.take_up(path)
+    assert path.read_text() == "new\n"
+    assert names_in(tmp_path) == ["list"]
+    assert not AtomicFile.take_up(path)

@@ -11,6 +11,7 @@ from engine.columns import NO_DIGEST, NO_FILES, UNKNOWN_MTIME, FileColumns
 from engine.index import Entry
 from engine.record import DirectoryRecord
 from engine.states import Reason, State
+from storage.frames import make_frame
 from storage.snapshot import (
     MAGIC,
     Snapshot,
@@ -20,7 +21,6 @@ from storage.snapshot import (
     SnapshotWriter,
     directory_frame,
     is_part,
-    make_frame,
     part_of,
 )
 from tests.storage.snapshots import (

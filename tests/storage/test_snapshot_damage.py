@@ -8,12 +8,12 @@ import msgpack
 import pytest
 
 from engine.record import DirectoryRecord
+from storage.frames import make_frame
 from storage.snapshot import (
     Snapshot,
     SnapshotError,
     SnapshotWriter,
     is_snapshot,
-    make_frame,
 )
 from tests.storage.snapshots import (
     FRAME,

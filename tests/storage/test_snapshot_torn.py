@@ -15,12 +15,12 @@ from engine.columns import FileColumns
 from engine.paths import join
 from engine.record import DirectoryRecord
 from engine.states import Reason, State
+from storage.frames import make_frame
 from storage.snapshot import (
     MAGIC,
     Snapshot,
     SnapshotError,
     SnapshotWriter,
-    make_frame,
     part_of,
 )
 from tests.storage.snapshots import GOLDEN, HEADER, RECORDS, files, frames_of, listed, part_with, read, write_golden

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -491,3 +492,22 @@ def test_a_note_that_cannot_be_written_is_an_error_of_the_directory(directory: R
     directory.path.rename(directory.path.with_name("moved"))
     with pytest.raises(RunDirError, match=r"run\.json: cannot be written"):
         directory.begin(MARK, 1000.5)
+
+
+def test_what_a_run_has_found_is_kept_until_it_is_over(directory: RunDirectory) -> None:
+    directory.begin(MARK, 1000.0)
+    assert directory.kept_found(MARK, 0) is None
+    directory.keep_found({"run": 5})
+    assert directory.kept_found(MARK, 0) == {"run": 5}
+    assert directory.unfinished(MARK, 0) is not None
+    assert directory.kept_found({**MARK, "store": None}, 0) is None
+    assert directory.kept_found(MARK, time.time() + 60) is None
+    directory.forget()
+    assert directory.kept_found(MARK, 0) is None
+
+
+def test_a_new_run_drops_what_an_earlier_one_was_told_of_missing_files(directory: RunDirectory) -> None:
+    directory.path.mkdir(parents=True, exist_ok=True)
+    directory.verdicts.touch()
+    directory.begin(MARK, 1000.0)
+    assert not directory.verdicts.exists()

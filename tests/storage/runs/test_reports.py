@@ -16,7 +16,7 @@ from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, FileColumns
 from engine.findings import Finding, Kind
 from engine.states import Reason
 from storage.atomic import AtomicFile, ReportError
-from storage.runs.reports import QUICK_LAYOUT, ReportSet
+from storage.runs.reports import QUICK_LAYOUT, ReportSet, take_up
 
 RUN_FILES = [
     "S_compare_missing.jsonl",
@@ -292,3 +292,23 @@ def test_an_object_is_on_one_line_for_every_program(tmp_path: Path) -> None:
         reports.commit()
     (line,) = (tmp_path / "S_compare_orphan.jsonl").read_text().splitlines()
     assert json.loads(line)["path"].encode() == b"/s/" + name
+
+
+def test_lists_that_could_not_all_get_their_names_are_taken_up_later(tmp_path: Path) -> None:
+    with ReportSet(tmp_path, "S") as reports:
+        reports.add([Finding(Kind.ORPHAN, b"/s", columns(b"x"))])
+        reports.prepare()
+        in_the_way = tmp_path / "S_compare_orphan.txt"
+        in_the_way.mkdir()
+        with pytest.raises(ReportError, match=r"S_compare_orphan\.txt: cannot be written"):
+            reports.publish()
+    assert (tmp_path / "S_compare_missing.txt").exists()
+    assert not (tmp_path / "S_empty.txt").exists()
+    with pytest.raises(ReportError, match=r"S_compare_orphan\.txt: cannot be written"):
+        take_up(tmp_path, "S")
+    in_the_way.rmdir()
+    assert [path.name for path in take_up(tmp_path, "S")] == [
+        name for text in RUN_FILES[1::2] for name in (text, f"{text[:-4]}.jsonl")
+    ]
+    assert names_in(tmp_path) == RUN_FILES
+    assert read(in_the_way) == "/s/x\n"

@@ -111,6 +111,14 @@ def test_results_that_were_entered_at_the_same_time_keep_their_order(summary: Su
     assert [row.files for row in summary.history(SITE)] == [0, 1, 2, 3, 4]
 
 
+def test_a_result_that_is_entered_again_takes_its_own_place(summary: SummaryDatabase) -> None:
+    summary.update(result(100.0, files=1), again=True)
+    for files in (2, 3):
+        summary.update(result(200.25, files=files), again=True)
+    assert summary.stats() == {SITE: result(200.25, files=3)}
+    assert summary.history(SITE) == [result(100.0, files=1), result(200.25, files=3)]
+
+
 def test_a_result_makes_its_site_known(summary: SummaryDatabase) -> None:
     summary.update(result(1.0, "T2_Asked"))
     assert summary.site("T2_Asked") == SiteRow("T2_Asked")
