@@ -133,7 +133,13 @@ class RayRuntime:
             _must_answer(address)
             return ray.init(address=address, **options)
         _stay_on_loopback()
-        return ray.init(address="local", include_dashboard=True, dashboard_host=_LOOPBACK, **options)
+        try:
+            return ray.init(address="local", include_dashboard=True, dashboard_host=_LOOPBACK, **options)
+        except Exception as error:
+            if type(error) is not Exception:
+                raise
+            # Ray has no name for a node that does not come up.
+            raise ConnectionError(str(error)) from error
 
     def spawn(self, name: str, actor: type, *arguments: Any) -> ActorRef:
         """Start an actor on the node that this process is on, where its files are."""

