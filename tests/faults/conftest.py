@@ -9,6 +9,7 @@ from tests.faults.site import FaultySite
 from tests.faults.table import note_judged, note_row, print_table
 from tests.servers.fixtures import ServedDirectory
 from tests.servers.ray_node import RayNode, running_ray_node
+from tests.servers.xrootd_secured import SecuredServer
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +17,13 @@ def ray_node() -> Iterator[RayNode]:
     """One Ray node on loopback for all rows that leave it whole: it takes seconds to start."""
     with running_ray_node() as node:
         yield node
+
+
+@pytest.fixture(scope="session")
+def wants_tokens() -> Iterator[SecuredServer]:
+    """One server over TLS that wants tokens, for all rows that let it go on afterwards."""
+    with SecuredServer("ztn") as server:
+        yield server
 
 
 @pytest.fixture(params=["threads", "ray"])

@@ -127,6 +127,14 @@ class FaultySite:
         return part_of(RunDirectory(self.home / "var", self.name).listing)
 
     @property
+    def journal_size(self) -> int:
+        """How many bytes the journal has; 0 when there is none."""
+        try:
+            return self.journal.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    @property
     def listed(self) -> int:
         """How many directories the journal has, which may be growing; 0 when there is none."""
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import time
@@ -113,6 +115,12 @@ def test_a_disk_that_fills_up(site: FaultySite, small_disk: Callable[[str], Path
     _fills_up(site, small_disk)
 
 
+def _leave_no_room(disk: Path) -> None:
+    """Fill a disk to its last byte, whoever else writes to it meanwhile."""
+    with (disk / "filler").open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        file.writelines(itertools.repeat(bytes(1 << 16)))
+
+
 def _fills_up(site: FaultySite, small_disk: Callable[..., Path]) -> None:
     fill(site)
     var = small_disk("home/var")
@@ -120,14 +128,14 @@ def _fills_up(site: FaultySite, small_disk: Callable[..., Path]) -> None:
     _change(site, 1)
     site.configure(InFlight=1, Connections=1)
     lists, findings = _lists(site), count_findings(site)
-    journal = var / "runs" / site.name / "listing.snapshot.part"
     process = site.start_check()
-    eventually("begun to list", lambda: journal.exists() and journal.stat().st_size > 20_000, process)
-    with (var / "filler").open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(var).free)
+    eventually("begun to list", lambda: site.journal_size > 20_000, process)
+    process.send_signal(signal.SIGSTOP)
+    _leave_no_room(var)
+    process.send_signal(signal.SIGCONT)
     ended = wait_for(process)
     _assert_one_line(ended, "No space left on device")
-    assert journal.name in ended.err
+    assert site.journal.name in ended.err
     assert (_lists(site), count_findings(site)) == (lists, findings)
     (var / "filler").unlink()
     ended = site.check()
@@ -268,8 +276,7 @@ def test_damaged_files_of_a_run(site: FaultySite, damage: str) -> None:
     spoil = _DAMAGE.get(damage, lambda _data: b"")
     for name in ("listing.snapshot.part", "inventory.snapshot", "datasets.json", "run.json"):
         process = site.start_check("--fresh")
-        journal = directory / "listing.snapshot.part"
-        eventually("begun to list", lambda j=journal: j.exists() and j.stat().st_size > 20_000, process)  # type: ignore[misc]
+        eventually("begun to list", lambda: site.journal_size > 20_000, process)
         process.kill()
         process.communicate()
         path = directory / name
@@ -428,8 +435,7 @@ def test_a_lock_at_the_end(site: FaultySite) -> None:
     _change(site, 1)
     site.configure(InFlight=1, Connections=1)
     process = site.start_check()
-    journal = site.home / "var/runs" / site.name / "listing.snapshot.part"
-    eventually("begun to list", lambda: journal.exists() and journal.stat().st_size > 2000, process)
+    eventually("begun to list", lambda: site.journal_size > 2000, process)
     with _Holding(site.home / "var/db/consistency.db"):
         ended = wait_for(process)
     _assert_one_line(ended, "locked for over 30 seconds")

@@ -111,12 +111,6 @@ def vault() -> Vault:
     return Vault()
 
 
-@pytest.fixture(scope="module")
-def wants_tokens() -> Iterator[SecuredServer]:
-    with SecuredServer("ztn") as server:
-        yield server
-
-
 @pytest.fixture
 def ray_env() -> Iterator[dict[str, str]]:
     """Have Ray leave its session in a directory of the test's own; its sockets have paths of a hundred characters."""

@@ -57,9 +57,7 @@ class SecuredServer:
         (self.home / "authdb").write_text("u lister /store lr\n")
         (self.home / "scitokens.cfg").write_text(_SCITOKENS.format(audience=AUDIENCE, issuer=self.issuer.issuer))
         self.issuer.fill_cache(self.home / "cache")
-        if os.geteuid() == 0:
-            for path in (authority.key, authority.certificate, self._serving, *_below(self.home / "cache")):
-                shutil.chown(path, "xrootd")
+        self._hand_over(authority.key, authority.certificate, self._serving, *_below(self.home / "cache"))
         lines = [line.format(home=self.home) for line in (*_TLS, *(_SSS if protocol == "sss" else _ZTN))]
         self.server = XRootDServer(tuple(lines), root, environment={"XDG_CACHE_HOME": str(self.home / "cache")})
 
@@ -71,8 +69,19 @@ class SecuredServer:
         """Have the server forget the key of the client: it knows another one from its next start on."""
         self._serving.unlink()
         add_sss_key(self._serving, "lister", 200)
+        self._hand_over(self._serving)
+
+    def know_key(self) -> None:
+        """Have the server know the key of the client again, from its next start on."""
+        self._serving.unlink()
+        shutil.copy(self.keytab, self._serving)
+        self._hand_over(self._serving)
+
+    @staticmethod
+    def _hand_over(*paths: Path) -> None:
         if os.geteuid() == 0:
-            shutil.chown(self._serving, "xrootd")
+            for path in paths:
+                shutil.chown(path, "xrootd")
 
     def __enter__(self) -> SecuredServer:
         self.server.start()
