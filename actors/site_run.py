@@ -281,17 +281,19 @@ class _Run:
         job = check_job(run.site, run.store, run.backends, run.request, directory)
         earlier = None if job.fresh else found_before(directory, job, self._started, self._history)
         if earlier is not None:
-            return self._go_on_behind(earlier)
+            lists = take_up(run.site.web_dir, directory_name(run.site.name))
+            if all(path.exists() for path in lists):
+                return self._go_on_behind(earlier, lists)
+            # They went elsewhere, or away, and are made again.
         job = replace(job, opened=self._number)
         return check_held(self._runtime, job, directory, self._oversight, self._started)
 
-    def _go_on_behind(self, earlier: Found) -> Results:
+    def _go_on_behind(self, earlier: Found, lists: list[Path]) -> Results:
         """Take up a run that ended when it was in the history, and not all that follows was done."""
         self._number(earlier.run)
         said = f"run {earlier.run} is recorded and did not come to its end: what follows from it is done now"
         _log.info("%s: %s", self._site.name, said)
         self._oversight.watch("going on", replace(earlier.listing, note=said))
-        lists = take_up(self._site.web_dir, directory_name(self._site.name))
         return Results(earlier.run, earlier.result, tuple(map(str, lists)), earlier.listing, at=earlier.at)
 
     def _number(self, run: int) -> None:

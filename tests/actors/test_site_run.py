@@ -288,3 +288,15 @@ def test_one_that_starts_over_leaves_a_dead_run_as_it_is(threads: Runtime, site:
     run_with(threads, site, Registry(), Oversight(), fresh=True)
     with site.history() as history:
         assert len(history.runs(SITE)) == 3
+
+
+def test_lists_of_a_dead_run_that_are_gone_are_made_again(threads: Runtime, site: Site) -> None:
+    run(threads, site)
+    site.act()
+    with pytest.raises(Died):
+        run_with(threads, site, DyingRegistry(), Oversight())
+    (site.www / f"{SITE}_compare_missing.txt").unlink()
+    done = run_with(threads, site, Registry(), Oversight())
+    assert site.lines("compare_missing") == ["data/gone", "mc/lost"]
+    # The listing was whole, and is not made again.
+    assert done.results.listing.resumed == 3
