@@ -157,6 +157,7 @@ class SiteConfig:
             connections=connections,
             method=self.access_method if self.access_method in (DIRECTX, GFAL) else "",
             clustered=self.layout == CLUSTERED,
+            tries=self.retries + 1,
         )
 
 

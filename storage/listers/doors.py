@@ -153,6 +153,9 @@ class SpreadLister:
                     door.let_rest(now)
             else:
                 door.timeouts, door.doubted = 0, False
+                if all(other.resting_until > now for other in self._doors):
+                    # The first one that is back does the work, until others are.
+                    door.resting_until = now
             others = any(other is not door and other.resting_until <= now for other in self._doors)
         if isinstance(outcome, Failed) and reason == Reason.AUTHENTICATION and others:
             # Worth another try, which another door will have.

@@ -5,16 +5,21 @@ Another package adds a scheme with an entry point that refers to a `ListerFactor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import entry_points
 from typing import Protocol
 
 from engine import paths
+from engine.outage import OutageLimits
 from storage.door_url import LISTERS
 from storage.listers.doors import Door, SpreadLister
 from storage.listers.merged import MergedLister
+from storage.listers.patient import PatientLister
 from storage.listers.protocol import DIRECTX, GFAL, Lister, Sink, StoreSpec
+
+_NEVER_AWAY = ("file", "memory", "dump")
+"""The schemes of what cannot be reached only if it is not there."""
 
 
 class ListerFactory(Protocol):
@@ -38,10 +43,18 @@ def open_lister(spec: StoreSpec, sink: Sink) -> Lister:
     openers = [_opener(door, spec) for door in doors]
     if spec.open_ended or (spec.clustered and len(openers) > 1):
         names = [door.host or paths.decode(door.prefix) for door in doors]
-        return MergedLister(names, openers, sink, spec.open_ended)
-    if len(openers) == 1:
-        return openers[0](sink)
-    return SpreadLister(openers, sink)
+        return MergedLister(names, openers, sink, spec.open_ended, _limits(doors, spec), spec.has_answered)
+    opener = openers[0] if len(openers) == 1 else partial(SpreadLister, openers)
+    limits = _limits(doors, spec)
+    return opener(sink) if limits is None else PatientLister(opener, sink, limits, spec.has_answered)
+
+
+def _limits(doors: Sequence[Door], spec: StoreSpec) -> OutageLimits | None:
+    """Say how long a store that goes away is waited for; None for one that cannot."""
+    if any(door.scheme in _NEVER_AWAY for door in doors):
+        return None
+    is_part = spec.clustered and len(doors) > 1
+    return OutageLimits.of_part(spec.timeout, spec.tries) if is_part else OutageLimits.of_whole(spec.timeout)
 
 
 def _opener(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
@@ -58,16 +71,7 @@ def _opener(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
 
             # Doors of one file system give the same ones.
             with_ids = not spec.clustered
-            is_alone = spec.clustered or len(spec.doors) == 1
-            return partial(
-                XRootDLister,
-                door,
-                timeout=spec.timeout,
-                connections=spec.connections,
-                with_ids=with_ids,
-                is_alone=is_alone,
-                has_answered=spec.has_answered,
-            )
+            return partial(XRootDLister, door, timeout=spec.timeout, connections=spec.connections, with_ids=with_ids)
         case "file":
             from storage.listers.posix import PosixLister
 

@@ -64,7 +64,7 @@ class StoreSpec:
     The doors of a ``clustered`` store each hold a part of it, and all are asked everything; it is ``open_ended`` when
     there may be further parts that nobody named, so that nothing it lacks is proved absent. A store that
     ``has_answered`` somebody in this run, or in the one that it goes on from, is away when it cannot be reached, and
-    not mistyped.
+    not mistyped. ``tries`` is how often a directory is asked for: so many times a part of a cluster is waited for.
     """
 
     doors: tuple[str, ...]
@@ -74,6 +74,7 @@ class StoreSpec:
     clustered: bool = False
     open_ended: bool = False
     has_answered: bool = False
+    tries: int = 1
 
     @property
     def is_of_this_machine(self) -> bool:

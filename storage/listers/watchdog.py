@@ -22,41 +22,14 @@ _TICK = 0.5
 """Seconds between two looks at what is in flight."""
 
 
-HOLD = 2.0
-"""Seconds for which a request is held whose door cannot be reached, although it has answered before.
-
-Such a failure is there at once. Reported at once, it would bring the next request, and a door that restarts would run
-through all tries of thousands of directories; so, only those in flight wait for it. A door that never answered is
-another matter: whoever mistyped its port wants to know.
-"""
-
-OUTAGE = 20.0
-"""Seconds for which such a request is held, besides a whole timeout, when nobody else could be asked."""
-
-_LONGEST_WAIT = 8.0
-"""Seconds between two requests that try whether a door is back, at most: twice as many each time, from `HOLD` on."""
-
-_NO_ANSWER = frozenset(
-    (Reason.CONNECTION, Reason.TIMEOUT, Reason.AUTHENTICATION, Reason.BAD_NAME, Reason.SERVER, Reason.LISTER_LOST)
-)
-"""What may be said of a request without the door having had a say."""
-
-
 @dataclass(slots=True, eq=False)
 class Flight:
-    """A request on its way. ``started`` and ``deadline`` are in seconds of ``time.monotonic``.
-
-    ``held`` is a failed connection that is not reported yet, the door having given so many ``answers`` until then;
-    ``held_until`` is how long none is reported.
-    """
+    """A request on its way. ``started`` and ``deadline`` are in seconds of ``time.monotonic``."""
 
     request: Request
     started: float
     deadline: float
     missed: bool = False
-    held: Failed | None = None
-    held_until: float | None = None
-    answers: int = 0
 
     def seconds_left(self) -> int:
         """Give the whole seconds until the deadline, at least 1: what libraries take as a timeout."""
@@ -72,11 +45,6 @@ class Watchdog:
 
     ``silent`` is asked on the watchdog's thread before a flight is given up; it returns True when it found another way
     to the answer, having called `extend`.
-
-    A failed connection of a door that ``has_answered`` before is held for ``hold`` seconds. Meanwhile ``again``, if
-    given, is called on the watchdog's thread to send a flight once more: for one of those held now and then, and for
-    all as soon as the door has answered anything. What fails after that is reported, since it is not the door that is
-    away.
     """
 
     def __init__(
@@ -85,18 +53,11 @@ class Watchdog:
         timeout: float,
         silent: Callable[[Flight], bool] | None = None,
         grace: float = GRACE,
-        hold: float = HOLD,
-        again: Callable[[Flight], None] | None = None,
-        has_answered: bool = False,
     ) -> None:
         self._sink = sink
         self._timeout = timeout
         self._silent = silent
         self._grace = grace
-        self._hold = hold
-        self._again = again
-        self._answers = int(has_answered)
-        self._try_at, self._wait = 0.0, HOLD
         self._lock = threading.Lock()
         self._flights: dict[Flight, None] = {}
         self._last_end = time.monotonic()
@@ -129,34 +90,17 @@ class Watchdog:
                 flight.started = time.monotonic()
                 flight.deadline = flight.started + self._timeout
                 flight.missed = False
-                flight.held = None
                 self._flights[flight] = None
 
     def end(self, flight: Flight, outcome: Outcome) -> None:
-        """Report the outcome, unless it is held, the flight has ended before or the watchdog is closed."""
+        """Report the outcome, unless the flight has ended before or the watchdog is closed."""
         with self._lock:
             if flight not in self._flights:
                 return
-            if not isinstance(outcome, Failed) or outcome.reason not in _NO_ANSWER:
-                self._answers += 1
-                self._try_at, self._wait = 0.0, HOLD
-            elif outcome.reason == Reason.CONNECTION and self._is_held(flight):
-                flight.held, flight.answers = outcome, self._answers
-                return
-            self._forget(flight)
+            del self._flights[flight]
+            self._last_end = time.monotonic()
+            self._newest_ended_start = max(self._newest_ended_start, flight.started)
         self._sink(flight.request.number, outcome)
-
-    def _is_held(self, flight: Flight) -> bool:
-        """Tell whether it is too early to report a failed connection."""
-        now = time.monotonic()
-        if flight.held_until is None:
-            flight.held_until = now + self._hold if self._answers else now
-        return now < flight.held_until
-
-    def _forget(self, flight: Flight) -> None:
-        del self._flights[flight]
-        self._last_end = time.monotonic()
-        self._newest_ended_start = max(self._newest_ended_start, flight.started)
 
     def close(self) -> None:
         """Forget what is in flight; nothing reaches the sink any more, but for a call that is under way."""
@@ -169,33 +113,9 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._closed.wait(_TICK):
-            self._look_at_held()
             for flight in self._missed(time.monotonic()):
                 if self._silent is None or not self._silent(flight):
                     self.end(flight, Failed(Reason.TIMEOUT, f"no answer within {self._timeout:g} s"))
-
-    def _look_at_held(self) -> None:
-        """Report what was held for long enough, and ask again where that may help."""
-        now = time.monotonic()
-        with self._lock:
-            held = [(flight, flight.held) for flight in self._flights if flight.held is not None]
-        rest: list[Flight] = []
-        for flight, outcome in held:
-            if self._is_held(flight):
-                rest.append(flight)
-            else:
-                self.end(flight, outcome)
-        if self._again is None or not rest:
-            return
-        again = [flight for flight in rest if flight.answers != self._answers]
-        for flight in again:
-            flight.held_until = now
-        if not again and now >= self._try_at:
-            self._try_at, self._wait = now + self._wait, min(2 * self._wait, _LONGEST_WAIT)
-            again = rest[:1]
-        for flight in again:
-            self.extend(flight)
-            self._again(flight)
 
     def _missed(self, now: float) -> list[Flight]:
         """Find the flights to give up: those missed at two looks in a row, since a long conversion may hold us up."""
@@ -203,8 +123,6 @@ class Watchdog:
         with self._lock:
             quiet = now - self._last_end > self._grace
             for flight in self._flights:
-                if flight.held is not None:
-                    continue
                 # Flights stand in the order of their deadlines.
                 if flight.deadline + self._grace > now:
                     break

@@ -38,7 +38,7 @@ from storage.listers.credentials import Login
 from storage.listers.doors import Door
 from storage.listers.programs import Runner
 from storage.listers.protocol import Ask, Request, Sink
-from storage.listers.watchdog import GRACE, HOLD, OUTAGE, Flight, Watchdog
+from storage.listers.watchdog import GRACE, Flight, Watchdog
 from storage.listers.xrootd_errors import Status, failure, is_answer, is_complete, is_denied, refused
 from storage.listers.xrootd_settings import CLIENT_SETTINGS
 
@@ -81,8 +81,7 @@ class _Connection:
 class XRootDLister:
     """Asks one door; ``timeout`` in seconds for each request, ``connections`` TCP connections, ``grace`` of `Watchdog`.
 
-    ``with_ids``: directories are told apart by the ids that the door gives. ``is_alone``: nobody else could answer, so
-    that a door that went away is waited for, for a timeout and `OUTAGE`; ``has_answered``: it was there before.
+    ``with_ids``: directories are told apart by the ids that the door gives.
 
     A directory with names that are not UTF-8 is listed by the ``xrdfs`` program, where there is one, after the bindings
     have failed to answer; such an outcome may take twice the timeout.
@@ -96,8 +95,6 @@ class XRootDLister:
         connections: int = 2,
         grace: float = GRACE,
         with_ids: bool = True,
-        is_alone: bool = False,
-        has_answered: bool = False,
     ) -> None:
         self._door = door
         self._with_ids = with_ids
@@ -112,8 +109,7 @@ class XRootDLister:
         self._running: set[Runner] = set()
         self._helpers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="xrdfs")
         self._connections = [self._connect() for _ in range(max(1, connections))]
-        hold = timeout + OUTAGE if is_alone else HOLD
-        self._watchdog = Watchdog(sink, timeout, self._ask_program, grace, hold, self._ask, has_answered)
+        self._watchdog = Watchdog(sink, timeout, self._ask_program, grace)
 
     @property
     def requests(self) -> int:

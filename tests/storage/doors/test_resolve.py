@@ -90,7 +90,7 @@ def test_a_server_is_found_through_itself(
     put(xrootd_server.store, root, "mc/f")
     found = resolve(source(Redirectors=f"localhost:{xrootd_server.port}"))
 
-    assert found.spec == StoreSpec((found.spec.doors[0],), 10.0, 2)
+    assert found.spec == StoreSpec((found.spec.doors[0],), 10.0, 2, tries=4)
     assert found.spec.doors[0].endswith(f":{xrootd_server.port}")
     assert found.identity == (f"redirector:localhost:{xrootd_server.port}",)
 
@@ -175,7 +175,7 @@ def test_a_load_balancer_must_show_what_is_behind_it(
     assert "its load balancer does not show the whole store" in message
     balancer = f"localhost:{xrootd_server.port}"
     found = resolve(source(Redirectors=balancer, UseLoadBalancer=True))
-    assert found.spec == StoreSpec((f"root://{balancer}",), 10.0, 1)
+    assert found.spec == StoreSpec((f"root://{balancer}",), 10.0, 1, tries=4)
 
 
 def test_a_load_balancer_in_front_of_parts_is_refused_although_it_shows_them_all(
@@ -304,9 +304,9 @@ def test_a_dump_that_cannot_be_used_fails_the_run(
 
 def test_the_access_method_goes_into_the_spec(source: Callable[..., StoreSource]) -> None:
     doors = ("root://door",)
-    assert source(Doors=doors, AccessMethod="directx").spec == StoreSpec(doors, 10.0, 2, DIRECTX)
-    assert source(Doors=doors, AccessMethod="SRM", GFALThreads=7).spec == StoreSpec(doors, 10.0, 7, GFAL)
-    assert source(Doors=doors, UseLoadBalancer=True).spec == StoreSpec(doors, 10.0, 1)
+    assert source(Doors=doors, AccessMethod="directx").spec == StoreSpec(doors, 10.0, 2, DIRECTX, tries=4)
+    assert source(Doors=doors, AccessMethod="SRM", GFALThreads=7).spec == StoreSpec(doors, 10.0, 7, GFAL, tries=4)
+    assert source(Doors=doors, UseLoadBalancer=True).spec == StoreSpec(doors, 10.0, 1, tries=4)
 
 
 @pytest.mark.parametrize(("method", "package"), [("SRM", "gfal2-util-scripts"), ("directx", "xrootd-client")])

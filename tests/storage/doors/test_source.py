@@ -48,7 +48,7 @@ def _refusal(text: str, config: Config | None = None) -> str:
 
 def test_a_site_brings_its_doors_and_directories(config: Config) -> None:
     source = _store(parse_source("T2_A", config))
-    assert source.spec == StoreSpec(("root://a//cms", "root://b//own"), timeout=9.0, connections=3)
+    assert source.spec == StoreSpec(("root://a//cms", "root://b//own"), timeout=9.0, connections=3, tries=4)
     assert source.tops == (b"/store/mc",)
     assert source.site == config.site("T2_A")
     assert source.label == "T2_A"

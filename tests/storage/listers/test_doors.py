@@ -225,6 +225,16 @@ def test_a_door_that_stays_down_is_tried_less_and_less_often() -> None:
     assert not good.in_flight
 
 
+def test_the_first_door_that_is_back_does_the_work() -> None:
+    hands = Hands(3)
+    for number in range(3):
+        hands.ask(b"/store/%d" % number).answer(DOWN)
+    back = hands.ask(b"/store/back")
+    back.answer(Absent())
+
+    assert [hands.ask(b"/store/%d" % number) for number in range(10, 20)] == [back] * 10
+
+
 def test_closing_closes_all_doors() -> None:
     lister, doors, _ = spread(UP, UP)
     lister.close()

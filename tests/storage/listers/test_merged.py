@@ -6,13 +6,14 @@ from functools import partial
 import pytest
 
 from engine.columns import FileColumns
-from engine.listing import Absent, Failed, Listed, NamesListed, Present
+from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
+from engine.outage import OutageLimits
 from engine.states import Reason
 from storage.listers import memory
 from storage.listers.factory import open_lister
 from storage.listers.memory import Fault, MemoryStore
 from storage.listers.merged import MergedLister
-from storage.listers.protocol import DIRECTX, GFAL, Ask, StoreSpec
+from storage.listers.protocol import DIRECTX, GFAL, Ask, Lister, Request, Sink, StoreSpec
 from tests.storage.listers.asking import asking
 
 
@@ -122,3 +123,59 @@ def test_an_only_door_that_may_show_a_part_is_not_named_twice(parts: tuple[Memor
     with asking(partial(open_lister, replace(spec_of(parts[0]), clustered=False, open_ended=True))) as asker:
         assert isinstance(asker.lister, MergedLister)
         assert asker.list(b"/d") == Failed(Reason.TIMEOUT, "at the door")
+
+
+class Switched:
+    """A member that answers at once: with a listing, or that it cannot be reached."""
+
+    def __init__(self, outcome: Outcome, sink: Sink) -> None:
+        self.outcome = outcome
+        self.requests = 0
+        self._sink = sink
+
+    def submit(self, request: Request) -> None:
+        self.requests += 1
+        self._sink(request.number, self.outcome)
+
+    def close(self) -> None:
+        return
+
+
+def test_a_member_that_was_given_up_costs_the_others_nothing() -> None:
+    members: list[Switched] = []
+
+    def opener(sink: Sink) -> Lister:
+        members.append(Switched(Listed(FileColumns.from_rows([(b"f", 1, 1)])), sink))
+        return members[-1]
+
+    limits = OutageLimits(0.1, patience=0.1, timeouts=True)
+    names = ["first", "second", "third"]
+    with asking(lambda sink: MergedLister(names, [opener] * 3, sink, limits=limits)) as asker:
+        assert asker.list(b"/d") == Listed(FileColumns.from_rows([(b"f", 1, 1)]), note="1 file is on several servers")
+        members[1].outcome = Failed(Reason.CONNECTION, "refused")
+        # The others are heard again when it is held no longer.
+        while "given up" not in (outcome := _failed(asker.list(b"/d"))).detail:
+            assert outcome.detail == "second: refused"
+        sent = [member.requests for member in members]
+        for number in range(500):
+            assert _failed(asker.list(b"/d/%d" % number)).detail.startswith("second: given up after ")
+            assert _failed(asker.names(b"/d/%d" % number)).detail.startswith("second: given up after ")
+        # One request tries it now and then, and goes to all.
+        assert all(member.requests <= before + 5 for member, before in zip(members, sent, strict=True))
+
+        for member in members:
+            member.outcome = Present(1, 1, False)
+        members[1].outcome = Failed(Reason.CONNECTION, "refused")
+        # Whoever has it may say so.
+        assert asker.stat(b"/d/f") == Present(1, 1, False)
+
+        for member in members:
+            member.outcome = Listed()
+        while isinstance(asker.list(b"/d"), Failed):
+            pass
+        assert asker.list(b"/d") == Listed()
+
+
+def _failed(outcome: Outcome) -> Failed:
+    assert isinstance(outcome, Failed)
+    return outcome
