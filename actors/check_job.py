@@ -71,7 +71,7 @@ def check_job(
             tops=store.tops,
             ignored=site.ignore_directories,
             keep_orphans=request.keep_orphans or not site.delete_orphans,
-            usual=_usual_files(site, request.accept_fewer),
+            usual=_usual_files(site, request.accept_fewer, dumped=store.as_of is not None),
         ),
         StorePlan(site.web_dir, directory_name(site.name), history_path(site)),
         _InventoryReader(backends, site, store.tops, known, directory),
@@ -111,15 +111,15 @@ def store_mark(site: SiteConfig, store: StoreSource) -> dict[str, Any]:
     return mark if store.as_of is None else {**mark, "as_of": store.as_of}
 
 
-def _usual_files(site: SiteConfig, accept: bool) -> UsualFiles:
+def _usual_files(site: SiteConfig, accept: bool, dumped: bool) -> UsualFiles:
     """Say how many files the runs before have seen."""
     path = history_path(site)
     if not site.min_files:
         return ANY_NUMBER
     if not path.exists():
-        return UsualFiles(fraction=site.min_files, accept=accept)
+        return UsualFiles(fraction=site.min_files, accept=accept, dumped=dumped)
     with HistoryDatabase(path) as history:
-        return UsualFiles.of(history.earlier_files(site.name), site.min_files, accept)
+        return UsualFiles.of(history.earlier_files(site.name), site.min_files, accept, dumped)
 
 
 def history_path(site: SiteConfig) -> Path:

@@ -271,7 +271,7 @@ class _Run:
         except DoorsError as error:
             name, runtime = self._site.name, self._runtime.name
             with recorded(self._history, name, self._started, runtime, "no doors") as record:
-                record.end(RunStatus.FAILED, str(error))
+                record.end(RunStatus.FAILED, str(error), gates=tuple(filter(None, [error.refusal])))
             raise
 
     def _check(self) -> Results:

@@ -19,6 +19,9 @@ from engine.table import DirectoryTable
 CUT = "inventory-cut"
 """The name of the gate."""
 
+DUMP_CUT = "dump-cut"
+"""The name of the gate for a dump, which is held to more: what comes behind a cut would all be called missing."""
+
 _DIGITS = 11
 """More digits than a time has."""
 
@@ -44,6 +47,15 @@ class LastLine:
     mtime: int = UNKNOWN_MTIME
     site: bool = False
     repeated: bool = False
+
+
+def dump_gate(source: str) -> Refusal:
+    """Refuse the dump of a store whose last line has no newline, whatever an inventory says of that line."""
+    return Refusal(
+        DUMP_CUT,
+        f"dump {source}: its last line has no newline, so that it may be cut off, and what came behind would be called "
+        "missing; have it made or brought anew, or have whoever makes it end it with a newline",
+    )
 
 
 def cut_gate(

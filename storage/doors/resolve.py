@@ -137,7 +137,7 @@ def _of_dump(source: StoreSource, site: SiteConfig, heed: Callable[[], None]) ->
         made = dump_time(site.dump)
         snapshot = prepared(site.dump, site.var_location / "dumps", site.root_path, site.path_prefix, site.name, heed)
     except DumpError as error:
-        raise DoorsError(f"the site {site.name}: {error}") from error
+        raise DoorsError(f"the site {site.name}: {error}", error.refusal) from error
     spec = replace(source.spec, doors=(f"dump://{snapshot.absolute()}",))
     return replace(source, spec=spec, as_of=made)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine import paths
+from engine.gates import Refusal
 from storage.config.site import KnownSites, SiteConfig
 from storage.door_url import GFAL_SCHEMES, DoorURL, is_url, parse_door
 from storage.listers.protocol import StoreSpec
@@ -24,7 +25,14 @@ class SourceError(Exception):
 
 
 class DoorsError(SourceError):
-    """A site cannot be listed: no doors, doors that disagree, a program that is missing, or no dump; one line."""
+    """A site cannot be listed: no doors, doors that disagree, a program that is missing, or no dump; one line.
+
+    ``refusal`` is the gate that closed, if one did.
+    """
+
+    def __init__(self, message: str, refusal: Refusal | None = None) -> None:
+        super().__init__(message)
+        self.refusal = refusal
 
 
 @dataclass(frozen=True, slots=True)

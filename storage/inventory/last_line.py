@@ -23,6 +23,7 @@ class Tail:
 
     def __init__(self, source: str) -> None:
         self.line = 0
+        self.ended = True
         self._source = source
         self._text = b""
         self._escaped = False
@@ -30,6 +31,7 @@ class Tail:
 
     def see(self, chunk: Chunk) -> None:
         """Look at a chunk; the last one of a text is the only one that may not end."""
+        self.ended = chunk.ended
         text = b"" if chunk.ended else chunk.data[chunk.data.rfind(b"\n", 0, -1) + 1 : -1]
         if text and not is_void(text):
             self.line, self._text, self._escaped = chunk.next_line - 1, text, chunk.escaped

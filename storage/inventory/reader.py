@@ -33,7 +33,8 @@ class InventoryCounts:
     ``duplicates`` counts the entries that a later one of the same path replaced, ``conflicts`` those among them whose
     size was another than that of the entry that stays, ``skipped`` those outside of the directories to keep. ``lines``
     are those of the file, comments included, or the rows of a table. ``has_sizes`` tells whether the format carries
-    sizes. ``last_line`` is the last line of a text that does not end with a newline.
+    sizes. ``last_line`` is the last line of a text that does not end with a newline; ``ended`` is False wherever there
+    is none, be it behind a comment.
     """
 
     files: int
@@ -46,13 +47,14 @@ class InventoryCounts:
     has_sizes: bool
     format: str
     last_line: LastLine | None = None
+    ended: bool = True
 
 
 @dataclass(slots=True)
 class Reading:
     """An inventory that is being read; ``lines``, those of the file or the rows of a table, grows meanwhile.
 
-    ``last_line`` is known when all rows were read.
+    ``last_line`` and ``ended`` are known when all rows were read.
     """
 
     format: str
@@ -60,6 +62,7 @@ class Reading:
     rows: Iterator[Rows]
     lines: int = 0
     last_line: LastLine | None = None
+    ended: bool = True
 
 
 def read_inventory(
@@ -74,11 +77,13 @@ def read_inventory(
     heed: Callable[[], None] = lambda: None,
     table: str = DEFAULT_TABLE,
     site: str = "",
+    see: Callable[[Rows], None] = lambda _rows: None,
 ) -> InventoryCounts:
     """Read an inventory and hand one record for each directory that has files, and each ancestor, to ``append``.
 
     Records come in tree order and all are `State.LISTED`, at ``listed_at`` (seconds since the epoch). Entries that are
-    not below one of the canonical directories ``keep`` are skipped. The other arguments are those of `open_inventory`.
+    not below one of the canonical directories ``keep`` are skipped. ``see`` is shown all rows in the order of the file,
+    before the first record is handed over. The other arguments are those of `open_inventory`.
     A file without entries gives no records.
 
     Raises:
@@ -92,6 +97,7 @@ def read_inventory(
         path, format=format, root=root, chunk_size=chunk_size, heed=heed, table=table, site=site
     ) as reading:
         for rows in reading.rows:
+            see(rows)
             builder.add(rows)
     tree = builder.emit(append, listed_at)
     last_line = reading.last_line
@@ -103,6 +109,7 @@ def read_inventory(
         has_sizes=reading.has_sizes,
         format=reading.format,
         last_line=last_line,
+        ended=reading.ended,
     )
 
 
@@ -156,6 +163,7 @@ def open_inventory(
             def noted() -> Iterator[Rows]:
                 yield from tail.note(_rows(chunks, layout, root, source))
                 reading.last_line = tail.last_line(layout, root, chosen)
+                reading.ended = tail.ended
 
             reading.rows = _of_site(noted(), chosen, source)
         yield reading

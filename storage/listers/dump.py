@@ -1,7 +1,8 @@
 """Answering from a dump: a file in which the site wrote down what its store holds.
 
 A dump names files. A directory is there when a file below it is, has no mtime, and is never empty; one that is not
-named is absent. What came after the dump is not in it, and whoever judges has to look at
+named is absent. Of a dump whose lines are in order, nothing is denied that would come behind the last one, where it may
+be cut off. What came after the dump is not in it, and whoever judges has to look at
 `storage.listers.dump_file.dump_time`.
 """
 
@@ -18,12 +19,16 @@ from engine.columns import UNKNOWN_MTIME, DirectoryColumns, FileColumns
 from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
 from engine.states import Reason, State
 from storage.listers.doors import Door
+from storage.listers.dump_end import LastInOrder
 from storage.listers.dump_file import DumpError, dump_into_snapshot
 from storage.listers.protocol import Ask, Request, Sink
 from storage.snapshot import Snapshot, SnapshotError, is_snapshot
 
 _KEPT = 64
 """Directories whose names are kept, for questions about several files in one."""
+
+_BEHIND = Failed(Reason.CUT_SHORT, "it would come behind the last line of the dump, where that may be cut off")
+"""The answer for what nobody can deny."""
 
 
 class DumpLister:
@@ -87,6 +92,7 @@ class _Dump:
     def __init__(self, snapshot: Snapshot) -> None:
         self._table = snapshot.table
         self._prefix: bytes = snapshot.header.extra.get("prefix", b"")
+        self._last = LastInOrder.of_extra(snapshot.header.extra)
         self._below: dict[bytes, list[tuple[bytes, int]]] = {}
         for path, mtime in zip(self._table.paths, self._table.mtimes, strict=True):
             above = paths.parent_of(path)
@@ -100,6 +106,8 @@ class _Dump:
             case Ask.LIST:
                 return self._list(path)
             case Ask.NAMES:
+                if self._last is not None and self._last.hides_in(path):
+                    return _BEHIND
                 outcome = self._list(path)
                 if isinstance(outcome, Failed):
                     return outcome
@@ -123,6 +131,8 @@ class _Dump:
         found = self._file(path)
         if found is not None:
             return Present(*found, False)
+        if self._last is not None and self._last.hides_file(path):
+            return _BEHIND
         reason, detail = self._why_not(path)
         return Absent() if reason == Reason.NOT_FOUND else Failed(reason, detail)
 

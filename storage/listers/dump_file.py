@@ -3,6 +3,10 @@
 It is any list that `storage.inventory` reads, packed or not, or a snapshot. A time of less than `_MOST_DAYS` in it
 counts days since the epoch, as in the dumps of RAL; it becomes the end of that day, so that a file is never taken for
 older than it is.
+
+A dump that was cut off proves nothing of what came behind the cut, and all of that would be called missing. One whose
+last line does not end is refused; of one whose lines are in order, nothing behind the last one is denied
+(`storage.listers.dump_end`).
 """
 
 from __future__ import annotations
@@ -19,8 +23,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine import paths
+from engine.cut import dump_gate
+from engine.gates import Refusal
 from engine.record import DirectoryRecord
 from storage.inventory import InventoryError, read_inventory
+from storage.listers.dump_end import EndOfLines
 from storage.snapshot import Snapshot, SnapshotError, SnapshotHeader, SnapshotWriter, is_snapshot
 
 DAY = 86400
@@ -34,8 +41,19 @@ _SPARED = DAY
 """Seconds for which the snapshot of an older dump is kept, since another run may still read it."""
 
 
+_READER = 2
+"""Grows when a dump is read into something else than before."""
+
+
 class DumpError(Exception):
-    """A dump cannot be used; the message is one line and names the file."""
+    """A dump cannot be used; the message is one line and names the file.
+
+    ``refusal`` is the gate that closed, if one did.
+    """
+
+    def __init__(self, message: str, refusal: Refusal | None = None) -> None:
+        super().__init__(message)
+        self.refusal = refusal
 
 
 def dump_time(dump: Path) -> float:
@@ -72,36 +90,54 @@ def dump_into_snapshot(
     ``heed`` is called now and then, and may raise to give up.
 
     Raises:
-        DumpError: it cannot be read, is malformed, or names no file below the root; there is no snapshot then.
+        DumpError: it cannot be read, is malformed, does not end, or names no file below the root; there is no snapshot
+            then.
     """
     top = paths.canonical(prefix + root)
     created = dump_time(dump)
     header = SnapshotHeader("listing", str(dump), int(created), site, (top,), {**_identity(dump), "prefix": prefix})
-    try:
-        writer = SnapshotWriter(snapshot, header)
-    except OSError as error:
-        raise DumpError(f"{snapshot}: cannot be written: {error.strerror}") from error
+    end = EndOfLines()
+    writer: SnapshotWriter | None = None
+
+    def append(record: DirectoryRecord) -> None:
+        nonlocal writer
+        if writer is None:
+            # How the lines end is known only now.
+            writer = _writer(snapshot, replace(header, extra={**header.extra, **end.as_extra()}))
+        writer.append(_in_seconds(record))
+
     try:
         counts = read_inventory(
             dump,
-            lambda record: writer.append(_in_seconds(record)),
+            append,
             format=format,
             root=top,
             keep=(top,),
             listed_at=int(created),
             heed=heed,
+            see=end.see,
         )
-        if not counts.files:
+        if not counts.ended:
+            gate = dump_gate(paths.escape(os.fsencode(dump)))
+            raise DumpError(f"{gate.gate}: {gate.message}", gate)
+        if writer is None or not counts.files:
             below = paths.escape(top)
             raise DumpError(f"dump {dump}: it names no file below {below}, so it says nothing about the store")
         writer.finish()
-    except InventoryError as error:
-        writer.discard()
-        raise DumpError(f"dump {str(error).removeprefix('inventory ')}") from error
-    except BaseException:
-        writer.discard()
+    except BaseException as error:
+        if writer is not None:
+            writer.discard()
+        if isinstance(error, InventoryError):
+            raise DumpError(f"dump {str(error).removeprefix('inventory ')}") from error
         raise
     return counts.files
+
+
+def _writer(snapshot: Path, header: SnapshotHeader) -> SnapshotWriter:
+    try:
+        return SnapshotWriter(snapshot, header)
+    except OSError as error:
+        raise DumpError(f"{snapshot}: cannot be written: {error.strerror}") from error
 
 
 def prepared(
@@ -117,7 +153,7 @@ def prepared(
     try:
         if is_snapshot(dump):
             return dump
-        mark = hashlib.blake2b(repr((_identity(dump), root, prefix)).encode(), digest_size=8).hexdigest()
+        mark = hashlib.blake2b(repr((_READER, _identity(dump), root, prefix)).encode(), digest_size=8).hexdigest()
         directory.mkdir(parents=True, exist_ok=True)
         start = f"{site or '%'}_dump_"
         snapshot = directory / f"{start}{mark}.snapshot"

@@ -49,3 +49,17 @@ def test_half_of_what_is_usual_is_enough_and_less_is_not() -> None:
 )
 def test_nothing_is_refused(usual: UsualFiles) -> None:
     assert usual.refusal(1, 1) is None
+
+
+def test_a_dump_may_shrink_by_a_tenth_more_than_the_inventory_does() -> None:
+    usual = UsualFiles(store=1000, inventory=600, fraction=0.5, dumped=True)
+    assert usual.refusal(900, 600) is None
+    assert usual.refusal(899, 600) == Refusal(
+        "fewer-files",
+        "the dump has 899 files where the last runs had 1000, and the inventory 600 where they had 600: the dump may "
+        "be cut off",
+    )
+    assert usual.refusal(721, 480) is None
+    assert usual.refusal(719, 480) is not None
+    assert usual.refusal(899, 6000) is not None
+    assert UsualFiles(store=1000, inventory=600, dumped=True).refusal(1, 600) is None

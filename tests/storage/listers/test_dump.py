@@ -95,3 +95,19 @@ def test_closing_drops_what_is_in_flight(tmp_path: Path) -> None:
     answered = len(asker.outcomes)
     assert all(len(outcomes) == 1 for outcomes in asker.outcomes.values())
     assert len(asker.outcomes) - answered <= 1
+
+
+def test_what_would_come_behind_the_last_line_of_a_dump_in_order_is_not_denied(tmp_path: Path) -> None:
+    names = sorted([*(b"/store/mc/a/%d" % number for number in range(10, 20)), b"/store/mc/b/m"])
+    (tmp_path / "dump").write_bytes(b"".join(b"%b 5\n" % name for name in names))
+
+    with asking(opened(tmp_path / "dump")) as asker:
+        assert asker.stat(b"/store/mc/a/30") == asker.stat(b"/store/mc/b/a") == Absent()
+        assert asker.stat(b"/store/mc/b/m") == Present(5, UNKNOWN_MTIME, False)
+        assert reason_of(asker.stat(b"/store/mc/b/n")) == Reason.CUT_SHORT
+        assert reason_of(asker.stat(b"/store/mc/c/a")) == Reason.CUT_SHORT
+        assert asker.names(b"/store/mc/a") == NamesListed(frozenset(b"%d" % number for number in range(10, 20)))
+        assert reason_of(asker.names(b"/store/mc/b")) == Reason.CUT_SHORT
+        assert reason_of(asker.names(b"/store/mc/c")) == Reason.CUT_SHORT
+        assert reason_of(asker.names(b"/store/data")) == Reason.NOT_FOUND
+        assert isinstance(asker.list(b"/store/mc/b"), Listed)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.columns import FileColumns
+from engine.cut import DUMP_CUT
 from storage.listers.dump_file import DAY, DumpError, dump_into_snapshot, dump_time, prepared
 from storage.snapshot import Snapshot
 
@@ -114,3 +115,29 @@ def test_a_damaged_snapshot_is_made_anew_and_an_old_one_goes(tmp_path: Path) -> 
     written(dump, b"/store/a 1\n/store/b 2\n")
     second = prepared(dump, var, b"/store", b"", "S")
     assert list(var.iterdir()) == [second]
+
+
+@pytest.mark.parametrize(
+    "content", [b"/store/a 1\n/store/b 2", b"/store/a\n/store/b", b"/store/a 1\n# en", b"/store/a\n  "]
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_dump_that_does_not_end_with_a_newline_is_refused(tmp_path: Path, content: bytes, packed: bool) -> None:
+    dump = written(tmp_path / "dump", bz2.compress(content) if packed else content)
+
+    with pytest.raises(DumpError, match=r"dump-cut: dump .*/dump: its last line has no newline") as raised:
+        dump_into_snapshot(dump, tmp_path / "s", b"/store")
+    assert raised.value.refusal is not None
+    assert raised.value.refusal.gate == DUMP_CUT
+    assert [path.name for path in tmp_path.iterdir()] == ["dump"]
+
+
+def test_the_last_line_is_kept_where_the_lines_are_in_order(tmp_path: Path) -> None:
+    lines = [b"/store/mc/%d 1\n" % number for number in range(10, 30)]
+    for name, content in (("up", lines), ("down", lines[::-1]), ("few", lines[:9])):
+        dump_into_snapshot(written(tmp_path / name, b"".join(content)), tmp_path / f"{name}.s", b"/store")
+    extras = [Snapshot(tmp_path / f"{name}.s").header.extra for name in ("up", "down", "few")]
+    assert [(extra.get("order"), extra.get("last")) for extra in extras] == [
+        ("path", b"/store/mc/29"),
+        (None, None),
+        (None, None),
+    ]
