@@ -183,9 +183,10 @@ def test_a_large_directory(site: FaultySite) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.fault("directories", "one has 200,000 files", "all are seen, with one request and below 900 MB of memory")
+@pytest.mark.fault("directories", "one has 200,000 files", "all are seen, with one request and below 780 MB of memory")
 def test_a_very_large_directory(site: FaultySite) -> None:
-    assert _large(site, 200_000) < 900_000
+    # The bindings take 647 MB for the answer in a program that does nothing else; 734 were measured.
+    assert _large(site, 200_000) < 780_000
 
 
 def _large(site: FaultySite, count: int) -> int:
