@@ -22,6 +22,9 @@ _LONGEST_WAIT = 8.0
 _OUTAGE = 20.0
 """Seconds for which a request of a store that is away is held, besides a whole timeout."""
 
+_TIMES_AGAIN = 2
+"""So many times a request is sent once more: it may be what brings the store down."""
+
 _NO_ANSWER = frozenset(
     (Reason.CONNECTION, Reason.TIMEOUT, Reason.AUTHENTICATION, Reason.BAD_NAME, Reason.SERVER, Reason.LISTER_LOST)
 )
@@ -75,13 +78,14 @@ Instruction = Send | Tell
 class _Request:
     """``sent`` is when it was sent last; ``held`` its failure, held back since ``failed``.
 
-    One that is sent a ``last`` time is told whatever comes: the store has answered since it failed.
+    One is ``due`` to be sent once more when the store has answered since it failed; ``again`` counts how often it was.
     """
 
     sent: float = -math.inf
     failed: float | None = None
     held: Failed | None = None
-    last: bool = False
+    due: bool = False
+    again: int = 0
 
 
 class Outage:
@@ -89,8 +93,8 @@ class Outage:
 
     A failed connection is held, unless the store has never answered: then it may be mistyped, and whoever asked wants
     to know. So is, where the limits say so, a request that ran out of time if nothing else was answered meanwhile. An
-    answer ends the outage, and whatever is held is sent once more; what fails then is told, since it is not the store
-    that is away.
+    answer ends the outage, and whatever is held is sent once more; what fails then while others are answered is told,
+    since it is not the store that is away.
     """
 
     def __init__(self, limits: OutageLimits, has_answered: bool = False) -> None:
@@ -152,13 +156,15 @@ class Outage:
         # Somebody was there who let nobody in, at the least.
         self._since, self._is_away = None, False
         for held in self._held.values():
-            held.last = True
+            held.due = True
         return [told]
 
     def look(self, now: float, others_heard: float = -math.inf) -> list[Instruction]:
         """Let time pass; ``others_heard`` is when something else of the same store has answered last."""
-        again = [number for number, request in self._held.items() if request.last]
-        instructions: list[Instruction] = [self._send(number, now) for number in again]
+        due = [number for number, request in self._held.items() if request.due]
+        for number in due:
+            self._held[number].again += 1
+        instructions: list[Instruction] = [self._send(number, now) for number in due]
         since = self._since
         if since is None:
             return instructions
@@ -175,8 +181,7 @@ class Outage:
         return instructions
 
     def _take_silence(self, number: int, request: _Request, outcome: Failed, now: float) -> list[Instruction]:
-        if outcome.reason == Reason.TIMEOUT and (not self._limits.timeouts or 2 * self.heard > request.sent + now):
-            # It is slow, and others are not: not where the last answer came near its beginning.
+        if outcome.reason == Reason.TIMEOUT and self._is_slow(request, now):
             del self._requests[number]
             return [Tell(number, outcome)]
         self._last = outcome
@@ -185,10 +190,22 @@ class Outage:
         if request.failed is None:
             request.failed = now
         request.held = outcome
-        if request.last or not self._has_answered or self._is_away or self._is_overdue(request, now):
+        is_late = self._is_away or self._is_overdue(request, now)
+        if not self._has_answered or is_late or self._is_by_itself(request):
             return [self._tell(number, outcome)]
         self._held[number] = request
         return []
+
+    def _is_slow(self, request: _Request, now: float) -> bool:
+        """Tell whether a request ran out of time while others were answered, or may have."""
+        if not self._limits.timeouts:
+            return self._since is None
+        # The store was silent for most of the time where the last answer came near its beginning.
+        return 2 * self.heard > request.sent + now
+
+    def _is_by_itself(self, request: _Request) -> bool:
+        """Tell whether a request fails where others do not: the store may go away anew as it is sent once more."""
+        return request.again >= _TIMES_AGAIN or (request.again > 0 and self.heard >= request.sent)
 
     def _is_overdue(self, request: _Request, now: float) -> bool:
         return request.failed is not None and now - request.failed >= self._limits.hold
@@ -201,7 +218,7 @@ class Outage:
     def _send(self, number: int, now: float) -> Send:
         self._held.pop(number, None)
         request = self._requests[number]
-        request.sent, request.held = now, None
+        request.sent, request.held, request.due = now, None, False
         return Send(number)
 
     def _tell(self, number: int, outcome: Failed | None) -> Tell:

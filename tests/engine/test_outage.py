@@ -109,6 +109,27 @@ def test_what_is_held_is_sent_once_more_when_there_is_an_answer() -> None:
     assert outage.take(3, DOWN, 5) == [Tell(3, DOWN)]
 
 
+def test_a_store_may_go_away_anew_before_what_was_held_is_sent() -> None:
+    # One door of several that go away one after another may answer in between.
+    outage = down(WHOLE, held=1)
+    outage.ask(2, 1.1)
+    assert outage.look(3.2) == [Send(2)]
+    outage.take(2, Absent(), 3.3)
+    assert outage.look(3.5) == [Send(1)]
+    assert outage.take(1, DOWN, 3.5) == []
+    assert outage.ask(3, 6) == [Send(3)]
+    outage.take(3, Absent(), 6)
+    assert outage.look(6.5) == [Send(1)]
+    # What brings it down each time does so no more.
+    assert outage.take(1, DOWN, 6.5) == [Tell(1, DOWN)]
+
+
+def test_a_request_that_runs_out_of_time_during_an_outage_is_held() -> None:
+    outage = down(WHOLE, held=2)
+    assert outage.look(3) == [Send(1)]
+    assert outage.take(1, SLOW, 4) == []
+
+
 def test_somebody_who_lets_nobody_in_is_there() -> None:
     outage = down(held=2)
     assert outage.look(3) == [Send(1)]

@@ -1,0 +1,115 @@
+"""Sites of one door and of three, all of which go away in the middle of a run: for seconds, for longer, for good."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.cli.program import Ended, eventually, wait_for
+from tests.faults.site import FaultySite
+from tests.faults.test_doors import Make
+from tests.servers.faulty_proxy import FaultyProxy
+from tests.servers.fixtures import ServedDirectory
+
+_WIDE = 1500
+_IN_FLIGHT = 4
+
+_HANDS = 2 * _IN_FLIGHT + 2
+"""Directories that a lister has in hand or is about to be handed."""
+
+_TRIES = 30
+"""Requests that try whether a door is back, in a minute and a half."""
+
+Doors = list[FaultyProxy]
+
+
+@pytest.fixture(params=[1, 3])
+def doors(request: pytest.FixtureRequest, xrootd_directory: ServedDirectory) -> Iterator[Doors]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(FaultyProxy(xrootd_directory.server.port)) for _ in range(request.param)]
+
+
+@pytest.fixture
+def wide(doors: Doors, xrootd_directory: ServedDirectory, make_site: Make) -> FaultySite:
+    site = make_site([xrootd_directory.path], xrootd_directory.lfn.decode(), [door.url for door in doors])
+    site.plant_wide(_WIDE)
+    return site
+
+
+def _prepare(site: FaultySite, **keys: object) -> None:
+    # What is in hand has one try, so nothing but waiting keeps it from being unlisted.
+    site.prepare(**{"Timeout": 1, "Retries": 0, "InFlight": _IN_FLIGHT, "Layout": "shared", **keys})
+
+
+def _while_away(site: FaultySite, doors: Doors, seconds: float) -> Ended:
+    """Check the site, and shut all of its doors for so long when a part of it is in the journal."""
+    process = site.start_check()
+    eventually("begun to list", lambda: site.listed > 5, process)
+    for door in doors:
+        door.shut()
+    time.sleep(seconds)
+    for door in doors:
+        door.open()
+    return wait_for(process)
+
+
+@pytest.mark.fault(
+    "doors",
+    "all doors of a site, one or three, go away in the middle for 5 seconds, with no retries",
+    "they are waited for: nothing is unlisted, and only what was in hand is asked for in vain",
+)
+def test_all_doors_come_back(wide: FaultySite, doors: Doors) -> None:
+    _prepare(wide)
+    ended = _while_away(wide, doors, 5)
+    wide.assert_wide(ended)
+    assert ended.json["requests"] <= ended.json["directories"] + 2 * _HANDS + _TRIES
+
+
+@pytest.mark.soak
+@pytest.mark.fault(
+    "doors",
+    "all doors of a site, one or three, go away in the middle for longer than one try waits",
+    "what was in hand is unlisted, with the reason, unless there are retries; all else is listed",
+)
+@pytest.mark.parametrize("retries", [0, 2])
+def test_all_doors_come_back_late(wide: FaultySite, doors: Doors, retries: int) -> None:
+    _prepare(wide, Retries=retries)
+    ended = _while_away(wide, doors, 25)
+    if retries:
+        wide.assert_wide(ended)
+        return
+    assert ended.code == 0, ended.err
+    wide.assert_true()
+    assert 0 < len(wide.unlisted()) <= _HANDS
+    assert set(wide.unlisted().values()) == {"connection failed"}
+
+
+@pytest.mark.soak
+@pytest.mark.fault(
+    "doors",
+    "all doors of a site, one or three, go away in the middle for longer than any try waits, and stay away",
+    "a line says that nothing answers; the run ends after StallMinutes, whatever is left; the next one goes on",
+)
+def test_all_doors_stay_away(wide: FaultySite, doors: Doors) -> None:
+    _prepare(wide, StallMinutes=0.5)
+    process = wide.start_check()
+    eventually("begun to list", lambda: wide.listed > 5, process)
+    for door in doors:
+        door.shut()
+    ended = wait_for(process)
+    assert ended.code == 4
+    last = ended.err.splitlines()[-1]
+    assert "nothing has answered for 3" in last
+    assert last.endswith("what was listed is kept, and the next run goes on from there")
+    assert not list(wide.web.glob("*_compare_*"))
+
+    listed = wide.listed
+    for door in doors:
+        door.open()
+    again = wide.check()
+    assert again.json["resumed"] == listed
+    wide.assert_wide(again)
+    assert again.json["requests"] <= again.json["directories"] - listed + _HANDS
