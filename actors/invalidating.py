@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.acting import due_missing
+from actors.listing import ListingFailed
+from actors.oversight import Oversight, Progress, heed
 from engine import paths
 from engine.actions import TOP, Findings, action_refusal
+from engine.recheck import Candidates, Dropped, Rechecked
+from storage.doors.source import SourceError, site_source
 from storage.history import FileRow, HistoryDatabase, Table
 
 if TYPE_CHECKING:
+    from actors.runtime import Runtime
     from storage.backends.protocols import Backends
     from storage.config.site import SiteConfig
 
@@ -24,7 +29,7 @@ class Invalidated:
     ``left`` says why nothing was asked for, empty when it was. ``requested`` were asked for, and have moved in the
     history. All others stay: ``waiting`` are not known for as many runs and days yet as the site wants, ``wanted`` in
     words; ``unrecoverable`` have no source. ``no_disk`` are those of the requested and the unrecoverable that have no
-    other copy on disk.
+    other copy on disk. ``dropped`` counts those that are there again, or of which the store did not say.
     """
 
     site: str
@@ -34,15 +39,24 @@ class Invalidated:
     unrecoverable: Sequence[str] = field(default=())
     waiting: Sequence[str] = field(default=())
     wanted: str = ""
+    dropped: Dropped = field(default_factory=Dropped)
 
 
 def invalidate(
-    site: SiteConfig, backends: Backends, acting: bool, history: Path, now: float, dry_run: bool = False
+    site: SiteConfig,
+    backends: Backends,
+    acting: bool,
+    history: Path,
+    now: float,
+    dry_run: bool = False,
+    recheck: Callable[[Candidates], Rechecked] | None = None,
 ) -> Invalidated:
     """Ask the registry for the missing files of a site, and note in the history, at a path, that it was done.
 
-    What is noted is exactly what was asked for, and only after it was: whoever is interrupted in between asks once
-    more, which is harmless. A ``dry_run`` only tells.
+    What is due goes through ``recheck``, which asks the store again and may raise `Killed`, `SourceError` and
+    `ListingFailed`; with None nobody is asked, and the word of the runs before has to do. What is noted is exactly what
+    was asked for, and only after it was: whoever is interrupted in between asks once more, which is harmless. A
+    ``dry_run`` only tells.
 
     Raises:
         BackendError, HistoryError: nothing was noted.
@@ -63,8 +77,12 @@ def invalidate(
         wanted = _wanted(site)
         if not due:
             return Invalidated(site.name, waiting=names, wanted=wanted)
+        try:
+            still, dropped = _asked_again(due, recheck)
+        except (ListingFailed, SourceError) as error:
+            return Invalidated(site.name, left=f"recheck: {error}; with --without-asking nobody is asked")
         registry = backends.registry
-        found = registry.sources(site.name, due) if dry_run else registry.transfer(site.name, due)
+        found = registry.sources(site.name, still) if dry_run else registry.transfer(site.name, still)
         if not dry_run:
             database.mark_acted(site.name, Table.MISSING, map(paths.encode, found.requested), now)
     waiting = set(names).difference(due)
@@ -76,7 +94,33 @@ def invalidate(
         found.unrecoverable,
         [name for name in names if name in waiting],
         wanted,
+        dropped,
     )
+
+
+def store_asker(runtime: Runtime, site: SiteConfig, oversight: Oversight) -> Callable[[Candidates], Rechecked]:
+    """Give what asks the store of a site again; its doors are found when there is something to ask."""
+
+    def ask(candidates: Candidates) -> Rechecked:
+        from actors.jobs import store_job
+        from actors.recheck import recheck
+        from storage.doors.resolve import resolve
+
+        source = resolve(site_source(site), lambda: heed(oversight))
+        # Nothing is listed, so that the snapshot which a listing would grow into is never made.
+        job = replace(store_job(source, site, site.var_location / "none.snapshot"), label=site.name)
+        return recheck(runtime, job, candidates, None, oversight, Progress())
+
+    return ask
+
+
+def _asked_again(
+    due: Sequence[str], recheck: Callable[[Candidates], Rechecked] | None
+) -> tuple[Sequence[str], Dropped]:
+    if recheck is None:
+        return due, Dropped()
+    found = recheck(Candidates(missing=list(map(paths.encode, due))))
+    return list(map(paths.decode, found.missing)), found.dropped
 
 
 def _findings(database: HistoryDatabase, site: str, missing: Sequence[FileRow], now: float) -> Findings:

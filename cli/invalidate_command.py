@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
-from actors.invalidating import Invalidated, invalidate
+from actors.invalidating import Invalidated, invalidate, store_asker
+from actors.runtime import Runtime
 from cli.exits import CommandError, ExitCode
-from cli.session import Settings
+from cli.session import RunOptions, Settings, open_runtime, overseen
+from engine.recheck import Candidates, Rechecked
 from engine.site_states import Reporting, matching
 from storage.backends import BackendError, choose
 from storage.config.site import KnownSites
@@ -22,37 +25,53 @@ _TWO_RUNS = "2 runs"
 _COUNTED = ("requested", "no_disk", "unrecoverable", "waiting")
 
 
-def run(settings: Settings, pattern: str | None, dry_run: bool, as_json: bool) -> ExitCode:
-    """Act on the missing files of the sites that are set to act.
+def run(settings: Settings, pattern: str | None, dry_run: bool, without_asking: bool, options: RunOptions) -> ExitCode:
+    """Act on the missing files of the sites that are set to act, of what their stores still deny.
 
-    A site that cannot be acted on keeps no other from its turn.
+    A site that cannot be acted on keeps no other from its turn. A runtime is started when there is somebody to ask.
 
     Raises:
         CommandError: some could not; the message names them.
     """
     done: list[Invalidated] = []
     failed: list[str] = []
-    for row in _chosen(settings.config, pattern):
-        try:
-            result = _one(settings.config, row, dry_run)
-        except (BackendError, HistoryError, InventoryError) as error:
-            failed.append(f"{row.site}: {error}")
-            continue
-        done.append(result)
-        if not as_json:
-            print(_line(result, dry_run), flush=True)
-    if as_json:
+    runtimes: list[Runtime] = []
+    with ExitStack() as stack:
+
+        def runtime() -> Runtime:
+            if not runtimes:
+                configured = settings.config.top_level().runtime if settings.has_config_file else None
+                runtimes.append(stack.enter_context(open_runtime(options, configured, "threads")))
+            return runtimes[0]
+
+        for row in _chosen(settings.config, pattern):
+            try:
+                result = _one(settings.config, row, dry_run, None if without_asking else runtime)
+            except (BackendError, HistoryError, InventoryError) as error:
+                failed.append(f"{row.site}: {error}")
+                continue
+            done.append(result)
+            if not options.as_json:
+                print(_line(result, dry_run), flush=True)
+    if options.as_json:
         print(json.dumps({"dry_run": dry_run, "sites": [_object(result) for result in done]}))
     if failed:
         raise CommandError("; ".join(failed))
     return ExitCode.DONE
 
 
-def _one(config: KnownSites, row: SiteRow, dry_run: bool) -> Invalidated:
+def _one(config: KnownSites, row: SiteRow, dry_run: bool, runtime: Callable[[], Runtime] | None) -> Invalidated:
     site = picker.settings_of(config, row.site)
     history = site.var_location / "db" / "consistency.db"
     acting = row.reporting == Reporting.ACT
-    return invalidate(site, choose(config, site), acting, history, time.time(), dry_run)
+
+    def recheck(candidates: Candidates) -> Rechecked:
+        assert runtime is not None
+        with overseen(site.name) as oversight:
+            return store_asker(runtime(), site, oversight)(candidates)
+
+    asks = None if runtime is None else recheck
+    return invalidate(site, choose(config, site), acting, history, time.time(), dry_run, asks)
 
 
 def _chosen(config: KnownSites, pattern: str | None) -> list[SiteRow]:
@@ -79,7 +98,7 @@ def _line(result: Invalidated, dry_run: bool) -> str:
 
 def _parts(result: Invalidated, dry_run: bool) -> Iterator[str]:
     count = len(result.requested)
-    if not count and not result.unrecoverable and not result.waiting:
+    if not (count or result.unrecoverable or result.waiting or result.dropped.total):
         yield "no missing file to act on"
         return
     yield f"{count:,} {'file' if count == 1 else 'files'} {'would be asked for' if dry_run else 'asked for'}"
@@ -87,6 +106,8 @@ def _parts(result: Invalidated, dry_run: bool) -> Iterator[str]:
         yield f"{len(result.no_disk):,} without another copy on disk"
     if result.unrecoverable:
         yield f"{len(result.unrecoverable):,} without any source, which stay"
+    if result.dropped.total:
+        yield result.dropped.words
     if result.waiting:
         two = result.wanted == _TWO_RUNS
         rule = "missing in one run only so far" if two else f"not missing for {result.wanted} yet"
@@ -95,4 +116,5 @@ def _parts(result: Invalidated, dry_run: bool) -> Iterator[str]:
 
 def _object(result: Invalidated) -> dict[str, object]:
     counts = {name: len(getattr(result, name)) for name in _COUNTED}
-    return {"site": result.site, "left": result.left, **counts}
+    asked = {"back": result.dropped.back, "uncertain": result.dropped.uncertain}
+    return {"site": result.site, "left": result.left, **counts, **asked}

@@ -112,12 +112,18 @@ def invalidate(
         str | None, typer.Argument(metavar="PATTERN", help="A site, or a regular expression that the names contain.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be asked for.")] = False,
+    without_asking: Annotated[
+        bool, typer.Option("--without-asking", help="Do not ask the stores once more whether the files are missing.")
+    ] = False,
+    runtime: RuntimeOption = None,
+    address: AddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Have the missing files brought back of which the history knows, at sites that are set to act."""
     from cli.invalidate_command import run
 
-    leave(run(context.obj, pattern, dry_run, as_json))
+    options = RunOptions(runtime, address, as_json=as_json)
+    leave(run(context.obj, pattern, dry_run, without_asking, options))
 
 
 def dump_tree(

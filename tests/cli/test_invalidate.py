@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from storage.backends.queue import RequestQueue, queue_path
 from storage.history import HistoryDatabase, RunCounts, RunStatus, Table
 from storage.sites.summary import SummaryDatabase
 from tests.cli.program import environment, run
+from tests.servers.fixtures import ServedDirectory
+from tests.servers.xrootd import XRootDServer
 from tests.test_docs import keys_of, page_of
 
 A = b"/store/mc/a"
@@ -24,7 +27,8 @@ A = b"/store/mc/a"
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """Three sites, of which T2_ACT is set to act."""
+    """Three sites, of which T2_ACT is set to act. Their store is a directory that has none of the files."""
+    (tmp_path / "disk/store/mc/a").mkdir(parents=True)
     configure(tmp_path)
     with SummaryDatabase(tmp_path / "www" / "stats.db") as summary:
         summary.sync({"T2_ACT": True, "T2_DRY": True})
@@ -33,7 +37,8 @@ def home(tmp_path: Path) -> Path:
 
 
 def configure(home: Path, **keys: Any) -> None:
-    sites = {"T2_ACT": {}, "T2_DRY": {}, "T3_NEW": {}}
+    store = {"Doors": [f"file://{home}/disk"]}
+    sites = {"T2_ACT": store, "T2_DRY": store, "T3_NEW": store}
     (home / "consistency_config.json").write_text(json.dumps({"Sites": sites, **keys}))
 
 
@@ -147,7 +152,16 @@ def test_what_has_no_source_stays(home: Path) -> None:
     assert ended.json == {
         "dry_run": False,
         "sites": [
-            {"site": "T2_ACT", "left": "", "requested": 2, "no_disk": 2, "unrecoverable": 1, "waiting": 0},
+            {
+                "site": "T2_ACT",
+                "left": "",
+                "requested": 2,
+                "no_disk": 2,
+                "unrecoverable": 1,
+                "waiting": 0,
+                "back": 0,
+                "uncertain": 0,
+            },
         ],
     }
     assert sorted(keys_of(page_of("invalidate"))) == sorted(ended.json["sites"][0])  # type: ignore[index]
@@ -168,7 +182,8 @@ def test_a_registry_that_fails_moves_nothing_and_keeps_no_other_site_back(home: 
     for site in ("T2_ACT", "T2_DRY"):
         miss(home, site, b"one", runs=2)
     address = "postgresql://me:sesame@127.0.0.1:1/dynamo"
-    sites = {"T2_ACT": {"Backend": "dynamo-v1", "SQL": {"URL": address}}, "T2_DRY": {}}
+    store = {"Doors": [f"file://{home}/disk"]}
+    sites = {"T2_ACT": {"Backend": "dynamo-v1", "SQL": {"URL": address}, **store}, "T2_DRY": store}
     (home / "consistency_config.json").write_text(json.dumps({"Sites": sites}))
     ended = run("invalidate", cwd=home)
     assert ended.code == 2
@@ -213,3 +228,69 @@ def test_a_process_that_is_killed_between_asking_and_writing_it_down(home: Path)
     configure(home)
     assert run("invalidate", "T2_ACT", cwd=home).out == "T2_ACT: 2 files asked for\n"
     assert (len(queued(home)), len(missing(home, "T2_ACT"))) == (2, 0)
+
+
+NAMES = (b"gone", b"back", b"dr\xe9i", *(b"many%d" % number for number in range(10)))
+
+
+def on_xrootd(home: Path, served: ServedDirectory, **keys: Any) -> None:
+    """Let T2_ACT be a site whose files are below a directory of a real server."""
+    doors = {"T2_ACT": {"Doors": [f"{served.url}/{served.lfn.decode()}"], "Timeout": 5, "Retries": 1, **keys}}
+    (home / "consistency_config.json").write_text(json.dumps({"Sites": doors}))
+    (served.path / "store/mc/a").mkdir(parents=True)
+
+
+@pytest.mark.parametrize("runtime", ["threads", "ray"])
+def test_what_is_there_again_is_not_asked_for(home: Path, xrootd_directory: ServedDirectory, runtime: str) -> None:
+    on_xrootd(home, xrootd_directory)
+    for name in ("back", "many3"):
+        (xrootd_directory.path / "store/mc/a" / name).touch()
+    miss(home, "T2_ACT", *NAMES, runs=2)
+    ended = run("invalidate", "T2_ACT", "--dry-run", "--runtime", runtime, cwd=home)
+    assert ended.out == "T2_ACT: 11 files would be asked for, 2 missing before and there now\n"
+    assert run("invalidate", "T2_ACT", cwd=home).out == "T2_ACT: 11 files asked for, 2 missing before and there now\n"
+    assert missing(home, "T2_ACT") == [A + b"/back", A + b"/many3"]
+    assert sorted(queued(home)) == sorted(A + b"/" + name for name in NAMES if name not in (b"back", b"many3"))
+    again = run("invalidate", "T2_ACT", "--json", cwd=home).json["sites"][0]
+    assert (again["requested"], again["back"], again["uncertain"]) == (0, 2, 0)
+
+
+def test_a_directory_that_may_not_be_searched_leaves_its_files(home: Path, xrootd_directory: ServedDirectory) -> None:
+    on_xrootd(home, xrootd_directory)
+    miss(home, "T2_ACT", b"gone", runs=2)
+    (xrootd_directory.path / "store/mc/a").chmod(0)
+    assert run("invalidate", "T2_ACT", cwd=home).out == "T2_ACT: 0 files asked for, 1 without a certain answer\n"
+    assert queued(home) == []
+    (xrootd_directory.path / "store/mc/a").chmod(0o755)
+    assert run("invalidate", "T2_ACT", cwd=home).out == "T2_ACT: 1 file asked for\n"
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_store_that_does_not_answer_leaves_its_site_alone(
+    home: Path, start_xrootd: Callable[..., XRootDServer], silent: bool
+) -> None:
+    server = start_xrootd()
+    (server.store / "mc/a").mkdir(parents=True)
+    doors = {"T2_ACT": {"Doors": [server.url], "Timeout": 2, "Retries": 0}}
+    (home / "consistency_config.json").write_text(json.dumps({"Sites": doors}))
+    miss(home, "T2_ACT", b"gone", runs=2)
+    server.pause() if silent else server.kill()
+    ended = run("invalidate", "T2_ACT", "--json", cwd=home)
+    (site,) = ended.json["sites"]
+    assert (ended.code, site["requested"]) == (0, 0)
+    assert site["uncertain"] == 1 or site["left"].startswith("recheck: ")
+    assert (queued(home), missing(home, "T2_ACT")) == ([], [A + b"/gone"])
+    assert run("invalidate", "T2_ACT", "--without-asking", cwd=home).out == "T2_ACT: 1 file asked for\n"
+
+
+@pytest.mark.parametrize("site", [{}, {"AccessMethod": "RAL-Reader", "Dump": "dump"}])
+def test_a_site_that_cannot_be_asked_is_left_alone(home: Path, site: dict[str, str]) -> None:
+    """One without doors, and one whose dump is not there."""
+    (home / "consistency_config.json").write_text(json.dumps({"Sites": {"T2_ACT": site}}))
+    miss(home, "T2_ACT", b"gone", runs=2)
+    ended = run("invalidate", "T2_ACT", cwd=home)
+    assert ended.out.startswith("T2_ACT: left alone: recheck: the site T2_ACT")
+    assert ended.out.endswith("; with --without-asking nobody is asked\n")
+    assert queued(home) == []
+    assert run("invalidate", "T2_ACT", "--without-asking", cwd=home).out == "T2_ACT: 1 file asked for\n"
+    assert queued(home) == [A + b"/gone"]
