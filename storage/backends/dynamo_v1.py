@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from storage.backends.answers import sort_by_source, sum_blocks
 from storage.backends.database import Database
 from storage.backends.file_inventory import as_inventory_rows
+from storage.backends.heeded import heeded
 from storage.backends.protocols import BackendError, Backends, InventoryIdentity, InventoryRow, Transfers
 from storage.config.site import KnownSites, SiteConfig
 
@@ -159,10 +160,9 @@ class DynamoInventory:
 
         builder = TreeBuilder(keep)
         lines = 0
-        for rows in self._rows(site):
+        for rows in heeded(self._rows(site), heed):
             lines += len(rows.names)
             builder.add(rows)
-            heed()
         tree = builder.emit(append, listed_at)
         return InventoryCounts(**asdict(tree), lines=lines, has_sizes=True, format="dynamo-v1")
 

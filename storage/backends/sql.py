@@ -14,6 +14,7 @@ from engine import paths
 from storage.backends.answers import is_tape, sort_by_source, sum_blocks
 from storage.backends.database import Database, checked_query
 from storage.backends.file_inventory import as_inventory_rows
+from storage.backends.heeded import heeded
 from storage.backends.protocols import (
     BackendError,
     Backends,
@@ -151,10 +152,9 @@ class SQLInventory:
         builder = TreeBuilder(keep)
         sized: list[bool] = []
         lines = 0
-        for rows in self._rows(site, lambda columns: sized.append(columns.size is not None)):
+        for rows in heeded(self._rows(site, lambda columns: sized.append(columns.size is not None)), heed):
             lines += len(rows.names)
             builder.add(rows)
-            heed()
         tree = builder.emit(append, listed_at)
         return InventoryCounts(**asdict(tree), lines=lines, has_sizes=any(sized), format="sql")
 
