@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
+from engine.holders import Holders, without
 from engine.listing import Failed, Listed, Outcome
 from engine.outage import OutageLimits
 from engine.parts import merge_parts
@@ -22,13 +23,24 @@ _NOBODY_KNOWS = "some data server", Failed(Reason.NEVER_REACHED, "whether all da
 """What a server that nobody named would have to be asked."""
 
 
+_NOT_THERE = Failed(Reason.NOT_FOUND, "away, and it lacked the directory")
+
+
 @dataclass(slots=True)
 class _Open:
-    """A request that some members have not answered; ``said`` has their outcomes by position."""
+    """A request that some members have not answered; ``said`` has their outcomes by position.
 
-    ask: Ask
+    ``lacking`` are the members that had no such directory, of which ``left_out`` are away, so that these have no say.
+    """
+
+    request: Request
     said: list[Outcome | None]
-    left: int
+    lacking: frozenset[int]
+    left_out: list[int] = field(default_factory=list)
+
+    @property
+    def is_answered(self) -> bool:
+        return None not in self.said
 
 
 class MergedLister:
@@ -39,7 +51,8 @@ class MergedLister:
     directory to be empty.
 
     One that goes away is waited for as a whole, for as long as ``limits`` say. Then, as long as it is away, what it has
-    to say cannot be known, and nobody else is asked for what would not be complete.
+    to say cannot be known, and nobody else is asked for what would not be complete. A directory that it lacked when the
+    one above was listed is listed without it, for what the others have there; see `engine.holders`.
     """
 
     def __init__(
@@ -57,6 +70,7 @@ class MergedLister:
         self._names = tuple(names)
         self._lock = threading.Lock()
         self._open: dict[int, _Open] = {}
+        self._holders = Holders()
         self._members: list[Lister] = []
         try:
             for position, opener in enumerate(openers):
@@ -77,9 +91,9 @@ class MergedLister:
 
     def submit(self, request: Request) -> None:
         """Send one request to every member; to none but those that are given up if these leave it without an answer."""
-        count = len(self._members)
         with self._lock:
-            self._open[request.number] = _Open(request.ask, [None] * count, count)
+            lacking = self._holders.lacking(request.path) if request.ask == Ask.LIST else frozenset()
+            self._open[request.number] = _Open(request, [None] * len(self._members), lacking)
         first = [member for member in self._members if _is_given_up(member)]
         for member in [*first, *[member for member in self._members if member not in first]]:
             member.submit(request)
@@ -99,23 +113,26 @@ class MergedLister:
                 request = self._open.get(number)
                 if request is None or request.said[position] is not None:
                     return
+                is_lost = self._is_lost(position, request, outcome)
+                if is_lost and position in request.lacking:
+                    request.left_out.append(position)
+                    is_lost, outcome = False, _NOT_THERE
                 request.said[position] = outcome
-                request.left -= 1
-                lost = self._lost(position, request.ask, outcome)
-                if request.left and lost is None:
+                if not request.is_answered and not is_lost:
                     return
                 del self._open[number]
-            self._sink(number, lost or self._merged(request))
+            self._sink(number, self._without(position, outcome) if is_lost else self._merged(request))
 
         return sink
 
-    def _lost(self, position: int, ask: Ask, outcome: Outcome) -> Failed | None:
-        """Give the failure, if this is one, that the others cannot mend: all they can say is that a path is there."""
-        if ask == Ask.STAT or not isinstance(outcome, Failed) or not outcome.reason.is_silence:
-            return None
-        if not _is_given_up(self._members[position]):
-            return None
-        return Failed(outcome.reason, f"{self._names[position]}: {outcome.detail}")
+    def _is_lost(self, position: int, request: _Open, outcome: Outcome) -> bool:
+        """Tell whether this is a failure that the others cannot mend: all they can say is that a path is there."""
+        silent = isinstance(outcome, Failed) and outcome.reason.is_silence
+        return silent and request.request.ask != Ask.STAT and _is_given_up(self._members[position])
+
+    def _without(self, position: int, outcome: Outcome) -> Outcome:
+        name = self._names[position]
+        return replace(outcome, detail=f"{name}: {outcome.detail}") if isinstance(outcome, Failed) else outcome
 
     def _heard_of_others(self, position: int) -> float:
         others = [member for number, member in enumerate(self._members) if number != position]
@@ -125,13 +142,18 @@ class MergedLister:
         # It may run on the thread of a library, where nothing may be raised.
         try:
             parts = [(name, part) for name, part in zip(self._names, request.said, strict=True) if part is not None]
+            if request.request.ask != Ask.LIST:
+                return merge_parts([*parts, _NOBODY_KNOWS] if self._open_ended else parts)
+            merged = merge_parts(parts)
+            if isinstance(merged, Listed):
+                with self._lock:
+                    self._holders.take(request.request.path, request.said)
+                if request.left_out:
+                    merged = without(merged, [self._names[position] for position in request.left_out])
             if not self._open_ended:
-                return merge_parts(parts)
-            if request.ask != Ask.LIST:
-                return merge_parts([*parts, _NOBODY_KNOWS])
+                return merged
             # A listing goes down where it can; what confirms that something is missing asks for names or by itself.
             # That a directory is empty is not asked again.
-            merged = merge_parts(parts)
             return replace(merged, others=True) if isinstance(merged, Listed) and not merged.files else merged
         except Exception as error:
             return Failed(Reason.SERVER, f"the answers could not be put together: {type(error).__name__}: {error}")

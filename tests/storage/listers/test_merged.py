@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from engine.columns import FileColumns
+from engine.columns import UNKNOWN_SIZE, DirectoryColumns, FileColumns
 from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
 from engine.outage import OutageLimits
 from engine.states import Reason
@@ -179,3 +179,63 @@ def test_a_member_that_was_given_up_costs_the_others_nothing() -> None:
 def _failed(outcome: Outcome) -> Failed:
     assert isinstance(outcome, Failed)
     return outcome
+
+
+class Part:
+    """A member that holds paths with what it says of them, denies all others, and can be switched off."""
+
+    def __init__(self, said: dict[bytes, Outcome], sink: Sink) -> None:
+        self.is_up = True
+        self.asked: list[bytes] = []
+        self._said = said
+        self._sink = sink
+
+    @property
+    def requests(self) -> int:
+        return len(self.asked)
+
+    def submit(self, request: Request) -> None:
+        self.asked.append(request.path)
+        denied = Failed(Reason.NOT_FOUND) if request.ask == Ask.LIST else Absent()
+        answer = self._said.get(request.path, denied)
+        self._sink(request.number, answer if self.is_up else Failed(Reason.CONNECTION, "refused"))
+
+    def close(self) -> None:
+        return
+
+
+def test_what_a_member_lacked_is_listed_without_it_once_it_is_given_up() -> None:
+    members: list[Part] = []
+
+    def directories(*names: bytes) -> Listed:
+        return Listed(directories=DirectoryColumns.from_rows([(name, 1) for name in names]))
+
+    file = Listed(FileColumns.from_rows([(b"f", 5, 1)]))
+    first = {b"/": directories(b"both", b"first"), b"/both": file, b"/first": directories(b"deep")}
+    second = {b"/": directories(b"both", b"second"), b"/both": Listed(), b"/second": file}
+
+    def opener(said: dict[bytes, Outcome], sink: Sink) -> Lister:
+        members.append(Part(said, sink))
+        return members[-1]
+
+    openers = [partial(opener, {**first, b"/first/deep": file}), partial(opener, {**second})]
+    limits = OutageLimits(0.1, patience=0.1, timeouts=True)
+    with asking(lambda sink: MergedLister(["one", "two"], openers, sink, limits=limits)) as asker:
+        assert asker.list(b"/") == directories(b"both", b"first", b"second")
+        members[1].is_up = False
+        while "given up" not in _failed(asker.list(b"/both")).detail:
+            pass
+
+        above, below = asker.list(b"/first"), asker.list(b"/first/deep")
+        note = "without two, away, which lacked it in the directory above"
+        assert above == replace(directories(b"deep"), note=note, others=True)
+        # A copy of another size may be where nobody can look.
+        assert below == Listed(FileColumns.from_rows([(b"f", UNKNOWN_SIZE, 1)]), note=note)
+        # Neither what it had, nor what nobody asked about when it was there, nor what would prove an absence.
+        for said in (asker.list(b"/second"), asker.list(b"/new"), asker.names(b"/first"), asker.stat(b"/first/lost")):
+            assert _failed(said).reason == Reason.CONNECTION
+
+        members[1].is_up = True
+        while isinstance(asker.list(b"/second"), Failed):
+            pass
+        assert asker.list(b"/first/deep") == file
