@@ -107,9 +107,10 @@ def _as_it_stands(site: SiteConfig, spec: StoreSpec, standing: Standing) -> Stor
     door = _authority(spec.doors[0])
     if standing == Standing.PART:
         _log.warning(
-            "%s: no file is called missing: its only door, %s, is a data server of a cluster and may hold a part of "
-            "the store; if it shows the whole store, set Sites.%s.Layout to shared; if not, remove its Doors and set "
-            "Redirectors.%s to the redirector of the cluster",
+            "%s: no file is called missing: its only door, %s, has a redirector above it, and nothing tells whether it "
+            "shows all files of the site or only its own; if all, as the gateway of a shared file system does, set "
+            "Sites.%s.Layout to shared; if other servers have files of their own, remove its Doors and set "
+            "Redirectors.%s to the redirector",
             site.name,
             door,
             site.name,
