@@ -7,7 +7,9 @@ listing has found twice.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +17,10 @@ from actors.comparison import ComparisonResult
 from actors.oversight import Progress
 from engine import paths
 from engine.gates import Refusal
+from engine.recheck import Candidates
 from engine.second import Meanwhile
 from storage.history import HistoryDatabase, RunStatus, Table
-from storage.snapshot import damage
+from storage.snapshot import Snapshot, damage
 
 if TYPE_CHECKING:
     from actors.run import CheckJob
@@ -97,3 +100,48 @@ def found_before(directory: RunDirectory, job: CheckJob, started: float, history
     if found is None or not found.is_recorded(history, directory.site):
         return None
     return None if damage(directory.inventory) or damage(directory.listing) else found
+
+
+def still_meant(candidates: Candidates, job: CheckJob, directory: RunDirectory, heed: Callable[[], None]) -> Candidates:
+    """Leave out what inventory, backend and settings do not call missing, an orphan or empty any more.
+
+    Since a run was recorded that is acted on by a later one, hours may have passed, in which an orphan may have come
+    into the inventory, and somebody may have said that orphans are to be left alone.
+
+    Raises:
+        Killed: ``heed`` says so.
+        InventoryError, BackendError, ConfigError, SnapshotError, OSError: it cannot be told.
+    """
+    plan = job.refine(job.comparison)
+    missing, orphans, empty = list(candidates.missing), list(candidates.orphans), list(candidates.empty)
+    if plan.keep_orphans:
+        orphans = []
+    if plan.keep_orphan is not None:
+        orphans = [row for row in orphans if not plan.keep_orphan(row[0])]
+    if plan.keep_missing is not None:
+        missing = [path for path in missing if not plan.keep_missing(path)]
+    second = directory.second_inventory
+    if job.read_second(second, heed):
+        with closing(Snapshot(second)) as snapshot:
+            expected = _Expected(snapshot)
+            missing = list(filter(expected.has, missing))
+            orphans = [row for row in orphans if not expected.has(row[0])]
+            empty = [path for path in empty if snapshot.table.find(path) is None]
+        second.unlink(missing_ok=True)
+    return replace(candidates, missing=missing, orphans=orphans, empty=empty)
+
+
+class _Expected:
+    """Tells which files an inventory has."""
+
+    def __init__(self, inventory: Snapshot) -> None:
+        self._table = inventory.table
+        self._names: dict[bytes, frozenset[bytes]] = {}
+
+    def has(self, path: bytes) -> bool:
+        """Tell whether it has a file."""
+        directory = paths.parent_of(path) or b"/"
+        if directory not in self._names:
+            row = self._table.find(directory)
+            self._names[directory] = frozenset() if row is None else frozenset(self._table.load(row).name_list())
+        return paths.name_of(path) in self._names[directory]

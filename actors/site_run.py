@@ -18,7 +18,7 @@ from actors.acting import BACKEND_ERRORS, Acted, act, what_followed, write_lists
 from actors.check_job import RunRequest, check_job, history_path, listing_job, store_mark
 from actors.clusters import ClusterFacts, facts_of_cluster, words_of_cluster
 from actors.comparison import ComparisonResult
-from actors.found import Found, found_before
+from actors.found import Found, found_before, still_meant
 from actors.listing import ListingFailed, list_store
 from actors.narrator import Narrator
 from actors.oversight import Killed, Oversight, Progress, Refused, heed
@@ -26,7 +26,7 @@ from actors.pulse import Pulse
 from actors.quick import Results
 from actors.recheck import recheck
 from actors.recorded import recorded
-from actors.run import check_held, this_run
+from actors.run import CheckJob, check_held, this_run, young_after
 from engine.gates import Refusal
 from engine.recheck import Candidates, Rechecked
 from engine.site_states import Reporting, SiteStatus
@@ -42,6 +42,7 @@ from storage.sites import picker
 from storage.sites.process import Owner
 from storage.sites.summary import StatsRow, SummaryDatabase
 from storage.sites.watch import HaltWatch, RunWatch
+from storage.snapshot import SnapshotError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -233,6 +234,7 @@ class _Run:
         self._begun = time.monotonic()
         self._log = log
         self._failed: tuple[str, Exception | None] = ("", None)
+        self._behind: CheckJob | None = None
         self._history = history_path(run.site)
         self._lists = SiteLists(run.site.web_dir, directory_name(run.site.name))
 
@@ -283,6 +285,7 @@ class _Run:
         if earlier is not None:
             lists = take_up(run.site.web_dir, directory_name(run.site.name))
             if all(path.exists() for path in lists):
+                self._behind = job
                 return self._go_on_behind(earlier, lists)
             # They went elsewhere, or away, and are made again.
         job = replace(job, opened=self._number)
@@ -335,7 +338,8 @@ class _Run:
         job = listing_job(site, self._run.store, self._run.request, self._directory)
 
         def still(candidates: Candidates) -> Rechecked:
-            left = recheck(self._runtime, job, candidates, found.young_after, oversight, results.listing)
+            candidates = self._still_meant(candidates, results.run)
+            left = recheck(self._runtime, job, candidates, self._young_after(found), oversight, results.listing)
             oversight.watch(_ASKING, results.listing)
             return left
 
@@ -346,6 +350,29 @@ class _Run:
         if said:
             self._tell_history(results.run, said, acted.gates)
         return acted
+
+    def _young_after(self, found: ComparisonResult) -> float | None:
+        """Give the age limit of a run, or of the settings by now where these spare more."""
+        limit, job = found.young_after, self._behind
+        if job is None or limit is None or found.begun is None:
+            return limit
+        return min(limit, young_after(found.begun, job.inventory_time, job.ignore_age, job.store_time))
+
+    def _still_meant(self, candidates: Candidates, run: int) -> Candidates:
+        """Leave out what is not meant any more, where the run was recorded by a process that died since."""
+        if self._behind is None:
+            return candidates
+        try:
+            left = still_meant(candidates, self._behind, self._directory, lambda: heed(self._oversight))
+        except (*BACKEND_ERRORS, SnapshotError, OSError) as error:
+            # Like a store that gives no answer: what cannot be asked about is not acted on.
+            raise ListingFailed(str(error)) from error
+        dropped = len(candidates) - len(left)
+        if dropped:
+            said = f"left alone since the run was recorded: {dropped}, of which inventory or settings say otherwise now"
+            _log.info("%s: %s", self._site.name, said)
+            self._tell_history(run, said, ())
+        return left
 
     def _tell_history(self, run: int, said: str, gates: tuple[Refusal, ...]) -> None:
         try:

@@ -126,6 +126,8 @@ class ReportSet:
         try:
             for path in self.paths():
                 self._file(path).finish()
+            # A machine that fails must not lose the names under which `take_up` looks for them.
+            sync_directory(self._directory)
         except BaseException:
             self.discard()
             raise

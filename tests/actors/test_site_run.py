@@ -300,3 +300,54 @@ def test_lists_of_a_dead_run_that_are_gone_are_made_again(threads: Runtime, site
     assert site.lines("compare_missing") == ["data/gone", "mc/lost"]
     # The listing was whole, and is not made again.
     assert done.results.listing.resumed == 3
+
+
+def _left_behind(threads: Runtime, site: Site) -> None:
+    """Leave a run that is recorded, and whose process died before the registry had taken anything."""
+    run(threads, site)
+    site.act()
+    with pytest.raises(Died):
+        run_with(threads, site, DyingRegistry(), Oversight())
+
+
+def test_an_orphan_that_came_into_the_inventory_since_is_not_deleted_behind_a_dead_run(
+    threads: Runtime, site: Site
+) -> None:
+    _left_behind(threads, site)
+    site.expect("mc/kept", "mc/orphan", "mc/empty/soon", "mc/lost", "data/kept")
+    registry = Registry()
+    done = run_with(threads, site, registry, Oversight())
+    assert registry.deletions == []
+    assert [name.rpartition("/")[2] for name in registry.transfers] == ["lost"]
+    with site.history() as history:
+        assert history.runs(SITE)[0].id == done.results.run
+        assert "left alone since the run was recorded: 3" in history.runs(SITE)[0].message
+
+
+def test_orphans_that_are_to_be_left_alone_by_now_are_not_deleted_behind_a_dead_run(
+    threads: Runtime, site: Site
+) -> None:
+    _left_behind(threads, site)
+    registry = Registry()
+    run_with(threads, site, registry, Oversight(), keep_orphans=True)
+    assert [name.rpartition("/")[2] for name in registry.deletions] == ["empty"]
+
+
+def test_what_is_too_young_by_the_settings_of_now_is_not_deleted_behind_a_dead_run(
+    threads: Runtime, site: Site
+) -> None:
+    _left_behind(threads, site)
+    site.keys["IgnoreAge"] = 10_000
+    registry = Registry()
+    run_with(threads, site, registry, Oversight())
+    assert [name.rpartition("/")[2] for name in registry.deletions] == ["empty"]
+
+
+def test_nothing_is_asked_for_behind_a_dead_run_without_an_inventory_to_look_into(threads: Runtime, site: Site) -> None:
+    _left_behind(threads, site)
+    (site.home / "inventory.csv").write_text("lfn,size,mtime\n")
+    registry = Registry()
+    done = run_with(threads, site, registry, Oversight())
+    assert (registry.deletions, registry.transfers) == ([], [])
+    assert done.refusal is not None
+    assert done.refusal.gate == "recheck"

@@ -312,3 +312,15 @@ def test_lists_that_could_not_all_get_their_names_are_taken_up_later(tmp_path: P
     ]
     assert names_in(tmp_path) == RUN_FILES
     assert read(in_the_way) == "/s/x\n"
+
+
+def test_what_is_prepared_is_found_after_a_failure_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: list[int] = []
+    monkeypatch.setattr(
+        "storage.runs.reports.sync_directory", lambda directory: there.append(len(list(directory.glob(".*.tmp"))))
+    )
+    with ReportSet(tmp_path, "S") as reports:
+        reports.prepare()
+        assert there == [len(RUN_FILES)]
