@@ -39,6 +39,9 @@ _PATIENCE = 300.0
 _LOOK_EVERY = 0.1
 """Seconds between two looks at whether the result is there."""
 
+_ACTORS = 2
+"""How many are tried one after another, where one is lost."""
+
 _ONE_BY_ONE = 1 << 62
 """More names than any directory has: a listing of the names of such a store proves nothing."""
 
@@ -206,6 +209,26 @@ def recheck(
     """
     if not candidates:
         return Rechecked()
+    left = _ACTORS
+    while True:
+        left -= 1
+        try:
+            return _ask(runtime, job, candidates, young_after, oversight, progress)
+        except (ActorLost, TimeoutError, ValueError) as error:
+            if not left:
+                raise ListingFailed(f"the store could not be asked again for what was found: {error}") from error
+            _log.warning("%s: who asks the store again is replaced: %s: %s", job.label, type(error).__name__, error)
+
+
+def _ask(
+    runtime: Runtime,
+    job: StoreJob,
+    candidates: Candidates,
+    young_after: float | None,
+    oversight: Oversight,
+    progress: Progress,
+) -> Rechecked:
+    """Have one actor ask, from the beginning."""
     spawn = runtime.spawn if job.settings.spec.is_of_this_machine else runtime.spawn_anywhere
     actor = spawn(f"recheck:{job.label}", RecheckActor, job.settings, job.plan.limits, candidates, young_after)
     stall = _Stall(job)
@@ -219,7 +242,5 @@ def recheck(
             if result is not None:
                 return result
             stall.look(actor.ask("answers").result(_PATIENCE))
-    except (ActorLost, TimeoutError, ValueError) as error:
-        raise ListingFailed(f"the store could not be asked again for what was found: {error}") from error
     finally:
         dismiss(actor)

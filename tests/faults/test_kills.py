@@ -210,8 +210,8 @@ def test_a_coordinator_on_ray_is_killed(on_ray: KillableSite) -> None:
     "kills",
     "on Ray a lister, the coordinator, the comparison, the history store, the one that asks again, the raylet or Ray's "
     "head is killed (kill -9) at random moments",
-    "a lister is replaced; otherwise the run ends and says what it lost, and the next one goes on; the end is byte for "
-    "byte that of an undisturbed one",
+    "a lister and whoever asks again are replaced; otherwise the run ends and says what it lost, and the next one goes "
+    "on; the end is byte for byte that of an undisturbed one",
 )
 def test_an_actor_on_ray_is_killed(on_ray: KillableSite, title: str, longest: float) -> None:
     killed = 0
