@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,13 +44,20 @@ def killable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KillableSite]
 
 
 @pytest.fixture
-def on_ray(killable: KillableSite) -> Iterator[KillableSite]:
+def ray_env() -> Iterator[dict[str, str]]:
     # The names of sockets are short.
     directory = Path(tempfile.mkdtemp(prefix="kills"))
-    killable.runtime, killable.env = "ray", {"RAY_TMPDIR": str(directory)}
-    yield killable
-    killable.runtime, killable.env = "threads", {}
+    yield {"RAY_TMPDIR": str(directory)}
     shutil.rmtree(directory)
+
+
+@contextmanager
+def _on_ray(killable: KillableSite, env: dict[str, str]) -> Iterator[KillableSite]:
+    killable.runtime, killable.env = "ray", env
+    try:
+        yield killable
+    finally:
+        killable.runtime, killable.env = "threads", {}
 
 
 def _at_touch(killable: KillableSite, *numbers: int) -> Kill:
@@ -186,9 +194,10 @@ def test_killed_at_any_moment(killable: KillableSite) -> None:
     "the run ends with one line that says so; the next one goes on from the journal, and the end is byte for byte that "
     "of an undisturbed one",
 )
-def test_a_coordinator_on_ray_is_killed(on_ray: KillableSite) -> None:
-    kill = _ProcessOf(on_ray, "ray::Coordinator", 0.05)
-    _assert_undisturbed(on_ray, on_ray.run(kill, 1))
+def test_a_coordinator_on_ray_is_killed(killable: KillableSite, ray_env: dict[str, str]) -> None:
+    with _on_ray(killable, ray_env) as on_ray:
+        kill = _ProcessOf(on_ray, "ray::Coordinator", 0.05)
+        _assert_undisturbed(on_ray, on_ray.run(kill, 1))
     assert kill.killed
 
 
@@ -213,12 +222,13 @@ def test_a_coordinator_on_ray_is_killed(on_ray: KillableSite) -> None:
     "a lister and whoever asks again are replaced; otherwise the run ends and says what it lost, and the next one goes "
     "on; the end is byte for byte that of an undisturbed one",
 )
-def test_an_actor_on_ray_is_killed(on_ray: KillableSite, title: str, longest: float) -> None:
+def test_an_actor_on_ray_is_killed(killable: KillableSite, ray_env: dict[str, str], title: str, longest: float) -> None:
     killed = 0
-    for seed in range(6):
-        chance = random.Random(f"{title} {seed}")
-        kill = _ProcessOf(on_ray, title, chance.uniform(0, longest))
-        _assert_undisturbed(on_ray, on_ray.run(kill, 1))
-        killed += kill.killed
+    with _on_ray(killable, ray_env) as on_ray:
+        for seed in range(6):
+            chance = random.Random(f"{title} {seed}")
+            kill = _ProcessOf(on_ray, title, chance.uniform(0, longest))
+            _assert_undisturbed(on_ray, on_ray.run(kill, 1))
+            killed += kill.killed
     # Some live for the blink of an eye.
     assert killed >= (1 if longest < 0.1 else 3)
