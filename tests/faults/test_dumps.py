@@ -19,6 +19,8 @@ FILES = 120
 LOST = ["data/1/lost.root", "data/8/lost.root"]
 LEFT = ["data/2/left.root"]
 
+_soak = pytest.mark.soak
+
 
 @pytest.fixture
 def dumped(make_site: Callable[..., FaultySite], tmp_path: Path) -> FaultySite:
@@ -70,8 +72,15 @@ def test_a_whole_dump(dumped: FaultySite, in_order: bool) -> None:
     "cut in the middle of a line, in a path, a size or a time, or before a newline; plain, or packed afterwards",
     "refused, in one line that names the gate or the line; the findings before stay, and the whole one is right",
 )
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("lost", [1, 4, 13, 21])
+@pytest.mark.parametrize(
+    ("lost", "packed"),
+    [
+        (1, True),
+        (4, False),
+        (21, False),
+        *(pytest.param(*case, marks=_soak) for case in ((1, False), (4, True), (13, False), (13, True), (21, True))),
+    ],
+)
 def test_a_dump_that_was_cut_in_a_line(dumped: FaultySite, lost: int, packed: bool) -> None:
     assert_whole(dumped, packed)
     lines = lines_of(dumped)
@@ -87,7 +96,7 @@ def test_a_dump_that_was_cut_in_a_line(dumped: FaultySite, lost: int, packed: bo
 
 
 @pytest.mark.fault("dumps", "a gzip stream that ends early", "the run fails in one line; the findings before stay")
-@pytest.mark.parametrize("lost", [1, 8, 300])
+@pytest.mark.parametrize("lost", [1, pytest.param(8, marks=_soak), pytest.param(300, marks=_soak)])
 def test_a_packed_dump_that_ends_early(dumped: FaultySite, lost: int) -> None:
     assert_whole(dumped, packed=True)
     packed = gzip.compress(b"".join(lines_of(dumped)))
@@ -103,7 +112,10 @@ def test_a_packed_dump_that_ends_early(dumped: FaultySite, lost: int) -> None:
     "cut at the end of a line, with a tenth less or more than that gone; plain or packed, in order or not",
     "refused, `fewer-files`; the findings before stay, and the whole one is right",
 )
-@pytest.mark.parametrize(("kept", "packed", "in_order"), [(0.3, True, True), (0.85, False, False), (0.3, False, False)])
+@pytest.mark.parametrize(
+    ("kept", "packed", "in_order"),
+    [(0.3, True, True), (0.85, False, False), pytest.param(0.3, False, False, marks=_soak)],
+)
 def test_a_dump_that_was_cut_at_a_line(dumped: FaultySite, kept: float, packed: bool, in_order: bool) -> None:
     assert_whole(dumped, packed, in_order)
     publish(dumped, b"".join(lines_of(dumped, in_order)[: int(kept * FILES)]), packed)
@@ -134,7 +146,7 @@ def test_a_dump_that_shrinks_with_the_inventory(dumped: FaultySite) -> None:
     "the first dump of a site, its lines in order, cut at the end of one",
     "nothing behind the last line is called missing; what is missing before it is found",
 )
-@pytest.mark.parametrize("kept", [0.3, 0.5, 0.97])
+@pytest.mark.parametrize("kept", [0.5, *(pytest.param(kept, marks=_soak) for kept in (0.3, 0.97))])
 def test_the_first_dump_was_cut_at_a_line(dumped: FaultySite, kept: float) -> None:
     lines = lines_of(dumped)[: int(kept * FILES)]
     publish(dumped, b"".join(lines), packed=False)

@@ -54,12 +54,13 @@ def test_two_of_three_doors_go_away(site: FaultySite, doors: list[FaultyProxy]) 
     site.assert_wide(_in_the_middle(site, away))
 
 
+@pytest.mark.soak
 @pytest.mark.fault(
     "doors",
     "all of three doors go away in the middle, closed or silent, and come back one after the other",
     "the run waits for them; all is listed",
 )
-@pytest.mark.parametrize("silent", [False, pytest.param(True, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("silent", [False, True])
 def test_all_doors_come_back(site: FaultySite, doors: list[FaultyProxy], silent: bool) -> None:
     def away() -> None:
         for door in doors:

@@ -60,9 +60,9 @@ def waits(database: TestDatabase) -> bool:
     )
 
 
-@pytest.mark.fault("inventories", "a database takes seconds for each row that it gives", "the run waits, and is right")
+@pytest.mark.fault("inventories", "a database takes its time for each row that it gives", "the run waits, and is right")
 def test_a_slow_database(planted: FaultySite, in_postgres: TestDatabase) -> None:
-    read_from(planted, in_postgres, "SELECT lfn, size, mtime FROM replicas, pg_sleep(1.5)")
+    read_from(planted, in_postgres, "SELECT lfn, size, mtime FROM replicas, pg_sleep(0.5)")
     ended = planted.check()
     assert ended.code == 0, ended.err
     planted.assert_found(["data/1/lost.root"], ["data/2/left.root"])
@@ -126,7 +126,7 @@ def test_a_locked_file(planted: FaultySite) -> None:
     with closing(sqlite3.connect(write_sqlite(planted), isolation_level=None)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
         process = planted.start_check()
-        time.sleep(4)
+        time.sleep(2)
         assert process.poll() is None
         connection.execute("ROLLBACK")
         ended = wait_for(process)
