@@ -337,8 +337,10 @@ class SummaryDatabase:
         site, entered, *counts = _values_of(row)
         with self._transaction() as connection:
             connection.execute("INSERT OR IGNORE INTO sites(site) VALUES (?)", (site,))
-            before = "SELECT * FROM stats WHERE site = ? AND (entered IS NOT ? OR NOT ?)"
-            connection.execute(f"INSERT INTO stats_history {before}", (site, entered, again))
+            connection.execute(
+                "INSERT INTO stats_history SELECT * FROM stats WHERE site = ? AND (entered IS NOT ? OR NOT ?)",
+                (site, entered, again),
+            )
             marks = ", ".join("?" * len(_STATS_COLUMNS))
             connection.execute(f"REPLACE INTO stats({_STATS}) VALUES ({marks})", (site, entered, *counts))
 
