@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,12 @@ def wait_for(process: subprocess.Popen[str]) -> Ended:
 def run(*arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> Ended:
     """Run the program to its end."""
     return wait_for(start(*arguments, cwd=cwd, env=env))
+
+
+def run_all(calls: Iterable[Sequence[object]], *, cwd: Path, env: Mapping[str, str] | None = None) -> list[Ended]:
+    """Run the program once for each list of arguments, two at a time; give how they ended, in that order."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        return list(pool.map(lambda arguments: run(*arguments, cwd=cwd, env=env), calls))
 
 
 def eventually(what: str, happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:

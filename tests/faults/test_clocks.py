@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.program import eventually, run, wait_for
+from tests.cli.program import eventually, run_all, wait_for
 from tests.faults.large_site import WIDE, assert_next_is_fine, fill
 from tests.faults.site import OLD, FaultySite
 
@@ -76,8 +76,8 @@ def test_a_clock_that_jumps_between_runs(site: FaultySite, clock: Callable[[floa
         ended = site.check()
         assert ended.code == 0, (offset, ended.err)
         site.assert_found(["data/a/lost.root"], ["data/a/left.root"])
-        assert run("status", "--json", cwd=site.home, env=site.env).code == 0
-        assert run("sites", cwd=site.home, env=site.env).code == 0
+        told = run_all([("status", "--json"), ("sites",)], cwd=site.home, env=site.env)
+        assert [each.code for each in told] == [0, 0], told
     _assert_sane_times(site)
 
 

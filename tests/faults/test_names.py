@@ -14,7 +14,7 @@ import pytest
 from engine import paths
 from storage.history import HistoryDatabase
 from storage.snapshot import Snapshot
-from tests.cli.program import run
+from tests.cli.program import run_all
 from tests.faults.site import FaultySite
 from tests.servers.fixtures import ServedDirectory
 
@@ -135,7 +135,8 @@ UNCARRIED: dict[str, dict[str, tuple[str, ...]]] = {
 )
 def test_names_come_out_as_they_went_in(named: FaultySite) -> None:
     site = named
-    site.prepare(**({"AccessMethod": "directx"} if site.kind == "directx" else {}))
+    # A door's answer with a name that is no UTF-8 is seen to be lost only when its time is over.
+    site.prepare(Timeout=2, Retries=4, **({"AccessMethod": "directx"} if site.kind == "directx" else {}))
     ended = site.check()
     assert ended.code == 0, ended.err
     expected = _findings(site)
@@ -162,16 +163,22 @@ def _is_said_elsewhere(site: FaultySite, expected: dict[str, set[bytes]]) -> Non
         assert {path for path, _, _ in database.orphans(site.name)} == {lfn + n for n in expected["compare_orphan"]}
         assert {path for path, _ in database.empty_directories(site.name)} == {lfn + n for n in expected["empty"]}
     listing = next(site.home.rglob("listing.snapshot"))
-    again = run("compare", site.inventory, listing, "-o", site.home / "again", "--json", cwd=site.home)
-    assert again.code == 0, again.err
+    known_tree, remote_tree = site.home / "known.snapshot", site.home / "remote.snapshot"
+    dump = ("dump-tree", "--site", site.name)
+    *others, history = run_all(
+        [
+            ("compare", site.inventory, listing, "-o", site.home / "again", "--json"),
+            (*dump, "-o", known_tree),
+            (*dump, "--remote", "-o", remote_tree),
+            ("history", site.name, "--json"),
+        ],
+        cwd=site.home,
+    )
+    assert [other.code for other in others] == [0, 0, 0], others
     text = (site.home / "again_orphan.txt").read_text().split("\n")[:-1]
     assert {paths.unescape(line) for line in text} == {lfn + name for name in expected["compare_orphan"]}
-    known = {lfn + name for name in site.known}
-    for option, held in (("--site", known), ("--remote", {lfn + name for name in expected["compare_orphan"]})):
-        tree = site.home / f"tree{option}.snapshot"
-        dumped = run("dump-tree", "--site", site.name, *([option] * (option == "--remote")), "-o", tree, cwd=site.home)
-        assert dumped.code == 0, dumped.err
-        assert held <= _files_of(tree)
+    assert _files_of(known_tree) >= {lfn + name for name in site.known}
+    assert _files_of(remote_tree) >= {lfn + name for name in expected["compare_orphan"]}
     code = (
         "import sys, json; from dynamo_consistency import config, history; "
         f"print(json.dumps([history.missing_files({site.name!r}), history.orphan_files({site.name!r})]))"
@@ -181,7 +188,6 @@ def _is_said_elsewhere(site: FaultySite, expected: dict[str, set[bytes]]) -> Non
     missing, orphan = ([os.fsencode(name) for name in names] for names in json.loads(front.stdout))
     assert set(missing) == {lfn + name for name in expected["compare_missing"]}
     assert set(orphan) == {lfn + name for name in expected["compare_orphan"]}
-    history = run("history", site.name, "--json", cwd=site.home)
     (row,) = json.loads(history.out)["runs"]
     assert (row["missing"], row["orphan"], row["empty"]) == tuple(map(len, expected.values()))
     page = b"".join(path.read_bytes() for path in site.web.rglob("*.html"))

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from storage.config.loading import Config, ConfigError
-from tests.cli.program import PATIENCE, run, start
+from tests.cli.program import PATIENCE, run, run_all, start
 from tests.faults.site import FaultySite
 
 _SECRET = b"what nobody may read"
@@ -222,8 +222,9 @@ def test_names_that_are_sql(on_disk: FaultySite) -> None:
     registry = site.home / "var/db/registry.db"
     assert _rows(registry, "SELECT CAST(name AS BLOB) FROM transfers") == [prefix + name for name in missing]
     assert set(_rows(registry, "SELECT CAST(name AS BLOB) FROM deletions")) >= {prefix + name for name in orphans}
-    for command in (("history", site.name), ("status", site.name), ("sites",), ("invalidate", site.name, "--dry-run")):
-        assert run(*command, cwd=site.home).code == 0, command
+    commands = [("history", site.name), ("status", site.name), ("sites",), ("invalidate", site.name, "--dry-run")]
+    for command, told in zip(commands, run_all(commands, cwd=site.home), strict=True):
+        assert told.code == 0, (command, told)
     for page in site.web.rglob("*.html"):
         assert b"<script>alert" not in page.read_bytes()
 
@@ -288,17 +289,18 @@ def test_sites_with_odd_names(on_disk: FaultySite, tmp_path: Path) -> None:
     (site.home / "consistency_config.json").rename(site.home / "used.json")
     outside = _all_files(tmp_path) - _all_files(site.home)
     at_home = set(site.home.iterdir())
-    for name in _ODD_SITES:
-        sides = ("--inventory", "inventory.txt", "--remote", f"file://{site.lfn}", "--runtime", "threads")
-        ended = run("check", *sides, "--", name, cwd=site.home)
+    sides = ("--inventory", "inventory.txt", "--remote", f"file://{site.lfn}", "--runtime", "threads")
+    runs = run_all([("check", *sides, "--", name) for name in _ODD_SITES], cwd=site.home)
+    for name, ended in zip(_ODD_SITES, runs, strict=True):
         assert ended.code in (0, 2, 4), (name, ended)
         (site.home / "odd.json").write_text(json.dumps({"Sites": {name: {"Doors": ["file:///"]}}}))
         if set(name) != {"x"}:
             with pytest.raises(ConfigError, match="a site name of letters"):
                 Config.load(site.home / "odd.json", {})
     for name in _ODD_SITES[:2]:
-        assert run("history", "--", name, cwd=site.home).code == 0
-        assert run("halt", "--", name, cwd=site.home).code in (0, 2, 4)
+        told, halted = run_all([("history", "--", name), ("halt", "--", name)], cwd=site.home)
+        assert told.code == 0, (name, told)
+        assert halted.code in (0, 2, 4), (name, halted)
     assert _all_files(tmp_path) - _all_files(site.home) == outside
     assert set(site.home.iterdir()) - at_home <= {
         site.home / "var",
