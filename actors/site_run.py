@@ -18,7 +18,7 @@ from actors.acting import BACKEND_ERRORS, Acted, act, what_followed, write_lists
 from actors.check_job import RunRequest, check_job, history_path, listing_job, store_mark
 from actors.clusters import ClusterFacts, facts_of_cluster, words_of_cluster
 from actors.comparison import ComparisonResult
-from actors.found import Found, found_before, still_meant
+from actors.dead_run import DeadRun
 from actors.listing import ListingFailed, list_store
 from actors.narrator import Narrator
 from actors.oversight import Killed, Oversight, Progress, Refused, heed
@@ -26,7 +26,7 @@ from actors.pulse import Pulse
 from actors.quick import Results
 from actors.recheck import recheck
 from actors.recorded import recorded
-from actors.run import CheckJob, check_held, this_run, young_after
+from actors.run import check_held, this_run
 from engine.gates import Refusal
 from engine.recheck import Candidates, Rechecked
 from engine.site_states import Reporting, SiteStatus
@@ -37,7 +37,7 @@ from storage.history import HistoryDatabase, HistoryError, RunStatus
 from storage.runs.directory import RunDirectory, directory_name
 from storage.runs.lists import SiteLists
 from storage.runs.log import RunLog, open_run_log
-from storage.runs.reports import ReportError, take_up
+from storage.runs.reports import ReportError
 from storage.sites import picker
 from storage.sites.process import Owner
 from storage.sites.summary import StatsRow, SummaryDatabase
@@ -234,7 +234,7 @@ class _Run:
         self._begun = time.monotonic()
         self._log = log
         self._failed: tuple[str, Exception | None] = ("", None)
-        self._behind: CheckJob | None = None
+        self._dead: DeadRun | None = None
         self._history = history_path(run.site)
         self._lists = SiteLists(run.site.web_dir, directory_name(run.site.name))
 
@@ -279,25 +279,21 @@ class _Run:
     def _check(self) -> Results:
         """Read the inventory, list, compare, confirm, record."""
         run = self._run
-        directory = self._directory
-        job = check_job(run.site, run.store, run.backends, run.request, directory)
-        earlier = None if job.fresh else found_before(directory, job, self._started, self._history)
-        if earlier is not None:
-            lists = take_up(run.site.web_dir, directory_name(run.site.name))
-            if all(path.exists() for path in lists):
-                self._behind = job
-                return self._go_on_behind(earlier, lists)
-            # They went elsewhere, or away, and are made again.
+        job = check_job(run.site, run.store, run.backends, run.request, self._directory)
+        self._dead = DeadRun.of(self._directory, job, self._started, self._history, run.site.web_dir)
+        if self._dead is not None:
+            return self._go_on_behind(self._dead)
         job = replace(job, opened=self._number)
-        return check_held(self._runtime, job, directory, self._oversight, self._started)
+        return check_held(self._runtime, job, self._directory, self._oversight, self._started)
 
-    def _go_on_behind(self, earlier: Found, lists: list[Path]) -> Results:
+    def _go_on_behind(self, dead: DeadRun) -> Results:
         """Take up a run that ended when it was in the history, and not all that follows was done."""
-        self._number(earlier.run)
-        said = f"run {earlier.run} is recorded and did not come to its end: what follows from it is done now"
+        results = dead.results
+        self._number(results.run)
+        said = f"run {results.run} is recorded and did not come to its end: what follows from it is done now"
         _log.info("%s: %s", self._site.name, said)
-        self._oversight.watch("going on", replace(earlier.listing, note=said))
-        return Results(earlier.run, earlier.result, tuple(map(str, lists)), earlier.listing, at=earlier.at)
+        self._oversight.watch("going on", replace(results.listing, note=said))
+        return results
 
     def _number(self, run: int) -> None:
         self._log.run = run
@@ -339,7 +335,8 @@ class _Run:
 
         def still(candidates: Candidates) -> Rechecked:
             candidates = self._still_meant(candidates, results.run)
-            left = recheck(self._runtime, job, candidates, self._young_after(found), oversight, results.listing)
+            limit = found.young_after if self._dead is None else self._dead.young_after
+            left = recheck(self._runtime, job, candidates, limit, oversight, results.listing)
             oversight.watch(_ASKING, results.listing)
             return left
 
@@ -351,19 +348,12 @@ class _Run:
             self._tell_history(results.run, said, acted.gates)
         return acted
 
-    def _young_after(self, found: ComparisonResult) -> float | None:
-        """Give the age limit of a run, or of the settings by now where these spare more."""
-        limit, job = found.young_after, self._behind
-        if job is None or limit is None or found.begun is None:
-            return limit
-        return min(limit, young_after(found.begun, job.inventory_time, job.ignore_age, job.store_time))
-
     def _still_meant(self, candidates: Candidates, run: int) -> Candidates:
         """Leave out what is not meant any more, where the run was recorded by a process that died since."""
-        if self._behind is None:
+        if self._dead is None:
             return candidates
         try:
-            left = still_meant(candidates, self._behind, self._directory, lambda: heed(self._oversight))
+            left = self._dead.still_meant(candidates, lambda: heed(self._oversight))
         except (*BACKEND_ERRORS, SnapshotError, OSError) as error:
             # Like a store that gives no answer: what cannot be asked about is not acted on.
             raise ListingFailed(str(error)) from error

@@ -47,6 +47,10 @@ class Layout:
     endings: dict[Report, str]
     exact: bool
 
+    def texts(self, directory: Path, base: str) -> dict[Report, Path]:
+        """Name the lists for people."""
+        return {report: directory / f"{base}{ending}.txt" for report, ending in self.endings.items()}
+
 
 RUN_LAYOUT = Layout(
     {
@@ -86,7 +90,7 @@ class ReportSet:
         if not base or "/" in base or "\0" in base:
             raise ReportError(f"{directory}: {base!r} cannot begin the name of a report")
         self._directory = directory
-        self._lists = {report: directory / f"{base}{ending}.txt" for report, ending in layout.endings.items()}
+        self._lists = layout.texts(directory, base)
         self._exact = layout.exact
         self._files: dict[Path, AtomicFile] = {}
         self._over = False
@@ -102,7 +106,7 @@ class ReportSet:
 
     def paths(self) -> list[Path]:
         """Name the files that `commit` writes."""
-        return [path for text in self._lists.values() for path in (text, text.with_suffix(".jsonl"))[: 1 + self._exact]]
+        return _with_exact_forms(self._lists.values(), self._exact)
 
     def add(self, findings: Iterable[Finding]) -> None:
         """Append findings to the lists of their kinds."""
@@ -192,12 +196,15 @@ def take_up(directory: Path, base: str, layout: Layout = RUN_LAYOUT) -> list[Pat
     Raises:
         ReportError: a rename failed.
     """
-    texts = [directory / f"{base}{ending}.txt" for ending in layout.endings.values()]
-    lists = [path for text in texts for path in (text, text.with_suffix(".jsonl"))[: 1 + layout.exact]]
+    lists = _with_exact_forms(layout.texts(directory, base).values(), layout.exact)
     taken = [AtomicFile.take_up(path) for path in lists]
     if any(taken):
         sync_directory(directory)
     return lists
+
+
+def _with_exact_forms(texts: Iterable[Path], exact: bool) -> list[Path]:
+    return [path for text in texts for path in (text, text.with_suffix(".jsonl"))[: 1 + exact]]
 
 
 _LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
