@@ -6,7 +6,7 @@ import base64
 import json
 import os
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
@@ -15,7 +15,7 @@ from typing import Any
 from engine.states import State
 from storage.runs.directory import RunDirectory, directory_name
 from storage.snapshot import Snapshot, SnapshotError, part_of
-from tests.cli.program import PROGRAM, Ended, environment, run, start
+from tests.cli.program import PROGRAM, Ended, environment, eventually, run, start, wait_for
 from tests.faults.table import judged
 
 OLD = 1_700_000_000
@@ -105,6 +105,13 @@ class FaultySite:
     def start_check(self, *arguments: object, env: Mapping[str, str] | None = None) -> Popen[str]:
         """Start a check and leave it running; see `tests.cli.program.wait_for` and `eventually`."""
         return start("check", "--json", *arguments, cwd=self.home, env={**self.env, **(env or {})})
+
+    def check_while(self, act: Callable[[], None]) -> Ended:
+        """Run a check to its end, and do something when a part of the site is in the journal."""
+        process = self.start_check()
+        eventually("begun to list", lambda: self.listed > 5, process)
+        act()
+        return wait_for(process)
 
     def check_without_privileges(self) -> Ended:
         """Run a check as a root that the modes of files bind, or as the user that we are."""

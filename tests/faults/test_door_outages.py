@@ -1,4 +1,4 @@
-"""Sites of one door and of three, all of which go away in the middle of a run: for seconds, for longer, for good."""
+"""Sites of one door and of three that go away in the middle of a run: for seconds, for longer, for good."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.cli.program import Ended, eventually, wait_for
+from tests.cli.program import Ended
 from tests.faults.site import FaultySite
 from tests.faults.test_doors import Make
-from tests.servers.faulty_proxy import FaultyProxy
+from tests.servers.faulty_proxy import Fault, FaultyProxy
 from tests.servers.fixtures import ServedDirectory
 
 _WIDE = 1500
@@ -46,14 +46,15 @@ def _prepare(site: FaultySite, **keys: object) -> None:
 
 def _while_away(site: FaultySite, doors: Doors, seconds: float) -> Ended:
     """Check the site, and shut all of its doors for so long when a part of it is in the journal."""
-    process = site.start_check()
-    eventually("begun to list", lambda: site.listed > 5, process)
-    for door in doors:
-        door.shut()
-    time.sleep(seconds)
-    for door in doors:
-        door.open()
-    return wait_for(process)
+
+    def away() -> None:
+        for door in doors:
+            door.shut()
+        time.sleep(seconds)
+        for door in doors:
+            door.open()
+
+    return site.check_while(away)
 
 
 @pytest.mark.fault(
@@ -95,11 +96,12 @@ def test_all_doors_come_back_late(wide: FaultySite, doors: Doors, retries: int) 
 )
 def test_all_doors_stay_away(wide: FaultySite, doors: Doors) -> None:
     _prepare(wide, StallMinutes=0.5)
-    process = wide.start_check()
-    eventually("begun to list", lambda: wide.listed > 5, process)
-    for door in doors:
-        door.shut()
-    ended = wait_for(process)
+
+    def away() -> None:
+        for door in doors:
+            door.shut()
+
+    ended = wide.check_while(away)
     assert ended.code == 4
     last = ended.err.splitlines()[-1]
     assert "nothing has answered for 3" in last
@@ -113,3 +115,56 @@ def test_all_doors_stay_away(wide: FaultySite, doors: Doors) -> None:
     assert again.json["resumed"] == listed
     wide.assert_wide(again)
     assert again.json["requests"] <= again.json["directories"] - listed + _HANDS
+
+
+def _prepare_three(site: FaultySite, **keys: object) -> None:
+    site.prepare(**{"Timeout": 2, "Retries": 1, "Connections": 1, "InFlight": 4, "Layout": "shared", **keys})
+
+
+@pytest.fixture
+def three(wide: FaultySite) -> FaultySite:
+    _prepare_three(wide)
+    return wide
+
+
+@pytest.mark.fault(
+    "doors",
+    "two of three doors go away in the middle and stay away, one closed and one silent",
+    "the third does the rest; nothing is unlisted",
+)
+@pytest.mark.parametrize("doors", [3], indirect=True)
+def test_two_of_three_doors_go_away(three: FaultySite, doors: Doors) -> None:
+    def away() -> None:
+        doors[0].shut()
+        doors[1].fault = Fault(stall=True)
+
+    three.assert_wide(three.check_while(away))
+
+
+@pytest.mark.soak
+@pytest.mark.fault(
+    "doors",
+    "all of three doors go away in the middle, closed or silent, and come back one after the other",
+    "the run waits for them; all is listed",
+)
+@pytest.mark.parametrize("doors", [3], indirect=True)
+@pytest.mark.parametrize("silent", [False, True])
+def test_three_doors_come_back_one_by_one(three: FaultySite, doors: Doors, silent: bool) -> None:
+    def away() -> None:
+        for door in doors:
+            if silent:
+                door.fault = Fault(stall=True)
+            else:
+                door.shut()
+        time.sleep(8)
+        for door in doors:
+            if silent:
+                door.fault = Fault()
+            else:
+                door.open()
+            time.sleep(1)
+
+    # Unlike a closed door, a silent one costs every directory in hand a try.
+    if silent:
+        _prepare_three(three, Retries=6)
+    three.assert_wide(three.check_while(away))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.cli.program import Ended, eventually, wait_for
+from tests.cli.program import Ended
 from tests.faults.site import FaultySite
 from tests.servers.faulty_proxy import FORWARD, Fault, FaultyProxy, as_listing, listing_of
 from tests.servers.fixtures import ServedDirectory
@@ -224,14 +224,6 @@ def test_a_door_among_three_that_cuts_answers(among_three: FaultySite, proxy: Fa
         _assert_all_found(among_three, among_three.check("--fresh"), more=40)
 
 
-def _in_the_middle(site: FaultySite, act: Callable[[], None]) -> Ended:
-    """Check the site, and do something when a part of it is in the journal."""
-    process = site.start_check()
-    eventually("begun to list", lambda: site.listed > 5, process)
-    act()
-    return wait_for(process)
-
-
 @pytest.mark.fault(
     "doors",
     "the only door goes away in the middle for 5 seconds, as by a restart",
@@ -246,7 +238,7 @@ def test_a_door_that_comes_back(alone: FaultySite, proxy: FaultyProxy) -> None:
         time.sleep(5)
         proxy.open()
 
-    _assert_all_found(alone, _in_the_middle(alone, away), more=60)
+    _assert_all_found(alone, alone.check_while(away), more=60)
 
 
 @pytest.mark.soak
@@ -265,7 +257,7 @@ def test_a_door_that_comes_back_late(alone: FaultySite, proxy: FaultyProxy, seco
         time.sleep(seconds)
         proxy.open()
 
-    _assert_all_found(alone, _in_the_middle(alone, away), more=60)
+    _assert_all_found(alone, alone.check_while(away), more=60)
 
 
 @pytest.mark.fault(
@@ -276,7 +268,7 @@ def test_a_door_that_comes_back_late(alone: FaultySite, proxy: FaultyProxy, seco
 def test_a_door_that_goes_away(alone: FaultySite, proxy: FaultyProxy) -> None:
     _filled(alone, _WIDE)
     _prepare(alone, Retries=0, InFlight=4, StallMinutes=0.05)
-    ended = _in_the_middle(alone, proxy.shut)
+    ended = alone.check_while(proxy.shut)
     assert ended.code == 4
     last = ended.err.splitlines()[-1]
     assert "nothing has answered for " in last
@@ -300,7 +292,7 @@ def test_a_door_that_goes_silent(among_three: FaultySite, proxy: FaultyProxy) ->
     def silence() -> None:
         proxy.fault = SILENT
 
-    _assert_all_found(among_three, _in_the_middle(among_three, silence), more=30)
+    _assert_all_found(among_three, among_three.check_while(silence), more=30)
 
 
 def _doubled(body: bytes) -> bytes:
