@@ -12,26 +12,20 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
 _EVENTS = frozenset(("open", "os.rename", "os.remove", "os.mkdir", "sqlite3.connect"))
 
 
-def main() -> None:
-    """Count, and run the program."""
-    last, report = int(sys.argv[1]), Path(sys.argv[2])
-    home = os.getcwd()
-    numbers = count(1)
-    lock = threading.Lock()
-    reached = 0
+def on_touch(home: str, touched: Callable[[], None]) -> None:
+    """Have ``touched`` called, by one thread at a time, just before a file below ``home`` is touched."""
+    lock = threading.RLock()
 
     def touch() -> None:
-        nonlocal reached
         with lock:
-            reached = next(numbers)
-        if reached == last:
-            os.kill(os.getpid(), signal.SIGKILL)
+            touched()
 
     def hear(event: str, arguments: tuple[object, ...]) -> None:
         if event in _EVENTS and isinstance(arguments[0], str | bytes | os.PathLike):
@@ -46,6 +40,26 @@ def main() -> None:
     sys.addaudithook(hear)
     forced = os.fsync
     os.fsync = fsync  # type: ignore[assignment]
+
+
+def die() -> None:
+    """Kill this process."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    """Count, and run the program."""
+    last, report = int(sys.argv[1]), Path(sys.argv[2])
+    numbers = count(1)
+    reached = 0
+
+    def touched() -> None:
+        nonlocal reached
+        reached = next(numbers)
+        if reached == last:
+            die()
+
+    on_touch(os.getcwd(), touched)
     if not last:
         atexit.register(lambda: report.write_text(str(reached)))
     sys.argv[1:3] = []

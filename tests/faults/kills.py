@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -116,14 +116,16 @@ class KillableSite:
         site.configure(MaxMissing=1000)
         return site
 
-    def start(self, site: FaultySite, die_at: int | None = None) -> subprocess.Popen[str]:
+    def start(
+        self, site: FaultySite, die_at: int | None = None, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
         """Start a check as the leader of a group of processes; it dies when it touches the disk for the n-th time."""
         command = [PROGRAM] if die_at is None else [sys.executable, "-m", "tests.faults.dying", str(die_at), "count"]
         more = ("check", "--json", "--listers", str(LISTERS), "--in-flight", str(IN_FLIGHT), site.name)
         return subprocess.Popen(
             [*command, *more],
             cwd=site.home,
-            env=environment(PYTHONPATH=str(Path(__file__).parents[2]), **site.env),
+            env=environment(PYTHONPATH=str(Path(__file__).parents[2]), **site.env) | dict(env or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

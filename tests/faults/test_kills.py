@@ -119,6 +119,30 @@ class _ProcessOf:
         return None
 
 
+class _InActor:
+    """Have one process that Ray runs for a check die ``after`` so many seconds behind its n-th touch of the disk."""
+
+    def __init__(self, killable: KillableSite, title: str, touch: int, after: float) -> None:
+        self._killable = killable
+        self._dies = {"DYING_ACTOR": title, "DYING_AT": str(touch), "DYING_AFTER": str(after)}
+        self.killed = False
+
+    def __call__(self, site: FaultySite, _number: int, story: list[str]) -> Ended:
+        done = site.home.with_suffix(".died")
+        paths = (Path(__file__).with_name("in_actors"), Path(__file__).parents[2])
+        env = {
+            **self._dies,
+            "DYING_HOME": str(site.home),
+            "DYING_DONE": str(done),
+            "PYTHONPATH": os.pathsep.join(map(str, paths)),
+        }
+        process = self._killable.start(site, env=env)
+        ended = wait_for(process)
+        self.killed = done.exists()
+        story.append(f"{self._dies}: {self.killed}, ended with {ended.code}: {ended.err.strip()}")
+        return ended
+
+
 def _assert_undisturbed(killable: KillableSite, trial: Trial, kills: int = 1) -> None:
     """The end is that of the undisturbed run, and nothing was asked again but what was in hand when it was killed.
 
@@ -204,31 +228,51 @@ def test_a_coordinator_on_ray_is_killed(killable: KillableSite, ray_env: dict[st
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
-    ("title", "longest"),
-    [
-        ("ray::ListerActor", 0.8),
-        ("ray::Coordinator", 1.5),
-        ("ray::Comparison", 0.05),
-        ("ray::HistoryStore", 3.0),
-        ("ray::RecheckActor", 0.05),
-        ("raylet/raylet", 4.0),
-        ("gcs_server", 4.0),
-    ],
+    ("title", "touches", "longest"),
+    [("ray::Coordinator", 6, 1.0), ("ray::Comparison", 2, 0.05), ("ray::HistoryStore", 50, 0.1)],
 )
 @pytest.mark.fault(
     "kills",
-    "on Ray a lister, the coordinator, the comparison, the history store, the one that asks again, the raylet or Ray's "
-    "head is killed (kill -9) at random moments",
+    "on Ray the coordinator, the comparison or the history store is killed (kill -9) at a random touch of the disk or "
+    "a random time behind it, 25 times each",
+    "the run ends and says what it lost, and the next one goes on; the end is byte for byte that of an undisturbed one",
+)
+def test_an_actor_on_ray_is_killed_in_its_work(
+    killable: KillableSite, ray_env: dict[str, str], title: str, touches: int, longest: float
+) -> None:
+    killed = 0
+    with _on_ray(killable, ray_env) as on_ray:
+        for seed in range(25):
+            chance = random.Random(f"{title} {seed}")
+            kill = _InActor(on_ray, title, chance.randint(1, touches), chance.choice((0, chance.uniform(0, longest))))
+            _assert_undisturbed(on_ray, on_ray.run(kill, 1))
+            killed += kill.killed
+    # One may be done before its time comes.
+    assert killed >= 15
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    ("title", "longest", "times"),
+    [("ray::ListerActor", 0.8, 25), ("ray::RecheckActor", 0.05, 6), ("raylet/raylet", 4.0, 6), ("gcs_server", 4.0, 6)],
+)
+@pytest.mark.fault(
+    "kills",
+    "on Ray a lister (25 times), the one that asks again, the raylet or Ray's head (6 times each) is killed (kill -9) "
+    "at random moments",
     "a lister and whoever asks again are replaced; otherwise the run ends and says what it lost, and the next one goes "
     "on; the end is byte for byte that of an undisturbed one",
 )
-def test_an_actor_on_ray_is_killed(killable: KillableSite, ray_env: dict[str, str], title: str, longest: float) -> None:
+def test_a_process_on_ray_is_killed(
+    killable: KillableSite, ray_env: dict[str, str], title: str, longest: float, times: int
+) -> None:
     killed = 0
     with _on_ray(killable, ray_env) as on_ray:
-        for seed in range(6):
+        for seed in range(times):
             chance = random.Random(f"{title} {seed}")
             kill = _ProcessOf(on_ray, title, chance.uniform(0, longest))
             _assert_undisturbed(on_ray, on_ray.run(kill, 1))
             killed += kill.killed
     # Some live for the blink of an eye.
-    assert killed >= (1 if longest < 0.1 else 3)
+    assert killed >= (1 if longest < 0.1 else times // 2)
