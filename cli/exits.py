@@ -21,6 +21,8 @@ class ExitCode(IntEnum):
     """Done, but something could not be seen; only with ``--exit-code``."""
     INTERNAL = 70
     """A fault of the program itself."""
+    UNREAD = 141
+    """Whoever read stdout went away; what a shell shows of a program that SIGPIPE ended."""
 
 
 class CommandError(Exception):

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli import streams
 from cli.app import runs, sites, web
 from cli.app.plain import PlainGroup
 from cli.exits import CommandError, ExitCode, as_command_error
@@ -84,10 +85,12 @@ def main() -> None:
     """Run the program and exit."""
     # Until a run takes the signals over, being told to end is the same as Ctrl-C.
     signal.signal(signal.SIGTERM, _terminate)
+    streams.prepare()
     try:
         code = app(standalone_mode=False) or 0
         if code in _INTERRUPTED:
             raise KeyboardInterrupt
+        sys.stdout.flush()
     except BaseException as error:
         code = _report(error)
     # Everything goes with the process, so that nobody need look through it for what refers to itself.
@@ -105,6 +108,13 @@ def _report(error: BaseException) -> int:
     """Say on stderr what went wrong and give the exit code for it."""
     if isinstance(error, SystemExit) and error.code in _INTERRUPTED:
         error = KeyboardInterrupt()
+    if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
+        # typer ends with the code of findings then.
+        error = error.__context__
+    if isinstance(error, OSError) and error.filename == streams.STDOUT:
+        streams.give_up_stdout()
+        if isinstance(error, BrokenPipeError):
+            return ExitCode.UNREAD
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else ExitCode.USAGE
     # typer has no public names for the errors of the command line itself.
