@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from actors.history_store import pack_unlisted
 from actors.runtime import ActorRef, Answer
+from engine.columns import LARGEST_SIZE
 from engine.compare import CompareOptions, Tally, compare, empty_directories
 from engine.cut import LastLine, cut_gate
 from engine.filters import Counted, PatternFilter, either
@@ -69,7 +70,8 @@ class ComparisonPlan:
 
 @dataclass(slots=True)
 class ComparisonResult:
-    """What was found. Sizes are in bytes; ``protected`` files were not judged, ``young`` ones left alone.
+    """What was found. Sizes are in bytes, at most ``LARGEST_SIZE``; ``protected`` files were not judged, ``young`` ones
+    left alone.
 
     ``disagreeing`` counts directories that are unlisted because the store has what their listing, which claimed to be
     complete, lacked: above 0 the store's listings are not to be relied on. ``kept`` counts files that would be orphans
@@ -171,7 +173,7 @@ class _Work:
         known = [inventory.table]
         if plan.second is not None:
             known.append(Snapshot(plan.second, like=inventory).table)
-        result.files, result.size = remote.table.total_files(), remote.table.total_size()
+        result.files, result.size = remote.table.total_files(), min(remote.table.total_size(), LARGEST_SIZE)
         result.directories = remote.table.count(State.LISTED)
         result.inventory_files = inventory.table.total_files()
         # A finished listing knows where it started; a list of files does not.
@@ -287,10 +289,10 @@ class _Work:
         match finding.kind:
             case Kind.MISSING:
                 result.missing += count
-                result.missing_size += finding.files.total_size()
+                result.missing_size = min(result.missing_size + finding.files.total_size(), LARGEST_SIZE)
             case Kind.ORPHAN:
                 result.orphan += count
-                result.orphan_size += finding.files.total_size()
+                result.orphan_size = min(result.orphan_size + finding.files.total_size(), LARGEST_SIZE)
             case Kind.SIZE_MISMATCH:
                 result.size_mismatch += count
             case Kind.EMPTY:

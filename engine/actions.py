@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine import paths
+from engine.columns import LARGEST_SIZE
 from engine.gates import Refusal
 
 MISSING_RUNS = 2
@@ -29,7 +30,8 @@ class ActionLimits:
     """With more than this, a run reports and acts on nothing.
 
     Missing files and orphans are limited in number, as a fraction of the inventory's or the store's files, and in
-    bytes; None: not at all. ``unlisted`` is a fraction of all directories. ``run_age`` is in days; 0: age is no matter.
+    bytes; None: not at all. As many bytes as are ever counted are too many for any limit. ``unlisted`` is a fraction
+    of all directories. ``run_age`` is in days; 0: age is no matter.
     """
 
     max_missing: int
@@ -118,7 +120,7 @@ def _too_many(found: Findings, limits: ActionLimits) -> Iterator[str]:
             yield f"{count} {what}, {key} is {most}"
         if fraction is not None and count > fraction * files:
             yield f"{count} {what} where {side} has {files} files, {key}Fraction is {fraction:g}"
-        if most_bytes is not None and size > most_bytes:
+        if most_bytes is not None and size > min(most_bytes, LARGEST_SIZE - 1):
             yield f"{size:,} bytes of {what}, {key}Size is {most_bytes:,}"
 
 

@@ -43,6 +43,7 @@ from storage.history.tables import (
     RunSigns,
     RunStatus,
     Table,
+    as_held,
     packed_gates,
     packed_reasons,
     stored,
@@ -196,7 +197,7 @@ class HistoryDatabase:
                 f"{', '.join(f'{c} = ?' for c in COUNTS)} WHERE id = ?",
                 (
                     *(finished, status, text(message), signs.begun, packed_gates(signs.gates), signs.accepted),
-                    *(packed_reasons(signs.reasons), *astuple(counts), run),
+                    *(packed_reasons(signs.reasons), *map(as_held, astuple(counts)), run),
                 ),
             )
             history_staging.drop(connection, run)

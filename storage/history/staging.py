@@ -16,7 +16,18 @@ from typing import Any
 
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, FileColumns
-from storage.history.tables import ANY, COLUMNS, COUNTED, FileRow, Known, RunCounts, Table, stored, stored_names
+from storage.history.tables import (
+    ANY,
+    COLUMNS,
+    COUNTED,
+    FileRow,
+    Known,
+    RunCounts,
+    Table,
+    as_held,
+    stored,
+    stored_names,
+)
 
 FileGroup = tuple[Table, bytes, FileColumns, bytes]
 """Table, directory, files, and for size mismatches the sizes at the store."""
@@ -255,13 +266,8 @@ def counts_of(connection: sqlite3.Connection, run: int, site: int) -> RunCounts:
     ).fetchone()
     return RunCounts(
         missing=found[Table.MISSING][0],
-        missing_bytes=_as_integer(found[Table.MISSING][1]),
+        missing_bytes=as_held(int(found[Table.MISSING][1])),
         orphan=found[Table.ORPHANS][0],
-        orphan_bytes=_as_integer(found[Table.ORPHANS][1]),
+        orphan_bytes=as_held(int(found[Table.ORPHANS][1])),
         empty=empty,
     )
-
-
-def _as_integer(total: float) -> int:
-    """Give a sum of sizes as SQLite can hold it."""
-    return min(int(total), 2**63 - 1)

@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
-from engine.columns import FileColumns
+from engine.columns import LARGEST_SIZE, FileColumns
 from engine.findings import Kind
 from engine.gates import Refusal
+
+_Number = TypeVar("_Number", int, float)
 
 FileRow = tuple[bytes, int, int]
 """Path, size in bytes, mtime; `UNKNOWN_SIZE` and `UNKNOWN_MTIME` where not known."""
@@ -164,6 +166,11 @@ COLUMNS = {
     Table.EMPTY: "site, run, name, mtime, entered",
 }
 """The columns that a table and its twin share."""
+
+
+def as_held(count: _Number) -> _Number:
+    """Give a count as SQLite can hold it: sizes that are each possible can add up to more."""
+    return min(count, LARGEST_SIZE)
 
 
 def stored(name: bytes) -> str | bytes:

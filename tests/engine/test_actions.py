@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from engine.actions import ActionLimits, Findings, action_refusal, closed_gates, found_before, needed_runs
+from engine.columns import LARGEST_SIZE
 from engine.gates import Refusal
 
 LIMITS = ActionLimits(max_missing=100, max_orphan=1000)
@@ -69,6 +70,10 @@ def test_fractions_and_bytes_have_limits_too(
     assert closed_gates(open_at, limits) == ()
     assert closed_gates(closed_at, limits) == (Refusal("too-many", f"too many to act on: {figures}"),)
     assert closed_gates(closed_at, LIMITS) == ()
+
+
+def test_more_bytes_than_can_be_counted_are_too_many_for_any_limit() -> None:
+    assert closed_gates(Findings(1, 0, LARGEST_SIZE), ActionLimits(100, 1000, missing_size=LARGEST_SIZE * 2))
 
 
 def test_a_top_directory_that_failed_keeps_a_site_from_acting() -> None:

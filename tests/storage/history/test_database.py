@@ -54,6 +54,14 @@ def test_the_row_of_a_run(history: HistoryDatabase) -> None:
     assert (row.message, row.runtime) == ("too many \\udcff missing", "ray")
 
 
+def test_a_count_that_is_too_large_is_stored_as_the_largest(history: HistoryDatabase) -> None:
+    number = history.open_run(SITE, 1.0, "ray")
+    counts = RunCounts(bytes=2**70, missing_bytes=2**64, orphan_bytes=2**63 - 1)
+    history.finish_run(number, 2.0, RunStatus.DONE, counts, keep_findings=True)
+    (row,) = history.runs(SITE)
+    assert (row.counts.bytes, row.counts.missing_bytes, row.counts.orphan_bytes) == (2**63 - 1,) * 3
+
+
 def test_counts_are_stored_under_their_own_names(history: HistoryDatabase, path: Path) -> None:
     number = history.open_run(SITE, 1.0, "ray")
     history.finish_run(number, 2.0, RunStatus.DONE, RunCounts(bytes=3, protected=4, seconds=0.5), keep_findings=True)
