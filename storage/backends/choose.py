@@ -31,15 +31,16 @@ def choose(config: KnownSites, site: SiteConfig) -> Backends:
     made = {DEFAULT: default}
     by_question = dict(site.backends)
 
-    def backend(name: str) -> Backends:
+    def backend(name: str, question: str) -> Backends:
         if name not in made:
-            made[name] = _make(name, config, site, default)
+            key = "Backend" if name == site.backend else f"Backends.{question}"
+            made[name] = _make(name, key, config, site, default)
         return made[name]
 
     chosen: dict[str, Any] = {}
     for question in QUESTIONS:
         name = by_question.get(question, site.backend)
-        answering = getattr(backend(name), question)
+        answering = getattr(backend(name, question), question)
         if question in by_question and name != DEFAULT and answering is getattr(default, question):
             raise BackendError(
                 f"Backends.{question}: the backend {quoted(name)} does not answer this; "
@@ -73,14 +74,14 @@ class _WithoutTransfers:
         return replace(self.registry.sources(site, lfns), requested=())
 
 
-def _make(name: str, config: KnownSites, site: SiteConfig, default: Backends) -> Backends:
+def _make(name: str, key: str, config: KnownSites, site: SiteConfig, default: Backends) -> Backends:
     known = _BUILT_IN.get(name)
     if known is not None:
         return known(config, site, default)
     entries = foreign.found()
     if name not in entries:
         valid = ", ".join(printable(each) for each in sorted({*_BUILT_IN, DEFAULT, *entries}))
-        raise BackendError(f"no backend {quoted(name)}; valid: {valid}")
+        raise BackendError(f"{key}: no backend {quoted(name)}; valid: {valid}")
     return foreign.load(name, entries[name], config, site, default)
 
 

@@ -95,6 +95,8 @@ def _read_json(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_without_repeats)
     except json.JSONDecodeError as error:
+        if not text.strip():
+            raise ValueError("it is empty") from error
         raise ValueError(f"line {error.lineno}, column {error.colno}: {error.msg}") from error
     except RecursionError as error:
         raise ValueError("nested too deeply") from error

@@ -33,8 +33,18 @@ _NO_PARAMETERS = "no '?' may stand in the path of a door"
 _OPAQUE = re.compile(rb"&(authz|xrd\.[\w.]+)=")
 """What XRootD takes for parameters wherever a ``?`` is before it; in a path it is a slip, and likely a secret."""
 _MOST_RETRIES = 99
+_MOST_AT_A_TIME = 1000
+"""Listers, programs and connections that one machine can have at a time, and more."""
+_MOST_IN_FLIGHT = 10_000
+_MOST = 10**9
+_LONGEST = 1_000_000
+"""Days, minutes and seconds; a clock can still count and a library wait for as many, which it cannot for any number."""
+_LONGEST_NAME = 150
+"""Characters of a site; with what comes before and behind it in the name of a list a file system takes 255."""
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _SIZE = re.compile(rf"([0-9]{{1,15}}(?:\.[0-9]{{1,15}})?) ?({'|'.join(_UNITS)})")
+_SHELL = re.compile(r"^~|(?:^|/)\$[{A-Za-z_]")
+"""What a shell would put something else in the place of; a directory of such a name is nobody's wish."""
 _SITE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -72,6 +82,8 @@ def _site_name(text: str) -> str:
     # It becomes part of file names.
     if not _SITE_NAME.fullmatch(text):
         raise ValueError
+    if len(text) > _LONGEST_NAME:
+        raise ValueError(f"{len(text)} characters, of which {_LONGEST_NAME} are allowed")
     return text
 
 
@@ -139,10 +151,15 @@ def _flag(value: object) -> bool:
     raise _not("true or false")
 
 
-def _few(value: int) -> int:
-    if value > _MOST_RETRIES:
-        raise _not(f"a whole number, at most {_MOST_RETRIES}")
-    return value
+def _at_most(most: int, words: str) -> AfterValidator:
+    """Say up to which number a value makes sense, where ``words`` is what it is."""
+
+    def check(value: float) -> float:
+        if value > most:
+            raise _not(f"{words}, at most {most:,}")
+        return value
+
+    return AfterValidator(check)
 
 
 def _bytes(value: object) -> int:
@@ -159,6 +176,8 @@ def _local_path(value: object, info: ValidationInfo) -> Path:
     """Read a file name; a relative one starts from the directory in the context."""
     if not isinstance(value, str) or not value or "\0" in value:
         raise _not("a file name")
+    if _SHELL.search(value):
+        raise _not("a file name", "nothing is put in the place of ~ and $ here; write it out")
     return Path(info.context or "", value)
 
 
@@ -209,17 +228,47 @@ _Part = Annotated[
     _expected("one of inventory, registry, sites, deletions, check, blocks and datasets"),
 ]
 _Runtime = Annotated[Literal["ray", "threads"], _expected("ray or threads")]
-_Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False), _expected("a number of seconds above 0")]
-_Days = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), _expected("a number of days, 0 or more")]
-_Minutes = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), _expected("a number of minutes, 0 or more")]
+_Seconds = Annotated[
+    float,
+    Field(strict=True, gt=0, allow_inf_nan=False),
+    _expected("a number of seconds above 0"),
+    _at_most(_LONGEST, "a number of seconds"),
+]
+_Days = Annotated[
+    float,
+    Field(strict=True, ge=0, allow_inf_nan=False),
+    _expected("a number of days, 0 or more"),
+    _at_most(_LONGEST, "a number of days"),
+]
+_Minutes = Annotated[
+    float,
+    Field(strict=True, ge=0, allow_inf_nan=False),
+    _expected("a number of minutes, 0 or more"),
+    _at_most(_LONGEST, "a number of minutes"),
+]
 _Gigabytes = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), _expected("a number of GB, 0 or more")]
 _Fraction = Annotated[
     float, Field(strict=True, ge=0, le=1, allow_inf_nan=False), _expected("a fraction between 0 and 1")
 ]
 _Bytes = Annotated[int, PlainValidator(_bytes)]
-_Count = Annotated[int, Field(strict=True, ge=0), _expected("a whole number, 0 or more")]
-_Retries = Annotated[_Count, AfterValidator(_few)]
-_Positive = Annotated[int, Field(strict=True, ge=1), _expected("a whole number, 1 or more")]
+_Count = Annotated[
+    int, Field(strict=True, ge=0), _expected("a whole number, 0 or more"), _at_most(_MOST, "a whole number")
+]
+_Retries = Annotated[
+    int, Field(strict=True, ge=0), _expected("a whole number, 0 or more"), _at_most(_MOST_RETRIES, "a whole number")
+]
+_Positive = Annotated[
+    int, Field(strict=True, ge=1), _expected("a whole number, 1 or more"), _at_most(_MOST, "a whole number")
+]
+_AtATime = Annotated[
+    int,
+    Field(strict=True, ge=1),
+    _expected("a whole number, 1 or more"),
+    _at_most(_MOST_AT_A_TIME, "a whole number"),
+]
+_InFlight = Annotated[
+    int, Field(strict=True, ge=1), _expected("a whole number, 1 or more"), _at_most(_MOST_IN_FLIGHT, "a whole number")
+]
 
 
 class Model(BaseModel):
@@ -270,10 +319,10 @@ class CommonKeys(Model):
     Backends: dict[_Part, _Plain] = {}
     SQL: SQLKeys | None = None
     Runtime: _Runtime | None = None
-    NumThreads: _Positive = 1
-    GFALThreads: _Positive = 32
-    InFlight: _Positive = 64
-    Connections: _Positive = 2
+    NumThreads: _AtATime = 1
+    GFALThreads: _AtATime = 32
+    InFlight: _InFlight = 64
+    Connections: _AtATime = 2
     Retries: _Retries = 3
     Timeout: _Seconds = 30.0
     StallMinutes: _Minutes = 30.0

@@ -36,10 +36,13 @@ def test_the_default_is_files(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "config.yaml"]
 
 
-@pytest.mark.parametrize("keys", [{"Backend": "nonsense"}, {"Backends": {"registry": "nonsense"}}])
-def test_an_unknown_name_lists_the_valid_ones(tmp_path: Path, keys: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("keys", "key"),
+    [({"Backend": "nonsense"}, "Backend"), ({"Backends": {"registry": "nonsense"}}, r"Backends\.registry")],
+)
+def test_an_unknown_name_lists_the_valid_ones(tmp_path: Path, keys: dict[str, Any], key: str) -> None:
     config = configure(tmp_path, **keys)
-    with pytest.raises(BackendError, match=r'^no backend "nonsense"; valid: .*files'):
+    with pytest.raises(BackendError, match=rf'^{key}: no backend "nonsense"; valid: .*files'):
         choose(config, config.site("T2_A"))
 
 

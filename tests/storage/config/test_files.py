@@ -51,7 +51,7 @@ def test_the_suffix_tells_the_format_and_else_the_content(tmp_path: Path, name: 
     ("name", "content", "problem"),
     [
         ("c.json", '{"a": 1,\n"b": }', "line 2, column 6: Expecting value"),
-        ("c.json", "", "line 1, column 1: Expecting value"),
+        ("c.json", " \n", "it is empty"),
         ("c.conf", '{"a": 1,\n"b": ]}', "line 2, column 6: Expecting value"),
         (
             "c.yaml",
