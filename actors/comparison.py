@@ -19,8 +19,9 @@ from engine.compare import CompareOptions, Tally, compare, empty_directories
 from engine.cut import LastLine, cut_gate
 from engine.filters import Counted, PatternFilter, either
 from engine.findings import Finding, Kind, pack_findings
-from engine.gates import MisreadNames, Refusal, absent_tops, failed_tops, hidden_files, listing_gate
+from engine.gates import Refusal, absent_tops, failed_tops, hidden_files, listing_gate
 from engine.links import same_as
+from engine.misread import MisreadNames
 from engine.second import Meanwhile, SecondOpinion
 from engine.states import Reason, State
 from engine.table import DirectoryTable
@@ -250,12 +251,13 @@ class _Work:
         )
         misread = MisreadNames()
         for finding in compare(inventory, remote, options, self._tally):
-            misread.see(finding)
             if self._second is not None:
                 agreed = self._second.agreed(finding)
                 if agreed is None:
                     continue
                 finding = agreed
+            # One that was put right when it was read again misleads nobody.
+            misread.see(finding)
             if finding.kind == Kind.MISSING and self._confirmation is not None:
                 self._confirmation.add(finding)
             elif finding.kind == Kind.ORPHAN and plan.keep_orphans:

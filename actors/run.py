@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from os import getpid
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ from actors.quick import compare_snapshots as compare_snapshots
 from actors.runtime import ActorRef, Runtime, dismiss
 from engine.cut import CUT
 from engine.gates import Refusal
+from engine.misread import FORMAT
 from engine.second import second_gate
 from engine.usual import FEWER
 from storage.history import RunCounts, RunSigns, RunStatus
 from storage.runs.directory import RunDirectory, RunInfo
-from storage.snapshot import Snapshot, damage
+from storage.snapshot import Snapshot, damage, part_of
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ def check_site(runtime: Runtime, job: CheckJob, directory: RunDirectory, oversig
 
 def this_run(runtime: Runtime, started: float) -> RunInfo:
     """Say who runs a site: this process, since ``started``."""
-    return RunInfo(getpid(), socket.gethostname(), started, runtime.name, runtime.dashboard)
+    return RunInfo(os.getpid(), socket.gethostname(), started, runtime.name, runtime.dashboard)
 
 
 def check_held(
@@ -202,6 +203,12 @@ class _Check:
         """Keep what a later run can go on from, when a gate closed."""
         if refusal.gate == CUT or self._second_refused:
             # It is the inventory that is put right then, and what was listed is as good as it was.
+            return
+        if refusal.gate == FORMAT:
+            # The same; but what was read first is of no use.
+            with suppress(OSError):
+                os.replace(self._directory.listing, part_of(self._directory.listing))
+                self._directory.inventory.unlink()
             return
         if refusal.gate == FEWER:
             # Whoever accepts what there is need not list it once more.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
 
 from engine import paths
-from engine.findings import Finding, Kind
 from engine.states import Reason, State
 from engine.table import DirectoryTable
 
@@ -102,43 +100,6 @@ def hidden_files(remote: DirectoryTable, inventory: DirectoryTable) -> int:
         below = inventory.rows_under(remote.paths[row])
         hidden[below] = b"\1" * (below.stop - below.start)
     return sum(compress(inventory.files, hidden))
-
-
-class MisreadNames:
-    """Notices an inventory of names alone whose names end in numbers, which were read as sizes.
-
-    Then the store has orphans that are called like a missing file with its size behind a blank. One such pair can be
-    chance; half of all that is missing cannot.
-    """
-
-    def __init__(self) -> None:
-        self._missing = 0
-        self._pairs = 0
-        self._example = (b"", 0)
-        self._last: Finding | None = None
-
-    def see(self, finding: Finding) -> None:
-        """Take note of a finding; those of one directory come one after the other, the missing files first."""
-        if finding.kind == Kind.MISSING:
-            self._missing += len(finding)
-            self._last = finding
-        elif finding.kind == Kind.ORPHAN and self._last is not None and self._last.directory == finding.directory:
-            names, missing = set(finding.files.name_list()), self._last.files
-            for name, size in zip(missing.name_list(), array("q", missing.sizes), strict=True):
-                if b"%s %d" % (name, size) in names:
-                    self._pairs += 1
-                    self._example = (paths.join(finding.directory, name), size)
-
-    def refusal(self) -> Refusal | None:
-        """Refuse the comparison, or give None."""
-        if not self._pairs or 2 * self._pairs < self._missing:
-            return None
-        path, size = self._example
-        return Refusal(
-            "inventory-format",
-            f"the inventory seems to hold names alone: its line '{paths.escape(path)} {size}' was read as a file of "
-            f"{size} bytes, and the store has a file of that whole name; set InventoryFormat to paths",
-        )
 
 
 def _empty_tops(remote: DirectoryTable, inventory: DirectoryTable, tops: Sequence[bytes]) -> Refusal | None:

@@ -1,9 +1,6 @@
 import pytest
 
-from engine.columns import FileColumns
-from engine.findings import Finding, Kind
 from engine.gates import (
-    MisreadNames,
     Refusal,
     absent_tops,
     failed_tops,
@@ -159,34 +156,6 @@ def test_a_refusal_is_one_line_and_names_a_few_tops() -> None:
     message = root_refusal(failures).message
     assert message.isprintable()
     assert [name in message for name in ("/top0\\n", "/top1\\n", "/top2\\n", "/top3")] == [True, True, True, False]
-
-
-def found(kind: Kind, directory: bytes, *files: tuple[bytes, int]) -> Finding:
-    return Finding(kind, directory, FileColumns.from_rows((name, size, 1) for name, size in files))
-
-
-def test_names_that_end_in_numbers_and_were_read_as_sizes_are_noticed() -> None:
-    misread = MisreadNames()
-    misread.see(found(Kind.MISSING, b"/store/a", (b"run", 1), (b"run", 2), (b"other", 7)))
-    misread.see(found(Kind.ORPHAN, b"/store/a", (b"run 1", 99), (b"run 2", 99)))
-    refusal = misread.refusal()
-    assert refusal is not None
-    assert refusal.gate == "inventory-format"
-    assert "its line '/store/a/run 2' was read as a file of 2 bytes" in refusal.message
-
-
-def test_one_such_pair_among_many_missing_files_is_chance() -> None:
-    misread = MisreadNames()
-    misread.see(found(Kind.MISSING, b"/store/a", (b"run", 1), (b"b", 2), (b"c", 3)))
-    misread.see(found(Kind.ORPHAN, b"/store/a", (b"run 1", 99)))
-    assert misread.refusal() is None
-
-
-def test_only_files_of_the_same_directory_make_a_pair() -> None:
-    misread = MisreadNames()
-    misread.see(found(Kind.MISSING, b"/store/a", (b"run", 1)))
-    misread.see(found(Kind.ORPHAN, b"/store/b", (b"run 1", 99)))
-    assert misread.refusal() is None
 
 
 def test_a_top_that_is_not_there_and_where_nothing_should_be_is_absent() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.cli.program import run
@@ -36,3 +38,42 @@ def test_sizes_that_add_up_to_too_much(planted: FaultySite) -> None:
     for command in ("check", "history", "sites"):
         again = run(command, *([] if command == "sites" else [planted.name]), cwd=planted.home)
         assert again.code == 0, again.err
+
+
+def lines_of(site: FaultySite) -> list[bytes]:
+    """Give path and size of what the inventory knows, a line each."""
+    return [f"{site.lfn}/{name.decode()} {size}".encode() for name, size in site.known.items()]
+
+
+def bare(line: bytes) -> bytes:
+    return line.rpartition(b" ")[0]
+
+
+MISREAD: dict[str, Callable[[list[bytes]], list[bytes]]] = {
+    "only the first line has no CR": lambda lines: [bare(lines[0]), *(bare(line) + b"\r" for line in lines[1:])],
+    "one line has a CR": lambda lines: [*map(bare, lines[1:]), bare(lines[0]) + b"\r"],
+    "one line has a size": lambda lines: [*map(bare, lines[1:]), lines[0]],
+    "a blank behind each name": lambda lines: [bare(line) + b" " for line in lines],
+    "a table without a header": lambda lines: [line.replace(b" ", b",") + b",ad1e" for line in lines],
+    "a checksum behind the size": lambda lines: [line + b" ad1e" for line in lines],
+}
+
+
+@pytest.mark.fault(
+    "inventories",
+    "a list in two formats, or with more than a name in its lines, that is taken for a list of names",
+    "refused, `inventory-format`; put right, the next check goes on from the finished listing",
+)
+@pytest.mark.parametrize("how", MISREAD)
+def test_more_than_a_name_is_taken_for_one(planted: FaultySite, how: str) -> None:
+    lines = lines_of(planted)
+    planted.inventory.write_bytes(b"\n".join([*MISREAD[how](lines), b""]))
+    ended = planted.check()
+    assert ended.code == 4
+    assert "inventory-format: " in ended.message
+    assert [path.name for path in planted.web.glob("*_compare_*")] == []
+    planted.inventory.write_bytes(b"\n".join([*lines, b""]))
+    ended = planted.check()
+    assert ended.code == 0, ended.err
+    assert ended.json["resumed"] == ended.json["directories"]
+    planted.assert_found(["data/1/lost.root"], ["data/2/left.root"])
