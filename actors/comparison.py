@@ -195,7 +195,8 @@ class _Work:
         unlisted = [row for row in remote.table.unlisted() if row[0] not in absent]
         result.unlisted = len(unlisted)
         if result.refusal is None:
-            self._compare(inventory.table, remote.table, is_listing)
+            is_list = remote.header.kind == "inventory" or remote.header.source.startswith("dump:")
+            self._compare(inventory.table, remote.table, is_listing, MisreadNames(of_lists=is_list))
             if self._confirmation is not None:
                 for finding in self._confirmation.confirmed({path for path, _, _ in unlisted}):
                     self._send(finding)
@@ -238,7 +239,9 @@ class _Work:
             refusal = cut_gate(plan.remote_last_line, [remote], known[0], plan.young_after)
         return refusal
 
-    def _compare(self, inventory: DirectoryTable, remote: DirectoryTable, is_listing: bool) -> None:
+    def _compare(
+        self, inventory: DirectoryTable, remote: DirectoryTable, is_listing: bool, misread: MisreadNames
+    ) -> None:
         """Send what needs no confirmation, and have the rest confirmed."""
         plan = self._plan
         ignored = PatternFilter(plan.ignored) or None
@@ -249,7 +252,6 @@ class _Work:
             keep_missing=either(ignored, missing),
             one_name=is_listing,
         )
-        misread = MisreadNames()
         for finding in compare(inventory, remote, options, self._tally):
             if self._second is not None:
                 agreed = self._second.agreed(finding)

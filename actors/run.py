@@ -204,8 +204,8 @@ class _Check:
         if refusal.gate == CUT or self._second_refused:
             # It is the inventory that is put right then, and what was listed is as good as it was.
             return
-        if refusal.gate == FORMAT:
-            # The same; but what was read first is of no use.
+        if refusal.gate == FORMAT and math.isinf(self._job.store_time):
+            # The same, where there is no dump that may be at fault; but what was read first is of no use.
             with suppress(OSError):
                 os.replace(self._directory.listing, part_of(self._directory.listing))
                 self._directory.inventory.unlink()

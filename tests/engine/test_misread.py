@@ -68,3 +68,18 @@ def test_a_file_beside_one_whose_name_goes_on_is_no_sign() -> None:
     misread.see(found(Kind.ORPHAN, b"/store/a", (b"ru", 5), (b"walk", 99)))
     misread.see(found(Kind.ORPHAN, b"/store/b", (b"run", 5)))
     assert misread.refusal() is None
+
+
+@pytest.mark.parametrize("line", ["run\r", "run 99", "run,99,1700000000"])
+def test_a_dump_that_was_read_as_names_is_noticed(line: str) -> None:
+    # A store may have such a file, which somebody made by mistake.
+    for of_lists in (True, False):
+        misread = MisreadNames(of_lists)
+        misread.see(found(Kind.MISSING, b"/store/a", (b"run", 99), (b"gone", 7), (b"lost", 8)))
+        misread.see(
+            found(Kind.ORPHAN, b"/store/a", (line.encode(), -1), *((b"left%d" % number, 1) for number in range(9)))
+        )
+        refusal = misread.refusal()
+        assert (refusal is not None) == of_lists
+        if refusal is not None:
+            assert "one of the two lists" in refusal.message

@@ -191,3 +191,26 @@ def test_a_cut_dump_of_other_commands(dumped: FaultySite) -> None:
         assert ended.code == 4
         assert "dump-cut: " in ended.message
     assert list(dumped.home.glob("found*")) == []
+
+
+@pytest.mark.fault(
+    "dumps",
+    "lines in two formats, or with more than a name, that are taken for names",
+    "refused, `inventory-format`, by `check` and `compare`; put right, what is found is exact",
+)
+@pytest.mark.parametrize("how", ["returns", "one size", "no header"])
+def test_a_dump_that_is_taken_for_names(dumped: FaultySite, how: str) -> None:
+    lines = lines_of(dumped)
+    names = [line.split(b" ")[0] + b"\n" for line in lines]
+    damaged = {
+        "returns": [*names[:50], *(name.replace(b"\n", b"\r\n") for name in names[50:])],
+        "one size": [*names[:-1], lines[-1].rpartition(b" ")[0] + b"\n"],
+        "no header": [line.replace(b" ", b",") for line in lines],
+    }
+    publish(dumped, b"".join(damaged[how]), packed=False)
+    for command in (("check",), ("compare", "inventory.txt")):
+        ended = run(*command, dumped.name, cwd=dumped.home)
+        assert ended.code == 4
+        assert "inventory-format: one of the two lists" in ended.message
+    assert list(dumped.web.glob("*_compare_*")) == []
+    assert_whole(dumped, packed=False)
