@@ -92,7 +92,7 @@ def write_inventory(
         raise
     if counts.duplicates:
         _log.warning(
-            "inventory %s: %d lines name a file again, %d of them with another size; the last line counts",
+            "inventory %s: %d lines name a file again, %d of them with another size, which is not judged then",
             header.source,
             counts.duplicates,
             counts.conflicts,

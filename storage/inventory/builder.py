@@ -28,7 +28,7 @@ class TreeCounts:
     """What a tree holds and what did not go into it; ``bytes`` sums the known sizes.
 
     ``duplicates`` counts the entries that a later one of the same path replaced, ``conflicts`` those among them whose
-    size was another than that of the entry that stays, ``skipped`` those outside of the directories to keep.
+    size was another, which is not known then, ``skipped`` those outside of the directories to keep.
     """
 
     files: int

@@ -81,7 +81,7 @@ class PooledFiles:
     """The files of each directory in a full pool.
 
     ``duplicates`` counts the entries so far that a later one of the same path replaced, ``conflicts`` those among them
-    whose size was another than that of the entry that stays, and ``bytes`` sums the known sizes.
+    whose size was another than that of the later one, and ``bytes`` sums the known sizes.
     """
 
     def __init__(self, pool: FilePool, directories: int) -> None:
@@ -107,7 +107,10 @@ class PooledFiles:
         self.bytes = pool.bytes
 
     def files_of(self, directory: int) -> FileColumns:
-        """Give the files of a directory by its number; of entries with the same name the last one stays."""
+        """Give the files of a directory by its number; of entries with the same name the last one stays.
+
+        Its size is not known where that of another one differs.
+        """
         runs = self._runs[self._bounds[directory] : self._bounds[directory + 1]]
         first = int(runs[0])
         if len(runs) == 1 and self._ascends[first]:
@@ -135,13 +138,19 @@ class PooledFiles:
         self.duplicates += sum(replaced)
         if not len(self._sizes):
             return
-        stays = UNKNOWN_SIZE
-        for size, gone in zip(reversed(self._sizes[rows].tolist()), reversed(replaced), strict=True):
+        stays, row = UNKNOWN_SIZE, 0
+        for at, size, gone in zip(
+            reversed(rows.tolist()), reversed(self._sizes[rows].tolist()), reversed(replaced), strict=True
+        ):
             if not gone:
-                stays = size
-            else:
-                self.bytes -= max(size, 0)
-                self.conflicts += UNKNOWN_SIZE not in (size, stays) and size != stays
+                stays, row = size, at
+                continue
+            self.bytes -= max(size, 0)
+            if UNKNOWN_SIZE not in (size, stays) and size != stays:
+                self.conflicts += 1
+                # Nobody can tell which of them is right, so that none may be called wrong.
+                self.bytes -= max(int(self._sizes[row]), 0)
+                self._sizes[row] = UNKNOWN_SIZE
 
     def _columns(self, names: bytes, rows: slice | Int64s) -> FileColumns:
         files = names.count(b"\0") + 1

@@ -31,7 +31,7 @@ class InventoryCounts:
     """What was read. ``bytes`` sums the known sizes; ``directories`` counts the records, ancestors included.
 
     ``duplicates`` counts the entries that a later one of the same path replaced, ``conflicts`` those among them whose
-    size was another than that of the entry that stays, ``skipped`` those outside of the directories to keep. ``lines``
+    size was another, which is not known then, ``skipped`` those outside of the directories to keep. ``lines``
     are those of the file, comments included, or the rows of a table. ``has_sizes`` tells whether the format carries
     sizes. ``last_line`` is the last line of a text that does not end with a newline; ``ended`` is False wherever there
     is none, be it behind a comment.

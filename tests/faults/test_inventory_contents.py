@@ -77,3 +77,21 @@ def test_more_than_a_name_is_taken_for_one(planted: FaultySite, how: str) -> Non
     assert ended.code == 0, ended.err
     assert ended.json["resumed"] == ended.json["directories"]
     planted.assert_found(["data/1/lost.root"], ["data/2/left.root"])
+
+
+@pytest.mark.fault(
+    "inventories",
+    "the same file with two sizes, of which one is right",
+    "it is said how often that is so, and none of these sizes is called wrong",
+)
+@pytest.mark.parametrize("right", ["first", "last"])
+def test_a_file_with_two_sizes(planted: FaultySite, right: str) -> None:
+    planted.put("data/3/short.root", 5)
+    planted.know("data/3/short.root", 6)
+    lines = lines_of(planted)
+    wrong = [bare(line) + b" 77" for line in lines[:20]]
+    planted.inventory.write_bytes(b"\n".join([*lines, *wrong, b""] if right == "first" else [*wrong, *lines, b""]))
+    ended = planted.check()
+    assert ended.code == 0, ended.err
+    assert "20 lines name a file again, 20 of them with another size" in ended.err
+    planted.assert_found(["data/1/lost.root"], ["data/2/left.root"], ["data/3/short.root"])

@@ -8,7 +8,7 @@ import lzma
 import random
 import re
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -209,16 +209,20 @@ def check(content: bytes, keep: tuple[bytes, ...], root: bytes | None, counts: I
             else _rows_of_text(lines, counts.format)
         )
     ]
-    expected: Files = {}
-    skipped = 0
-    for path, size in entries:
-        if _kept(path, keep):
-            expected[path] = size
-        else:
-            skipped += 1
+    inside = [(path, size) for path, size in entries if _kept(path, keep)]
+    expected, skipped = _files_of(inside), len(entries) - len(inside)
     assert tree == expected, "the tree has other files than the lines"
     assert counts.skipped == skipped
     assert counts.duplicates == len(entries) - skipped - len(expected)
+
+
+def _files_of(entries: Sequence[tuple[bytes, int]]) -> Files:
+    """Give each file once, with its last size, which is not known where another one differs."""
+    files, sizes = dict(entries), dict[bytes, set[int]]()
+    for path, size in entries:
+        sizes.setdefault(path, set()).add(size)
+    differ = {path for path, size in files.items() if size != UNKNOWN_SIZE and sizes[path] - {size, UNKNOWN_SIZE}}
+    return {path: UNKNOWN_SIZE if path in differ else size for path, size in files.items()}
 
 
 def _kept(path: bytes, keep: tuple[bytes, ...]) -> bool:
@@ -382,7 +386,7 @@ def _make_database(chance: random.Random) -> tuple[bytes, Files | None]:
         connection.execute("PRAGMA page_size = 512")
         connection.execute("CREATE TABLE files (lfn, size, mtime, block)")
         connection.execute("CREATE VIEW others AS SELECT lfn AS path, size FROM files")
-        files: Files | None = {}
+        files: list[tuple[bytes, int]] | None = []
         for number in range(chance.choice((0, 1, 5, 40))):
             path: Any = b"/store/mc/%d/" % (number % 3) + chance.choice(_NAMES) % chance.randrange(50)
             size: Any = chance.choice((5, 0, "7", 8.0, None, 2**40))
@@ -399,6 +403,6 @@ def _make_database(chance: random.Random) -> tuple[bytes, Files | None]:
                 ),
             )
             if files is not None:
-                files[path] = UNKNOWN_SIZE if size is None else int(size)
+                files.append((path, UNKNOWN_SIZE if size is None else int(size)))
         connection.commit()
-        return connection.serialize(), files
+        return connection.serialize(), None if files is None else _files_of(files)

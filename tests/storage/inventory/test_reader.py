@@ -259,21 +259,23 @@ def test_urls_and_relative_paths(reader: Reader) -> None:
     assert reader.names(b"//a///b\n") == [b"/a/b"]
 
 
-def test_duplicates_are_kept_once_and_the_last_wins(reader: Reader) -> None:
+def test_duplicates_are_kept_once_and_sizes_that_differ_are_not_known(reader: Reader) -> None:
     lines = [b"/a/f 1\n", b"/a/g 5\n", b"/b/h 7\n", b"/a/f 1\n", b"/a/g 6\n", b"/a/g 6\n", b"//b/h 7\n"]
     for chunk_size in CHUNK_SIZES:
         counts = reader.counts(b"".join(lines), chunk_size=chunk_size)
-        assert (counts.files, counts.bytes, counts.duplicates, counts.conflicts) == (3, 14, 4, 1)
+        assert (counts.files, counts.bytes, counts.duplicates, counts.conflicts) == (3, 8, 4, 1)
         assert reader.tree(b"".join(lines), chunk_size=chunk_size)[b"/a"] == [
             (b"f", 1, UNKNOWN_MTIME),
-            (b"g", 6, UNKNOWN_MTIME),
+            (b"g", UNKNOWN_SIZE, UNKNOWN_MTIME),
         ]
     assert reader.counts(b"/a/f\n/a/f\n").duplicates == 1
 
 
 def test_an_unknown_size_conflicts_with_none(reader: Reader) -> None:
     counts = reader.counts(b"lfn,size\n/a/f,3\n/a/f,\n/a/f,4\n/a/f,4\n")
-    assert (counts.files, counts.bytes, counts.duplicates, counts.conflicts) == (1, 4, 3, 1)
+    assert (counts.files, counts.bytes, counts.duplicates, counts.conflicts) == (1, 0, 3, 1)
+    counts = reader.counts(b"lfn,size\n/a/f,4\n/a/f,\n/a/f,4\n")
+    assert (counts.files, counts.bytes, counts.duplicates, counts.conflicts) == (1, 4, 2, 0)
 
 
 def test_only_what_is_below_the_directories_to_keep(reader: Reader) -> None:
