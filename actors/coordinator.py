@@ -101,7 +101,7 @@ class Coordinator:
         if not part_of(self._plan.snapshot).exists():
             return False
         try:
-            self._journal = SnapshotWriter.resume(self._plan.snapshot, self._see_again)
+            self._journal = SnapshotWriter.resume(self._plan.snapshot, self._see_again, self._plan.header)
         except SnapshotBusy:
             raise
         except SnapshotError as error:

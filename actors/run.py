@@ -27,6 +27,7 @@ from engine.gates import Refusal
 from engine.misread import FORMAT
 from engine.second import second_gate
 from engine.usual import FEWER
+from storage.doors.hollow import HOLLOW
 from storage.history import RunCounts, RunSigns, RunStatus
 from storage.runs.directory import RunDirectory, RunInfo
 from storage.snapshot import Snapshot, damage, part_of
@@ -52,6 +53,7 @@ class CheckJob:
     journal is gone on with only if both are the same. ``list_age`` is in days. ``refine`` is given the plan of the
     comparison when the listing is over, ``opened`` the number of the run as soon as it has one. ``read_second`` is then
     asked for a second inventory, as ``read_inventory`` is for the first, and tells whether there is one.
+    ``doubt`` is asked when something seems to be gone from the store, and may refuse that.
     """
 
     site: str
@@ -64,6 +66,7 @@ class CheckJob:
     refine: Callable[[ComparisonPlan], ComparisonPlan] = as_planned
     read_second: Callable[[Path, Callable[[], None]], bool] = lambda _snapshot, _heed: False
     opened: Callable[[int], None] = lambda _run: None
+    doubt: Callable[[Callable[[], None]], Refusal | None] = lambda _heed: None
     inventory_time: float = math.inf
     store_time: float = math.inf
     ignore_age: float = 0.0
@@ -201,8 +204,8 @@ class _Check:
 
     def _keep_listing(self, refusal: Refusal) -> None:
         """Keep what a later run can go on from, when a gate closed."""
-        if refusal.gate == CUT or self._second_refused:
-            # It is the inventory that is put right then, and what was listed is as good as it was.
+        if refusal.gate in (CUT, HOLLOW) or self._second_refused:
+            # It is the inventory that is put right then, or a server, of which the next run asks for all that is gone.
             return
         if refusal.gate == FORMAT and math.isinf(self._job.store_time):
             # The same, where there is no dump that may be at fault; but what was read first is of no use.
@@ -259,6 +262,8 @@ class _Check:
         )
         result, self._progress = list_and_compare(self._runtime, store, plan, history, self._oversight, self._refined)
         directory.second_inventory.unlink(missing_ok=True)
+        if result.refusal is None and (result.missing or result.empty):
+            result.refusal = job.doubt(self._heed)
         result.begun = begun
         return result
 
@@ -314,10 +319,9 @@ class _Check:
                 raise Refused(refusal)
         directory.inventory_is_read()
 
-    @staticmethod
-    def _can_be_read(inventory: Path) -> bool:
+    def _can_be_read(self, inventory: Path) -> bool:
         """Tell whether the inventory of an earlier run can be compared; found out before the store is listed."""
-        wrong = damage(inventory)
+        wrong = damage(inventory, self._job.site)
         if wrong:
             _log.warning("reading the inventory again: %s", wrong)
         return not wrong

@@ -97,6 +97,12 @@ class SnapshotHeader:
             raise ValueError("not a header: a field is of another type")
         return header
 
+    def differs(self, other: SnapshotHeader) -> str:
+        """Say why it does not belong to what another one is of; empty when it does. Who was asked may differ."""
+        if (self.kind, self.site) != (other.kind, other.site):
+            return f"it is the {self.kind} of {self.site or 'no site'}, not the {other.kind} of {other.site or 'none'}"
+        return "" if self.tops == other.tops else "other directories were to be listed in it"
+
 
 def directory_frame(record: DirectoryRecord) -> bytes:
     """Encode one directory as it stands in the file; what a lister sends and the coordinator appends unread."""
@@ -119,10 +125,12 @@ def part_of(path: Path) -> Path:
     return path.with_name(path.name + _PART)
 
 
-def damage(path: Path) -> str:
-    """Say what keeps a snapshot that an earlier run left from being used; empty when nothing does."""
+def damage(path: Path, site: str | None = None) -> str:
+    """Say what keeps a snapshot that a run of this ``site`` left from being used; empty when nothing does."""
     try:
         with closing(Snapshot(path)) as snapshot:
+            if site is not None and snapshot.header.site != site:
+                return f"{path}: it is of {snapshot.header.site or 'no site'}, not of {site}"
             snapshot.verify()
     except (SnapshotError, OSError) as error:
         return str(error)
@@ -160,14 +168,19 @@ class SnapshotWriter:
         self._torn = False
 
     @classmethod
-    def resume(cls, path: Path, see: Callable[[Entry], None] = lambda _entry: None) -> SnapshotWriter:
+    def resume(
+        cls,
+        path: Path,
+        see: Callable[[Entry], None] = lambda _entry: None,
+        header: SnapshotHeader | None = None,
+    ) -> SnapshotWriter:
         """Go on with the part that an earlier writer left; its torn tail, if it has one, is cut off.
 
-        ``see`` is shown everything that is in it.
+        ``see`` is shown everything that is in it; its header must belong to the same as ``header``, if one is given.
 
         Raises:
-            SnapshotError: there is nothing in it to go on from: it is no snapshot, of another version, or not even its
-                header is whole.
+            SnapshotError: there is nothing in it to go on from: it is no snapshot, of another version or site, or not
+                even its header is whole.
             SnapshotBusy: another process keeps writing to it, or has just finished it.
             OSError: there is no part, or it cannot be read or written; nothing is known about what is in it.
         """
@@ -178,6 +191,9 @@ class SnapshotWriter:
             _lock(file, part)
             with closing(FileBytes(file, part)) as view:
                 writer._start(path, _read_header(part, view))
+                wrong = "" if header is None else writer.header.differs(header)
+                if wrong:
+                    raise SnapshotError(f"{part}: {wrong}")
 
                 def add(entry: Entry, offset: int) -> None:
                     see(entry)

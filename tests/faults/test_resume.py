@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from subprocess import Popen
 
 import pytest
@@ -191,3 +193,34 @@ def test_a_locked_summary_ends_no_listing(site: FaultySite, server: XRootDServer
         eventually("listed", lambda: not site.journal.exists(), process)
         other.execute("ROLLBACK")
     site.assert_wide(wait_for(process))
+
+
+@pytest.mark.fault(
+    "resuming",
+    "listing and inventory of a run that is to be gone on with are those of another site with files of the same names",
+    "they are made again: nothing that only the other site has, or lacks, is found",
+)
+@pytest.mark.parametrize("names", [["listing"], ["inventory"], ["listing", "inventory"]])
+def test_snapshots_of_another_site(make_site: Callable[..., FaultySite], tmp_path: Path, names: list[str]) -> None:
+    ours, theirs = (
+        make_site([tmp_path / name / "store"], "/store", [f"file://{tmp_path / name}"], name=name)
+        for name in ("T2_OURS", "T2_THEIRS")
+    )
+    for number in range(20):
+        ours.put(f"data/{number}/ours.root")
+        theirs.put(f"data/{number}/theirs.root")
+    ours.know("data/1/lost.root")
+    ours.put("data/2/left.root", known=False)
+    theirs.prepare()
+    assert theirs.check(theirs.name).code == 0
+    later = ours.home / "later.txt"
+    ours.prepare(SecondInventory=later.name)
+    assert ours.check(ours.name).code == 2
+    shutil.copy(ours.inventory, later)
+    for name in names:
+        runs = ours.home / "var/runs"
+        shutil.copy(runs / theirs.name / f"{name}.snapshot", runs / ours.name / f"{name}.snapshot")
+    again = ours.check(ours.name)
+    assert again.code == 0, again.err
+    ours.assert_found(["data/1/lost.root"], ["data/2/left.root"])
+    assert "T2_THEIRS, not " in again.err

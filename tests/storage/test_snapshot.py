@@ -2,6 +2,7 @@ import errno
 import os
 import threading
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import msgpack
@@ -19,6 +20,7 @@ from storage.snapshot import (
     SnapshotError,
     SnapshotHeader,
     SnapshotWriter,
+    damage,
     directory_frame,
     is_part,
     part_of,
@@ -392,3 +394,20 @@ def test_a_disk_that_fails_says_nothing_about_the_journal(
     with pytest.raises(OSError, match=os.strerror(error)):
         SnapshotWriter.resume(tmp_path / "s")
     assert part.read_bytes() == content
+
+
+def test_a_journal_of_something_else_is_not_gone_on_with(tmp_path: Path) -> None:
+    header = SnapshotHeader("listing", "test", 1, "T2_A", (b"/a",))
+    writer = SnapshotWriter(tmp_path / "s", header)
+    writer.append(DirectoryRecord(b"/a", State.LISTED))
+    writer.close()
+    for other, why in (
+        (replace(header, site="T2_B"), r"it is the listing of T2_A, not the listing of T2_B"),
+        (replace(header, kind="inventory"), r"it is the listing of T2_A, not the inventory of T2_A"),
+        (replace(header, tops=(b"/a", b"/b")), r"other directories were to be listed in it"),
+    ):
+        with pytest.raises(SnapshotError, match=rf"s\.part: {why}"):
+            SnapshotWriter.resume(tmp_path / "s", header=other)
+    SnapshotWriter.resume(tmp_path / "s", header=replace(header, created=2, source="another door")).finish()
+    assert damage(tmp_path / "s", "T2_A") == ""
+    assert damage(tmp_path / "s", "T2_B").endswith("s: it is of T2_A, not of T2_B")
