@@ -27,7 +27,6 @@ from engine.gates import Refusal
 from engine.misread import FORMAT
 from engine.second import second_gate
 from engine.usual import FEWER
-from storage.doors.hollow import HOLLOW
 from storage.history import RunCounts, RunSigns, RunStatus
 from storage.runs.directory import RunDirectory, RunInfo
 from storage.snapshot import Snapshot, damage, part_of
@@ -53,7 +52,6 @@ class CheckJob:
     journal is gone on with only if both are the same. ``list_age`` is in days. ``refine`` is given the plan of the
     comparison when the listing is over, ``opened`` the number of the run as soon as it has one. ``read_second`` is then
     asked for a second inventory, as ``read_inventory`` is for the first, and tells whether there is one.
-    ``doubt`` is asked when something seems to be gone from the store, and may refuse that.
     """
 
     site: str
@@ -66,7 +64,6 @@ class CheckJob:
     refine: Callable[[ComparisonPlan], ComparisonPlan] = as_planned
     read_second: Callable[[Path, Callable[[], None]], bool] = lambda _snapshot, _heed: False
     opened: Callable[[int], None] = lambda _run: None
-    doubt: Callable[[Callable[[], None]], Refusal | None] = lambda _heed: None
     inventory_time: float = math.inf
     store_time: float = math.inf
     ignore_age: float = 0.0
@@ -204,8 +201,8 @@ class _Check:
 
     def _keep_listing(self, refusal: Refusal) -> None:
         """Keep what a later run can go on from, when a gate closed."""
-        if refusal.gate in (CUT, HOLLOW) or self._second_refused:
-            # It is the inventory that is put right then, or a server, of which the next run asks for all that is gone.
+        if refusal.gate == CUT or self._second_refused:
+            # It is the inventory that is put right then, and what was listed is as good as it was.
             return
         if refusal.gate == FORMAT and math.isinf(self._job.store_time):
             # The same, where there is no dump that may be at fault; but what was read first is of no use.
@@ -262,8 +259,6 @@ class _Check:
         )
         result, self._progress = list_and_compare(self._runtime, store, plan, history, self._oversight, self._refined)
         directory.second_inventory.unlink(missing_ok=True)
-        if result.refusal is None and (result.missing or result.empty):
-            result.refusal = job.doubt(self._heed)
         result.begun = begun
         return result
 
