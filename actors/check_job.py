@@ -73,7 +73,7 @@ def check_job(
             keep_orphans=request.keep_orphans or not site.delete_orphans,
             usual=_usual_files(site, request.accept_fewer, dumped=store.as_of is not None),
         ),
-        StorePlan(site.web_dir, directory_name(site.name), history_path(site)),
+        StorePlan(site.web_dir, directory_name(site.name), history_path(site), prepared=directory.lists),
         _InventoryReader(backends, site, store.tops, known, directory),
         {**_lasting(identity.mark, site), "keep": [repr(top) for top in store.tops]},
         store_mark(site, store),

@@ -49,8 +49,8 @@ class DeadRun:
             return None
         if damage(directory.inventory) or damage(directory.listing):
             return None
-        lists = take_up(web_dir, directory_name(directory.site))
-        if not all(path.exists() for path in lists):
+        lists = take_up(web_dir, directory_name(directory.site), directory.kept_lists())
+        if lists is None:
             # They went elsewhere, or away, and are made again.
             return None
         return cls(found, tuple(map(str, lists)), job, directory)
@@ -90,12 +90,14 @@ class DeadRun:
         if plan.keep_missing is not None:
             missing = [path for path in missing if not plan.keep_missing(path)]
         second = self.directory.second_inventory
-        if job.read_second(second, heed):
-            with closing(Snapshot(second)) as snapshot:
-                expected = _Expected(snapshot)
-                missing = list(filter(expected.has, missing))
-                orphans = [row for row in orphans if not expected.has(row[0])]
-                empty = [path for path in empty if snapshot.table.find(path) is None]
+        try:
+            if job.read_second(second, heed):
+                with closing(Snapshot(second)) as snapshot:
+                    expected = _Expected(snapshot)
+                    missing = list(filter(expected.has, missing))
+                    orphans = [row for row in orphans if not expected.has(row[0])]
+                    empty = [path for path in empty if snapshot.table.find(path) is None]
+        finally:
             second.unlink(missing_ok=True)
         return replace(candidates, missing=missing, orphans=orphans, empty=empty)
 

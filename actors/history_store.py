@@ -10,6 +10,7 @@ import msgpack
 
 from engine.findings import unpack_findings
 from engine.states import Reason
+from storage.atomic import write_json
 from storage.runs.reports import QUICK_LAYOUT, RUN_LAYOUT, ReportSet
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 class StorePlan:
     """Where results go: the history ``database`` and the reports ``directory/BASE_…``; None: there are none.
 
+    Which files the lists are goes to ``prepared``, for `storage.runs.reports.take_up`.
     ``lists_only`` leaves out what only a whole run knows: empty and unlisted directories, and the exact forms.
     """
 
@@ -27,6 +29,7 @@ class StorePlan:
     base: str = ""
     database: Path | None = None
     lists_only: bool = False
+    prepared: Path | None = None
 
 
 def pack_unlisted(rows: list[tuple[bytes, Reason, str]]) -> bytes:
@@ -83,9 +86,18 @@ class HistoryStore:
             self._reports.add_unlisted(unlisted)
 
     def finish(
-        self, finished: float, status: str, counts: RunCounts, keep: bool, message: str, signs: RunSigns | None = None
+        self,
+        finished: float,
+        status: str,
+        counts: RunCounts,
+        keep: bool,
+        message: str,
+        signs: RunSigns | None = None,
+        replaces: int | None = None,
     ) -> list[str]:
         """End the run; with ``keep`` its findings replace the older ones. Gives the paths of the reports written.
+
+        ``replaces`` is the number of a run whose place it takes, since both have judged the same listing.
 
         Raises:
             ReportError: the reports cannot be written. The run is still open then, and may be ended without ``keep``;
@@ -94,14 +106,16 @@ class HistoryStore:
         """
         if self._reports is not None:
             if keep:
-                self._reports.prepare()
+                prepared = self._reports.prepare()
+                if self._plan.prepared is not None:
+                    write_json(self._plan.prepared, prepared)
             else:
                 self._reports.discard()
         if self._database is not None:
             from storage.history import RunSigns, RunStatus
 
             self._database.finish_run(
-                *(self._run, finished, RunStatus(status), counts, keep, message, signs or RunSigns())
+                *(self._run, finished, RunStatus(status), counts, keep, message, signs or RunSigns(), replaces)
             )
             # What is recorded stays recorded, whatever becomes of the renames.
             self._close_database()

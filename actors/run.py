@@ -27,7 +27,7 @@ from engine.gates import Refusal
 from engine.misread import FORMAT
 from engine.second import second_gate
 from engine.usual import FEWER
-from storage.history import RunCounts, RunSigns, RunStatus
+from storage.history import HistoryDatabase, RunCounts, RunSigns, RunStatus, Table
 from storage.runs.directory import RunDirectory, RunInfo
 from storage.snapshot import Snapshot, damage, part_of
 
@@ -141,6 +141,7 @@ class _Check:
         self._begun: float | None = None
         self._inventory_files = 0
         self._second_refused = False
+        self._replaces: int | None = None
 
     def _why_stop(self) -> str:
         if self._directory.halt_requested():
@@ -185,7 +186,7 @@ class _Check:
             # Whoever comes after a process that died behind this line asks the history whether it is recorded.
             at = time.time()
             found = Found(run, self._started, result, self._progress, at)
-            self._directory.keep_found(found.as_json())
+            self._directory.keep_found(run, self._started, found.as_json())
             reports = self._finish(history, status, result, True, self._accepted(result))
         except Killed as error:
             self._give_up(history, RunStatus.HALTED, ComparisonResult(), str(error))
@@ -233,8 +234,9 @@ class _Check:
     def _list_and_compare(self, history: ActorRef) -> ComparisonResult:
         job, directory = self._job, self._directory
         accept, not_before = job.comparison.usual.accept, job.not_before(self._started)
-        earlier = None if job.fresh else directory.unfinished(job.mark, not_before, refused=accept)
+        earlier = None if job.fresh or self._is_superseded() else directory.unfinished(job.mark, not_before, accept)
         if earlier is None:
+            self._replaces = None
             self._say_if_too_old(not_before)
             directory.begin(job.mark, self._started)
             self._watch("reading the inventory", self._progress)
@@ -261,6 +263,27 @@ class _Check:
         directory.second_inventory.unlink(missing_ok=True)
         result.begun = begun
         return result
+
+    def _is_superseded(self) -> bool:
+        """Tell whether the listing of an earlier run has been judged, and others were after it.
+
+        One that was judged by the last run, which died before it was over, is judged again: this run takes its place.
+        """
+        job, history = self._job, self._job.results.database
+        judged = self._directory.judged_by(job.mark)
+        if not judged or history is None or not history.exists():
+            return False
+        with HistoryDatabase(history) as database:
+            recorded = database.with_findings(job.site, judged)
+            last = database.last_run_with(job.site, Table.MISSING)
+        if last is None or not recorded:
+            return False
+        if last.id in recorded:
+            self._replaces = last.id
+            _log.info("%s: what run %d has listed is compared again, and takes its place", job.site, last.id)
+            return False
+        _log.info("%s: starting over: others were compared after what run %d has listed", job.site, recorded[-1])
+        return True
 
     def _say_if_too_old(self, not_before: float) -> None:
         last_sign = None if self._job.fresh else self._directory.too_old(not_before)
@@ -364,7 +387,6 @@ class _Check:
         )
         accepted, reasons = result.accepted is not None, tuple(result.reasons.items())
         signs = RunSigns(self._begun, (refusal,) if refusal else (), accepted, reasons)
-        reports: list[str] = history.ask("finish", time.time(), status.value, counts, keep, message, signs).result(
-            _FINISH_PATIENCE
-        )
+        ended = (time.time(), status.value, counts, keep, message, signs, self._replaces)
+        reports: list[str] = history.ask("finish", *ended).result(_FINISH_PATIENCE)
         return reports

@@ -53,6 +53,11 @@ def claim(path: Path) -> tuple[Path, BinaryIO]:
         stream.close()
 
 
+def _identity(state: os.stat_result) -> list[int]:
+    # Not the device, whose number may be another one when the machine has been started again.
+    return [state.st_ino, state.st_size, state.st_mtime_ns]
+
+
 def _left_of(path: Path) -> Iterator[Path]:
     return path.parent.glob(f".{glob.escape(path.name)}.????????.tmp")
 
@@ -105,20 +110,28 @@ class AtomicFile:
         self._there = False
         self.discard()
 
-    @staticmethod
-    def take_up(path: Path) -> bool:
-        """Publish what a process that was killed had finished, and not published; gives whether there was anything.
+    @property
+    def identity(self) -> list[int]:
+        """What tells the file that was finished from any other: inode, size, and time of the last change in ns."""
+        assert self._stream is not None, "asked for after it was published"
+        return _identity(os.fstat(self._stream.fileno()))
 
-        Only for whoever knows that it was finished.
+    @staticmethod
+    def take_up(path: Path, identity: list[int]) -> bool:
+        """Publish what a process that was killed had finished, and maybe not published; gives whether it is there.
 
         Raises:
             ReportError: it cannot get its name.
         """
-        left = sorted(_left_of(path), key=lambda file: file.stat().st_mtime_ns)
-        for file in left[-1:]:
-            with naming(path):
-                os.replace(file, path)
-        return bool(left)
+        with suppress(OSError):
+            if _identity(path.stat()) == identity:
+                return True
+        for left in _left_of(path):
+            if _identity(left.stat()) == identity:
+                with naming(path):
+                    os.replace(left, path)
+                return True
+        return False
 
     def leave(self) -> None:
         """Leave what was finished as it is, for `take_up`."""

@@ -179,17 +179,23 @@ class HistoryDatabase:
         keep_findings: bool,
         message: str = "",
         signs: RunSigns = NO_SIGNS,
+        replaces: int | None = None,
     ) -> None:
         """End a run, in one transaction.
 
         With ``keep_findings`` the site's older rows move to the twin tables and the staged ones take their place; an
         orphan that is also missing is left out. Without, what was staged is dropped and the older rows stay. When this
         raises, nothing has changed, and it may be called again.
+
+        A run that ``replaces`` an earlier one of its site has judged the same listing: what both have found counts as
+        found once, and the earlier one is no run with findings any more.
         """
         staging = self._staging(run)
         with self._connection.transaction() as connection:
             self._heed_later_runs(run)
             if keep_findings:
+                if replaces is not None:
+                    history_staging.take_back(connection, replaces, run, staging)
                 history_staging.replace(connection, run, staging, finished)
             connection.execute(
                 "UPDATE runs SET finished = ?, status = ?, message = ?, begun = ?, gates = ?, accepted = ?, "
@@ -209,14 +215,16 @@ class HistoryDatabase:
         What it says already is not added once more, since a run that was killed says it again.
         """
         with self._connection.transaction() as connection:
+            row = connection.execute("SELECT gates FROM runs WHERE id = ?", (run,)).fetchone()
+            if row is None:
+                raise HistoryError(f"{self.path}: there is no run {run}")
             if message:
                 connection.execute(
                     "UPDATE runs SET message = CASE WHEN message = '' THEN ?1 ELSE message || '; ' || ?1 END "
-                    "WHERE id = ?2 AND instr(message, ?1) = 0",
+                    "WHERE id = ?2 AND instr('; ' || message || '; ', '; ' || ?1 || '; ') = 0",
                     (text(message), run),
                 )
-            (before,) = connection.execute("SELECT gates FROM runs WHERE id = ?", (run,)).fetchone()
-            all_gates = packed_gates(dict.fromkeys((*unpacked_gates(before), *gates)))
+            all_gates = packed_gates(dict.fromkeys((*unpacked_gates(row[0]), *gates)))
             connection.execute("UPDATE runs SET gates = ? WHERE id = ?", (all_gates, run))
 
     def abandon(self, run: int) -> None:
@@ -309,6 +317,11 @@ class HistoryDatabase:
         """Give the last run of a site that said what belongs in a table, be it nothing."""
         with self._connection.view() as connection:
             return next(iter(history_rows.run_rows(connection, site, 1, table)), None)
+
+    def with_findings(self, site: str, runs: Iterable[tuple[int, float]]) -> list[int]:
+        """Give those of some runs, each named by number and start, that said which files of a site are missing."""
+        with self._connection.view() as connection:
+            return [run for run, started in runs if history_rows.has_reported(connection, site, run, started)]
 
     def counts(self, run: int) -> RunCounts:
         """Count what an open run has reported so far; what it cannot know is 0."""

@@ -170,6 +170,13 @@ def count_reported(connection: sqlite3.Connection, table: Table, site: str) -> i
     return int(count)
 
 
+def has_reported(connection: sqlite3.Connection, site: str, run: int, started: float) -> bool:
+    """Tell whether a run of a site, named by number and start, said which files are missing, be it none."""
+    query = f"SELECT 1 FROM runs r WHERE site = {_SITE} AND id = :run AND started = :started AND "
+    values = {"site": site, "run": run, "started": started}
+    return connection.execute(query + _REPORTED.format(table=Table.MISSING), values).fetchone() is not None
+
+
 def earlier_files(connection: sqlite3.Connection, site: str, most: int) -> Iterator[EarlierRun]:
     """Give how many files the last runs with findings saw, newest first, down to one whose fewer files were accepted.
 

@@ -23,6 +23,7 @@ from storage.history.tables import (
     FileRow,
     Known,
     RunCounts,
+    RunStatus,
     Table,
     as_held,
     stored,
@@ -140,6 +141,23 @@ def replace(connection: sqlite3.Connection, run: int, staging: Staging, entered:
         begin_table(connection, run, staging.site, table)
     enter(connection, run, run, staging, tables, entered)
     replace_unlisted(connection, run, staging.site)
+
+
+def take_back(connection: sqlite3.Connection, earlier: int, run: int, staging: Staging) -> None:
+    """Have an earlier run count as one without findings, since a run has judged the same listing again.
+
+    The rows of both go on from the run before the two. What was acted on stays noted.
+    """
+    connection.executemany(
+        "DELETE FROM reported WHERE site = ? AND findings = ? AND run = ?",
+        [(staging.site, table, earlier) for table in staging.replaces],
+    )
+    said = f"its listing was compared again: run {run} takes its place"
+    connection.execute(
+        "UPDATE runs SET status = ?, message = CASE WHEN message = '' THEN ? ELSE message || '; ' || ? END "
+        "WHERE id = ? AND site = ?",
+        (RunStatus.DIED, said, said, earlier, staging.site),
+    )
 
 
 def report(connection: sqlite3.Connection, run: int, staging: Staging, table: Table, entered: float) -> None:

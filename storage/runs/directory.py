@@ -96,6 +96,11 @@ class RunDirectory:
         return self.path / "verdicts.journal"
 
     @property
+    def lists(self) -> Path:
+        """Which files the lists of the run are that were on the disk before it was recorded (`kept_lists`)."""
+        return self.path / "lists.json"
+
+    @property
     def second_inventory(self) -> Path:
         """The snapshot of the inventory that is read after the listing."""
         return self.path / "second.snapshot"
@@ -218,6 +223,7 @@ class RunDirectory:
         self.forget()
         part_of(self.listing).unlink(missing_ok=True)
         self.verdicts.unlink(missing_ok=True)
+        self.lists.unlink(missing_ok=True)
         self._datasets.unlink(missing_ok=True)
         self._end_of(self.inventory).unlink(missing_ok=True)
         state = {"mark": mark, "started": started, "inventory_read": False, "earlier": file_identity(self.listing)}
@@ -320,14 +326,32 @@ class RunDirectory:
             _log.warning("%s: what was refused is not kept: %s", self.site, error)
             self.forget()
 
-    def keep_found(self, found: dict[str, Any]) -> None:
-        """Keep what this run has found, in JSON's terms, just before it is recorded.
+    def keep_found(self, run: int, started: float, found: dict[str, Any]) -> None:
+        """Keep what this run has found, in JSON's terms, just before it is recorded, with number and start (seconds).
 
         Raises:
             RunDirError: it cannot be written.
         """
         state = json.loads(self._state.read_text())
-        _write(self._state, {**state, "found": found})
+        judged = [*state.get("judged", []), [run, started]]
+        _write(self._state, {**state, "found": found, "judged": judged})
+
+    def judged_by(self, mark: dict[str, Any]) -> list[tuple[int, float]]:
+        """Give number and start (seconds) of the runs that were about to be recorded with the listing of this one."""
+        try:
+            state = json.loads(self._state.read_text())
+            is_same = state["mark"] == json.loads(json.dumps(mark))
+            return [(int(run), float(started)) for run, started in state.get("judged", []) if is_same]
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return []
+
+    def kept_lists(self) -> dict[str, list[int]]:
+        """Give, for each name, which file the list of that name is; nothing when that is not known."""
+        try:
+            kept = json.loads(self.lists.read_text())
+        except (OSError, ValueError):
+            return {}
+        return kept if isinstance(kept, dict) else {}
 
     def kept_found(self, mark: dict[str, Any], not_before: float) -> dict[str, Any] | None:
         """Give what a run of the same ``mark`` has found and kept at ``not_before`` or later, and was not over with."""

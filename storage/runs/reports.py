@@ -7,7 +7,7 @@ order.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache, lru_cache
@@ -121,8 +121,8 @@ class ReportSet:
             exact = exact_path(path) + f', "reason": {quote(reason.label)}, "detail": {quote(detail)}}}\n'
             self._write(Report.UNLISTED, [f"{paths.escape(path)}\t{reason.label}\t{words}\n"], [exact])
 
-    def prepare(self) -> None:
-        """Bring every list to the disk, empty ones too, without giving it its name.
+    def prepare(self) -> dict[str, list[int]]:
+        """Bring every list to the disk, empty ones too, without giving it its name; gives for `take_up` which they are.
 
         Raises:
             ReportError: a file could not be written; everything is discarded.
@@ -132,6 +132,7 @@ class ReportSet:
                 self._file(path).finish()
             # A machine that fails must not lose the names under which `take_up` looks for them.
             sync_directory(self._directory)
+            return {path.name: self._file(path).identity for path in self.paths()}
         except BaseException:
             self.discard()
             raise
@@ -190,16 +191,20 @@ class ReportSet:
             self._file(path.with_suffix(".jsonl")).write("".join(exact))
 
 
-def take_up(directory: Path, base: str, layout: Layout = RUN_LAYOUT) -> list[Path]:
-    """Give the lists that a `ReportSet` had prepared, and not all published, their names; gives the paths.
+def take_up(
+    directory: Path, base: str, prepared: Mapping[str, list[int]], layout: Layout = RUN_LAYOUT
+) -> list[Path] | None:
+    """Give the lists that a `ReportSet` had prepared, and maybe not all published, their names; gives the paths.
+
+    None when one of them is gone, or another file has its name.
 
     Raises:
         ReportError: a rename failed.
     """
     lists = _with_exact_forms(layout.texts(directory, base).values(), layout.exact)
-    taken = [AtomicFile.take_up(path) for path in lists]
-    if any(taken):
-        sync_directory(directory)
+    if not all(AtomicFile.take_up(path, prepared.get(path.name, [])) for path in lists):
+        return None
+    sync_directory(directory)
     return lists
 
 

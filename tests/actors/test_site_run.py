@@ -14,7 +14,7 @@ from actors.site_run import NotReady
 from actors.threads import ThreadRuntime
 from engine.site_states import BadAction, SiteStatus
 from storage.backends.queue import queue_path
-from storage.history import RunStatus
+from storage.history import RunCounts, RunStatus, Table
 from storage.inventory import InventoryError
 from tests.actors.small_site import SITE, Registry, Site, run, run_with
 
@@ -278,6 +278,7 @@ def test_a_run_that_died_and_whose_listing_is_damaged_is_made_anew(threads: Runt
     assert (done.results.comparison.missing, done.results.comparison.orphan) == (2, 1)
     with site.history() as history:
         assert len(history.runs(SITE)) == 3
+        assert history.runs_with_findings(SITE) == 2
 
 
 def test_one_that_starts_over_leaves_a_dead_run_as_it_is(threads: Runtime, site: Site) -> None:
@@ -300,6 +301,64 @@ def test_lists_of_a_dead_run_that_are_gone_are_made_again(threads: Runtime, site
     assert site.lines("compare_missing") == ["data/gone", "mc/lost"]
     # The listing was whole, and is not made again.
     assert done.results.listing.resumed == 3
+    _assert_one_listing_counts_once(site, done.results.run)
+
+
+def _assert_one_listing_counts_once(site: Site, run: int) -> None:
+    """A dead run was compared again, as this one, which has its place."""
+    with site.history() as history:
+        assert [row.id for row in history.runs(SITE) if row.reported] == [run, 1]
+        assert history.runs(SITE)[1].status == RunStatus.DIED
+        assert f"run {run} takes its place" in history.runs(SITE)[1].message
+        assert history.runs_with_findings(SITE) == 2
+        assert [path for path, _, _ in history.missing(SITE, least=3)] == []
+        assert len(list(history.missing(SITE, least=2))) == 2
+
+
+def test_lists_that_another_run_has_left_are_not_those_of_a_dead_run(threads: Runtime, site: Site) -> None:
+    run(threads, site)
+    site.act()
+    with pytest.raises(Died):
+        run_with(threads, site, DyingRegistry(), Oversight())
+    path = site.www / f"{SITE}_compare_missing.txt"
+    path.unlink()
+    path.write_text("data/of/another\n")
+    done = run_with(threads, site, Registry(), Oversight())
+    assert site.lines("compare_missing") == ["data/gone", "mc/lost"]
+    _assert_one_listing_counts_once(site, done.results.run)
+
+
+def test_a_dead_run_of_another_version_is_compared_again_and_counts_once(threads: Runtime, site: Site) -> None:
+    run(threads, site)
+    site.act()
+    for _ in range(2):
+        with pytest.raises(Died):
+            run_with(threads, site, DyingRegistry(), Oversight())
+        state = site.home / "var/runs" / SITE / "run.json"
+        kept = json.loads(state.read_text())
+        del kept["found"]["result"]["files"]
+        state.write_text(json.dumps(kept))
+    done = run_with(threads, site, Registry(), Oversight())
+    assert done.results.listing.resumed == 3
+    with site.history() as history:
+        assert [row.id for row in history.runs(SITE) if row.reported] == [4, 1]
+        assert history.runs_with_findings(SITE) == 2
+        assert list(history.missing(SITE, least=3)) == []
+
+
+def test_what_a_dead_run_has_listed_is_not_judged_behind_others(threads: Runtime, site: Site) -> None:
+    run(threads, site)
+    site.act()
+    with pytest.raises(Died):
+        run_with(threads, site, DyingRegistry(), Oversight())
+    with site.history() as history:
+        other = history.open_run(SITE, 5.0, "python")
+        history.report(other, Table.MISSING, [], 6.0)
+        history.finish_run(other, 6.0, RunStatus.DONE, RunCounts(), False)
+    done = run_with(threads, site, Registry(), Oversight())
+    assert done.results.listing.resumed == 0
+    with site.history() as history:
+        assert [row.id for row in history.runs(SITE) if row.reported] == [4, 3, 2, 1]
 
 
 def _left_behind(threads: Runtime, site: Site) -> None:

@@ -32,11 +32,16 @@ def orphans(directory: bytes, *names: bytes) -> Finding:
 
 
 def run(
-    history: HistoryDatabase, *findings: Finding, site: str = SITE, finished: float = 2.0, keep_findings: bool = True
+    history: HistoryDatabase,
+    *findings: Finding,
+    site: str = SITE,
+    finished: float = 2.0,
+    keep_findings: bool = True,
+    replaces: int | None = None,
 ) -> int:
     number = history.open_run(site, 1.0, "threads")
     history.stage(number, findings)
-    history.finish_run(number, finished, RunStatus.DONE, RunCounts(), keep_findings)
+    history.finish_run(number, finished, RunStatus.DONE, RunCounts(), keep_findings, replaces=replaces)
     return number
 
 

@@ -133,10 +133,14 @@ def test_what_was_finished_and_left_is_taken_up(tmp_path: Path) -> None:
     file = AtomicFile(path)
     file.write("new\n")
     file.finish()
+    identity = file.identity
     file.leave()
     file.discard()
     assert path.read_text() == "old\n"
-    assert AtomicFile.take_up(path)
-    assert path.read_text() == "new\n"
-    assert names_in(tmp_path) == ["list"]
-    assert not AtomicFile.take_up(path)
+    assert not AtomicFile.take_up(path, [*identity[:2], 0])
+    for _ in range(2):
+        assert AtomicFile.take_up(path, identity)
+        assert path.read_text() == "new\n"
+        assert names_in(tmp_path) == ["list"]
+    path.unlink()
+    assert not AtomicFile.take_up(path, identity)

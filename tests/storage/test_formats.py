@@ -83,6 +83,8 @@ def test_every_file_of_a_run_is_described(tmp_path: Path) -> None:
     directory.acquire(RunInfo(1, "host", 2.0, "threads"))
     directory.begin({}, 2.0)
     directory.keep_datasets(Datasets())
+    directory.keep_found(1, 2.0, {})
+    directory.lists.touch()
     (directory.path / "halt").touch()
     assert directory.halt_requested()
     directory.inventory.touch()

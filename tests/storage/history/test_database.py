@@ -235,3 +235,16 @@ def test_loading_the_module_does_not_load_sqlite_utils() -> None:
         check=True,
         timeout=120,
     )
+
+
+def test_what_a_run_says_already_is_not_noted_again(history: HistoryDatabase) -> None:
+    number = run(history)
+    for said in ("12 orphans left alone", "2 orphans left alone", "2 orphans", "12 orphans left alone"):
+        history.note(number, said)
+        history.note(number, said)
+    assert history.runs(SITE)[0].message == "12 orphans left alone; 2 orphans left alone; 2 orphans"
+
+
+def test_a_run_that_there_is_not_takes_no_note(history: HistoryDatabase) -> None:
+    with pytest.raises(HistoryError, match="there is no run 5"):
+        history.note(5, "said")

@@ -290,3 +290,33 @@ def test_a_run_counts_what_it_has_reported(history: HistoryDatabase) -> None:
     assert history.counts(number) == counts
     history.finish_run(number, 6.0, RunStatus.DONE, counts, keep_findings=False)
     assert history.runs()[0].counts == counts
+
+
+def test_a_run_that_judges_a_listing_again_takes_the_place_of_the_one_before(history: HistoryDatabase) -> None:
+    run(history, orphans(b"/s", b"always", b"before"), finished=10.0)
+    dead = run(history, orphans(b"/s", b"always", b"twice", b"taken back"), finished=20.0)
+    history.mark_acted(SITE, Table.ORPHANS, [b"/s/twice"], 25.0)
+    last = run(history, orphans(b"/s", b"always", b"twice", b"late"), finished=30.0, replaces=dead)
+    found = {least: paths_of(history.orphans(SITE, least=least)) for least in (1, 2, 3)}
+    assert found == {1: [b"/s/always", b"/s/late", b"/s/twice"], 2: [b"/s/always"], 3: []}
+    assert paths_of(history.orphans(SITE, before=10.0)) == [b"/s/always"]
+    assert history.runs_with_findings(SITE) == 2
+    assert [acted.path for acted in history.acted(SITE, Table.ORPHANS)] == [b"/s/twice"]
+    after, taken_back, _ = history.runs(SITE)
+    assert (after.id, after.status, after.unknown) == (last, RunStatus.DONE, frozenset())
+    assert (taken_back.id, taken_back.status) == (dead, RunStatus.DIED)
+    assert taken_back.message == f"its listing was compared again: run {last} takes its place"
+    assert taken_back.reported == frozenset()
+    changed = history.changes(SITE, 5).orphans
+    assert (changed.run, changed.before) == (last, 1)
+    assert (paths_of(changed.new_files), paths_of(changed.gone_files)) == ([b"/s/late", b"/s/twice"], [b"/s/before"])
+    # It goes on from there as if there had been one run.
+    run(history, orphans(b"/s", b"always"), finished=40.0)
+    assert paths_of(history.orphans(SITE, least=3)) == [b"/s/always"]
+
+
+def test_only_runs_of_the_site_that_have_findings_are_those_with_findings(history: HistoryDatabase) -> None:
+    found, other, nothing = run(history), run(history, site=OTHER), run(history, keep_findings=False)
+    named = [(number, 1.0) for number in (found, other, nothing)]
+    assert history.with_findings(SITE, [*named, (99, 1.0), (found, 1.5)]) == [found]
+    assert history.with_findings("nobody", named) == []

@@ -497,13 +497,40 @@ def test_a_note_that_cannot_be_written_is_an_error_of_the_directory(directory: R
 def test_what_a_run_has_found_is_kept_until_it_is_over(directory: RunDirectory) -> None:
     directory.begin(MARK, 1000.0)
     assert directory.kept_found(MARK, 0) is None
-    directory.keep_found({"run": 5})
+    directory.keep_found(5, 999.5, {"run": 5})
     assert directory.kept_found(MARK, 0) == {"run": 5}
     assert directory.unfinished(MARK, 0) is not None
     assert directory.kept_found({**MARK, "store": None}, 0) is None
     assert directory.kept_found(MARK, time.time() + 60) is None
     directory.forget()
     assert directory.kept_found(MARK, 0) is None
+
+
+def test_all_runs_that_judge_a_listing_are_kept_with_it(directory: RunDirectory) -> None:
+    directory.begin(MARK, 1000.0)
+    assert directory.judged_by(MARK) == []
+    directory.keep_found(5, 999.5, {})
+    directory.keep_found(6, 1001.25, {})
+    assert directory.judged_by(MARK) == [(5, 999.5), (6, 1001.25)]
+    assert directory.judged_by({**MARK, "store": None}) == []
+    directory.begin(MARK, 2000.0)
+    assert directory.judged_by(MARK) == []
+
+
+@pytest.mark.parametrize("judged", [5, [5], [[5]], [["five", 1]], None])
+def test_a_note_of_runs_that_is_damaged_is_none(directory: RunDirectory, judged: object) -> None:
+    directory.begin(MARK, 1000.0)
+    state = directory.path / "run.json"
+    state.write_text(json.dumps({**json.loads(state.read_text()), "judged": judged}))
+    assert directory.judged_by(MARK) == []
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]"])
+def test_a_note_of_lists_that_is_damaged_knows_none(directory: RunDirectory, content: str) -> None:
+    directory.begin(MARK, 1000.0)
+    assert directory.kept_lists() == {}
+    directory.lists.write_text(content)
+    assert directory.kept_lists() == {}
 
 
 def test_a_new_run_drops_what_an_earlier_one_was_told_of_missing_files(directory: RunDirectory) -> None:

@@ -297,7 +297,7 @@ def test_an_object_is_on_one_line_for_every_program(tmp_path: Path) -> None:
 def test_lists_that_could_not_all_get_their_names_are_taken_up_later(tmp_path: Path) -> None:
     with ReportSet(tmp_path, "S") as reports:
         reports.add([Finding(Kind.ORPHAN, b"/s", columns(b"x"))])
-        reports.prepare()
+        prepared = reports.prepare()
         in_the_way = tmp_path / "S_compare_orphan.txt"
         in_the_way.mkdir()
         with pytest.raises(ReportError, match=r"S_compare_orphan\.txt: cannot be written"):
@@ -305,13 +305,39 @@ def test_lists_that_could_not_all_get_their_names_are_taken_up_later(tmp_path: P
     assert (tmp_path / "S_compare_missing.txt").exists()
     assert not (tmp_path / "S_empty.txt").exists()
     with pytest.raises(ReportError, match=r"S_compare_orphan\.txt: cannot be written"):
-        take_up(tmp_path, "S")
+        take_up(tmp_path, "S", prepared)
     in_the_way.rmdir()
-    assert [path.name for path in take_up(tmp_path, "S")] == [
-        name for text in RUN_FILES[1::2] for name in (text, f"{text[:-4]}.jsonl")
-    ]
+    for _ in range(2):
+        assert [path.name for path in take_up(tmp_path, "S", prepared) or ()] == [
+            name for text in RUN_FILES[1::2] for name in (text, f"{text[:-4]}.jsonl")
+        ]
     assert names_in(tmp_path) == RUN_FILES
     assert read(in_the_way) == "/s/x\n"
+
+
+@pytest.mark.parametrize("becomes", ["gone", "another"])
+def test_lists_that_are_not_those_that_were_prepared_are_not_taken_up(tmp_path: Path, becomes: str) -> None:
+    with ReportSet(tmp_path, "S") as reports:
+        reports.add([Finding(Kind.ORPHAN, b"/s", columns(b"x"))])
+        prepared = reports.prepare()
+        reports.publish()
+    changed = tmp_path / "S_compare_orphan.txt"
+    text = changed.read_text()
+    changed.unlink()
+    if becomes == "another":
+        changed.write_text(text)
+    assert take_up(tmp_path, "S", prepared) is None
+    assert take_up(tmp_path, "S", {}) is None
+
+
+def test_what_is_left_of_another_run_is_not_taken_up(tmp_path: Path) -> None:
+    with ReportSet(tmp_path, "S") as reports:
+        prepared = reports.prepare()
+        reports.publish()
+    left = tmp_path / ".S_compare_orphan.txt.01234567.tmp"
+    left.write_text("/s/other\n")
+    assert take_up(tmp_path, "S", prepared) is not None
+    assert read(tmp_path / "S_compare_orphan.txt") == ""
 
 
 def test_what_is_prepared_is_found_after_a_failure_of_the_machine(
