@@ -153,6 +153,11 @@ class FaultySite:
         finally:
             snapshot.close()
 
+    @property
+    def log(self) -> str:
+        """What all its runs have logged so far."""
+        return "".join(path.read_text() for path in sorted((self.home / "var/logs").rglob("*.log")))
+
     def plant_wide(self, directories: int) -> None:
         """Plant so much that a run can be caught in the middle: one missing file, one orphan, one empty directory."""
         for number in range(directories):

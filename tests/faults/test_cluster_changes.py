@@ -220,7 +220,7 @@ def test_the_door_comes_back(parted: FaultySite, cluster: XRootDCluster, door: s
     finally:
         resume()
     ended = wait_for(running)
-    assert "does not answer; should it come back" in ended.err
+    assert "does not answer; should it come back" in parted.log
     if ended.code == 0:
         parted.assert_true()
         assert parted.found("compare_missing") == []

@@ -435,8 +435,10 @@ def test_a_lock_at_the_end(site: FaultySite) -> None:
     _change(site, 1)
     site.configure(InFlight=1, Connections=1)
     process = site.start_check()
-    eventually("begun to list", lambda: site.journal_size > 2000, process)
+    eventually("begun to list", lambda: site.journal_size > 500, process)
+    process.send_signal(signal.SIGSTOP)
     with _Holding(site.home / "var/db/consistency.db"):
+        process.send_signal(signal.SIGCONT)
         ended = wait_for(process)
     _assert_one_line(ended, "locked for over 30 seconds")
     assert _lists(site) == lists

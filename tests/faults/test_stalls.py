@@ -36,10 +36,6 @@ def site(server: XRootDServer, make_site: Callable[..., FaultySite]) -> FaultySi
     return site
 
 
-def _log_of(site: FaultySite) -> str:
-    return "".join(path.read_text() for path in (site.home / "var/logs").rglob("*.log"))
-
-
 def _children(process: Popen[str], program: str) -> list[int]:
     """Give the processes of a program that descend from another one."""
     parents: dict[int, tuple[int, str]] = {}
@@ -96,8 +92,8 @@ def test_a_store_that_does_not_come_back(site: FaultySite, server: XRootDServer,
     assert last.endswith("the next run goes on from there")
     assert not list(site.web.glob("*_compare_*"))
     # The one that waited was replaced once, before the run was given up.
-    assert f"lister:{site.name}:1 is replaced: it waits for answers and gets none" in _log_of(site)
-    assert f"lister:{site.name}:2 is replaced" not in _log_of(site)
+    assert f"lister:{site.name}:1 is replaced: it waits for answers and gets none" in site.log
+    assert f"lister:{site.name}:2 is replaced" not in site.log
 
     again = site.check()
     site.assert_wide(again)

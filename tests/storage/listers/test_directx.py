@@ -150,7 +150,7 @@ def test_a_door_that_cannot_be_reached_is_a_failed_connection(door: str) -> None
 def test_a_shell_that_hangs_is_killed_and_another_one_started(start_xrootd: Callable[..., XRootDServer]) -> None:
     server = start_xrootd()
     (server.store / "file").touch()
-    with asking(opened(server.url, timeout=2)) as asker:
+    with asking(opened(server.url, timeout=5)) as asker:
         assert isinstance(asker.list(b"/store"), Listed)
         server.pause()
         outcomes = asker.wait([asker.send(ask, b"/store") for ask in Ask for _ in range(2)])
