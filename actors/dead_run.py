@@ -47,7 +47,7 @@ class DeadRun:
         found = None if kept is None else Found.of_json(kept)
         if found is None or not found.is_recorded(history, directory.site):
             return None
-        if damage(directory.inventory) or damage(directory.listing):
+        if any(damage(snapshot, directory.site) for snapshot in (directory.inventory, directory.listing)):
             return None
         lists = take_up(web_dir, directory_name(directory.site), directory.kept_lists())
         if lists is None:

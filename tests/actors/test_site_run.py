@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from engine.site_states import BadAction, SiteStatus
 from storage.backends.queue import queue_path
 from storage.history import RunCounts, RunStatus, Table
 from storage.inventory import InventoryError
+from storage.snapshot import Snapshot, SnapshotWriter
 from tests.actors.small_site import SITE, Registry, Site, run, run_with
 
 
@@ -279,6 +282,23 @@ def test_a_run_that_died_and_whose_listing_is_damaged_is_made_anew(threads: Runt
     with site.history() as history:
         assert len(history.runs(SITE)) == 3
         assert history.runs_with_findings(SITE) == 2
+
+
+def test_a_dead_run_with_the_listing_of_another_site_is_made_anew(threads: Runtime, site: Site) -> None:
+    run(threads, site)
+    site.act()
+    with pytest.raises(Died):
+        run_with(threads, site, DyingRegistry(), Oversight())
+    path = site.home / "var/runs" / SITE / "listing.snapshot"
+    with closing(Snapshot(path)) as snapshot:
+        header = replace(snapshot.header, site="ANOTHER")
+    with closing(SnapshotWriter(path, header)) as writer:
+        writer.finish()
+    registry = Registry()
+    done = run_with(threads, site, registry, Oversight())
+    assert (done.results.comparison.missing, done.results.comparison.orphan) == (2, 1)
+    assert done.results.listing.resumed == 0
+    assert {name.rpartition("/")[2] for name in registry.deletions} == {"orphan", "empty"}
 
 
 def test_one_that_starts_over_leaves_a_dead_run_as_it_is(threads: Runtime, site: Site) -> None:
