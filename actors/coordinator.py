@@ -15,7 +15,7 @@ from actors.messages import Assignment, Batch, ListingPlan, ListingReport, Progr
 from engine.confirm import Verdict, pack_verdicts
 from engine.filters import PatternFilter
 from engine.findings import unpack_findings
-from engine.index import Entry
+from engine.index import Entry, IndexBuilder
 from engine.links import Link, LinkWatch
 from engine.record import DirectoryRecord
 from engine.states import Reason, State
@@ -83,10 +83,10 @@ class Coordinator:
         """
         plan = self._plan
         tops = plan.header.tops
-        self._links = LinkWatch(lambda path: self._journal.index.mtime_of(path), tops)
         resumed = plan.resume and self._resume()
         if not resumed:
             self._journal = SnapshotWriter(plan.snapshot, plan.header)
+            self._links = LinkWatch(self._journal.index.mtime_of, tops)
         self._open = True
         self._said = None if plan.verdicts is None else VerdictJournal(plan.verdicts, resumed)
         if resumed:
@@ -100,14 +100,24 @@ class Coordinator:
         """Open the journal that is there; what is no journal is replaced, since the store has it all again."""
         if not part_of(self._plan.snapshot).exists():
             return False
+        links: LinkWatch | None = None
+
+        def see_again(entry: Entry, index: IndexBuilder) -> None:
+            nonlocal links
+            # Its journal is not there before it was read to its end.
+            links = links or LinkWatch(index.mtime_of, self._plan.header.tops)
+            if entry.state == State.LISTED:
+                links.see(entry)
+
         try:
-            self._journal = SnapshotWriter.resume(self._plan.snapshot, self._see_again, self._plan.header)
+            self._journal = SnapshotWriter.resume(self._plan.snapshot, see_again, self._plan.header)
         except SnapshotBusy:
             raise
         except SnapshotError as error:
             self._note = f"starting over: {error}"
             _log.warning("%s", self._note)
             return False
+        self._links = links or LinkWatch(self._journal.index.mtime_of, self._plan.header.tops)
         return True
 
     def _take_over(self, tops: tuple[bytes, ...]) -> None:
@@ -150,10 +160,6 @@ class Coordinator:
             frame = batch.frames[offset : offset + report.entry.length]
             offset += report.entry.length
             self._take_report(lister, report, frame)
-
-    def _see_again(self, entry: Entry) -> None:
-        if entry.state == State.LISTED:
-            self._links.see(entry)
 
     def _take_report(self, lister: str, report: ListingReport, frame: bytes) -> None:
         entry = report.entry

@@ -171,12 +171,13 @@ class SnapshotWriter:
     def resume(
         cls,
         path: Path,
-        see: Callable[[Entry], None] = lambda _entry: None,
+        see: Callable[[Entry, IndexBuilder], None] = lambda _entry, _index: None,
         header: SnapshotHeader | None = None,
     ) -> SnapshotWriter:
         """Go on with the part that an earlier writer left; its torn tail, if it has one, is cut off.
 
-        ``see`` is shown everything that is in it; its header must belong to the same as ``header``, if one is given.
+        ``see`` is shown everything that is in it, each with the index of what came before; its header must belong to
+        the same as ``header``, if one is given.
 
         Raises:
             SnapshotError: there is nothing in it to go on from: it is no snapshot, of another version or site, or not
@@ -196,7 +197,7 @@ class SnapshotWriter:
                     raise SnapshotError(f"{part}: {wrong}")
 
                 def add(entry: Entry, offset: int) -> None:
-                    see(entry)
+                    see(entry, writer.index)
                     writer.index.add(entry, offset)
 
                 end = _scan(view, add)

@@ -124,6 +124,21 @@ def test_after_a_kill_everyone_goes_home_and_the_journal_can_be_gone_on_with(mak
     assert paths_of(again.exchange("two", NOTHING, 10)) == [TOP + b"/a/deep", TOP + b"/b"]
 
 
+def test_a_journal_of_directories_that_are_alike_can_be_gone_on_with(make: Maker) -> None:
+    coordinator = make()
+    coordinator.exchange("one", NOTHING, 10)
+    coordinator.exchange("one", answer(TOP, 1, listed((), (b"a", b"b"))), 10)
+    for name in (b"/a", b"/b"):
+        coordinator.exchange("one", answer(TOP + name, 1, listed((b"f",), (b"deep",))), 10)
+    coordinator.release()
+    again = make(resume=True)
+    assert again.progress().resumed == 3
+    assert paths_of(again.exchange("two", NOTHING, 10)) == [TOP + b"/a/deep", TOP + b"/b/deep"]
+    # What it has seen before is known to it: this is a loop.
+    again.exchange("two", answer(TOP + b"/a/deep", 1, listed((b"f",), (b"deep",))), 10)
+    assert again.progress().failures[-1][:2] == (TOP + b"/a/deep", Reason.LINK)
+
+
 def test_failed_directories_are_asked_again_on_resume(make: Maker, tmp_path: Path) -> None:
     coordinator = make()
     coordinator.exchange("one", NOTHING, 10)
