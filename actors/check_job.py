@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from actors.second_inventory import AGAIN, SecondInventory, plain_file, settled_
 from engine import paths
 from engine.usual import ANY_NUMBER, UsualFiles
 from storage.backends.into_snapshot import inventory_identity, inventory_of_backend
+from storage.doors.hollow import hollow_gate
 from storage.history import HistoryDatabase
 from storage.inventory import InventoryError
 from storage.runs.directory import Datasets, directory_name
@@ -79,6 +81,7 @@ def check_job(
         store_mark(site, store),
         refine=known,
         read_second=SecondInventory(backends, site, store.tops, directory),
+        doubt=partial(hollow_gate, store.spec, site.root_path, store.tops),
         inventory_time=identity.made,
         # What came after a dump was made is in no listing.
         store_time=math.inf if store.as_of is None else store.as_of,

@@ -50,7 +50,9 @@ def words_of_cluster(store: StoreSource, facts: ClusterFacts) -> str:
             f"Sites.{store.label}.Layout to shared if it shows the whole"
         )
     parts = [f"listed as a cluster of {facts.servers} data server{'' if facts.servers == 1 else 's'}"]
-    if not facts.all_known:
+    if store.spec.hollow:
+        parts.append(f"{', '.join(store.spec.hollow)} shows nothing, so no file is called missing")
+    elif not facts.all_known:
         parts.append(f"perhaps not all, so no file is called missing: set Sites.{store.label}.DataServers")
     if facts.on_several:
         parts.append(f"{facts.on_several:,} on several servers")

@@ -23,7 +23,7 @@ from actors.quick import as_planned, list_and_compare
 from actors.quick import compare_snapshots as compare_snapshots
 from actors.runtime import ActorRef, Runtime, dismiss
 from engine.cut import CUT
-from engine.gates import Refusal
+from engine.gates import HOLLOW, Refusal
 from engine.misread import FORMAT
 from engine.second import second_gate
 from engine.usual import FEWER
@@ -52,6 +52,7 @@ class CheckJob:
     journal is gone on with only if both are the same. ``list_age`` is in days. ``refine`` is given the plan of the
     comparison when the listing is over, ``opened`` the number of the run as soon as it has one. ``read_second`` is then
     asked for a second inventory, as ``read_inventory`` is for the first, and tells whether there is one.
+    ``doubt`` is asked when something seems to be gone from the store, and may refuse that.
     """
 
     site: str
@@ -64,6 +65,7 @@ class CheckJob:
     refine: Callable[[ComparisonPlan], ComparisonPlan] = as_planned
     read_second: Callable[[Path, Callable[[], None]], bool] = lambda _snapshot, _heed: False
     opened: Callable[[int], None] = lambda _run: None
+    doubt: Callable[[Callable[[], None]], Refusal | None] = lambda _heed: None
     inventory_time: float = math.inf
     store_time: float = math.inf
     ignore_age: float = 0.0
@@ -205,6 +207,10 @@ class _Check:
         if refusal.gate == CUT or self._second_refused:
             # It is the inventory that is put right then, and what was listed is as good as it was.
             return
+        if refusal.gate == HOLLOW:
+            # What is gone is asked for again when the server is back, and found to be there.
+            self._directory.verdicts.unlink(missing_ok=True)
+            return
         if refusal.gate == FORMAT and math.isinf(self._job.store_time):
             # The same, where there is no dump that may be at fault; but what was read first is of no use.
             with suppress(OSError):
@@ -261,6 +267,8 @@ class _Check:
         )
         result, self._progress = list_and_compare(self._runtime, store, plan, history, self._oversight, self._refined)
         directory.second_inventory.unlink(missing_ok=True)
+        if result.refusal is None and (result.missing or result.empty):
+            result.refusal = job.doubt(self._heed)
         result.begun = begun
         return result
 

@@ -281,7 +281,7 @@ def show(done: SiteResults) -> None:
 
 
 def _show_cluster(cluster: ClusterFacts) -> None:
-    known = "" if cluster.all_known else ", perhaps not all, so no file is called missing"
+    known = "" if cluster.all_known else ", perhaps not all that it has, so no file is called missing"
     print(f"cluster:       {human_count(cluster.servers, 'data server')}{known}")
     if cluster.on_several:
         unlike = f"{cluster.sizes_differ:,} of them with different sizes, which are not judged"

@@ -11,6 +11,9 @@ from engine import paths
 from engine.states import Reason, State
 from engine.table import DirectoryTable
 
+HOLLOW = "server-empty"
+"""The name of the gate for a data server that shows nothing any more when its cluster was listed."""
+
 _NAMED = 3
 """So many top directories are named in a refusal."""
 

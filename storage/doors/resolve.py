@@ -14,6 +14,7 @@ from engine import paths
 from storage.config.site import SiteConfig
 from storage.door_url import GFAL_SCHEMES, with_prefix
 from storage.doors import layout, members
+from storage.doors.hollow import heed_hollow
 from storage.doors.members import Standing
 from storage.doors.redirectors import Doors, NoDoors, find_doors, matches
 from storage.doors.source import DoorsError, StoreSource
@@ -67,7 +68,7 @@ def resolve(source: StoreSource, heed: Callable[[], None] = lambda: None) -> Sto
     except ValueError as error:
         raise DoorsError(f"the site {site.name}: {error}") from error
     spec = replace(shown, doors=doors, clustered=bool(refusal))
-    return replace(source, spec=_open_ended(site, spec) if refusal else spec)
+    return replace(source, spec=_open_ended(site, spec, patient, heed) if refusal else spec)
 
 
 def _of_cluster(site: SiteConfig, spec: StoreSpec, patient: StoreSpec, heed: Callable[[], None]) -> StoreSpec:
@@ -81,11 +82,14 @@ def _of_cluster(site: SiteConfig, spec: StoreSpec, patient: StoreSpec, heed: Cal
     if silent:
         # Any directory may be on it.
         _log.warning("%s: %s does not answer, so nothing can be listed completely", site.name, ", ".join(silent))
-    return _open_ended(site, replace(spec, doors=tuple([with_prefix(door, prefix) for door in doors]), clustered=True))
+    spec = replace(spec, doors=tuple([with_prefix(door, prefix) for door in doors]), clustered=True)
+    return _open_ended(site, spec, patient, heed)
 
 
-def _open_ended(site: SiteConfig, spec: StoreSpec) -> StoreSpec:
-    """Say of a cluster whether all of its data servers are known for sure."""
+def _open_ended(site: SiteConfig, spec: StoreSpec, patient: StoreSpec, heed: Callable[[], None]) -> StoreSpec:
+    """Say of a cluster whether all of its data servers are known for sure, and show what they have."""
+    shown = heed_hollow(site.name, replace(patient, doors=spec.doors), site.root_path, site.directories, heed)
+    spec = replace(spec, open_ended=shown.open_ended, hollow=shown.hollow)
     if not members.is_open_ended(site, len(spec.doors)):
         return spec
     wanted = f"and there should be {site.data_servers}" if site.data_servers else "and how many there are is not set"

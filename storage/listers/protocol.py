@@ -65,6 +65,7 @@ class StoreSpec:
     there may be further parts that nobody named, so that nothing it lacks is proved absent. A store that
     ``has_answered`` somebody in this run, or in the one that it goes on from, is away when it cannot be reached, and
     not mistyped. ``tries`` is how often a directory is asked for: so many times a part of a cluster is waited for.
+    ``hollow`` are data servers that show nothing at all, for whose sake a store is open-ended.
     """
 
     doors: tuple[str, ...]
@@ -75,6 +76,7 @@ class StoreSpec:
     open_ended: bool = False
     has_answered: bool = False
     tries: int = 1
+    hollow: tuple[str, ...] = ()
 
     @property
     def is_of_this_machine(self) -> bool:
