@@ -42,7 +42,7 @@ def show_history(settings: Settings, site: str, limit: int, as_json: bool) -> Ex
     """Print the last runs of a site, newest first."""
     var_location = _var_location(settings, site)
     directory, path = RunDirectory(var_location, site), var_location / "db" / "consistency.db"
-    if not path.is_file():
+    if not path.exists():
         raise CommandError(f"no history of {site}: {path} does not exist; a check makes it")
     from storage.history import HistoryDatabase, RunStatus
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
@@ -26,6 +27,7 @@ from storage.history.tables import (
     unpacked_gates,
     unpacked_reasons,
 )
+from storage.shown import one_line
 
 _SITE = "(SELECT id FROM sites WHERE name = :site)"
 
@@ -119,16 +121,25 @@ def run_rows(
         + f"{', '.join(COUNTS)} "
         f"FROM runs r JOIN sites s ON s.id = r.site {where}ORDER BY r.id DESC LIMIT :limit"
     )
-    rows = connection.execute(query, {"site": site, "limit": limit}).fetchall()
-    return [
-        RunRow(
+    return [_run_row(row) for row in connection.execute(query, {"site": site, "limit": limit}).fetchall()]
+
+
+def _run_row(row: tuple[Any, ...]) -> RunRow:
+    number, name, started, finished, status, message, runtime, begun, gates, accepted, reasons, *rest = row
+    try:
+        for moment in filter(None, (started, finished, begun)):
+            datetime.fromtimestamp(moment, UTC)
+        return RunRow(
             *(number, name, started, finished, RunStatus(status), message, runtime),
             RunCounts(*rest[len(Table) :]),
             frozenset(table for table, reported in zip(Table, rest, strict=False) if reported),
             RunSigns(begun, unpacked_gates(gates), bool(accepted), unpacked_reasons(reasons)),
         )
-        for number, name, started, finished, status, message, runtime, begun, gates, accepted, reasons, *rest in rows
-    ]
+    except (ValueError, TypeError, AttributeError, OverflowError, OSError) as error:
+        raise sqlite3.DataError(
+            f"what it has of run {number} makes no sense ({one_line(error)}): written by another version of this "
+            "program, or changed by hand; restore a copy, or move it away to start a new one"
+        ) from error
 
 
 def acted_rows(connection: sqlite3.Connection, table: Table, site: str) -> Iterator[Acted]:

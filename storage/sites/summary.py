@@ -427,6 +427,8 @@ class SummaryDatabase:
 
     def _site_row(self, row: tuple[Any, ...]) -> SiteRow:
         site, is_good, status, reporting, started, pid, host, process = row
+        if not isinstance(site, str):
+            raise SummaryError(f"{self.path}: {quoted(ascii(site))} is no name of a site; restore a copy")
         return SiteRow(
             site,
             bool(is_good),
@@ -509,6 +511,9 @@ def _explain(error: Exception, patience: float) -> str:
             return f"another process has kept it locked for over {patience:g} seconds"
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
             return f"not a summary database, or damaged ({error}); restore a copy, or move it away to start a new one"
+        case sqlite3.SQLITE_ERROR:
+            # What the program asks is right for what it makes, and its steps say that this is it.
+            return f"half upgraded, or changed by hand ({error}); restore a copy, or move it away to start a new one"
         case code if code in _UNWRITABLE:
             return f"the file or its directory cannot be opened or written ({error})"
         case _:

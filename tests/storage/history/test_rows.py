@@ -1,4 +1,6 @@
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from engine.findings import Finding, Kind
-from storage.history import Acted, HistoryDatabase, RunCounts, RunStatus, Table
+from storage.history import Acted, HistoryDatabase, HistoryError, RunCounts, RunStatus, Table
 from tests.storage.histories import OTHER, SITE, files, orphans, paths_of, query, run
 
 
@@ -222,3 +224,18 @@ def test_only_what_is_known_for_long_enough(history: HistoryDatabase) -> None:
     assert paths_of(history.orphans(SITE, before=9.9)) == []
     assert paths_of(history.missing(SITE, acting=40.0, before=20.0)) == [b"/s/a", b"/s/b"]
     assert paths_of(history.missing(SITE)) == [b"/s/c"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["status = 'paused'", "gates = '[1]'", "gates = '[['", "reasons = '7'", "started = 'noon'", "started = 1e300"],
+)
+def test_a_run_that_makes_no_sense_is_said_with_what_to_do(history: HistoryDatabase, path: Path, change: str) -> None:
+    number = run(history)
+    assert history.runs(SITE)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"UPDATE runs SET {change}")
+    with pytest.raises(
+        HistoryError, match=rf"consistency\.db: what it has of run {number} makes no sense .*: written by "
+    ):
+        history.runs(SITE)

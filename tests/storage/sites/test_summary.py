@@ -241,6 +241,21 @@ def test_a_time_that_is_none_is_said(summary: SummaryDatabase, path: Path) -> No
     assert summary.stats()[SITE].entered == 1_000_000_000
 
 
+def test_a_name_that_is_none_is_said(summary: SummaryDatabase, path: Path) -> None:
+    change(path, f"UPDATE sites SET site = x'ff00' WHERE site = '{OTHER}'")
+    with pytest.raises(SummaryError, match=r"stats\.db: .*xff.* is no name of a site; restore a copy"):
+        summary.sites()
+
+
+@pytest.mark.parametrize("statement", ["DROP TABLE sites", "ALTER TABLE sites DROP COLUMN process"])
+def test_one_whose_tables_were_changed_by_hand_says_what_to_do(
+    summary: SummaryDatabase, path: Path, statement: str
+) -> None:
+    change(path, statement)
+    with pytest.raises(SummaryError, match=r"stats\.db: half upgraded, or changed by hand \(.*move it away"):
+        summary.sites()
+
+
 def test_it_is_kept_with_a_log_and_its_steps_are_recorded(summary: SummaryDatabase, path: Path) -> None:
     assert query(path, "PRAGMA journal_mode") == [("wal",)]
     assert query(path, "PRAGMA application_id") == [(0x64637331,)]
