@@ -25,6 +25,10 @@ _SURE_DIGITS = 18
 _MOST_DIGITS = 100
 _LIMIT = 1 << 63
 
+LONGEST_PATH = 1 << 14
+"""Bytes of a path, four times what Linux takes. Its directories are held one by one, each with its whole path, so that
+one line of half a million slashes would take hours and all memory."""
+
 _URL = re.compile(rb"x?roots?://[^/]+(/[^?]*)", re.DOTALL)
 _SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://")
 _DIGITS = re.compile(rb"[0-9]+")
@@ -83,6 +87,8 @@ def read_path(text: bytes, root: bytes | None) -> tuple[bytes, bytes]:
         raise ValueError("an absolute path")
     else:
         path = paths.join(root, text.removeprefix(b"./"))
+    if len(path) > LONGEST_PATH:
+        raise ValueError(f"a path of at most {LONGEST_PATH:,} bytes")
     if path.endswith(b"/"):
         raise ValueError("the path of a file, not of a directory")
     try:
@@ -144,8 +150,8 @@ def split_lines(data: bytes, numbers: int = 0) -> list[list[bytes]] | None:
     """Cut lines of an absolute path and ``numbers`` fields behind it into columns: directory, name, fields.
 
     Each line ends with a newline and there is no NUL. Only the structure is looked at, with a few passes over all bytes
-    instead of some for each line: None when a path is not canonical or the fields are not separated by one blank or
-    tab. The fields can still be anything without blanks.
+    instead of some for each line: None when a path is not canonical, a line is very long, or the fields are not
+    separated by one blank or tab. The fields can still be anything without blanks.
     """
     text = np.frombuffer(data, dtype=np.uint8)
     if not len(text):
@@ -156,7 +162,7 @@ def split_lines(data: bytes, numbers: int = 0) -> list[list[bytes]] | None:
         ends = blanks[ends_at]
     else:
         ends = np.flatnonzero(text == _NEWLINE)
-    if not _canonical_lines(text, slashes, ends):
+    if np.diff(ends, prepend=-1).max() > LONGEST_PATH or not _canonical_lines(text, slashes, ends):
         return None
     last_slashes = slashes[np.searchsorted(slashes, ends) - 1]
     marked = text.copy()

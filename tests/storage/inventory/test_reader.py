@@ -259,6 +259,14 @@ def test_urls_and_relative_paths(reader: Reader) -> None:
     assert reader.names(b"//a///b\n") == [b"/a/b"]
 
 
+def test_a_path_of_half_a_million_levels_is_refused(reader: Reader) -> None:
+    deep = b"/a" * 8192
+    assert reader.names(b"/b/c\n" + deep + b"\n") == [deep, b"/b/c"]
+    for content in (deep + b"b\n", b"/b/c\n" + b"/a" * 500_000 + b"\n", b"lfn,size\n%sb,1\n" % deep):
+        with pytest.raises(InventoryMalformed, match="a path of at most 16,384 bytes"):
+            reader.names(content)
+
+
 def test_duplicates_are_kept_once_and_sizes_that_differ_are_not_known(reader: Reader) -> None:
     lines = [b"/a/f 1\n", b"/a/g 5\n", b"/b/h 7\n", b"/a/f 1\n", b"/a/g 6\n", b"/a/g 6\n", b"//b/h 7\n"]
     for chunk_size in CHUNK_SIZES:
