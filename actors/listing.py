@@ -123,7 +123,7 @@ class Listing:
         Raises:
             Killed: the oversight asked to stop.
             Stalled: nothing has answered for too long.
-            ListingFailed: all listers are lost, or the coordinator is.
+            ListingFailed: all listers are lost, or the coordinator is, or the runtime can start no others.
         """
         while True:
             why = self._oversight.stop()
@@ -133,6 +133,10 @@ class Listing:
                 progress: Progress = self.coordinator.ask("progress").result(_PATIENCE)
             except (ActorLost, TimeoutError) as error:
                 raise ListingFailed(f"the coordinator of {self._label} is lost: {error}") from error
+            lost = self._runtime.lost
+            if lost:
+                kept = "what was listed is kept, and the next run goes on from there"
+                raise ListingFailed(f"{self._label}: {lost}; {kept}")
             self._look_for_a_stall(progress)
             self.progress = replace(progress, seconds=self.seconds, note=self._stall_note or progress.note)
             self._oversight.watch(phase, self.progress)

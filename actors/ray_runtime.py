@@ -21,6 +21,7 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from actors.ray_head import HeadWatch
 from actors.runtime import ActorLost, ActorRef, RuntimeUnavailable
 from storage.listers.credentials import Credentials
 
@@ -67,9 +68,13 @@ class RayAnswer:
 class RayRef:
     """A handle on a Ray actor; it pickles within the cluster."""
 
-    def __init__(self, name: str, handle: Any) -> None:
+    def __init__(self, name: str, handle: Any, head: HeadWatch | None = None) -> None:
         self._name = name
         self._handle = handle
+        self._head = head
+
+    def __reduce__(self) -> tuple[type[RayRef], tuple[str, Any]]:
+        return RayRef, (self._name, self._handle)
 
     @property
     def name(self) -> str:
@@ -87,7 +92,9 @@ class RayRef:
 
     def kill(self) -> None:
         """End the actor's process."""
-        ray.kill(self._handle)
+        # Without a head, asking for that would hang; Ray ends the actor with this program.
+        if self._head is None or not self._head.gone:
+            ray.kill(self._handle)
 
 
 class RayRuntime:
@@ -114,16 +121,18 @@ class RayRuntime:
             "configure_logging": True,
         }
         self._actors: list[RayRef] = []
+        self._is_own = False
         try:
             context = _interruptible(lambda: self._start(address, options))
         except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
             where = f"at {address}" if address else "on this machine"
             raise RuntimeUnavailable(f"no Ray {where}: {str(error).splitlines()[0]}") from error
+        # A client of a cluster has its head, and its own words for the loss of it.
+        self._head = HeadWatch(getattr(context, "address_info", {}).get("gcs_address") or "")
         url = getattr(context, "dashboard_url", "") or ""
         self.dashboard = f"http://{url}" if url else ""
 
-    @staticmethod
-    def _start(address: str | None, options: dict[str, Any]) -> Any:
+    def _start(self, address: str | None, options: dict[str, Any]) -> Any:
         if address == "auto":
             address = _current_cluster()
             if address is None:
@@ -133,6 +142,7 @@ class RayRuntime:
             _must_answer(address)
             return ray.init(address=address, **options)
         _stay_on_loopback()
+        self._is_own = True
         try:
             return ray.init(address="local", include_dashboard=True, dashboard_host=_LOOPBACK, **options)
         except Exception as error:
@@ -155,7 +165,9 @@ class RayRuntime:
         give_up = time.monotonic() + _NAME_SECONDS
         while True:
             try:
-                reference = RayRef(name, remote.options(name=name, **placement).remote(self._credentials, *arguments))
+                reference = RayRef(
+                    name, remote.options(name=name, **placement).remote(self._credentials, *arguments), self._head
+                )
                 break
             except ValueError as error:
                 # An actor that was killed keeps its name for a moment.
@@ -165,8 +177,18 @@ class RayRuntime:
         self._actors.append(reference)
         return reference
 
+    @property
+    def lost(self) -> str:
+        """What there is to say when Ray's head is gone."""
+        return self._head.gone
+
     def shutdown(self) -> None:
         """End the actors that were started here, and the node if it was ours."""
+        self._head.close()
+        if self.lost:
+            if self._is_own:
+                _end_descendants()
+            return
         for reference in self._actors:
             with suppress(RayError, ValueError):
                 reference.kill()

@@ -69,6 +69,10 @@ class Runtime(Protocol):
     def dashboard(self) -> str:
         """The URL of a page that shows the actors; empty when there is none."""
 
+    @property
+    def lost(self) -> str:
+        """Why no actor can be started any more, so that a run had better end; empty while all is well."""
+
     def spawn(self, name: str, actor: type, *arguments: Any) -> ActorRef:
         """Start an actor on this machine and return at once."""
 

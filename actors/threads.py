@@ -104,6 +104,7 @@ class ThreadRuntime:
     """Runs actors as threads of this process."""
 
     name = "threads"
+    lost = ""
     dashboard = ""
 
     def __init__(self) -> None:

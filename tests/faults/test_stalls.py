@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +14,8 @@ from subprocess import Popen
 import pytest
 
 from tests.cli.program import Ended, eventually, wait_for
+from tests.cli.test_interrupted import is_running, processes_below
+from tests.faults.kills import find_below, wait_until
 from tests.faults.site import FaultySite
 from tests.servers.xrootd import XRootDServer
 
@@ -100,6 +103,35 @@ def test_a_store_that_does_not_come_back(site: FaultySite, server: XRootDServer,
     assert again.json["resumed"] > 3
     # One question for each directory that is left, and those that confirm what is missing.
     assert again.json["requests"] <= again.json["directories"] - again.json["resumed"] + 4
+
+
+@pytest.mark.soak
+@pytest.mark.fault(
+    "stalls",
+    "on Ray the head is killed (kill -9) while the store is silent",
+    "the run ends with one line that names the head, before Ray ends the program, and takes its node with it; the next "
+    "run asks for nothing again that was listed",
+)
+def test_ray_loses_its_head_while_the_store_is_silent(site: FaultySite, server: XRootDServer) -> None:
+    # The names of sockets are short.
+    with tempfile.TemporaryDirectory(prefix="stalls") as directory:
+        site.runtime, site.env = "ray", {"RAY_TMPDIR": directory}
+        site.prepare(Timeout=100)
+        process = site.start_check(*_SLOWLY)
+        eventually("begun to list", lambda: site.listed > 3, process)
+        server.pause()
+        below = processes_below(process.pid)
+        os.kill(next(find_below(process, "gcs_server")), signal.SIGKILL)
+        ended = wait_for(process)
+        server.resume()
+        assert ended.code == 4
+        last = ended.err.splitlines()[-1]
+        assert last.startswith(f"dynamo-consistency: {site.name}: Ray's head at 127.0.0.1:")
+        assert last.endswith("what was listed is kept, and the next run goes on from there")
+        wait_until(lambda: not any(map(is_running, below)), "processes of Ray are left")
+        again = site.check()
+    site.assert_wide(again)
+    assert again.json["resumed"] > 3
 
 
 @pytest.mark.fault(
