@@ -5,11 +5,9 @@ from __future__ import annotations
 import io
 import os
 import sys
-from contextlib import suppress
-from typing import TYPE_CHECKING, TextIO
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TextIO
 
 STDOUT = "standard output"
 """What an error of stdout names in the place of a file."""
@@ -17,25 +15,41 @@ STDOUT = "standard output"
 _OUT, _ERR = 1, 2
 
 
-class _Out(io.FileIO):
-    """Stdout, whose errors say that they are its own."""
+class _Out(io.TextIOWrapper):
+    """Stdout, whose errors say that they are its own.
 
-    def write(self, data: ReadableBuffer, /) -> int:
-        try:
-            return super().write(data)
-        except OSError as error:
-            error.filename = STDOUT
-            raise
+    What lies below is the library's own: a signal in the middle of a write has nothing written twice there.
+    """
+
+    def write(self, text: str, /) -> int:
+        with _named():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with _named():
+            super().flush()
 
 
-class _Err(io.FileIO):
+@contextmanager
+def _named() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        error.filename = STDOUT
+        raise
+
+
+class _Err(io.TextIOWrapper):
     """Stderr, which nobody need read: no run ends because a message about it cannot be shown."""
 
-    def write(self, data: ReadableBuffer, /) -> int:
-        try:
-            return super().write(data)
-        except OSError:
-            return memoryview(data).nbytes
+    def write(self, text: str, /) -> int:
+        with suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()
 
 
 def prepare() -> None:
@@ -51,20 +65,19 @@ def prepare() -> None:
             # The lowest free number is taken, which is this one.
             os.open(os.devnull, os.O_RDWR)
     if sys.stdout is sys.__stdout__:
-        sys.stdout = _stream(_Out(_OUT, "w", closefd=False), sys.stdout)
+        sys.stdout = _stream(_Out, _OUT, sys.stdout)
     if sys.stderr is sys.__stderr__:
-        sys.stderr = _stream(_Err(_ERR, "w", closefd=False), sys.stderr)
+        sys.stderr = _stream(_Err, _ERR, sys.stderr)
 
 
-def _stream(raw: io.FileIO, earlier: TextIO | None) -> io.TextIOWrapper:
-    if earlier is not None:
-        earlier.flush()
-    return io.TextIOWrapper(
-        io.BufferedWriter(raw),
+def _stream(kind: type[io.TextIOWrapper], number: int, earlier: TextIO | None) -> io.TextIOWrapper:
+    unbuffered = bool(getattr(earlier, "write_through", False))
+    return kind(
+        open(number, "wb", 0 if unbuffered else -1, closefd=False),
         earlier.encoding if earlier is not None else "utf-8",
         "backslashreplace",
-        line_buffering=raw.fileno() == _ERR or raw.isatty(),
-        write_through=earlier is not None and bool(getattr(earlier, "write_through", False)),
+        line_buffering=number == _ERR or os.isatty(number),
+        write_through=unbuffered,
     )
 
 
