@@ -7,11 +7,11 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from cli import streams
+from cli import signals, streams
 from cli.app import runs, sites, web
 from cli.app.plain import PlainGroup
 from cli.exits import CommandError, ExitCode, as_command_error
@@ -77,14 +77,10 @@ _INTERRUPTED = (128 + signal.SIGINT, signal.SIGTERM)
 """What typer makes of Ctrl-C, and what Ray exits with while its own handler of SIGTERM is in place."""
 
 
-def _terminate(_number: int, _frame: Any) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Run the program and exit."""
     # Until a run takes the signals over, being told to end is the same as Ctrl-C.
-    signal.signal(signal.SIGTERM, _terminate)
+    signals.handle()
     streams.prepare()
     try:
         code = app(standalone_mode=False) or 0
@@ -93,6 +89,7 @@ def main() -> None:
         sys.stdout.flush()
     except BaseException as error:
         code = _report(error)
+    signals.end_with(code)
     # Everything goes with the process, so that nobody need look through it for what refers to itself.
     gc.freeze()
     sys.exit(code)
@@ -106,8 +103,11 @@ def _usage(message: str, context: typer.Context | None) -> str:
 
 def _report(error: BaseException) -> int:
     """Say on stderr what went wrong and give the exit code for it."""
-    if isinstance(error, SystemExit) and error.code in _INTERRUPTED:
-        error = KeyboardInterrupt()
+    # An import that was interrupted may end in any error, and leaves modules that cannot be used.
+    stopped = signals.is_stopping() or type(error).__name__ == "Abort" or isinstance(error, KeyboardInterrupt)
+    if stopped or (isinstance(error, SystemExit) and error.code in _INTERRUPTED):
+        print("dynamo-consistency: halted", file=sys.stderr)
+        return ExitCode.HALTED
     if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
         # typer ends with the code of findings then.
         error = error.__context__
@@ -123,8 +123,6 @@ def _report(error: BaseException) -> int:
         return ExitCode.USAGE
     if hasattr(error, "exit_code") and hasattr(error, "format_message"):
         error = CommandError(_usage(error.format_message(), getattr(error, "ctx", None)))
-    if type(error).__name__ == "Abort":
-        error = KeyboardInterrupt()
     known = as_command_error(error)
     if known is None:
         traceback.print_exception(error)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from cli.exits import CommandError, ExitCode
+from cli.signals import asking
 
 if TYPE_CHECKING:
     from actors.oversight import Oversight
@@ -109,14 +108,8 @@ def overseen(label: str, address: str = "", kept: str = "") -> Iterator[Oversigh
 
     reasons: list[str] = []
 
-    def note(number: int, _frame: FrameType | None) -> None:
-        if reasons:
-            raise KeyboardInterrupt
-        reasons.append(f"{signal.Signals(number).name} received")
-
-    earlier = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with ProgressDisplay(label) as display:
+        with asking(lambda name: reasons.append(f"{name} received")), ProgressDisplay(label) as display:
             yield Oversight(lambda: reasons[0] if reasons else "", display.show)
     except Killed as error:
         message = f"{label}: halted: {error}" + (f"; {kept}" if kept else "")
@@ -124,6 +117,3 @@ def overseen(label: str, address: str = "", kept: str = "") -> Iterator[Oversigh
     except Refused as error:
         where = f"{label} ({address})" if address else label
         raise CommandError(f"{where}: {error}", ExitCode.NOT_LISTED) from error
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
