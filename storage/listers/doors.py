@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from engine import paths
+from engine.denials import is_denial, together
 from engine.listing import Failed, Outcome
 from engine.states import Reason
 from storage.listers.protocol import Lister, Request, Sink
@@ -92,14 +93,24 @@ class SpreadLister:
     `Reason.TIMEOUT`, is passed over for `REST` seconds or more, unless all others are as well; then a single request
     tries it. So is one that lets nobody in; while others may, it counts as one that cannot be reached. A failed request
     is not repeated through another door here, but when it is asked again another door gets it.
+
+    With ``twice`` what one door denies is asked of another one that can be reached (`engine.denials`); such an outcome
+    may take twice the timeout.
     """
 
     def __init__(
-        self, openers: Sequence[Callable[[Sink], Lister]], sink: Sink, clock: Callable[[], float] = time.monotonic
+        self,
+        openers: Sequence[Callable[[Sink], Lister]],
+        sink: Sink,
+        clock: Callable[[], float] = time.monotonic,
+        twice: bool = False,
     ) -> None:
         """Open a lister for each door; ``clock`` gives seconds and never runs back."""
         self._sink = sink
         self._clock = clock
+        self._twice = twice
+        self._asked: dict[int, Request] = {}
+        self._denials: dict[int, Outcome] = {}
         self._lock = threading.Lock()
         self._turn = 0
         self._failed: dict[bytes, _Door] = {}
@@ -129,14 +140,35 @@ class SpreadLister:
             failed = self._failed.pop(request.path, None)
             chosen = min(able, key=lambda door: (door is failed, len(door.flights)))
             chosen.flights[request.number] = request.path
+            if self._twice:
+                self._asked[request.number] = request
             self._turn = (self._doors.index(chosen) + 1) % len(self._doors)
         return chosen
 
     def _sink_of(self, position: int) -> Sink:
         def sink(number: int, outcome: Outcome) -> None:
-            self._sink(number, self._observe(self._doors[position], number, outcome))
+            door = self._doors[position]
+            outcome = self._observe(door, number, outcome)
+            with self._lock:
+                request, denial = self._asked.pop(number, None), self._denials.pop(number, None)
+                another = None
+                if request is not None and is_denial(outcome):
+                    another = self._another(door)
+                if request is not None and another is not None:
+                    self._denials[number] = outcome
+                    another.flights[number] = request.path
+            if request is not None and another is not None:
+                another.lister.submit(request)
+            else:
+                self._sink(number, outcome if denial is None else together(denial, outcome))
 
         return sink
+
+    def _another(self, door: _Door) -> _Door | None:
+        """Give the door, but for this one, that is best placed to be asked; None when none can be reached."""
+        now = self._clock()
+        able = [other for other in self._doors if other is not door and other.may_be_asked(now)]
+        return min(able, key=lambda other: len(other.flights), default=None)
 
     def _observe(self, door: _Door, number: int, outcome: Outcome) -> Outcome:
         """Take note of how a door does; gives the outcome as it is for all doors together."""

@@ -44,7 +44,7 @@ def open_lister(spec: StoreSpec, sink: Sink) -> Lister:
     if spec.open_ended or (spec.clustered and len(openers) > 1):
         names = [door.host or paths.decode(door.prefix) for door in doors]
         return MergedLister(names, openers, sink, spec.open_ended, _limits(doors, spec), spec.has_answered)
-    opener = openers[0] if len(openers) == 1 else partial(SpreadLister, openers)
+    opener = openers[0] if len(openers) == 1 else partial(SpreadLister, openers, twice=True)
     limits = _limits(doors, spec)
     return opener(sink) if limits is None else PatientLister(opener, sink, limits, spec.has_answered)
 

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from engine.listing import Absent, Failed, Outcome
+from engine.listing import Absent, Failed, Outcome, Present
 from engine.states import Reason
 from storage.listers.doors import LONGEST_REST, REST, Door, SpreadLister
 from storage.listers.protocol import Ask, Lister, Request, Sink
@@ -27,7 +27,9 @@ class Counting:
         self.closed = True
 
 
-def spread(*doors: list[Outcome]) -> tuple[SpreadLister, list[Counting], list[tuple[int, Outcome]]]:
+def spread(
+    *doors: list[Outcome], twice: bool = False
+) -> tuple[SpreadLister, list[Counting], list[tuple[int, Outcome]]]:
     listers: list[Counting] = []
     calls: list[tuple[int, Outcome]] = []
 
@@ -38,7 +40,7 @@ def spread(*doors: list[Outcome]) -> tuple[SpreadLister, list[Counting], list[tu
     def sink(number: int, outcome: Outcome) -> None:
         calls.append((number, outcome))
 
-    return SpreadLister([partial(opener, outcomes) for outcomes in doors], sink), listers, calls
+    return SpreadLister([partial(opener, outcomes) for outcomes in doors], sink, twice=twice), listers, calls
 
 
 def ask(lister: Lister, count: int) -> None:
@@ -233,6 +235,25 @@ def test_the_first_door_that_is_back_does_the_work() -> None:
     back.answer(Absent())
 
     assert [hands.ask(b"/store/%d" % number) for number in range(10, 20)] == [back] * 10
+
+
+def test_what_one_door_denies_is_asked_of_another() -> None:
+    there = Present(1, 1, False)
+    lister, doors, calls = spread([there], UP, UP, twice=True)
+    ask(lister, 6)
+
+    assert sorted(number for number, _ in calls) == list(range(6))
+    assert all(door.requests for door in doors)
+    assert lister.requests == 10
+    assert [outcome for _, outcome in calls].count(there) >= 2
+
+
+def test_what_no_other_door_can_be_asked_for_is_believed() -> None:
+    lister, doors, calls = spread(UP, [DOWN], twice=True)
+    ask(lister, 6)
+
+    assert [door.requests for door in doors] == [6, 1]
+    assert [outcome for _, outcome in calls] == [Absent()] * 6
 
 
 def test_closing_closes_all_doors() -> None:
