@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from actors.trees import inventory_tree, remote_tree
 from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode
+from cli.output import must_be_writable
 from cli.session import RunOptions, Settings, open_runtime, overseen
 from engine.states import State
 from engine.tree import DirectoryInfo
-from storage.snapshot import Snapshot, is_part
+from storage.snapshot import Snapshot
 from storage.trees.cache import TreeCache
 from storage.trees.file import write_tree
 
@@ -40,7 +41,7 @@ def run(settings: Settings, request: DumpRequest, options: RunOptions) -> ExitCo
     if request.display and options.as_json:
         raise CommandError("--display and --json exclude each other: one object is all that --json prints")
     if request.output is not None:
-        _must_be_writable(request.output)
+        must_be_writable(request.output)
     site = _named(settings, request.site)
     key, usual = ("ListAge", "remote") if request.remote else ("InventoryAge", "inventory")
     cache = TreeCache.of(site, request.name or usual, key)
@@ -91,16 +92,6 @@ def _made(settings: Settings, site: SiteConfig, request: DumpRequest, options: R
 
     with overseen(site.name) as oversight:
         return inventory_tree(choose(settings.config, site), site, _kind, oversight)
-
-
-def _must_be_writable(output: Path) -> None:
-    """Find out before the work what would be found out after it."""
-    if output.is_dir():
-        raise CommandError(f"{output} is a directory; -o takes the name of a file")
-    if not output.absolute().parent.is_dir():
-        raise CommandError(f"{output}: the directory {output.absolute().parent} does not exist")
-    if is_part(output):
-        raise CommandError(f"{output}: an unfinished listing is called so; give -o another name")
 
 
 def _facts(path: Path) -> dict[str, int]:

@@ -11,11 +11,12 @@ from actors.jobs import store_job
 from actors.listing import list_store
 from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode, of_result
+from cli.output import must_be_writable
 from cli.session import RunOptions, Settings, open_runtime, overseen
 from engine.paths import escape
 from engine.states import State
 from storage.doors.source import FileSource, parse_source
-from storage.snapshot import Snapshot, is_part, part_of
+from storage.snapshot import Snapshot, part_of
 
 if TYPE_CHECKING:
     from engine.table import DirectoryTable
@@ -42,9 +43,7 @@ def run(
         raise CommandError(f"{source} is a file; list takes a site, a URL or a directory")
     site = store.site or config.top_level(store.label)
     if output is not None:
-        _must_be_writable(output)
-        if form == "snapshot" and is_part(output):
-            raise CommandError(f"{output}: an unfinished listing is called so; give -o another name")
+        must_be_writable(output, form == "snapshot")
     if store.site is not None:
         # Loaded here because only a site needs to be asked for its doors.
         from storage.doors.resolve import resolve
@@ -82,14 +81,6 @@ def run(
             _show(store.label, table, result, output)
         snapshot.close()
     return of_result(options.exit_code, 0, int(result["unlisted"]))
-
-
-def _must_be_writable(output: Path) -> None:
-    """Find out before the listing what would be found out after it."""
-    if output.is_dir():
-        raise CommandError(f"{output} is a directory; -o takes the name of a file")
-    if not output.absolute().parent.is_dir():
-        raise CommandError(f"{output}: the directory {output.absolute().parent} does not exist")
 
 
 def _show(label: str, table: DirectoryTable, result: dict[str, int | float], output: Path | None) -> None:

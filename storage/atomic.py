@@ -34,11 +34,21 @@ def _cannot_write(path: Path, error: OSError) -> ReportError:
     return ReportError(f"{path}: cannot be written: {error.strerror or error}")
 
 
+def is_replaceable(path: Path) -> bool:
+    """Whether there is nothing of that name, or something of which a file can take the place."""
+    return not path.exists() or path.is_file() or path.is_dir()
+
+
 def claim(path: Path) -> tuple[Path, BinaryIO]:
     """Make the file as which another one is written until it gets its name; gives its path, and it itself, open.
 
     As long as it is open it is locked, which says that it is being written: `AtomicFile.clear_up` leaves it alone.
+    A device or a pipe is never replaced.
     """
+    with naming(path):
+        replaceable = is_replaceable(path)
+    if not replaceable:
+        raise ReportError(f"{path}: cannot be written: it is no plain file, and would be replaced")
     while True:
         temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
         with naming(path):

@@ -35,7 +35,9 @@ def halt(
 def history(
     context: typer.Context,
     site: Annotated[str, typer.Argument(metavar="SITE", help="The site.")],
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many runs, newest first.")] = 10,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=1_000_000, help="How many runs, newest first.")
+    ] = 10,
     as_json: JsonOption = False,
 ) -> None:
     """Show the last runs of a site."""

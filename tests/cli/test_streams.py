@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -64,3 +65,22 @@ def test_names_that_a_terminal_cannot_show_are_escaped(site: PlantedSite) -> Non
         code, out, err = shell("$P dump-tree --remote --display", site.home, PYTHONIOENCODING=encoding)
         assert (code, err) == (0, "")
         assert "\\xfcbrig.root" in out
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["list . -o pipe", "list . -o pipe --format text", "list . -o pipe --format jsonl", "dump-tree --remote -o pipe"],
+)
+def test_what_is_no_plain_file_is_never_replaced(site: PlantedSite, command: str) -> None:
+    # A pipe stands for the devices, such as the one that swallows everything: root could replace that as well.
+    pipe = site.home / "pipe"
+    os.mkfifo(pipe)
+    said = "dynamo-consistency: pipe is no plain file, and would be replaced; -o takes the name of a file\n"
+    assert shell(f"$P {command}", site.home) == (2, "", said)
+    assert pipe.is_fifo()
+
+
+def test_a_number_of_runs_that_nobody_can_count_is_refused(site: PlantedSite) -> None:
+    code, out, err = shell(f"$P history {site.name} --limit {10**30}", site.home)
+    assert (code, out) == (2, "")
+    assert "'--limit'" in err

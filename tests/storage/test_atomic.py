@@ -144,3 +144,14 @@ def test_what_was_finished_and_left_is_taken_up(tmp_path: Path) -> None:
         assert names_in(tmp_path) == ["list"]
     path.unlink()
     assert not AtomicFile.take_up(path, identity)
+
+
+def test_what_is_no_plain_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(ReportError, match=rf"{name}: cannot be written: it is no plain file"):
+            AtomicFile(tmp_path / name)
+    with pytest.raises(ReportError, match="cannot be written: File name too long"):
+        AtomicFile(tmp_path / ("x" * 300))
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]

@@ -1,0 +1,25 @@
+"""Where a command is told to write to: what would be found out after the work is found out before it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cli.exits import CommandError
+from storage.atomic import is_replaceable
+from storage.snapshot import is_part
+
+
+def must_be_writable(output: Path, as_snapshot: bool = True) -> None:
+    """Make sure that a file can be written under a name.
+
+    Raises:
+        CommandError: it cannot.
+    """
+    if output.is_dir():
+        raise CommandError(f"{output} is a directory; -o takes the name of a file")
+    if not is_replaceable(output):
+        raise CommandError(f"{output} is no plain file, and would be replaced; -o takes the name of a file")
+    if not output.absolute().parent.is_dir():
+        raise CommandError(f"{output}: the directory {output.absolute().parent} does not exist")
+    if as_snapshot and is_part(output):
+        raise CommandError(f"{output}: an unfinished listing is called so; give -o another name")
