@@ -35,7 +35,7 @@ def together(denial: Outcome, other: Outcome) -> Outcome:
             return NamesListed(names | others)
         case _, Failed(reason) if reason.is_silence:
             return denial
-        case (NamesListed() | Listed()), Failed(reason) if reason in _NOT_THERE:
+        case ((NamesListed() | Listed()), Failed(reason)) if reason in _NOT_THERE:
             return denial
         case _:
             return other
