@@ -31,6 +31,7 @@ from engine.gates import Refusal
 from engine.recheck import Candidates, Rechecked
 from engine.site_states import Reporting, SiteStatus
 from storage.config.files import ConfigError
+from storage.doors.own_files import keep_apart
 from storage.doors.resolve import resolve
 from storage.doors.source import DoorsError
 from storage.history import HistoryDatabase, HistoryError, RunStatus
@@ -269,7 +270,9 @@ class _Run:
         """Ask for the doors; a site that has none to trust fails the run."""
         self._oversight.watch(_DOORS, Progress())
         try:
-            return resolve(self._run.store, lambda: heed(self._oversight))
+            store = resolve(self._run.store, lambda: heed(self._oversight))
+            keep_apart(self._site, store)
+            return store
         except DoorsError as error:
             name, runtime = self._site.name, self._runtime.name
             with recorded(self._history, name, self._started, runtime, "no doors") as record:

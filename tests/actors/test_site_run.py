@@ -412,14 +412,25 @@ def test_orphans_that_are_to_be_left_alone_by_now_are_not_deleted_behind_a_dead_
     assert [name.rpartition("/")[2] for name in registry.deletions] == ["empty"]
 
 
-def test_what_is_too_young_by_the_settings_of_now_is_not_deleted_behind_a_dead_run(
+def test_what_is_too_young_by_the_settings_of_now_is_not_acted_on_behind_a_dead_run(
     threads: Runtime, site: Site
 ) -> None:
     _left_behind(threads, site)
     site.keys["IgnoreAge"] = 10_000
     registry = Registry()
+    done = run_with(threads, site, registry, Oversight())
+    assert (registry.deletions, registry.transfers) == ([], [])
+    assert done.results.comparison.missing == 2
+
+
+def test_what_is_old_enough_by_the_settings_of_now_is_acted_on_behind_a_dead_run(threads: Runtime, site: Site) -> None:
+    site.keys["IgnoreAge"] = 10
+    _left_behind(threads, site)
+    site.keys["IgnoreAge"] = 20
+    registry = Registry()
     run_with(threads, site, registry, Oversight())
-    assert [name.rpartition("/")[2] for name in registry.deletions] == ["empty"]
+    assert {name.rpartition("/")[2] for name in registry.deletions} == {"orphan", "empty"}
+    assert {name.rpartition("/")[2] for name in registry.transfers} == {"gone", "lost"}
 
 
 def test_nothing_is_asked_for_behind_a_dead_run_without_an_inventory_to_look_into(threads: Runtime, site: Site) -> None:
