@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -13,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -24,6 +26,9 @@ class CannotServe(RuntimeError):
 _ACCOUNT = "xrootd"
 _START_SECONDS = 20.0
 _ATTEMPTS = 5
+
+_PORTS = range(20_000, 32_000)
+"""Below those that Linux gives to whoever connects."""
 
 
 class XRootDServer:
@@ -76,7 +81,7 @@ class XRootDServer:
         """Start it and wait until it answers."""
         for _ in range(_ATTEMPTS):
             if not self.port:
-                self.port = _free_port()
+                (self.port,) = free_ports(1)
             self._launch()
             if self._answers():
                 return
@@ -189,8 +194,16 @@ def _must_reach(directory: Path, account: pwd.struct_passwd) -> None:
             raise CannotServe(f"the user {account.pw_name}, as which it runs, may not enter {above}")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+def free_ports(count: int) -> list[int]:
+    """Give ports that nobody has, and that the system gives to nobody who does not ask for one.
+
+    So a server that is started again finds its port as it left it.
+    """
+    ports: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise CannotServe("no port is free")

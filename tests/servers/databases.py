@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from cli.xrootd_server import free_ports
+
 
 class DatabaseServer:
     """A server that runs between `start` and `stop`; root starts it as the user ``account``."""
@@ -20,7 +22,7 @@ class DatabaseServer:
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="database-"))
-        self.port = _free_port()
+        (self.port,) = free_ports(1)
         self._log = self.directory / "log"
         if os.geteuid() == 0:
             shutil.chown(self.directory, self.account)
@@ -51,13 +53,6 @@ class DatabaseServer:
             timeout=120,
         )
         assert done.returncode == 0, done.stdout
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class PostgresServer(DatabaseServer):

@@ -14,8 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from cli.xrootd_server import free_ports
+
 _ACCOUNT = "xrootd"
 _READY_SECONDS = 40.0
+_TRIES = 2
 
 
 class XRootDCluster:
@@ -36,8 +39,7 @@ class XRootDCluster:
         for root in names:
             (root / "store").mkdir(parents=True, exist_ok=True)
         self.roots = names
-        self.ports = _free_ports(servers + 1)
-        self._manager_port = _free_ports(1)[0]
+        self._take_ports()
         self._daemons: dict[str, list[subprocess.Popen[bytes]]] = {}
 
     @property
@@ -54,7 +56,23 @@ class XRootDCluster:
         return self.roots[number] / "store"
 
     def start(self, without: int = 0) -> None:
-        """Start all daemons, but for so many data servers, the last; wait until the redirector knows the others."""
+        """Start all daemons, but for so many data servers, the last; wait until the redirector knows the others.
+
+        The first time, another process may take a port before it is ours: then others are tried.
+        """
+        for _ in range(_TRIES):
+            try:
+                self._start(without)
+                return
+            except AssertionError:
+                self._end_all()
+                self._take_ports()
+        self._start(without)
+
+    def _take_ports(self) -> None:
+        *self.ports, self._manager_port = free_ports(len(self.roots) + 2)
+
+    def _start(self, without: int) -> None:
         (self._home / "cluster.cfg").write_text(self._configuration(len(self.roots) - without))
         for name in ("rdr", *[f"ds{number}" for number in range(len(self.roots) - without)]):
             self._launch(name)
@@ -114,10 +132,13 @@ class XRootDCluster:
             time.sleep(0.1)
         raise AssertionError(f"data server {number} does not come back")
 
-    def stop(self) -> None:
-        """End everything and remove the trees."""
+    def _end_all(self) -> None:
         for name in list(self._daemons):
             self._end(name)
+
+    def stop(self) -> None:
+        """End everything and remove the trees."""
+        self._end_all()
         shutil.rmtree(self._home, ignore_errors=True)
 
     def __enter__(self) -> XRootDCluster:
@@ -215,13 +236,3 @@ class XRootDCluster:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
