@@ -112,9 +112,9 @@ def test_files_wait_for_as_many_runs_and_days_as_the_site_wants(home: Path) -> N
     ended = run("invalidate", "T2_ACT", cwd=home)
     assert ended.out == "T2_ACT: 0 files asked for, 1 not missing for 3 runs yet, which wait\n"
     miss(home, "T2_ACT", b"old")
-    configure(home, MissingRuns=3, MissingDays=1e9)
+    configure(home, MissingRuns=3, MissingDays=1e6)
     ended = run("invalidate", "T2_ACT", cwd=home)
-    assert ended.out == "T2_ACT: 0 files asked for, 1 not missing for 3 runs and 1e+09 days yet, which wait\n"
+    assert ended.out == "T2_ACT: 0 files asked for, 1 not missing for 3 runs and 1e+06 days yet, which wait\n"
     assert queued(home) == []
     configure(home, MissingRuns=3, MissingDays=1000)
     assert run("invalidate", "T2_ACT", cwd=home).out == "T2_ACT: 1 file asked for\n"
