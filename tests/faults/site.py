@@ -166,6 +166,20 @@ class FaultySite:
         self.put("data/2/left.root", known=False)
         self.make("data/empty")
 
+    def plant_few(self) -> None:
+        """Plant one missing file and one orphan, among others that agree."""
+        for number in range(40):
+            self.put(f"data/{number % 4}/kept{number:02}.root", 1000 + number)
+        self.know("data/1/lost.root", 7)
+        self.put("data/2/left.root", known=False)
+
+    def assert_few_without_listing(self) -> None:
+        """A check finds what was planted so, from what an earlier one has listed."""
+        ended = self.check()
+        assert ended.code == 0, ended.err
+        assert ended.json["resumed"] == ended.json["directories"]
+        self.assert_found(["data/1/lost.root"], ["data/2/left.root"])
+
     def assert_wide(self, ended: Ended) -> None:
         """All that was planted so was found, and nothing else."""
         assert ended.code == 0, ended.err
