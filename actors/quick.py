@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from actors.comparison import Comparison, ComparisonPlan, ComparisonResult
 from actors.history_store import HistoryStore, StorePlan
-from actors.oversight import Killed, Oversight, Progress, Refused
+from actors.oversight import Oversight, Progress, Refused, await_answer
 from actors.runtime import ActorLost, ActorRef, Runtime, dismiss
 
 if TYPE_CHECKING:
@@ -137,9 +137,7 @@ def list_and_compare(
 
 def _wait_for(comparison: ActorRef, oversight: Oversight) -> ComparisonResult:
     while True:
-        result: ComparisonResult | None = comparison.ask("result", _LOOK_EVERY).result(_START_PATIENCE)
+        answer = comparison.ask("result", _LOOK_EVERY)
+        result: ComparisonResult | None = await_answer(answer, _START_PATIENCE, oversight)
         if result is not None:
             return result
-        why = oversight.stop()
-        if why:
-            raise Killed(why)

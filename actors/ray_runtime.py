@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -18,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.ray_head import HeadWatch
+from actors.ray_watch import RayWatch
 from actors.runtime import ActorLost, ActorRef, RuntimeUnavailable
 from storage.listers.credentials import Credentials
 
@@ -31,30 +32,36 @@ _LOOPBACK = "127.0.0.1"
 _PROBE_SECONDS = 5
 _HEALTH_SECONDS = 15
 _NAME_SECONDS = 5
+_LOOK_EVERY = 1.0
 
 # Actors wait for the network, not for a processor; a share keeps Ray from counting them as whole ones.
 _CPU_SHARE = 0.01
 
 
 class RayAnswer:
-    """The answer of an actor in another process."""
+    """The answer of an actor in another process: the one called ``name``, as long as ``watch`` sees its cluster."""
 
-    def __init__(self, future: Future[Any]) -> None:
+    def __init__(self, name: str, future: Future[Any], watch: RayWatch | None = None) -> None:
+        self._name = name
         self._future = future
+        self._watch = watch
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for the answer; see `actors.runtime.Answer`."""
-        try:
-            return self._future.result(timeout)
-        except FutureTimeout as error:
-            raise TimeoutError("the actor did not answer in time") from error
-        except RayTaskError as error:
-            # Ray wraps what the method raised; whoever asked wants the cause itself.
-            raise error.cause if isinstance(error.cause, Exception) else error from error
-        except RayActorError as error:
-            raise ActorLost(str(error).splitlines()[0]) from error
-        except RayError as error:
-            raise ActorLost(f"Ray: {str(error).splitlines()[0]}") from error
+        give_up = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                return self._future.result(min(max(give_up - time.monotonic(), 0.0), _LOOK_EVERY))
+            except RayTaskError as error:
+                # Ray wraps what the method raised; whoever asked wants the cause itself.
+                raise error.cause if isinstance(error.cause, Exception) else error from error
+            except RayError as error:
+                raise ActorLost(f"{self._name}: {str(error).splitlines()[0]}") from error
+            except FutureTimeout as error:
+                if self._watch is not None and self._watch.gone:
+                    raise ActorLost(f"{self._name}: {self._watch.gone}") from error
+                if time.monotonic() >= give_up:
+                    raise TimeoutError(f"{self._name} did not answer in time") from error
 
     def done(self) -> bool:
         """Whether the answer is there."""
@@ -68,10 +75,10 @@ class RayAnswer:
 class RayRef:
     """A handle on a Ray actor; it pickles within the cluster."""
 
-    def __init__(self, name: str, handle: Any, head: HeadWatch | None = None) -> None:
+    def __init__(self, name: str, handle: Any, watch: RayWatch | None = None) -> None:
         self._name = name
         self._handle = handle
-        self._head = head
+        self._watch = watch
 
     def __reduce__(self) -> tuple[type[RayRef], tuple[str, Any]]:
         return RayRef, (self._name, self._handle)
@@ -84,16 +91,16 @@ class RayRef:
     def ask(self, method: str, *arguments: Any) -> RayAnswer:
         """Send a message to the actor."""
         try:
-            return RayAnswer(getattr(self._handle, method).remote(*arguments).future())
+            return RayAnswer(self._name, getattr(self._handle, method).remote(*arguments).future(), self._watch)
         except RayError as error:
             failed: Future[Any] = Future()
-            failed.set_exception(ActorLost(str(error)))
-            return RayAnswer(failed)
+            failed.set_exception(error)
+            return RayAnswer(self._name, failed)
 
     def kill(self) -> None:
         """End the actor's process."""
         # Without a head, asking for that would hang; Ray ends the actor with this program.
-        if self._head is None or not self._head.gone:
+        if self._watch is None or not self._watch.gone:
             ray.kill(self._handle)
 
 
@@ -127,8 +134,9 @@ class RayRuntime:
         except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
             where = f"at {address}" if address else "on this machine"
             raise RuntimeUnavailable(f"no Ray {where}: {str(error).splitlines()[0]}") from error
-        # A client of a cluster has its head, and its own words for the loss of it.
-        self._head = HeadWatch(getattr(context, "address_info", {}).get("gcs_address") or "")
+        # A client of a cluster has neither head nor raylet, and its own words for the loss of it.
+        places = getattr(context, "address_info", {})
+        self._watch = RayWatch(places.get("gcs_address") or "", places.get("raylet_socket_name") or "")
         url = getattr(context, "dashboard_url", "") or ""
         self.dashboard = f"http://{url}" if url else ""
 
@@ -162,29 +170,42 @@ class RayRuntime:
 
     def _spawn(self, name: str, actor: type, arguments: tuple[Any, ...], **placement: Any) -> ActorRef:
         remote: Any = ray.remote(num_cpus=_CPU_SHARE, max_restarts=0, max_task_retries=0)(_with_credentials(actor))
+        placed = remote.options(name=name, **placement)
         give_up = time.monotonic() + _NAME_SECONDS
         while True:
             try:
-                reference = RayRef(
-                    name, remote.options(name=name, **placement).remote(self._credentials, *arguments), self._head
-                )
+                handle = self._unless_lost(name, lambda: placed.remote(self._credentials, *arguments))
                 break
             except ValueError as error:
                 # An actor that was killed keeps its name for a moment.
                 if time.monotonic() > give_up:
                     raise RuntimeUnavailable(f"the cluster has an actor {name} already; is another run on?") from error
                 time.sleep(0.1)
+        reference = RayRef(name, handle, self._watch)
         self._actors.append(reference)
         return reference
 
+    def _unless_lost(self, name: str, start: Callable[[], Any]) -> Any:
+        """Start an actor in a thread that can be left behind: without a head, Ray would not come back from it.
+
+        Raises:
+            ActorLost: Ray is gone.
+        """
+        started = _in_thread(start)
+        while True:
+            if self.lost:
+                raise ActorLost(f"{name}: {self.lost}")
+            with suppress(FutureTimeout):
+                return started.result(_LOOK_EVERY)
+
     @property
     def lost(self) -> str:
-        """What there is to say when Ray's head is gone."""
-        return self._head.gone
+        """What there is to say when Ray's head is gone, or the raylet of this machine."""
+        return self._watch.gone
 
     def shutdown(self) -> None:
         """End the actors that were started here, and the node if it was ours."""
-        self._head.close()
+        self._watch.close()
         if self.lost:
             if self._is_own:
                 _end_descendants()
@@ -217,18 +238,8 @@ def _interruptible(start: Callable[[], Any]) -> Any:
     When the wait for it is interrupted, the processes that it has started by then are ended: they would notice only
     after most of a minute that nobody needs them.
     """
-    started: Future[Any] = Future()
-
-    def run() -> None:
-        try:
-            started.set_result(start())
-        except BaseException as error:
-            started.set_exception(error)
-            return
-        # Linux ends Ray's processes with the thread that started them, so it stays as long as this process.
-        threading.Event().wait()
-
-    threading.Thread(target=run, name="ray-start", daemon=True).start()
+    # Linux ends Ray's processes with the thread that started them, so it stays as long as this process.
+    started = _in_thread(start, threading.Event().wait)
     try:
         while not started.done():
             with suppress(FutureTimeout):
@@ -238,6 +249,22 @@ def _interruptible(start: Callable[[], Any]) -> Any:
         if not started.done():
             _end_descendants()
         raise
+
+
+def _in_thread(call: Callable[[], Any], and_then: Callable[[], Any] = lambda: None) -> Future[Any]:
+    """Call in a thread that nothing waits for in the end; what comes ``and_then`` is behind the result."""
+    called: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            called.set_result(call())
+        except BaseException as error:
+            called.set_exception(error)
+            return
+        and_then()
+
+    threading.Thread(target=run, name="ray-start", daemon=True).start()
+    return called
 
 
 def _end_descendants() -> None:

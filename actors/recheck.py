@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from actors.listing import ListingFailed
 from actors.messages import ListerSettings
-from actors.oversight import Killed, Oversight, Progress
+from actors.oversight import Oversight, Progress, await_answer, heed
 from actors.runtime import ActorLost, Runtime, dismiss
 from engine.confirm import ConfirmLimits
 from engine.listing import Failed, Outcome
@@ -215,7 +215,7 @@ def recheck(
         try:
             return _ask(runtime, job, candidates, young_after, oversight, progress)
         except (ActorLost, TimeoutError, ValueError) as error:
-            if not left:
+            if not left or runtime.lost:
                 raise ListingFailed(f"the store could not be asked again for what was found: {error}") from error
             _log.warning("%s: who asks the store again is replaced: %s: %s", job.label, type(error).__name__, error)
 
@@ -234,13 +234,11 @@ def _ask(
     stall = _Stall(job)
     try:
         while True:
-            why = oversight.stop()
-            if why:
-                raise Killed(why)
+            heed(oversight)
             oversight.watch(_PHASE, replace(progress, note=stall.note))
-            result: Rechecked | None = actor.ask("result", _LOOK_EVERY).result(_PATIENCE)
+            result: Rechecked | None = await_answer(actor.ask("result", _LOOK_EVERY), _PATIENCE, oversight)
             if result is not None:
                 return result
-            stall.look(actor.ask("answers").result(_PATIENCE))
+            stall.look(await_answer(actor.ask("answers"), _PATIENCE, oversight))
     finally:
         dismiss(actor)

@@ -15,9 +15,10 @@ _Mail = tuple[str, tuple[Any, ...], "Future[Any]"]
 
 
 class ThreadAnswer:
-    """The answer of an actor in this process."""
+    """The answer of an actor in this process: the one called ``name``."""
 
-    def __init__(self, future: Future[Any]) -> None:
+    def __init__(self, name: str, future: Future[Any]) -> None:
+        self._name = name
         self._future = future
 
     def result(self, timeout: float | None = None) -> Any:
@@ -25,7 +26,7 @@ class ThreadAnswer:
         try:
             return self._future.result(timeout)
         except FutureTimeout as error:
-            raise TimeoutError("the actor did not answer in time") from error
+            raise TimeoutError(f"{self._name} did not answer in time") from error
 
     def done(self) -> bool:
         """Whether the answer is there."""
@@ -60,7 +61,7 @@ class ThreadRef:
                 future.set_exception(ActorLost(f"{self._name} is gone"))
             else:
                 self._mail.put((method, arguments, future))
-        return ThreadAnswer(future)
+        return ThreadAnswer(self._name, future)
 
     def kill(self) -> None:
         """Take no more messages; the one being handled cannot be interrupted, but nobody waits for it any more."""
