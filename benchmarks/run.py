@@ -9,13 +9,14 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import comparing, listing, ray_overhead, startup
+from benchmarks import certainty, comparing, listing, ray_overhead, startup
 from benchmarks.machine import machine_line
 from benchmarks.measure import Broken, Measured, Row, Unavailable
 
 BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "startup": startup.run,
     "listing": listing.run,
+    "certainty": certainty.run,
     "ray_overhead": ray_overhead.run,
     "comparing": comparing.run,
 }

@@ -17,10 +17,13 @@ FILES_PER_BLOCK = 100
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A running server: ``address`` is host and port, ``source`` what our commands take, ``path`` the top directory."""
+    """A running server: ``address`` is host and port, ``source`` what our commands take, ``path`` the top directory,
+    ``store`` its place on the local disk.
+    """
 
     address: str
     path: str
+    store: Path
     directories: int
     files: int
 
@@ -56,4 +59,4 @@ def running_site(quick: bool) -> Iterator[Site]:
     with XRootDServer() as server:
         directories = make_tree(server.store, datasets)
         address = server.url.removeprefix("root://").rstrip("/")
-        yield Site(address, "/store", directories, datasets * BLOCKS_PER_DATASET * FILES_PER_BLOCK)
+        yield Site(address, "/store", server.store, directories, datasets * BLOCKS_PER_DATASET * FILES_PER_BLOCK)
