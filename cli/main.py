@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import signal
 import sys
 import traceback
@@ -95,10 +96,22 @@ def main() -> None:
     sys.exit(code)
 
 
+_PLAINER = (
+    (re.compile(r"Input should be greater than or equal to (\S+)"), r"expected \1 or more"),
+    (re.compile(r"Input should be less than or equal to (\S+)"), r"expected \1 or less"),
+    (re.compile(r"Input should be a valid integer\b.*"), "expected a whole number"),
+    (re.compile(r"Input should be a (?:valid|finite) number\b.*"), "expected a number"),
+)
+"""What the checker of numbers behind typer says, and how this program says it."""
+
+
 def _usage(message: str, context: typer.Context | None) -> str:
     """Put what is wrong with the command line into one line that says where the right way is written."""
     command = context.command_path if context else "dynamo-consistency"
-    return f"{' '.join(message.split()).rstrip('.')}; see {command} --help"
+    line = " ".join(message.split()).rstrip(".")
+    for theirs, ours in _PLAINER:
+        line = theirs.sub(ours, line)
+    return f"{line}; see {command} --help"
 
 
 def _report(error: BaseException) -> int:

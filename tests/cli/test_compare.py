@@ -148,7 +148,8 @@ def test_a_store_where_nobody_answers_leaves_no_lists(site: PlantedSite) -> None
         (["good", "good", "-o", ""], "-o: expected how the names of the lists begin"),
         (["good", "good", "-o", "lists/"], "-o: expected how the names of the lists begin"),
         (["good", "good", "-o", "good/base"], "good: cannot be written: "),
-        (["good", "good", "--ignore-age", "-1"], "Invalid value for '--ignore-age'"),
+        (["good", "good", "--ignore-age", "-1"], "Invalid value for '--ignore-age': expected 0 or more; see "),
+        (["good", "good", "--ignore-age", "old"], "Invalid value for '--ignore-age': expected a number; see "),
         (["good"], "Missing argument 'REMOTE'; see dynamo-consistency compare --help"),
     ],
 )

@@ -118,7 +118,12 @@ def test_a_root_that_is_not_there(site: PlantedSite) -> None:
         (["tree", "-o", "nowhere/x.snap"], "nowhere/x.snap: the directory "),
         (["tree", "-o", "tree"], "tree is a directory; -o takes the name of a file"),
         (["tree", "-o", "x.part"], "x.part: an unfinished listing is called so; give -o another name"),
-        (["tree", "--listers", "0"], "Invalid value for '--listers'"),
+        (
+            ["tree", "--listers", "0"],
+            "Invalid value for '--listers': expected 1 or more; see dynamo-consistency list --help",
+        ),
+        (["tree", "--listers", "1001"], "Invalid value for '--listers': expected 1000 or less; see "),
+        (["tree", "--in-flight", "few"], "Invalid value for '--in-flight': expected a whole number; see "),
         ([], "Missing argument 'SOURCE'; see dynamo-consistency list --help"),
         (["tree", "--bogus"], "No such option: --bogus; see dynamo-consistency list --help"),
     ],
