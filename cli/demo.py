@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from cli.exits import CommandError, ExitCode
+from cli.session import runtime_named
 
 _SITE = "T2_DEMO"
 _DATASETS = (
@@ -104,6 +105,8 @@ def make_site(plan: Plan, data: Path, inventory: Path) -> None:
 
 def run(runtime: str | None, directory: Path | None, as_json: bool) -> ExitCode:
     """Make the site, check it, and compare what was found with what was planted."""
+    if runtime is not None:
+        runtime_named(runtime)
     home = _home(directory)
     data, inventory = home / "data", home / "inventory.txt"
     say = sys.stderr if as_json else sys.stdout
@@ -117,9 +120,10 @@ def run(runtime: str | None, directory: Path | None, as_json: bool) -> ExitCode:
         print(f"the inventory: {len(plan.inventory)} files in {inventory}", file=say)
         print(f"the command:   dynamo-consistency --config {config} check {_SITE}\n", file=say, flush=True)
         found = _check(config, runtime, as_json)
+        served = not door.startswith("file:")
     for locked in plan.locked:
         (data / locked.lstrip("/")).chmod(0o755)
-    _compare(plan.expected, found, home, say)
+    _compare(plan.expected, found, home, served, say)
     return ExitCode.DONE
 
 
@@ -170,7 +174,7 @@ def _check(config: Path, runtime: str | None, as_json: bool) -> dict[str, Any]:
     return found
 
 
-def _compare(expected: dict[str, int], found: dict[str, Any], home: Path, say: TextIO) -> None:
+def _compare(expected: dict[str, int], found: dict[str, Any], home: Path, served: bool, say: TextIO) -> None:
     wrong = [key for key, count in expected.items() if found[key] != count]
     lines = [f"{'':14}{'planted':>8}{'found':>8}"]
     lines += [f"{key.replace('_', ' '):14}{count:8}{found[key]:8}" for key, count in expected.items()]
@@ -179,6 +183,8 @@ def _compare(expected: dict[str, int], found: dict[str, Any], home: Path, say: T
         f"page:    {home / 'www' / 'index.html'}",
         f"history: dynamo-consistency --config {home / 'consistency_config.json'} history {_SITE}",
     ]
+    if served:
+        lines.append("server:  ended with the demo, so the site cannot be checked again")
     print("\n" + "\n".join(lines), file=say)
     if wrong:
         raise CommandError(f"the demo found something else than was planted: {', '.join(wrong)}", ExitCode.INTERNAL)

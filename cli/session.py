@@ -71,6 +71,16 @@ class RunOptions:
     as_json: bool = False
 
 
+def runtime_named(name: str) -> None:
+    """Make sure that there is such a runtime.
+
+    Raises:
+        CommandError: there is none.
+    """
+    if name not in RUNTIMES:
+        raise CommandError(f"--runtime: expected ray or threads, found {name!r}")
+
+
 @contextmanager
 def open_runtime(options: RunOptions, configured: str | None, default: str) -> Iterator[Runtime]:
     """Start a runtime and end it afterwards: the option's, else the configuration's, else the command's own default.
@@ -84,8 +94,7 @@ def open_runtime(options: RunOptions, configured: str | None, default: str) -> I
     from actors import deployment
 
     name, address = options.runtime or configured or default, options.address
-    if name not in RUNTIMES:
-        raise CommandError(f"--runtime: expected ray or threads, found {name!r}")
+    runtime_named(name)
     if name == "threads" and address:
         raise CommandError("--address goes with --runtime ray")
     with deployment.open_runtime(name, address or os.environ.get("RAY_ADDRESS") or None) as runtime:

@@ -39,6 +39,7 @@ def test_the_demo_shows_what_it_does_and_where_the_reports_are(home: Path) -> No
     assert (ended.code, ended.err) == (0, "")
     assert f"dynamo-consistency --config {home}/demo/consistency_config.json check T2_DEMO" in ended.out
     assert f"reports: {home}/demo/www" in ended.out
+    assert ended.out.endswith("\nserver:  ended with the demo, so the site cannot be checked again\n")
     again = run("--config", "demo/consistency_config.json", "history", "T2_DEMO", cwd=home)
     assert " incomplete " in again.out
 
@@ -50,6 +51,13 @@ def test_without_an_xrootd_server_the_directory_is_read(home: Path) -> None:
     assert ended.code == 0
     assert ended.err.startswith("no XRootD server (xrootd is not installed; ")
     assert ended.json["missing"] == PLANTED["missing"]
+
+
+def test_nothing_is_made_for_a_runtime_that_there_is_not(home: Path) -> None:
+    ended = run("demo", "--runtime", "slurm", "--directory", "demo", cwd=home)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.message == "--runtime: expected ray or threads, found 'slurm'"
+    assert not list(home.iterdir())
 
 
 def test_a_directory_that_is_in_use_is_left_alone(home: Path) -> None:
