@@ -73,7 +73,7 @@ def test_lists_are_there_with_size_and_first_lines(planted: Planted) -> None:
     planted.file(f"{SITE}_compare_orphan.txt", "".join(f"/s/{number}\n" for number in range(50)))
     planted.file(f"{SITE}_compare_orphan.jsonl")
     planted.file(f"{SITE}_empty.txt", "")
-    orphans, empty = section(page(planted), "Lists of the last run").all("ul")[0].inside
+    orphans, empty = section(page(planted), "Lists of the last results").all("ul")[0].inside
     assert "orphans 290 bytes" in " ".join(orphans.text.split())
     assert [code.text for code in orphans.all("code")] == [f"/s/{number}" for number in range(NAMES)]
     assert "These are the first 20" in orphans.text
