@@ -141,6 +141,12 @@ def test_on_a_phone_the_table_scrolls_in_its_box_and_the_rest_can_be_used(browse
     assert 0 <= browser.js(name) < 60
 
 
+def test_on_a_phone_the_words_on_the_columns_are_read_without_scrolling(browser: Browser) -> None:
+    browser.resize(390, 844)
+    browser.open("columns.html")
+    assert browser.js("const b = document.querySelector('.box'); return b.scrollWidth <= b.clientWidth") is True
+
+
 def test_everything_can_be_done_with_the_keyboard(browser: Browser) -> None:
     browser.open()
     browser.type(Keys.TAB)
