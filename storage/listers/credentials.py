@@ -27,8 +27,10 @@ _BEGINNINGS = ("XrdSec", "XRD_")
 _EARLY = 60.0
 """Seconds before the end of a token from which a newer one is used."""
 
+CERTIFICATES = "/etc/grid-security/certificates"
+"""Where the certificates of authorities are when ``X509_CERT_DIR`` names no other directory."""
+
 _TOKEN_PARTS = 3
-_CERTIFICATES = "/etc/grid-security/certificates"
 _CLIENT_FILES = ("X509_USER_PROXY", "X509_USER_CERT", "X509_USER_KEY", "X509_CERT_FILE", "X509_CERT_DIR")
 _OTHERS = stat.S_IRWXO
 _OPEN_TO_OTHERS = "open to other users, so XRootD does not use it; chmod 600 helps"
@@ -70,9 +72,22 @@ class Token:
 
 def find_token(environment: Mapping[str, str]) -> Token | None:
     """Find the token that XRootD's protocol ``ztn`` would send, in the places and in the order of WLCG."""
+    found = _find(environment)
+    return None if found is None else found[0]
+
+
+def read_token(environment: Mapping[str, str]) -> tuple[Token, bytes] | None:
+    """Find the same token with its text, which is for a server alone; empty if it has a problem."""
+    found = _find(environment)
+    if found is None or found[0].problem:
+        return None if found is None else (found[0], b"")
+    return found[0], found[1].encode("utf-8", "surrogateescape")
+
+
+def _find(environment: Mapping[str, str]) -> tuple[Token, str] | None:
     text = environment.get("BEARER_TOKEN", "").strip()
     if text:
-        return _token("BEARER_TOKEN", text)
+        return _token("BEARER_TOKEN", text), text
     named = environment.get("BEARER_TOKEN_FILE", "")
     if named:
         return _token_file("BEARER_TOKEN_FILE", Path(named))
@@ -85,13 +100,14 @@ def find_token(environment: Mapping[str, str]) -> Token | None:
     return None
 
 
-def _token_file(place: str, path: Path) -> Token:
+def _token_file(place: str, path: Path) -> tuple[Token, str]:
     try:
         if path.stat().st_mode & _OTHERS:
-            return Token(place, problem=_OPEN_TO_OTHERS)
-        return _token(place, path.read_text(encoding="utf-8", errors="replace").strip())
+            return Token(place, problem=_OPEN_TO_OTHERS), ""
+        text = path.read_text(encoding="utf-8", errors="replace").strip()
+        return _token(place, text), text
     except (OSError, ValueError) as error:
-        return Token(place, problem=f"cannot be read: {getattr(error, 'strerror', None) or 'no file name'}")
+        return Token(place, problem=f"cannot be read: {getattr(error, 'strerror', None) or 'no file name'}"), ""
 
 
 def _token(place: str, text: str) -> Token:
@@ -159,7 +175,7 @@ def explain_tls(environment: Mapping[str, str], said: str = "") -> str:
         return f"no connection was tried: {', '.join(files) or f'/tmp/x509up_u{os.geteuid()}'} cannot be used"
     if environment.get("X509_CERT_FILE"):
         return "the door's certificate was held against the file of X509_CERT_FILE"
-    directory = environment.get("X509_CERT_DIR") or _CERTIFICATES
+    directory = environment.get("X509_CERT_DIR") or CERTIFICATES
     named = "of X509_CERT_DIR" if environment.get("X509_CERT_DIR") else f"in {directory}"
     there = "" if os.path.isdir(directory) else ", which is no directory"
     return f"the door's certificate was held against the authorities {named}{there}"

@@ -16,7 +16,7 @@ from storage.door_url import LISTERS
 from storage.listers.doors import Door, SpreadLister
 from storage.listers.merged import MergedLister
 from storage.listers.patient import PatientLister
-from storage.listers.protocol import DIRECTX, GFAL, Lister, Sink, StoreSpec
+from storage.listers.protocol import DIRECTX, GFAL, WIRE, Lister, Sink, StoreSpec
 
 _NEVER_AWAY = ("file", "memory", "dump")
 """The schemes of what cannot be reached only if it is not there."""
@@ -67,11 +67,7 @@ def _opener(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
         return partial(GfalLister, door, timeout=spec.timeout, processes=spec.connections // len(spec.doors))
     match door.scheme:
         case "root" | "roots" | "xroot" | "xroots":
-            from storage.listers.xrootd import XRootDLister
-
-            # Doors of one file system give the same ones.
-            with_ids = not spec.clustered
-            return partial(XRootDLister, door, timeout=spec.timeout, connections=spec.connections, with_ids=with_ids)
+            return _xrootd(door, spec)
         case "file":
             from storage.listers.posix import PosixLister
 
@@ -86,6 +82,30 @@ def _opener(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
             return partial(DumpLister, door, timeout=spec.timeout)
         case other:
             return _added(other, door, spec)
+
+
+def _xrootd(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
+    # Doors of one file system give the same ids.
+    with_ids = not spec.clustered
+    if spec.method != WIRE:
+        return partial(_by_bindings, door, spec, with_ids)
+    from storage.listers.wire.lister import WireLister
+
+    # The library is loaded only where a server wants what it alone can do.
+    return partial(
+        WireLister,
+        door,
+        timeout=spec.timeout,
+        connections=spec.connections,
+        with_ids=with_ids,
+        substitute=partial(_by_bindings, door, spec, with_ids),
+    )
+
+
+def _by_bindings(door: Door, spec: StoreSpec, with_ids: bool, sink: Sink) -> Lister:
+    from storage.listers.xrootd import XRootDLister
+
+    return XRootDLister(door, sink, spec.timeout, spec.connections, with_ids=with_ids)
 
 
 def _directx(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:

@@ -23,6 +23,9 @@ So a listed name of this length may be the first part of another one, and a long
 DIRECTX = "directx"
 """The method that keeps ``xrdfs`` shells open."""
 
+WIRE = "wire"
+"""The method that speaks XRootD's protocol by itself, without the client library."""
+
 GFAL = "SRM"
 """The method that runs ``gfal-ls``."""
 

@@ -7,7 +7,7 @@ a cheap test on the whole says that there is something to see.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -62,8 +62,13 @@ def names(entries: Sequence[Entry]) -> NamesOutcome:
         return bad
     encoded = frozenset([name.encode() for name in found])
     if len(found) != len(entries) and any(len(name) == LONGEST_LISTED_NAME for name in encoded):
-        return Failed(Reason.BAD_NAME, f"a name of more than {LONGEST_LISTED_NAME} bytes was cut by the server")
+        return was_cut()
     return NamesListed(encoded)
+
+
+def was_cut() -> Failed:
+    """Say that two names are the same because they were cut."""
+    return Failed(Reason.BAD_NAME, f"a name of more than {LONGEST_LISTED_NAME} bytes was cut by the server")
 
 
 def may_be_cut(outcome: Listed | NamesListed) -> list[bytes]:
@@ -99,7 +104,7 @@ def _without_duplicates(rows: list[_Row]) -> ListingOutcome:
         if before[0] != row[0]:
             continue
         if len(row[0].encode()) == LONGEST_LISTED_NAME:
-            return Failed(Reason.BAD_NAME, f"a name of more than {LONGEST_LISTED_NAME} bytes was cut by the server")
+            return was_cut()
         if before != row:
             return Failed(Reason.PARTIAL, f"'{_show(row[0])}' is listed twice, with different attributes")
     return _split(unique)
@@ -115,10 +120,13 @@ def _split(rows: list[_Row]) -> Listed:
 
 
 def _identified(listed: Listed, entries: Sequence[Entry]) -> Listed:
-    """Put the ids of the sub-directories beside them, unless the server has the same one for all."""
     found = [(e["name"], e["statinfo"]) for e in entries]
-    known = {name.encode(): _inode(s.get("id", "")) for name, s in found if s["flags"] & IS_DIRECTORY}
-    ids = [known[name] for name in listed.directories.name_list()]
+    return with_ids_of(listed, {n.encode(): s.get("id", "") for n, s in found if s["flags"] & IS_DIRECTORY})
+
+
+def with_ids_of(listed: Listed, known: Mapping[bytes, str]) -> Listed:
+    """Put the ids of the sub-directories beside them, given by their names, unless the server has one for all."""
+    ids = [_inode(known[name]) for name in listed.directories.name_list()]
     if not any(ids) or (len(ids) > 1 and len(set(ids)) == 1):
         return listed
     return replace(listed, directories=replace(listed.directories, ids=array("q", ids).tobytes()))

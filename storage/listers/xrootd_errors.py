@@ -88,6 +88,12 @@ def failure(status: Status) -> Failed:
         return Failed(Reason.PARTIAL, "the server's answer is partial" if code == _PARTIAL else f"ok with code {code}")
     if code != _ANSWERED:
         return Failed(_BY_CODE.get(code, Reason.SERVER), said)
+    return answered(errno, said)
+
+
+def answered(errno: int, words: str) -> Failed:
+    """Put an error of the protocol itself, and what the server said of it, into a reason and one line."""
+    said = _one_line(words)
     if errno == _FS_ERROR and "not a directory" in said.lower():
         # 3005 stands for every error of a file system that has no number of its own, this one among them.
         return Failed(Reason.NOT_A_DIRECTORY, said)

@@ -21,7 +21,7 @@ from engine.listing import Absent, Failed, Listed, NamesListed, Present
 from engine.states import Reason
 from storage.listers import memory
 from storage.listers.factory import open_lister
-from storage.listers.protocol import DIRECTX, GFAL, Ask, StoreSpec
+from storage.listers.protocol import DIRECTX, GFAL, WIRE, Ask, StoreSpec
 from tests.servers.fixtures import ServedDirectory
 from tests.servers.xrootd_cluster import XRootDCluster
 from tests.storage.listers.asking import Asker, asking
@@ -29,9 +29,16 @@ from tests.storage.listers.asking import Asker, asking
 NOON = 1_600_000_000
 NOBODY = 65534
 
-METHODS = {"directx": DIRECTX, "cluster by directx": DIRECTX, "gfal on disk": GFAL, "gfal over XRootD": GFAL}
+METHODS = {
+    "wire": WIRE,
+    "cluster by wire": WIRE,
+    "directx": DIRECTX,
+    "cluster by directx": DIRECTX,
+    "gfal on disk": GFAL,
+    "gfal over XRootD": GFAL,
+}
 
-SPLIT = ("split in memory", "cluster", "cluster by directx")
+SPLIT = ("split in memory", "cluster", "cluster by wire", "cluster by directx")
 """Stores of which two doors hold a part each."""
 
 _directories = itertools.count()
@@ -131,7 +138,7 @@ class SplitStore:
                 part.forbid(path, mode)
 
 
-@pytest.fixture(params=["memory", "posix", "xrootd", "directx", "gfal on disk", "gfal over XRootD", *SPLIT])
+@pytest.fixture(params=["memory", "posix", "xrootd", "wire", "directx", "gfal on disk", "gfal over XRootD", *SPLIT])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     match request.param:
         case "memory":
@@ -145,7 +152,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
             shutil.rmtree(top)
         case "split in memory":
             yield SplitStore(HeldStore(f"{request.node.name}1"), HeldStore(f"{request.node.name}2"))
-        case "cluster" | "cluster by directx" as kind:
+        case "cluster" | "cluster by wire" | "cluster by directx" as kind:
             cluster: XRootDCluster = request.getfixturevalue("xrootd_cluster")
             name = f"contract{next(_directories)}"
             parts = []

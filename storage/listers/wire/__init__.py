@@ -1,0 +1,1 @@
+"""Listing over XRootD's own protocol, without its client library."""
