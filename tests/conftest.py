@@ -32,6 +32,7 @@ settings.load_profile("project")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     table.add_option(parser)
+    table.add_lister_option(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:

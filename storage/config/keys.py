@@ -219,6 +219,7 @@ _ListDeletable = Annotated[str, PlainValidator(_list_deletable)]
 _Method = Annotated[
     Literal["XRootD", "SRM", "directx", "RAL-Reader"], _expected("one of XRootD, SRM, directx and RAL-Reader")
 ]
+_Lister = Annotated[Literal["auto", "bindings", "wire"], _expected("one of auto, bindings and wire")]
 _Layout = Annotated[Literal["auto", "shared", "clustered"], _expected("one of auto, shared and clustered")]
 _Format = Annotated[
     Literal["auto", "paths", "sizes", "csv", "tsv"], _expected("one of auto, paths, sizes, csv and tsv")
@@ -306,6 +307,7 @@ class CommonKeys(Model):
     IgnoreAge: _Days = 1.0
     Doors: tuple[_Door, ...] = ()
     Layout: _Layout = "auto"
+    Lister: _Lister = "auto"
     DataServers: _Count = 0
     GlobalRedirectors: tuple[_Host, ...] = ()
     RedirectorAge: _Days = 1.0
@@ -382,7 +384,7 @@ KEYS: tuple[str, ...] = tuple(TopKeys.model_fields)
 VERBATIM_KEYS = frozenset(
     (
         *("RootPath", "Inventory", "InventoryFormat", "InventoryTable", "SecondInventory", "Backend", "Dump"),
-        *("VarLocation", "WebDir", "Runtime"),
+        *("VarLocation", "WebDir", "Runtime", "Lister"),
     )
 )
 """Keys whose value is text, which an environment variable holds as it is."""

@@ -127,6 +127,7 @@ class Config:
             ignore_age_days=keys.IgnoreAge,
             doors=tuple(dict.fromkeys(keys.Doors)),
             layout=keys.Layout,
+            lister=keys.Lister,
             data_servers=keys.DataServers,
             path_prefix=prefix or b"",
             access_method=self._of_site("AccessMethod", top.AccessMethod, own.AccessMethod, name) or "XRootD",

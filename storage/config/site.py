@@ -16,6 +16,7 @@ CLUSTERED = "clustered"
 KEYS = frozenset(
     (
         *("RootPath", "DirectoryList", "IgnoreDirectories", "IgnoreAge", "Doors", "Layout", "DataServers"),
+        "Lister",
         *("GlobalRedirectors", "RedirectorAge"),
         *("BannedDoors", "Dump", "Inventory", "InventoryFormat", "InventoryTable", "Backend", "Backends", "SQL"),
         "SecondInventory",
@@ -73,6 +74,7 @@ class SiteConfig:
     ignore_age_days: float = 1.0
     doors: tuple[str, ...] = ()
     layout: str = "auto"
+    lister: str = "auto"
     data_servers: int = 0
     path_prefix: bytes = b""
     access_method: str = "XRootD"
@@ -138,6 +140,11 @@ class SiteConfig:
             self.max_run_age,
         )
 
+    @property
+    def xrootd_method(self) -> str:
+        """The method of a store whose doors speak XRootD, unless it is listed by programs."""
+        return "" if self.lister == "auto" else self.lister
+
     def store_spec(self) -> StoreSpec:
         """Describe the site's store to a lister; ``path_prefix`` goes on each door that has no path of its own.
 
@@ -155,7 +162,7 @@ class SiteConfig:
             doors=tuple([with_prefix(door, self.path_prefix) for door in doors]),
             timeout=self.timeout,
             connections=connections,
-            method=self.access_method if self.access_method in (DIRECTX, GFAL) else "",
+            method=self.access_method if self.access_method in (DIRECTX, GFAL) else self.xrootd_method,
             clustered=self.layout == CLUSTERED,
             tries=self.retries + 1,
         )

@@ -177,4 +177,5 @@ def _spec(door: str, config: KnownSites | None) -> StoreSpec:
     if config is None:
         return StoreSpec((door,))
     settings = config.top_level()
-    return StoreSpec((door,), timeout=settings.timeout, connections=settings.connections)
+    timeout, connections = settings.timeout, settings.connections
+    return StoreSpec((door,), timeout=timeout, connections=connections, method=settings.xrootd_method)

@@ -16,7 +16,10 @@ from storage.door_url import LISTERS
 from storage.listers.doors import Door, SpreadLister
 from storage.listers.merged import MergedLister
 from storage.listers.patient import PatientLister
-from storage.listers.protocol import DIRECTX, GFAL, WIRE, Lister, Sink, StoreSpec
+from storage.listers.protocol import BINDINGS, DIRECTX, GFAL, WIRE, Lister, Sink, StoreSpec
+
+_AUTO = BINDINGS
+"""What talks to XRootD doors where nobody said."""
 
 _NEVER_AWAY = ("file", "memory", "dump")
 """The schemes of what cannot be reached only if it is not there."""
@@ -87,7 +90,7 @@ def _opener(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
 def _xrootd(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
     # Doors of one file system give the same ids.
     with_ids = not spec.clustered
-    if spec.method != WIRE:
+    if (spec.method or _AUTO) != WIRE:
         return partial(_by_bindings, door, spec, with_ids)
     from storage.listers.wire.lister import WireLister
 

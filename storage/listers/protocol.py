@@ -23,8 +23,11 @@ So a listed name of this length may be the first part of another one, and a long
 DIRECTX = "directx"
 """The method that keeps ``xrdfs`` shells open."""
 
+BINDINGS = "bindings"
+"""The method that uses XRootD's client library."""
+
 WIRE = "wire"
-"""The method that speaks XRootD's protocol by itself, without the client library."""
+"""The method that speaks XRootD's protocol by itself, and leaves to the library what it does not speak."""
 
 GFAL = "SRM"
 """The method that runs ``gfal-ls``."""

@@ -41,6 +41,7 @@ def make_site(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., F
         home = tmp_path / "home"
         home.mkdir(exist_ok=True)
         site = FaultySite(home, stores, lfn, doors, **more)  # type: ignore[arg-type]
+        site.lister = request.config.getoption("--lister")
         if "runtime" in request.fixturenames:
             site.runtime = request.getfixturevalue("runtime")
         if site.runtime == "ray":

@@ -40,6 +40,7 @@ class FaultySite:
     env: dict[str, str] = field(default_factory=dict)
     known: dict[bytes, int] = field(default_factory=dict)
     runtime: str = "threads"
+    lister: str | None = None
     tops: list[str] = field(default_factory=lambda: ["data"])
 
     def put(self, name: str | bytes, size: int = 10, *, known: bool = True, store: int = 0, mtime: int = OLD) -> Path:
@@ -89,6 +90,7 @@ class FaultySite:
             "RootPath": self.lfn,
             "DirectoryList": self.tops,
             "Runtime": self.runtime,
+            **({} if self.lister is None else {"Lister": self.lister}),
             "Sites": {self.name: site},
         }
         (self.home / "consistency_config.json").write_text(json.dumps(settings))

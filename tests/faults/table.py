@@ -101,6 +101,13 @@ def add_option(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the tests that take long as well")
 
 
+def add_lister_option(parser: pytest.Parser) -> None:
+    """Declare what has all sites of the rows listed by one lister or the other."""
+    parser.addoption(
+        "--lister", choices=("auto", "bindings", "wire"), help="what the sites of the table are listed with"
+    )
+
+
 def add_marks(config: pytest.Config) -> None:
     """Declare the marks."""
     config.addinivalue_line("markers", "fault(area, fault, outcome): a row of the table of faults")

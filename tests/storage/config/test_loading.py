@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from engine.actions import ActionLimits
 from storage.config.files import parse_value
 from storage.config.loading import KEYS, Config, ConfigError, Email, SiteConfig
+from storage.listers.protocol import BINDINGS, WIRE
 
 PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
 
@@ -178,6 +179,13 @@ def test_what_names_sites_at_the_top_level_is_a_plain_value_in_a_site(tmp_path: 
     assert values(config.site("B")) == (b"/own", "directx", "own.example", False, False, (b"/store/own",))
 
 
+@pytest.mark.parametrize(("lister", "method"), [("auto", ""), ("bindings", BINDINGS), ("wire", WIRE)])
+def test_the_lister_of_a_site_talks_to_its_doors(tmp_path: Path, lister: str, method: str) -> None:
+    config = _load(tmp_path, {"Sites": {"A": {"Lister": lister}, "B": {"Lister": lister, "AccessMethod": "directx"}}})
+    assert [config.site(name).store_spec().method for name in "AB"] == [method, "directx"]
+    assert _load(tmp_path, {}, Lister=lister).top_level().xrootd_method == method
+
+
 def test_null_takes_a_site_back_to_nothing(tmp_path: Path) -> None:
     top = {"Inventory": "all.csv", "Runtime": "ray", "Email": {"Sender": "a@b", "Recipients": ["c@d"]}}
     config = _load(tmp_path, top | {"Sites": {"A": {"Inventory": None, "Runtime": None, "Email": None}}})
@@ -239,6 +247,7 @@ _NAME = "expected a site name of letters, digits, '_', '-' and '.', found"
         ({"Retries": False}, "Retries: expected a whole number, 0 or more, found false"),
         ({"Retries": 100}, "Retries: expected a whole number, at most 99, found 100"),
         ({"NumThreads": 0}, "NumThreads: expected a whole number, 1 or more, found 0"),
+        ({"Lister": "xrdfs"}, 'Lister: expected one of auto, bindings and wire, found "xrdfs"'),
         ({"InFlight": "64"}, 'InFlight: expected a whole number, 1 or more, found "64"'),
         ({"NumThreads": 1001}, "NumThreads: expected a whole number, at most 1,000, found 1001"),
         ({"Connections": 10**12}, f"Connections: expected a whole number, at most 1,000, found {10**12}"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engine import paths
 from storage.config.loading import Config
 from storage.doors.source import FileSource, Source, SourceError, StoreSource, parse_source, site_source
-from storage.listers.protocol import StoreSpec
+from storage.listers.protocol import WIRE, StoreSpec
 
 
 @pytest.fixture
@@ -99,6 +99,11 @@ def test_a_url_takes_timeout_and_connections_from_the_top_level(config: Config) 
     source = _store(parse_source("root://door//store", config))
     assert source.spec == StoreSpec(("root://door",), timeout=7.0, connections=3)
     assert source.site is None
+
+
+def test_a_url_takes_its_lister_from_the_top_level() -> None:
+    config = Config.default({"Lister": "wire"})
+    assert _store(parse_source("root://door//store", config)).spec.method == WIRE
 
 
 @pytest.mark.parametrize(
