@@ -11,7 +11,7 @@ import pytest
 from tests.faults.site import OLD, FaultySite
 from tests.servers.fixtures import ServedDirectory
 
-DOORS = ["xrootd", "two doors", "directx", "file"]
+DOORS = ["xrootd", "wire", "two doors", "directx", "file"]
 
 
 @pytest.fixture(params=DOORS)
@@ -32,6 +32,8 @@ def linked(
             doors.append(doors[0].replace("localhost", "127.0.0.1"))
             assert doors[0] != doors[1]
         site = make_site([xrootd_directory.path], xrootd_directory.lfn.decode(), doors)
+    if kind == "wire":
+        site.lister = kind
     site.kind = kind
     site.put("data/a/kept.root")
     site.put("data/a/left.root", 77, known=False)

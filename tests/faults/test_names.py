@@ -54,7 +54,7 @@ NAMES = {
 }
 
 
-@pytest.fixture(params=["xrootd", "directx", "file"])
+@pytest.fixture(params=["xrootd", "wire", "directx", "file"])
 def named(
     request: pytest.FixtureRequest,
     make_site: Callable[..., FaultySite],
@@ -66,7 +66,9 @@ def named(
         site = make_site([tmp_path / "store"], "/store", [f"file://{tmp_path}"])
     else:
         site = make_site([xrootd_directory.path], xrootd_directory.lfn.decode(), [xrootd_directory.url])
-    site.kind = request.param
+    if request.param == "wire":
+        site.lister = request.param
+    site.kind = "wire" if request.param == "xrootd" and site.lister == "wire" else request.param
     for number, name in enumerate(NAMES.values()):
         here = b"data/%02d" % number
         site.put(here + b"/known/" + name)
@@ -114,6 +116,11 @@ UNCARRIED: dict[str, dict[str, tuple[str, ...]]] = {
         # As the name of a file it can be carried.
         "a question mark": BELOW,
         "no UTF-8": ("missing", *BELOW),
+        "255 bytes": ("orphan", "below-orphan", "empty"),
+    },
+    "wire": {
+        "a newline": ALL,
+        "a question mark": BELOW,
         "255 bytes": ("orphan", "below-orphan", "empty"),
     },
     "directx": {

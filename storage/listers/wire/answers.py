@@ -25,6 +25,9 @@ _NOT_A_FILE = IS_DIRECTORY | IS_OTHER
 _LEAD = ".\n0 0 0 0"
 """A server that gives attributes says so with such an entry of its own."""
 
+_ENDS = ("\0", "\n")
+_NO_END = Failed(Reason.PARTIAL, "a listing that ends in the middle of an entry")
+
 _BLOCK = 1 << 17
 """Bytes of a listing that are taken apart together; fewer take longer, many more take memory."""
 
@@ -89,6 +92,9 @@ class ListingAnswer:
         if self._problem is not None:
             return
         if is_last:
+            if text and not text.endswith(_ENDS):
+                self._problem = _NO_END
+                return
             text = text.removesuffix("\0")
             text += "" if not text or text.endswith("\n") else "\n"
         else:
@@ -212,7 +218,10 @@ class NamesAnswer:
     def end(self, part: bytes) -> NamesOutcome:
         """Take in the last part; give what all of them say."""
         self._parts.append(part)
-        text = b"".join(self._parts).decode("latin-1").removesuffix("\0").removesuffix("\n")
+        text = b"".join(self._parts).decode("latin-1")
+        if text and not text.endswith(_ENDS):
+            return _NO_END
+        text = text.removesuffix("\0").removesuffix("\n")
         if not text:
             return NamesListed(frozenset())
         given = text.split("\n")

@@ -167,7 +167,8 @@ class Connection(asyncio.Protocol):
             self.lose(Reason.CONNECTION, _words(error))
 
     def _close_late(self) -> None:
-        self.lose(Reason.CONNECTION, f"no login within {self._seconds:g} s")
+        what = "connection" if self._transport is None else "login"
+        self.lose(Reason.TIMEOUT, f"no {what} within {self._seconds:g} s")
 
     def _take(self, event: Event) -> None:
         match event:
