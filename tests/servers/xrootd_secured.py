@@ -1,4 +1,4 @@
-"""XRootD servers that let nobody in without credentials, over TLS."""
+"""XRootD servers that let nobody in without TLS, and as a rule without credentials."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from cli.xrootd_server import XRootDServer
 from tests.servers.credentials import AUDIENCE, Authority, Issuer, add_sss_key
 
-_TLS = ("xrd.tls {home}/ca/host.pem {home}/ca/host.key", "xrd.tlsca certfile {home}/ca/ca.pem", "xrootd.tls all")
+_TLS = ("xrd.tls {home}/ca/host.pem {home}/ca/host.key", "xrd.tlsca certfile {home}/ca/ca.pem", "xrootd.tls {tls}")
 _SSS = (
     "xrootd.seclib libXrdSec.so",
     "sec.protocol sss -s {home}/server.keytab",
@@ -36,15 +36,15 @@ base_path = /store
 
 
 class SecuredServer:
-    """A server that wants ``sss`` keys or ``ztn`` tokens. Use it as a context manager.
+    """A server that wants ``sss`` keys or ``ztn`` tokens, or with ``none`` just TLS. Use it as a context manager.
 
     It serves ``root/store``, or a directory of its own.
 
     ``env`` is what a client's environment needs to trust it; ``keytab`` holds the key that it takes, and ``issuer``
-    signs the tokens that it takes.
+    signs the tokens that it takes. ``tls`` is what has to be encrypted, in words of the server's configuration.
     """
 
-    def __init__(self, protocol: str, root: Path | None = None) -> None:
+    def __init__(self, protocol: str, root: Path | None = None, tls: str = "all") -> None:
         self.home = Path(tempfile.mkdtemp(prefix="secured-"))
         self.home.chmod(0o755)
         authority = Authority(self.home / "ca")
@@ -58,7 +58,8 @@ class SecuredServer:
         (self.home / "scitokens.cfg").write_text(_SCITOKENS.format(audience=AUDIENCE, issuer=self.issuer.issuer))
         self.issuer.fill_cache(self.home / "cache")
         self._hand_over(authority.key, authority.certificate, self._serving, *_below(self.home / "cache"))
-        lines = [line.format(home=self.home) for line in (*_TLS, *(_SSS if protocol == "sss" else _ZTN))]
+        security = {"sss": _SSS, "ztn": _ZTN, "none": ()}[protocol]
+        lines = [line.format(home=self.home, tls=tls) for line in (*_TLS, *security)]
         self.server = XRootDServer(tuple(lines), root, environment={"XDG_CACHE_HOME": str(self.home / "cache")})
 
     @property

@@ -261,7 +261,11 @@ class WireLister:
             self._connections.close(Reason.AUTHENTICATION, f"{why}, which is not spoken here")
             return
         _log.info("%s: %s, so that the client library asks it", self._door.host, paths.escape(why.encode()))
-        self._other = self._substitute(self._sink)
+        try:
+            self._other = self._substitute(self._sink)
+        except Exception as error:
+            self._connections.close(Reason.AUTHENTICATION, f"{why}, and {type(error).__name__}: {error}")
+            return
         requests = [flight.request for flight in self._flights]
         self._flights.clear()
         self._connections.close(Reason.CONNECTION, "another lister took over")
