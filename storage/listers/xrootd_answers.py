@@ -75,14 +75,13 @@ def may_be_cut(outcome: Listed | NamesListed) -> list[bytes]:
     """Give the names that may be the first part of a longer one."""
     if isinstance(outcome, NamesListed):
         return [name for name in outcome.names if len(name) == LONGEST_LISTED_NAME]
-    blocks = (outcome.files.names, outcome.directories.names)
-    return [
-        name
-        for names in blocks
-        if len(names) >= LONGEST_LISTED_NAME
-        for name in names.split(b"\0")
-        if len(name) == LONGEST_LISTED_NAME
-    ]
+    found: list[bytes] = []
+    for joined in (outcome.files.names, outcome.directories.names):
+        if len(joined) >= LONGEST_LISTED_NAME:
+            names = joined.split(b"\0")
+            if max(map(len, names)) >= LONGEST_LISTED_NAME:
+                found += [name for name in names if len(name) == LONGEST_LISTED_NAME]
+    return found
 
 
 def signed(value: int) -> int:

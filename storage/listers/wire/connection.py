@@ -37,7 +37,7 @@ class Connection(asyncio.Protocol):
     ``unspoken`` is called with the words for what the server wants and is not spoken here; requests then stay without
     an answer. ``lost`` is called, before whoever waits learns it, when there will be no more answers. ``heard`` is when
     the server last said anything, in seconds of ``time.monotonic``. A connection that ``is_retired`` is asked nothing
-    more, and closes when it has answered what it was asked.
+    more, and closes when it has answered what it was asked. It was ``made`` at such a time.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Connection(asyncio.Protocol):
         unspoken: Callable[[str], None],
         lost: Callable[[Connection, Failed], None],
     ) -> None:
+        self.made = time.monotonic()
         self.heard = 0.0
         self.is_lost = False
         self.is_retired = False

@@ -17,6 +17,9 @@ _LOGIN = "consist"
 _MOST_ELSEWHERE = 64
 """Servers that a door sends on to whose connections are kept."""
 
+_RENEWAL = 1.0
+"""Seconds for which a connection is kept, whatever its token: a server may take one that is over."""
+
 _PAUSE = 1.0
 """Seconds for which a server that could not be reached is not tried again."""
 
@@ -56,6 +59,13 @@ class Connections:
             self._close_idle()
         return self._one_of((host, port), 1)
 
+    def renew(self) -> None:
+        """Let others take the place of those that were made with a token that is about to end."""
+        for connection in list(self._all()):
+            is_young = time.monotonic() - connection.made < _RENEWAL
+            if not is_young and not connection.is_retired and connection.is_over:
+                connection.retire()
+
     def close(self, reason: Reason, detail: str) -> None:
         """Give up all of them."""
         for connection in list(self._all()):
@@ -66,20 +76,21 @@ class Connections:
             yield from connections
 
     def _one_of(self, place: tuple[str, int], size: int) -> Connection | Failed:
-        able = [connection for connection in self._connections.get(place, ()) if not connection.is_retired]
-        for connection in able:
-            if connection.is_over:
-                connection.retire()
-        able = [connection for connection in able if not connection.is_retired]
-        best = min(able, key=_load, default=None)
-        if best is not None and (len(able) >= size or not best.load):
+        best: Connection | None = None
+        count = 0
+        for connection in self._connections.get(place, ()):
+            if not connection.is_retired:
+                count += 1
+                if best is None or connection.load < best.load:
+                    best = connection
+        if best is not None and (count >= size or not best.load):
             return best
         failed = self._failed.get(place)
         if failed is not None and time.monotonic() < failed[1]:
             return best or failed[0]
-        best = Connection(*place, self._user, self._wants_tls, self._seconds, self._unspoken, self._on_lost)
-        self._connections.setdefault(place, []).append(best)
-        return best
+        fresh = Connection(*place, self._user, self._wants_tls, self._seconds, self._unspoken, self._on_lost)
+        self._connections.setdefault(place, []).append(fresh)
+        return fresh
 
     def _on_lost(self, connection: Connection, failed: Failed) -> None:
         place = connection.place
@@ -110,7 +121,3 @@ def address(host: str) -> tuple[str, int]:
     if not colon or "]" in port:
         name, port = host, ""
     return name.strip("[]"), int(port) if port else _DEFAULT_PORT
-
-
-def _load(connection: Connection) -> int:
-    return connection.load

@@ -282,6 +282,7 @@ class WireLister:
         if self._is_closed:
             return
         self._loop.call_later(_TICK, self._tick)
+        self._connections.renew()
         now = time.monotonic()
         # Flights stand in the order of their deadlines.
         for flight in list(itertools.takewhile(lambda flight: flight.deadline <= now, self._flights)):
