@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.site import FaultySite
+from tests.faults.site import FaultySite, chosen
 from tests.faults.table import note_judged, note_row, print_table
 from tests.servers.fixtures import ServedDirectory
 from tests.servers.ray_node import RayNode, running_ray_node
@@ -41,7 +41,6 @@ def make_site(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., F
         home = tmp_path / "home"
         home.mkdir(exist_ok=True)
         site = FaultySite(home, stores, lfn, doors, **more)  # type: ignore[arg-type]
-        site.lister = request.config.getoption("--lister")
         if "runtime" in request.fixturenames:
             site.runtime = request.getfixturevalue("runtime")
         if site.runtime == "ray":
@@ -58,6 +57,10 @@ def site(xrootd_directory: ServedDirectory, make_site: Callable[..., FaultySite]
     site = make_site([xrootd_directory.path], xrootd_directory.lfn.decode(), [xrootd_directory.url])
     site.make("data")
     return site
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    chosen.lister = config.getoption("--lister")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -25,6 +25,16 @@ _QUICK = {"Timeout": 5, "Retries": 1, "InventoryFormat": "sizes", "IgnoreAge": 0
 
 
 @dataclass
+class Chosen:
+    """What was chosen for all sites: the value of the key ``Lister``, or None to leave it out."""
+
+    lister: str | None = None
+
+
+chosen = Chosen()
+
+
+@dataclass
 class FaultySite:
     """A site below ``lfn``, whose files are in the directories ``stores``, one for each server that has a part.
 
@@ -40,7 +50,7 @@ class FaultySite:
     env: dict[str, str] = field(default_factory=dict)
     known: dict[bytes, int] = field(default_factory=dict)
     runtime: str = "threads"
-    lister: str | None = None
+    lister: str | None = field(default_factory=lambda: chosen.lister)
     tops: list[str] = field(default_factory=lambda: ["data"])
 
     def put(self, name: str | bytes, size: int = 10, *, known: bool = True, store: int = 0, mtime: int = OLD) -> Path:
