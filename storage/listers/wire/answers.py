@@ -115,7 +115,7 @@ class ListingAnswer:
             if not text.startswith(_LEAD):
                 self._problem = Failed(Reason.PARTIAL, "a listing without attributes")
                 return
-            text = text.partition("\n")[2].partition("\n")[2]
+            text = text[text.index("\n", len(_LEAD)) + 1 :]
             if text:
                 self._entry = _LONG if _LONG_STAT.fullmatch(text.split("\n", 2)[1]) else _SHORT
         if not text or self._entry is None:
@@ -168,10 +168,17 @@ class ListingAnswer:
                 return doubt
             self._sort()
         names = "\0".join(self._names)
-        bad = _bad_name(self._names, names) or _bad_name(sorted(rest), "\0".join(rest))
+        bad = _bad_name(self._names, names)
         if bad is not None:
             return bad
         files = FileColumns(_encoded(names), self._sizes.tobytes(), self._mtimes.tobytes()) if self._names else NO_FILES
+        return self._with_rest(files, rest) if rest else Listed(files)
+
+    def _with_rest(self, files: FileColumns, rest: list[str]) -> ListingOutcome:
+        """Add to the files what is none, of which these are the names."""
+        bad = _bad_name(sorted(rest), "\0".join(rest))
+        if bad is not None:
+            return bad
         directories = DirectoryColumns.from_rows([(_encoded(name), mtime) for name, mtime, _ in self._directories])
         listed = Listed(files, directories, others=bool(self._others))
         if not self._with_ids or not self._directories:
@@ -272,16 +279,15 @@ def _bounded(value: int) -> int:
 
 def _bad_name(names: Sequence[str], joined: str) -> Failed | None:
     """Look among sorted names for such as can be none; ``joined`` are the same, with NUL between two."""
-    is_good = "/" not in joined and joined.count("\0") <= max(0, len(names) - 1)
-    if is_good and not any(_is_among(names, name) for name in _NEVER_NAMES):
-        return None
+    if "/" not in joined and joined.count("\0") < max(1, len(names)):
+        for name in _NEVER_NAMES:
+            at = bisect_left(names, name)
+            if at < len(names) and names[at] == name:
+                break
+        else:
+            return None
     bad = next(name for name in names if "/" in name or "\0" in name or name in _NEVER_NAMES)
     return Failed(Reason.BAD_NAME, f"the server gave the name '{_shown(bad)}'")
-
-
-def _is_among(names: Sequence[str], name: str) -> bool:
-    at = bisect_left(names, name)
-    return at < len(names) and names[at] == name
 
 
 def _encoded(text: str) -> bytes:

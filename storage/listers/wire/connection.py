@@ -35,9 +35,10 @@ class Connection(asyncio.Protocol):
     """Asks one server. All methods are called on the event loop, and so are the callbacks.
 
     ``unspoken`` is called with the words for what the server wants and is not spoken here; requests then stay without
-    an answer. ``lost`` is called, before whoever waits learns it, when there will be no more answers. ``heard`` is when
-    the server last said anything, in seconds of ``time.monotonic``. A connection that ``is_retired`` is asked nothing
-    more, and closes when it has answered what it was asked. It was ``made`` at such a time.
+    an answer. ``lost`` is called, before whoever waits learns it, when there will be no more answers. ``made`` is when
+    it began, and ``heard`` when the last answer to a request came, in seconds of ``time.monotonic``. A connection that
+    ``is_retired`` is asked nothing more, and closes when it has answered what it was asked. The ``label`` begins what is
+    said of it.
     """
 
     def __init__(
@@ -49,13 +50,14 @@ class Connection(asyncio.Protocol):
         seconds: float,
         unspoken: Callable[[str], None],
         lost: Callable[[Connection, Failed], None],
+        label: str = "",
     ) -> None:
         self.made = time.monotonic()
         self.heard = 0.0
         self.is_lost = False
         self.is_retired = False
         self.place = host, port
-        self._host = host
+        self._host, self._label = host, label
         self._unspoken, self._lost = unspoken, lost
         self._login = Login()
         self._session = Session(user, wants_tls, lambda: os.environ)
@@ -119,7 +121,7 @@ class Connection(asyncio.Protocol):
                 task.cancel()
         if self._transport is not None:
             self._transport.abort()
-        failed = Failed(reason, detail)
+        failed = Failed(reason, self._label + detail)
         self._lost(self, failed)
         waiting = [*self._waiting.values(), *(taking for _, taking in self._unsent)]
         self._waiting, self._unsent = {}, []
@@ -137,14 +139,16 @@ class Connection(asyncio.Protocol):
         """Hand answers to whoever waits for them."""
         if self.is_lost:
             return
-        self.heard = time.monotonic()
+        before = self._session.heard
         try:
-            events = self._session.receive(data)
-            for event in events:
-                self._take(event)
+            for event in self._session.receive(data):
+                if not self.is_lost:
+                    self._take(event)
         except ProtocolError as error:
             self.lose(Reason.CONNECTION, str(error))
             return
+        if self._session.heard > before:
+            self.heard = time.monotonic()
         self._flush()
         self._close_if_done()
 

@@ -62,6 +62,8 @@ class Connections:
     def renew(self) -> None:
         """Let others take the place of those that were made with a token that is about to end."""
         for connection in list(self._all()):
+            if connection.is_ready:
+                self._refusals = 0
             is_young = time.monotonic() - connection.made < _RENEWAL
             if not is_young and not connection.is_retired and connection.is_over:
                 connection.retire()
@@ -88,7 +90,8 @@ class Connections:
         failed = self._failed.get(place)
         if failed is not None and time.monotonic() < failed[1]:
             return best or failed[0]
-        fresh = Connection(*place, self._user, self._wants_tls, self._seconds, self._unspoken, self._on_lost)
+        label = "" if place == self._home else f"{place[0]}:{place[1]}: "
+        fresh = Connection(*place, self._user, self._wants_tls, self._seconds, self._unspoken, self._on_lost, label)
         self._connections.setdefault(place, []).append(fresh)
         return fresh
 

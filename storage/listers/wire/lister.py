@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from engine import paths
 from engine.listing import Failed, Outcome
@@ -51,7 +52,6 @@ class _Flight:
     deadline: float
     asking: Asking
     question: Question
-    reader: BodyReader
     opaque: bytes = b""
     hops: list[tuple[str, int, bytes]] = field(default_factory=list)
     connection: Connection | None = None
@@ -152,7 +152,7 @@ class WireLister:
         now = time.monotonic()
         steps = asking(request, self._door.locate, self._with_ids)
         question = next(steps)
-        flight = _Flight(request, now, now + self._timeout, steps, question, question.new_reader())
+        flight = _Flight(request, now, now + self._timeout, steps, question)
         self._flights[flight] = None
         self._ask(flight, question)
 
@@ -168,35 +168,31 @@ class WireLister:
             self._end(flight, connection)
             return
         self._requests += 1
-        flight.reader = flight.question.new_reader()
         flight.was_begun = False
         build, opaque = flight.question.build, flight.opaque
-
-        def taking(answer: Answer | Failed) -> None:
-            self._take(flight, answer)
-
+        taking = partial(self._take, flight, flight.question.new_reader())
         flight.connection, flight.taking = connection, taking
         connection.ask(lambda stream: build(stream, opaque), taking)
 
-    def _take(self, flight: _Flight, answer: Answer | Failed) -> None:
+    def _take(self, flight: _Flight, reader: BodyReader, answer: Answer | Failed) -> None:
         """Take what came back; nothing may be raised here."""
         if flight not in self._flights:
             return
         try:
-            self._follow(flight, answer)
+            self._follow(flight, reader, answer)
         except Exception as error:
             self._end(flight, Failed(Reason.SERVER, f"the answer could not be read: {type(error).__name__}: {error}"))
 
-    def _follow(self, flight: _Flight, answer: Answer | Failed) -> None:
+    def _follow(self, flight: _Flight, reader: BodyReader, answer: Answer | Failed) -> None:
         if isinstance(answer, Failed):
             self._lost(flight, answer)
             return
         match answer.status:
             case Status.OK_SO_FAR:
                 flight.was_begun = True
-                flight.reader.add(answer.body)
+                reader.add(answer.body)
             case Status.OK:
-                self._go_on(flight, flight.reader.end(answer.body))
+                self._go_on(flight, reader.end(answer.body))
             case Status.ERROR:
                 self._go_on(flight, answered(*protocol.error(answer.body)))
             case Status.WAIT:

@@ -68,6 +68,8 @@ Event: TypeAlias = StartTLS | Ready | Refused | Unspoken | Answer
 class Session:
     """Bytes in, events and bytes out. ``outgoing`` collects what is to be sent; whoever sends it clears it.
 
+    ``heard`` counts the answers to requests that came, and parts of such, whoever waits for them.
+
     ``environment`` is looked into for a token when a server wants one. With ``wants_tls`` a server that does not
     encrypt is refused.
     """
@@ -86,6 +88,7 @@ class Session:
         self._open: dict[int, int] = {}
         self._dropped: set[int] = set()
         self._held = 0
+        self.heard = 0
         want = Want.SECURITY | Want.CAN_TLS | (Want.WANTS_TLS if wants_tls else Want(0))
         self.outgoing = bytearray(protocol.hello(want))
 
@@ -123,7 +126,9 @@ class Session:
             ProtocolError: this is no XRootD server, or one that cannot be trusted with more memory.
         """
         events: list[Event] = []
-        for answer in self._reader.feed(data):
+        answers = self._reader.feed(data)
+        self.heard += len(answers) if self.is_ready else 0
+        for answer in answers:
             if self._phase is _Phase.READY:
                 if self._is_awaited(answer):
                     events.append(answer)

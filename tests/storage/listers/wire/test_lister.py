@@ -141,8 +141,10 @@ def test_a_redirection_to_nowhere_is_a_failure(body: bytes) -> None:
 def test_a_redirection_to_nobody_is_a_failed_connection() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        outcome, _ = asked_of(lambda stream, _code, _path: [scripted.redirect(stream, taken.getsockname()[1])])
+        port = taken.getsockname()[1]
+        outcome, _ = asked_of(lambda stream, _code, _path: [scripted.redirect(stream, port)])
     assert failed(outcome).reason == Reason.CONNECTION
+    assert f"localhost:{port}: connect" in failed(outcome).detail
 
 
 @pytest.mark.parametrize(
@@ -244,6 +246,22 @@ def test_an_answer_that_goes_on_and_on_is_a_timeout() -> None:
     with ScriptedServer(script) as server, asking(opened(server.url, timeout=1)) as asker:
         assert failed(asker.names(b"/store")).reason == Reason.TIMEOUT
         # The next question has a connection of its own, for the other one is still busy.
+        assert asker.list(b"/store") == A
+    assert server.logins == 2
+
+
+def test_a_part_that_never_ends_holds_up_no_other_connection() -> None:
+    def script(stream: int, _code: int, _path: bytes) -> Iterable[bytes]:
+        if len(server.asked) > 1:
+            yield frame(stream, scripted.OK, LISTING)
+            return
+        yield struct.pack(">HHi", stream, scripted.OK, 1 << 28)
+        while True:
+            yield b"x"
+            time.sleep(0.05)
+
+    with ScriptedServer(script) as server, asking(opened(server.url, timeout=1)) as asker:
+        assert failed(asker.list(b"/store")).reason == Reason.TIMEOUT
         assert asker.list(b"/store") == A
     assert server.logins == 2
 
