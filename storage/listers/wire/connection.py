@@ -37,7 +37,7 @@ class Connection(asyncio.Protocol):
     ``unspoken`` is called with the words for what the server wants and is not spoken here; requests then stay without
     an answer. ``lost`` is called, before whoever waits learns it, when there will be no more answers. ``made`` is when
     it began, and ``heard`` when the last answer to a request came, in seconds of ``time.monotonic``. A connection that
-    ``is_retired`` is asked nothing more, and closes when it has answered what it was asked. The ``label`` begins what is
+    ``is_retired`` is asked nothing more, and closes when it has answered what it was asked. ``label`` begins what is
     said of it.
     """
 
