@@ -228,10 +228,10 @@ class NamesAnswer:
         text = b"".join(self._parts).decode("latin-1")
         if text and not text.endswith(_ENDS):
             return _NO_END
-        text = text.removesuffix("\0").removesuffix("\n")
-        if not text:
+        if text in ("", "\0"):
             return NamesListed(frozenset())
-        given = text.split("\n")
+        # One end, not two: the last name may end with a newline of its own.
+        given = text[:-1].split("\n")
         found = set(given)
         bad = _bad_name(sorted(found), "\0".join(found))
         if bad is not None:

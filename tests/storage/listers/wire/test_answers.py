@@ -205,6 +205,11 @@ def test_names_are_listed() -> None:
     assert NamesAnswer().end(b"") == NamesListed(frozenset())
 
 
+@pytest.mark.parametrize("sent", [b"\n", b"\n\0", b"a\n\0", b"\na\0", b"a\n\n"])
+def test_an_empty_name_is_the_end_of_one_with_a_newline(sent: bytes) -> None:
+    assert reason_of(NamesAnswer().end(sent)) == Reason.BAD_NAME
+
+
 def test_names_that_are_cut_off_prove_nothing() -> None:
     assert reason_of(NamesAnswer().end(b"a\nb")) == Reason.PARTIAL
 
