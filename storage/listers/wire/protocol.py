@@ -26,6 +26,9 @@ _STAT = struct.Struct(">HH16xi")
 _HEADER = struct.Struct(">HHi")
 _NUMBER = struct.Struct(">i")
 
+PART = _HEADER.size
+"""Bytes of a part of an answer besides its body."""
+
 _EXPECT_LOGIN = 3
 _LOGIN_VERSION = 5
 _WITH_ATTRIBUTES = 2

@@ -24,6 +24,9 @@ _STREAMS = 65535
 _MOST_BYTES = 2 * protocol.LARGEST_ANSWER
 """Bytes of the parts of all answers together that are not whole yet."""
 
+_MOST_BEFORE_LOGIN = 1 << 20
+"""Bytes of an answer that is not whole yet, from which on a server that lets nobody in yet is not believed."""
+
 _TOKENS = b"ztn"
 
 
@@ -127,6 +130,8 @@ class Session:
         """
         events: list[Event] = []
         answers = self._reader.feed(data)
+        if not self.is_ready and len(self._reader) > _MOST_BEFORE_LOGIN:
+            raise ProtocolError("an answer to a login without an end")
         self.heard += len(answers) if self.is_ready else 0
         for answer in answers:
             if self._phase is _Phase.READY:
@@ -164,8 +169,10 @@ class Session:
         if status != Status.OK_SO_FAR:
             self._held -= self._open.pop(stream)
             return True
-        self._open[stream] += len(body)
-        self._held += len(body)
+        # A part takes memory even if there is nothing in it.
+        size = len(body) + protocol.PART
+        self._open[stream] += size
+        self._held += size
         if self._open[stream] > protocol.LARGEST_ANSWER or self._held > _MOST_BYTES:
             raise ProtocolError("an answer without an end")
         return True

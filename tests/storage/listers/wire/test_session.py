@@ -158,6 +158,20 @@ def test_a_number_is_not_used_again_before_its_answer_came() -> None:
     assert (session.dropped, session.stream()) == (0, first)
 
 
+def test_parts_with_nothing_in_them_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "LARGEST_ANSWER", 1 << 12)
+    session = ready()
+    session.stream()
+    with pytest.raises(ProtocolError, match="without an end"):
+        session.receive(frame(1, Status.OK_SO_FAR) * 1000)
+
+
+def test_a_server_that_lets_nobody_in_is_not_listened_to_without_end() -> None:
+    session = begun()
+    with pytest.raises(ProtocolError, match="without an end"):
+        session.receive(struct.pack(">HHi", 0, 0, protocol.LARGEST_ANSWER) + bytes(2 << 20))
+
+
 _PIECES = st.sampled_from(
     [
         frame(0, 0, GREETING),
