@@ -106,16 +106,22 @@ class Connections:
             self._refusals = 0
             self._failed.pop(place, None)
             return
+        if connection.is_retired:
+            # It is we who no longer want it; that says nothing of the server.
+            return
         pause = _PAUSE
         if failed.reason == Reason.AUTHENTICATION:
             self._refusals += 1
             pause = _REST if self._refusals >= _REFUSALS else 0.0
-        self._failed[place] = failed, time.monotonic() + pause
+        now = time.monotonic()
+        if len(self._failed) >= _MOST_ELSEWHERE:
+            self._failed = {other: said for other, said in self._failed.items() if said[1] > now}
+        self._failed[place] = failed, now + pause
 
     def _close_idle(self) -> None:
         for connection in list(self._all()):
             if connection.place != self._home and not connection.load:
-                connection.lose(Reason.CONNECTION, "closed")
+                connection.retire()
 
 
 def address(host: str) -> tuple[str, int]:
