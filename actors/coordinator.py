@@ -17,6 +17,7 @@ from engine.filters import PatternFilter
 from engine.findings import unpack_findings
 from engine.index import Entry, IndexBuilder
 from engine.links import Link, LinkWatch
+from engine.pace import DoorPace, by_door
 from engine.record import DirectoryRecord
 from engine.states import Reason, State
 from engine.work import (
@@ -66,6 +67,7 @@ class Coordinator:
         self._clock = clock
         self._queue = WorkQueue(plan.limits, PatternFilter(plan.ignored))
         self._requests: dict[str, int] = {}
+        self._paces: dict[str, tuple[DoorPace, ...]] = {}
         self._verdicts: list[Verdict] = []
         self._failures: deque[tuple[bytes, Reason, str]] = deque(maxlen=_LAST_FAILURES)
         self._files = self._size = self._resumed = self._answers = 0
@@ -135,6 +137,7 @@ class Coordinator:
         """Take in a batch (`Batch.pack`) and give up to ``want`` tasks."""
         batch = Batch.unpack(packed)
         self._requests[lister] = batch.requests
+        self._paces[lister] = tuple(batch.paces)
         if batch.reports:
             self._take_reports(lister, batch)
         for verdict in batch.verdicts:
@@ -250,6 +253,7 @@ class Coordinator:
             note=self._note,
             answers=self._answers,
             waiting=self._queue.oldest(_SHOWN_WAITING, self._clock()),
+            doors=by_door([pace for paces in self._paces.values() for pace in paces]),
         )
 
     def kill(self, why: str) -> None:
@@ -260,6 +264,7 @@ class Coordinator:
 
     def lister_lost(self, lister: str) -> None:
         """Take back what a lister held that is gone."""
+        self._paces.pop(lister, None)
         self._handle(ListerLost(lister))
 
     def confirm(self, packed: bytes) -> None:

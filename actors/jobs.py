@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,12 +41,13 @@ def store_job(
     # A lister has several requests for each lease, and each may run into its timeout before the next one starts.
     lease = max(_MIN_LEASE, 8 * site.timeout)
     limits = QueueLimits(site.retries + 1, _FIRST_DELAY, max_depth=site.max_depth, lease_seconds=lease)
-    window = source.spec.window(in_flight or site.in_flight)
+    spec = replace(source.spec, in_flight=in_flight or site.in_flight)
+    window = spec.window(spec.in_flight)
     return StoreJob(
         source.label,
         ListingPlan(header, snapshot, limits, site.ignore_directories),
         # What a lister is handed waits there, and its lease runs, and what it holds is asked again if it dies.
-        ListerSettings(source.spec, window, min(window, BATCH)),
+        ListerSettings(spec, window, min(window, BATCH)),
         listers or (1 if one_lister else site.listers),
         StallLimits.of(site.stall_minutes, site.timeout),
     )

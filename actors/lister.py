@@ -28,7 +28,16 @@ from engine.stall import AwakeClock
 from engine.states import Reason
 from engine.work import Task, TaskKind
 from storage.listers.factory import open_lister
-from storage.listers.protocol import LONGEST_LISTED_NAME, Ask, Lister, Request, Sink, StoreSpec
+from storage.listers.protocol import (
+    LONGEST_LISTED_NAME,
+    Ask,
+    Lister,
+    Request,
+    Sink,
+    StoreSpec,
+    paces_of,
+    window_of,
+)
 from storage.snapshot import directory_frame
 
 _CONFIRM_LIMITS = ConfirmLimits(LONGEST_LISTED_NAME)
@@ -55,6 +64,10 @@ def overdue_after(timeout: float) -> float:
     It may ask twice, wait for a worker once, and be late with it all; each may take the ``timeout``, in seconds.
     """
     return 4.0 * timeout + 30.0
+
+
+_MOST_FORGOTTEN = 64
+"""So many requests without an outcome, one after another, are enough."""
 
 
 class ListerStuck(Exception):
@@ -119,6 +132,7 @@ class Pump:
         # Outcomes of requests, and None to look around (an answer of the coordinator, or the end).
         self._inbox: SimpleQueue[tuple[int, Outcome] | None] = SimpleQueue()
         self._stopped = False
+        self._window = settings.in_flight
         self._number = 0
         self._backlog: deque[Task] = deque()
         self._unasked: deque[tuple[_Job, Question]] = deque()
@@ -183,7 +197,7 @@ class Pump:
 
         Raises:
             ActorLost: the coordinator is gone.
-            ListerStuck: as many requests as there may be in flight got no outcome, one after another.
+            ListerStuck: as many requests as there may be in flight, or 64, got no outcome, one after another.
         """
         self._end_forgotten()
         self._submit(lister)
@@ -203,7 +217,7 @@ class Pump:
                 break
             self._forgotten += 1
             self._take(number, Failed(Reason.TIMEOUT, f"no outcome within {self._overdue_after:g} s"))
-        if self._forgotten >= self._settings.in_flight:
+        if self._forgotten >= min(self._settings.in_flight, _MOST_FORGOTTEN):
             raise ListerStuck(f"no outcome of {self._forgotten} requests, one after another")
 
     def _next_cause(self) -> float:
@@ -217,7 +231,8 @@ class Pump:
         return min(causes, default=math.inf)
 
     def _submit(self, lister: Lister) -> None:
-        while len(self._asked) < self._settings.in_flight:
+        self._window = min(self._settings.in_flight, window_of(lister))
+        while len(self._asked) < self._window:
             if self._unasked:
                 self._ask(lister, *self._unasked.popleft())
             elif self._backlog:
@@ -307,13 +322,13 @@ class Pump:
         return len(self._backlog) + len(self._unasked) + len(self._asked)
 
     def _may_pull(self) -> bool:
-        """Whether it is time for more work: later, if there are reports that are worth waiting for others."""
-        held = bool(self._reports or self._verdicts)
-        return self._open_work <= self._settings.in_flight // (2 if held else 1)
+        """Whether it is time for more work: early enough for the window to stay full, although the answer takes time."""
+        return self._open_work <= self._window + self._settings.batch // 2
 
     def _send(self, lister: Lister, now: float) -> None:
-        batch = Batch(self._reports, b"".join(self._frames), self._verdicts, lister.requests)
-        want = max(0, self._settings.in_flight + self._settings.batch - self._open_work)
+        frames = b"".join(self._frames)
+        batch = Batch(self._reports, frames, self._verdicts, lister.requests, paces_of(lister))
+        want = max(0, self._window + self._settings.batch - self._open_work)
         self._exchange = self._coordinator.ask("exchange", self._name, batch.pack(), want)
         self._sent_at = now
         self._reports, self._frames, self._verdicts = [], [], []

@@ -8,7 +8,7 @@ the file names.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from actors.oversight import Progress as Progress
 from engine.columns import DirectoryColumns
 from engine.confirm import Verdict, pack_verdicts, unpack_verdicts
 from engine.index import Entry
+from engine.pace import DoorPace
 from engine.states import Reason, State
 from engine.work import QueueLimits, Task
-from storage.listers.protocol import StoreSpec
+from storage.listers.protocol import IN_FLIGHT, StoreSpec
 from storage.snapshot import SnapshotHeader
 
 
@@ -50,7 +51,7 @@ class ListerSettings:
     """How a lister works: ``in_flight`` requests at a time, reports sent in batches of ``batch`` directories."""
 
     spec: StoreSpec
-    in_flight: int = 64
+    in_flight: int = IN_FLIGHT
     batch: int = BATCH
 
 
@@ -75,13 +76,14 @@ class ListingReport:
 class Batch:
     """What a lister hands in with one message: reports, their frames one behind the other, and verdicts.
 
-    ``requests`` is how many the lister has sent to the store since it started.
+    ``requests`` is how many the lister has sent to the store since it started, ``paces`` how it asks its doors.
     """
 
     reports: Sequence[ListingReport] = ()
     frames: bytes = b""
     verdicts: Sequence[Verdict] = ()
     requests: int = 0
+    paces: Sequence[DoorPace] = ()
 
     def pack(self) -> bytes:
         """Encode for the message."""
@@ -105,14 +107,16 @@ class Batch:
             for r in self.reports
             for e in (r.entry,)
         ]
-        packed: bytes = msgpack.packb((reports, self.frames, pack_verdicts(self.verdicts), self.requests))
+        packed: bytes = msgpack.packb(
+            (reports, self.frames, pack_verdicts(self.verdicts), self.requests, [astuple(pace) for pace in self.paces])
+        )
         return packed
 
     @classmethod
     def unpack(cls, packed: bytes) -> Batch:
         """Decode what `pack` made."""
         rows: Any
-        rows, frames, verdicts, requests = msgpack.unpackb(packed)
+        rows, frames, verdicts, requests, paces = msgpack.unpackb(packed)
         reports = [
             ListingReport(
                 attempt,
@@ -147,4 +151,4 @@ class Batch:
                 length,
             ) in rows
         ]
-        return cls(reports, frames, unpack_verdicts(verdicts), requests)
+        return cls(reports, frames, unpack_verdicts(verdicts), requests, [DoorPace(*pace) for pace in paces])

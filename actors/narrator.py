@@ -46,6 +46,8 @@ class Narrator:
                 progress.failed,
                 progress.requests,
             )
+            for pace in progress.doors:
+                _log.info("%s: %s", pace.door, pace.words)
         self._tell_failures(progress)
 
     def _tell_failures(self, progress: Progress) -> None:

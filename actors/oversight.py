@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from actors.runtime import Answer
     from engine.gates import Refusal
+    from engine.pace import DoorPace
     from engine.stall import Waiting
     from engine.states import Reason
 
@@ -44,7 +45,7 @@ class Progress:
     to ask; ``failures`` has the last few, newest last, as (path, reason, detail); ``seconds`` is the time since the
     listers began; ``note`` is one line that somebody who watches should see, such as that a journal was of no use.
     ``answers`` counts what the store has answered, refusals included and silence not; ``waiting`` has the few tasks
-    that listers have had in hand for longest.
+    that listers have had in hand for longest, and ``doors`` how each door is asked at the moment, by all listers.
     """
 
     listed: int = 0
@@ -63,6 +64,7 @@ class Progress:
     note: str = ""
     answers: int = 0
     waiting: tuple[Waiting, ...] = ()
+    doors: tuple[DoorPace, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

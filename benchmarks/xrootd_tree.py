@@ -33,13 +33,13 @@ class Site:
         return f"root://{self.address}/{self.path}"
 
 
-def make_tree(top: Path, datasets: int) -> int:
-    """Make datasets of 10 directories with 100 sparse files each; give the number of directories, the top included."""
+def make_tree(top: Path, datasets: int, files_per_block: int = FILES_PER_BLOCK) -> int:
+    """Make datasets of 10 directories with sparse files each; give the number of directories, the top included."""
     for dataset in range(datasets):
         for block in range(BLOCKS_PER_DATASET):
             directory = top / "mc" / f"Sample-{dataset:05d}_TuneCP5_13TeV-pythia8" / f"{block:04d}"
             directory.mkdir(parents=True)
-            for number in range(FILES_PER_BLOCK):
+            for number in range(files_per_block):
                 name = f"file-{dataset:05d}-{block:04d}-{number:06d}.root"
                 handle = os.open(directory / name, os.O_CREAT | os.O_WRONLY)
                 os.ftruncate(handle, 1_000_000 + number)
@@ -48,7 +48,7 @@ def make_tree(top: Path, datasets: int) -> int:
 
 
 @contextmanager
-def running_site(quick: bool) -> Iterator[Site]:
+def running_site(quick: bool, files_per_block: int = FILES_PER_BLOCK) -> Iterator[Site]:
     """Serve such a tree for as long as the block lasts.
 
     Raises:
@@ -57,6 +57,7 @@ def running_site(quick: bool) -> Iterator[Site]:
     debian_program("xrootd", "xrootd-server")
     datasets = 20 if quick else 200
     with XRootDServer() as server:
-        directories = make_tree(server.store, datasets)
+        directories = make_tree(server.store, datasets, files_per_block)
         address = server.url.removeprefix("root://").rstrip("/")
-        yield Site(address, "/store", server.store, directories, datasets * BLOCKS_PER_DATASET * FILES_PER_BLOCK)
+        files = datasets * BLOCKS_PER_DATASET * files_per_block
+        yield Site(address, "/store", server.store, directories, files)

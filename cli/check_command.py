@@ -161,7 +161,7 @@ def _choose_store(settings: Settings, site: SiteConfig, remote: str | None) -> S
     if isinstance(source, FileSource):
         raise CommandError(f"--remote: {remote} is a file; check lists a store (compare takes files)")
     if source.site is None:
-        spec = replace(source.spec, timeout=site.timeout, connections=site.connections)
+        spec = replace(source.spec, timeout=site.timeout, connections=site.most_connections)
         return replace(source, spec=spec)
     return source
 

@@ -60,11 +60,20 @@ def describe(label: str, phase: str, progress: Progress, seconds: float) -> str:
         f"{done / seconds if seconds > 0 else 0:,.0f}/s",
         f"queue {progress.queued:,}",
         f"in flight {progress.in_flight:,}",
+        *_pace(progress),
         f"failed {progress.failed:,}",
     ]
     if progress.resumed:
         parts.append(f"resumed {progress.resumed:,}")
     return " · ".join(parts).replace("[", "\\[")
+
+
+def _pace(progress: Progress) -> list[str]:
+    """Say how much the doors are asked at a time, and what the slowest one takes for an answer."""
+    if not progress.doors:
+        return []
+    window = sum(pace.window for pace in progress.doors)
+    return [f"window {window:,}", f"{max(pace.latency for pace in progress.doors) * 1000:,.0f} ms an answer"]
 
 
 def human_bytes(count: int) -> str:

@@ -17,7 +17,7 @@ AddressOption = Annotated[
 ListersOption = Annotated[int | None, typer.Option("--listers", metavar="N", min=1, max=1000, help="How many listers.")]
 InFlightOption = Annotated[
     int | None,
-    typer.Option("--in-flight", metavar="N", min=1, max=10000, help="Requests in flight for each lister."),
+    typer.Option("--in-flight", metavar="N", min=1, max=10000, help="Requests in flight for each lister, at most."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 ExitCodeOption = Annotated[

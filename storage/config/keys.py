@@ -323,8 +323,8 @@ class CommonKeys(Model):
     Runtime: _Runtime | None = None
     NumThreads: _AtATime = 1
     GFALThreads: _AtATime = 32
-    InFlight: _InFlight = 64
-    Connections: _AtATime = 2
+    InFlight: _InFlight = 512
+    Connections: _AtATime | None = None
     Retries: _Retries = 3
     Timeout: _Seconds = 30.0
     StallMinutes: _Minutes = 30.0

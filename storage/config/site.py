@@ -8,7 +8,9 @@ from typing import Protocol
 
 from engine.actions import ActionLimits
 from storage.door_url import with_prefix
-from storage.listers.protocol import DIRECTX, GFAL, StoreSpec
+from storage.listers.protocol import CONNECTIONS, DIRECTX, GFAL, IN_FLIGHT, StoreSpec
+
+_SHELLS = 2
 
 CLUSTERED = "clustered"
 """The layout of a site whose doors each hold a part of the store."""
@@ -94,8 +96,8 @@ class SiteConfig:
     runtime: str | None = None
     listers: int = 1
     gfal_threads: int = 32
-    in_flight: int = 64
-    connections: int = 2
+    in_flight: int = IN_FLIGHT
+    connections: int | None = None
     retries: int = 3
     timeout: float = 30.0
     stall_minutes: float = 30.0
@@ -145,12 +147,17 @@ class SiteConfig:
         """The method of a store whose doors speak XRootD, unless it is listed by programs."""
         return "" if self.lister == "auto" else self.lister
 
+    @property
+    def most_connections(self) -> int:
+        """How many connections a lister opens to a door at most; of shells there are as many from the beginning."""
+        return self.connections or (_SHELLS if self.access_method == DIRECTX else CONNECTIONS)
+
     def store_spec(self) -> StoreSpec:
         """Describe the site's store to a lister; ``path_prefix`` goes on each door that has no path of its own.
 
         Nobody is asked: there are no doors where they are still to be found. `storage.doors.resolve` does that.
         """
-        doors, connections = self.doors, self.connections
+        doors, connections = self.doors, self.most_connections
         if self.access_method == "RAL-Reader":
             return StoreSpec((f"dump://{self.dump}",) if self.dump is not None else (), self.timeout)
         if self.use_load_balancer:
@@ -165,6 +172,7 @@ class SiteConfig:
             method=self.access_method if self.access_method in (DIRECTX, GFAL) else self.xrootd_method,
             clustered=self.layout == CLUSTERED,
             tries=self.retries + 1,
+            in_flight=self.in_flight,
         )
 
 

@@ -177,5 +177,7 @@ def _spec(door: str, config: KnownSites | None) -> StoreSpec:
     if config is None:
         return StoreSpec((door,))
     settings = config.top_level()
-    timeout, connections = settings.timeout, settings.connections
-    return StoreSpec((door,), timeout=timeout, connections=connections, method=settings.xrootd_method)
+    timeout, connections = settings.timeout, settings.most_connections
+    return StoreSpec(
+        (door,), timeout=timeout, connections=connections, method=settings.xrootd_method, in_flight=settings.in_flight
+    )

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from engine import paths
 from engine.denials import is_denial, together
 from engine.listing import Failed, Outcome
+from engine.pace import DoorPace
 from engine.states import Reason
-from storage.listers.protocol import Lister, Request, Sink
+from storage.listers.protocol import Lister, Request, Sink, paces_of, window_of
 
 REST = 5.0
 """Seconds for which a door that cannot be reached is passed over while others can; twice as long each time it fails
@@ -76,6 +77,11 @@ class _Door:
         """After its rest a door that may be as dead as before gets one request, and no more until that is answered."""
         return self.resting_until <= now and not (self.doubted and self.flights)
 
+    @property
+    def load(self) -> float:
+        """How much it has to do, for what it can."""
+        return len(self.flights) / window_of(self.lister)
+
     def let_rest(self, now: float) -> None:
         """Pass it over for a while; what it had in flight besides changes nothing in that."""
         if self.resting_until > now:
@@ -123,6 +129,17 @@ class SpreadLister:
         """How many requests were sent so far, through all doors together."""
         return sum(door.lister.requests for door in self._doors)
 
+    @property
+    def window(self) -> int:
+        """How many requests it should have in hand at the moment, through all doors that can be asked."""
+        now = self._clock()
+        return sum(window_of(door.lister) for door in self._doors if door.may_be_asked(now)) or 1
+
+    @property
+    def paces(self) -> tuple[DoorPace, ...]:
+        """How the doors are asked at the moment."""
+        return tuple(pace for door in self._doors for pace in paces_of(door.lister))
+
     def submit(self, request: Request) -> None:
         """Send one request through the door that is best placed to answer it."""
         self._next(request).lister.submit(request)
@@ -138,7 +155,7 @@ class SpreadLister:
             order = self._doors[self._turn :] + self._doors[: self._turn]
             able = [door for door in order if door.may_be_asked(now)] or order
             failed = self._failed.pop(request.path, None)
-            chosen = min(able, key=lambda door: (door is failed, len(door.flights)))
+            chosen = min(able, key=lambda door: (door is failed, door.load))
             chosen.flights[request.number] = request.path
             if self._twice:
                 self._asked[request.number] = request
@@ -168,7 +185,7 @@ class SpreadLister:
         """Give the door, but for this one, that is best placed to be asked; None when none can be reached."""
         now = self._clock()
         able = [other for other in self._doors if other is not door and other.may_be_asked(now)]
-        return min(able, key=lambda other: len(other.flights), default=None)
+        return min(able, key=lambda other: other.load, default=None)
 
     def _observe(self, door: _Door, number: int, outcome: Outcome) -> Outcome:
         """Take note of how a door does; gives the outcome as it is for all doors together."""

@@ -12,9 +12,11 @@ from typing import Protocol
 
 from engine import paths
 from engine.outage import OutageLimits
+from engine.pace import PaceLimits
 from storage.door_url import LISTERS
 from storage.listers.doors import Door, SpreadLister
 from storage.listers.merged import MergedLister
+from storage.listers.paced import PacedLister, Spreadable
 from storage.listers.patient import PatientLister
 from storage.listers.protocol import BINDINGS, DIRECTX, GFAL, WIRE, Lister, Sink, StoreSpec
 
@@ -88,27 +90,26 @@ def _opener(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
 
 
 def _xrootd(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
-    # Doors of one file system give the same ids.
-    with_ids = not spec.clustered
-    if (spec.method or _AUTO) != WIRE:
-        return partial(_by_bindings, door, spec, with_ids)
+    open_one = _by_bindings if (spec.method or _AUTO) != WIRE else _by_wire
+    limits = PaceLimits(spec.in_flight, spec.connections)
+    return partial(PacedLister, door.host, partial(open_one, door, spec), limits=limits)
+
+
+# Doors of one file system give the same ids, the members of a cluster their own.
+
+
+def _by_bindings(door: Door, spec: StoreSpec, sink: Sink, connections: int) -> Spreadable:
+    from storage.listers.xrootd import XRootDLister
+
+    return XRootDLister(door, sink, spec.timeout, connections, with_ids=not spec.clustered)
+
+
+def _by_wire(door: Door, spec: StoreSpec, sink: Sink, connections: int) -> Spreadable:
     from storage.listers.wire.lister import WireLister
 
     # The library is loaded only where a server wants what it alone can do.
-    return partial(
-        WireLister,
-        door,
-        timeout=spec.timeout,
-        connections=spec.connections,
-        with_ids=with_ids,
-        substitute=partial(_by_bindings, door, spec, with_ids),
-    )
-
-
-def _by_bindings(door: Door, spec: StoreSpec, with_ids: bool, sink: Sink) -> Lister:
-    from storage.listers.xrootd import XRootDLister
-
-    return XRootDLister(door, sink, spec.timeout, spec.connections, with_ids=with_ids)
+    library = partial(_by_bindings, door, spec)
+    return WireLister(door, sink, spec.timeout, connections, not spec.clustered, library)
 
 
 def _directx(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:

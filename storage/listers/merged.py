@@ -14,10 +14,11 @@ from functools import partial
 from engine.holders import Holders, without
 from engine.listing import Failed, Listed, Outcome
 from engine.outage import OutageLimits
+from engine.pace import DoorPace
 from engine.parts import merge_parts
 from engine.states import Reason
 from storage.listers.patient import PatientLister
-from storage.listers.protocol import Ask, Lister, Request, Sink
+from storage.listers.protocol import Ask, Lister, Request, Sink, paces_of, window_of
 
 _NOBODY_KNOWS = "some data server", Failed(Reason.NEVER_REACHED, "whether all data servers are known is not certain")
 """What a server that nobody named would have to be asked."""
@@ -88,6 +89,16 @@ class MergedLister:
     def requests(self) -> int:
         """How many requests were sent so far, to all members together."""
         return sum(member.requests for member in self._members)
+
+    @property
+    def window(self) -> int:
+        """How many requests it should have in hand at the moment: as many as the member that takes the fewest."""
+        return min(map(window_of, self._members))
+
+    @property
+    def paces(self) -> tuple[DoorPace, ...]:
+        """How the members are asked at the moment."""
+        return tuple(pace for member in self._members for pace in paces_of(member))
 
     def submit(self, request: Request) -> None:
         """Send one request to every member; to none but those that are given up if these leave it without an answer."""

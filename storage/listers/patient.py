@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 
 from engine.listing import Outcome
 from engine.outage import Instruction, Outage, OutageLimits, Send
-from storage.listers.protocol import Lister, Request, Sink
+from engine.pace import DoorPace
+from storage.listers.protocol import Lister, Request, Sink, paces_of, window_of
 
 _TICK = 0.5
 """Seconds between two looks at what is held, during an outage."""
@@ -46,6 +47,16 @@ class PatientLister:
     def requests(self) -> int:
         """How many requests were sent so far."""
         return self._lister.requests
+
+    @property
+    def window(self) -> int:
+        """How many requests it should have in hand at the moment."""
+        return window_of(self._lister)
+
+    @property
+    def paces(self) -> tuple[DoorPace, ...]:
+        """How its doors are asked at the moment."""
+        return paces_of(self._lister)
 
     @property
     def heard(self) -> float:

@@ -6,12 +6,14 @@ directory comes next are not its business; it asks once and reports faithfully.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
 from engine.listing import Outcome
+from engine.pace import DoorPace
 
 LONGEST_LISTED_NAME = 254
 """XRootD servers cut longer names in a listing to this many bytes, without a word.
@@ -57,6 +59,16 @@ class Request:
     path: bytes
 
 
+CONNECTIONS = 16
+"""Connections that a lister opens to a door at most, where nobody said; what is really opened its answers say."""
+
+IN_FLIGHT = 512
+"""Requests that a lister has under way at a door at most, where nobody said."""
+
+_ON_THIS_MACHINE = 64
+"""Requests that a lister of this machine's files is handed at most: what it works on at a time is far less."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoreSpec:
     """Everything that is needed to open listers on one store; small, frozen and picklable.
@@ -64,8 +76,9 @@ class StoreSpec:
     ``doors`` are URLs that all answer for the same store: ``root://host[:port][//prefix]``, ``roots://…``,
     ``file://[/prefix]``, for gfal-ls ``srm://…``, ``davs://…`` and ``gsiftp://…`` besides, and ``dump:///file``. The
     path of a door, if any, is put before each LFN. ``timeout`` is in seconds for one request; ``connections`` is how
-    many each lister opens to a door; for gfal-ls, how many programs it runs at a time in all. ``method`` says what
-    talks to the doors: the empty one is that of their scheme.
+    many each lister opens to a door at most, ``in_flight`` how many requests it has under way there at most; for
+    gfal-ls, ``connections`` is how many programs it runs at a time in all. ``method`` says what talks to the doors: the
+    empty one is that of their scheme.
 
     The doors of a ``clustered`` store each hold a part of it, and all are asked everything; it is ``open_ended`` when
     there may be further parts that nobody named, so that nothing it lacks is proved absent. A store that
@@ -76,13 +89,14 @@ class StoreSpec:
 
     doors: tuple[str, ...]
     timeout: float = 30.0
-    connections: int = 2
+    connections: int = CONNECTIONS
     method: str = ""
     clustered: bool = False
     open_ended: bool = False
     has_answered: bool = False
     tries: int = 1
     hollow: tuple[str, ...] = ()
+    in_flight: int = IN_FLIGHT
 
     @property
     def is_of_this_machine(self) -> bool:
@@ -98,7 +112,9 @@ class StoreSpec:
         # Of a cluster every door gets every request.
         spread, each = (1, doors) if self.clustered else (doors, 1)
         windows = {DIRECTX: 2 * self.connections * spread, GFAL: max(1, 2 * self.connections // each)}
-        return windows.get(self.method, in_flight)
+        if self.method in windows:
+            return windows[self.method]
+        return min(in_flight, _ON_THIS_MACHINE) if self.is_of_this_machine else in_flight
 
     @property
     def names_are_complete(self) -> bool:
@@ -126,3 +142,15 @@ class Lister(Protocol):
 
     def close(self) -> None:
         """Drop what is in flight and release connections and threads. Outcomes may no longer arrive."""
+
+
+def window_of(lister: Lister) -> int:
+    """Give how many requests a lister should have in hand at the moment, by its ``window``; not all have one."""
+    window: int = getattr(lister, "window", sys.maxsize)
+    return window
+
+
+def paces_of(lister: Lister) -> tuple[DoorPace, ...]:
+    """Give how a lister asks its doors at the moment, by its ``paces``; not all have any."""
+    paces: tuple[DoorPace, ...] = getattr(lister, "paces", ())
+    return paces

@@ -108,7 +108,8 @@ class XRootDLister:
         self._program = shutil.which("xrdfs")
         self._running: set[Runner] = set()
         self._helpers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="xrdfs")
-        self._connections = [self._connect() for _ in range(max(1, connections))]
+        self._used = max(1, connections)
+        self._connections = [self._connect() for _ in range(self._used)]
         self._watchdog = Watchdog(sink, timeout, self._ask_program, grace)
 
     @property
@@ -127,6 +128,13 @@ class XRootDLister:
             self._watchdog.end(flight, self._refused)
             return
         self._ask(flight)
+
+    def spread(self, connections: int) -> None:
+        """Use so many connections from now on; the library closes those that idle, some time later."""
+        with self._lock:
+            if self._connections:
+                self._used = max(1, connections)
+                self._connections += [self._connect() for _ in range(self._used - len(self._connections))]
 
     def _ask(self, flight: Flight) -> None:
         request = flight.request
@@ -220,7 +228,7 @@ class XRootDLister:
         with self._lock:
             if not self._connections:
                 return
-            connection = min(self._connections, key=_load)
+            connection = min(self._connections[: self._used], key=_load)
             if connection.login.is_over():
                 connection = self._renew(connection) or connection
             connection.flights.add(flight)
@@ -355,8 +363,10 @@ def _keep_quiet_about_names() -> None:
     sys.excepthook = hook
 
 
-def _load(connection: _Connection) -> int:
-    return len(connection.flights)
+def _load(connection: _Connection) -> tuple[bool, int]:
+    """Say how much a connection has to do; one that may still be logging in gets no more than a first request."""
+    is_opening = bool(connection.flights) and math.isinf(connection.heard)
+    return is_opening, len(connection.flights)
 
 
 def _is_lost(connection: _Connection, flight: Flight, status: Status) -> bool:

@@ -88,7 +88,7 @@ def test_one_that_cannot_be_read_or_was_given_up_leaves_nothing(tmp_path: Path) 
         # Two doors, each with so many shells, but so many programs in all; and twice as many requests.
         ("AccessMethod: directx, NumThreads: 3, Connections: 4", 3, 16, 4),
         ("AccessMethod: SRM, NumThreads: 3, GFALThreads: 5", 1, 10, 5),
-        ("UseLoadBalancer: true, Redirectors: r, NumThreads: 3, Connections: 4", 1, 64, 1),
+        ("UseLoadBalancer: true, Redirectors: r, NumThreads: 3, Connections: 4", 1, 512, 1),
     ],
 )
 def test_a_method_has_its_own_measure(

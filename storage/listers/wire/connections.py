@@ -59,6 +59,18 @@ class Connections:
             self._close_idle()
         return self._one_of((host, port), 1)
 
+    @property
+    def size(self) -> int:
+        """How many connections there may be to the door."""
+        return self._size
+
+    def resize(self, size: int) -> None:
+        """Have so many connections to the door from now on."""
+        self._size = max(1, size)
+        ready = [connection for connection in self._connections.get(self._home, ()) if not connection.is_retired]
+        for connection in ready[self._size :]:
+            connection.retire()
+
     def renew(self) -> None:
         """Let others take the place of those that were made with a token that is about to end."""
         for connection in list(self._all()):
@@ -83,7 +95,8 @@ class Connections:
         for connection in self._connections.get(place, ()):
             if not connection.is_retired:
                 count += 1
-                if best is None or connection.load < best.load:
+                # Whoever is logged in has answered before a login far away is over.
+                if best is None or (not connection.is_ready, connection.load) < (not best.is_ready, best.load):
                     best = connection
         if best is not None and (count >= size or not best.load):
             return best

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -20,7 +21,8 @@ from engine import paths
 from engine.listing import Failed, Outcome
 from engine.states import Reason
 from storage.listers.doors import Door
-from storage.listers.protocol import Lister, Request, Sink
+from storage.listers.paced import Spreadable
+from storage.listers.protocol import Request, Sink
 from storage.listers.wire import protocol
 from storage.listers.wire.connection import Connection, Taking
 from storage.listers.wire.connections import Connections
@@ -75,14 +77,14 @@ class WireLister:
         timeout: float = 30.0,
         connections: int = 2,
         with_ids: bool = True,
-        substitute: Callable[[Sink], Lister] | None = None,
+        substitute: Callable[[Sink, int], Spreadable] | None = None,
     ) -> None:
         self._door = door
         self._sink = sink
         self._timeout = timeout
         self._with_ids = with_ids
         self._substitute = substitute
-        self._other: Lister | None = None
+        self._other: Spreadable | None = None
         self._requests = 0
         self._connections = Connections(door, connections, timeout, self._hand_over)
         self._flights: dict[_Flight, None] = {}
@@ -105,6 +107,13 @@ class WireLister:
         if not self._is_woken and not self._is_closed:
             self._is_woken = True
             self._loop.call_soon_threadsafe(self._drain)
+
+    def spread(self, connections: int) -> None:
+        """Use so many connections to the door from now on."""
+        if not self._is_closed:
+            # It may be closed at this very moment.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._spread, connections)
 
     def close(self) -> None:
         """Drop what is in flight and close the connections."""
@@ -143,6 +152,12 @@ class WireLister:
                 self._other.submit(request)
             else:
                 self._begin(request)
+
+    def _spread(self, connections: int) -> None:
+        if self._other is not None:
+            self._other.spread(connections)
+        else:
+            self._connections.resize(connections)
 
     def _begin(self, request: Request) -> None:
         problem = unsendable(request.path)
@@ -258,7 +273,7 @@ class WireLister:
             return
         _log.info("%s: %s, so that the client library asks it", self._door.host, paths.escape(why.encode()))
         try:
-            self._other = self._substitute(self._sink)
+            self._other = self._substitute(self._sink, self._connections.size)
         except Exception as error:
             self._connections.close(Reason.AUTHENTICATION, f"{why}, and {type(error).__name__}: {error}")
             return

@@ -44,7 +44,7 @@ def test_without_a_file_there_are_defaults(tmp_path: Path, monkeypatch: pytest.M
     assert config.path is None
     site = config.top_level()
     assert (site.root_path, site.directories) == (b"/store", (b"/store/mc", b"/store/data"))
-    assert (site.listers, site.in_flight, site.connections, site.retries, site.timeout) == (1, 64, 2, 3, 30.0)
+    assert (site.listers, site.in_flight, site.connections, site.retries, site.timeout) == (1, 512, None, 3, 30.0)
     assert (site.var_location, site.web_dir, site.inventory) == (tmp_path / "var", tmp_path / "www", None)
     assert site.runtime is None
 

@@ -90,7 +90,7 @@ def test_a_server_is_found_through_itself(
     put(xrootd_server.store, root, "mc/f")
     found = resolve(source(Redirectors=f"localhost:{xrootd_server.port}"))
 
-    assert found.spec == StoreSpec((found.spec.doors[0],), 10.0, 2, tries=4)
+    assert found.spec == StoreSpec((found.spec.doors[0],), 10.0, 16, tries=4)
     assert found.spec.doors[0].endswith(f":{xrootd_server.port}")
     assert found.identity == (f"redirector:localhost:{xrootd_server.port}",)
 
