@@ -322,7 +322,7 @@ class Pump:
         return len(self._backlog) + len(self._unasked) + len(self._asked)
 
     def _may_pull(self) -> bool:
-        """Whether it is time for more work: early enough for the window to stay full, although the answer takes time."""
+        """Whether it is time for more work: early enough to keep the window full until it comes."""
         return self._open_work <= self._window + self._settings.batch // 2
 
     def _send(self, lister: Lister, now: float) -> None:

@@ -17,6 +17,7 @@ from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
 from engine.states import Reason
 from storage.listers.doors import Door
 from storage.listers.memory import MemoryLister, MemoryStore, publish
+from storage.listers.paced import Spreadable
 from storage.listers.protocol import Ask, Lister, Sink
 from storage.listers.wire import session
 from storage.listers.wire.connections import address
@@ -366,6 +367,11 @@ def test_a_directory_of_many_files_comes_in_parts(xrootd_directory: ServedDirect
         assert asker.names(xrootd_directory.lfn) == NamesListed(frozenset(listed.files.name_list()))
 
 
+class _Spreadable(MemoryLister):
+    def spread(self, connections: int) -> None:
+        """Has no connections."""
+
+
 class Substitute:
     """Has another lister take over, and keeps how often."""
 
@@ -375,9 +381,10 @@ class Substitute:
         self._store.add_file(b"/store/a", 1, NOON)
         self._door = Door.parse(publish("substitute", self._store))
 
-    def __call__(self, sink: Sink) -> Lister:
+    def __call__(self, sink: Sink, connections: int) -> Spreadable:
+        assert connections > 0
         self.opened += 1
-        return MemoryLister(self._door, sink, timeout=20)
+        return _Spreadable(self._door, sink, timeout=20)
 
 
 SIGNED = scripted.NOTHING_SPECIAL + b"S\0\0\0\x04\0"
@@ -408,7 +415,7 @@ def test_what_is_not_spoken_here_another_lister_does(said: dict[str, bytes], mon
 
 
 def test_another_lister_that_cannot_be_opened_is_a_failed_authentication() -> None:
-    def broken(_sink: Sink) -> Lister:
+    def broken(_sink: Sink, _connections: int) -> Spreadable:
         raise ImportError("no such library")
 
     with (
