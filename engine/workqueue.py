@@ -284,6 +284,9 @@ class WorkQueue:
         alive = {name for name, other in self._listers.items() if now - other.heard < limits.lease_seconds}
         self._confirms.ripen(now)
         self._lists.ripen(now)
+        # Whoever asks first must not take what little there is, and leave the others idle.
+        pending = self._confirms.pending + self._lists.pending
+        want = min(want, -(-pending // max(1, len(alive))))
         # Confirmations first: they hold the most memory, and their number does not grow by doing them.
         confirms = self._confirms.lease(lister, alive, want, now)
         lists = self._lists.lease(lister, alive, want - len(confirms), now)

@@ -352,3 +352,11 @@ def test_counts_say_where_the_work_stands() -> None:
         discarded=1,
     )
     assert (desk.queue.waiting, desk.queue.leased) == (2, 1)
+
+
+def test_what_little_there_is_is_shared_among_the_listers() -> None:
+    desk = Desk()
+    for lister in ("a", "b", "c"):
+        assert desk.ask(lister, 100) == Wait(LIMITS.idle_wait)
+    desk.tell(DirectoriesSeeded([b"/%d" % number for number in range(7)]))
+    assert [len(desk.take(lister, 100)) for lister in ("a", "b", "c", "a")] == [3, 2, 1, 1]
