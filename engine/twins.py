@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, Numbers, numbers
@@ -35,6 +36,7 @@ class Twins:
         self._table = table
         self._ids: _Sorted | None = None
         self._digests: _Sorted | None = None
+        self._crowds: dict[int, _Crowd] = {}
 
     def of(self, row: int) -> list[int]:
         """Give the other rows that are the same directory as this one, ascending."""
@@ -44,7 +46,8 @@ class Twins:
             # Half a digest is enough to find candidates.
             halves = numbers(table.digests)[::2]
             self._digests = self._digests or _Sorted(halves)
-            found.update(self._digests.rows(halves[row]))
+            alike = self._digests.rows(halves[row])
+            found.update(alike if len(alike) <= _MOST_NAMES else self._of_crowd(row, halves[row], alike))
         return sorted(other for other in found if other != row and self.are_same(row, other))
 
     def are_same(self, row: int, other: int) -> bool:
@@ -70,6 +73,31 @@ class Twins:
         rows = self._ids.rows(ids[row])
         return rows if len(rows) <= _MOST_NAMES else ()
 
+    def _of_crowd(self, row: int, half: int, alike: Sequence[int]) -> Sequence[int]:
+        """Give those of very many rows with the same files that may be the same directory as this one.
+
+        Each of them asks for its twins, so that nobody can look at all the others.
+        """
+        crowd = self._crowds.get(half)
+        if crowd is None:
+            crowd = self._crowds[half] = self._crowd(alike)
+        if row in crowd.tops:
+            return alike
+        mtime = self._table.mtimes[row]
+        # Two whose ids can be relied on are told apart by these.
+        by_time = crowd.without_id if self._of_id(row) else crowd.by_time
+        return [*by_time.get(mtime, ()), *crowd.tops]
+
+    def _crowd(self, alike: Sequence[int]) -> _Crowd:
+        mtimes = self._table.mtimes
+        crowd = _Crowd({}, {}, frozenset(row for row in alike if self._is_top(row)))
+        for row in alike:
+            if mtimes[row] != UNKNOWN_MTIME:
+                crowd.by_time.setdefault(mtimes[row], []).append(row)
+                if not self._of_id(row):
+                    crowd.without_id.setdefault(mtimes[row], []).append(row)
+        return crowd
+
     def _is_top(self, *rows: int) -> bool:
         """Whether one of these is a top of the listing, of which nobody gave the time."""
         return any(self._table.mtimes[row] == UNKNOWN_MTIME and self._table.find_parent(row) is None for row in rows)
@@ -85,6 +113,15 @@ class Twins:
                 break
             row, other = above, others_above
         return table.paths[row], table.paths[other]
+
+
+@dataclass(frozen=True, slots=True)
+class _Crowd:
+    """Very many rows with the same files, by their own time, and of these the ones whose id says nothing."""
+
+    by_time: dict[int, list[int]]
+    without_id: dict[int, list[int]]
+    tops: frozenset[int]
 
 
 class _Sorted:

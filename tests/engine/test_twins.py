@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from array import array
 from dataclasses import replace
 
@@ -71,6 +72,41 @@ def test_an_id_that_very_many_have_says_nothing() -> None:
     assert twins.of(2) == []
     # What they hold still does.
     assert twins.of(1) == [101]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_of_a_crowd_with_the_same_files_the_same_are_found(seed: int) -> None:
+    chance = random.Random(seed)
+    rows = [
+        (b"/s/%03d" % number, chance.choice([SOME, SOME, SOME, OTHER_TIME]), chance.choice(times), chance.choice(ids))
+        for times, ids in [([1, 2, 3, UNKNOWN_MTIME], [0, 0, 1, *range(50, 60 + 20 * seed)])]
+        for number in range(200)
+    ]
+    tops = [(b"/%d" % number, SOME, UNKNOWN_MTIME, number % 2) for number in range(3)]
+    table = table_of(*tops, (b"/s", NO_FILES, UNKNOWN_MTIME, 0), *rows, failed=(b"/s/007",))
+    twins = Twins(table)
+    everything = range(len(table))
+    for row in everything:
+        assert twins.of(row) == [other for other in everything if other != row and twins.are_same(row, other)]
+
+
+@pytest.mark.parametrize("has_ids", [True, False])
+def test_a_crowd_is_not_looked_at_once_for_each_of_it(has_ids: bool) -> None:
+    done = FileColumns.from_rows([(b"done", 0, 100)])
+    rows = [(b"/s/%05d" % number, done, number, number + 1 if has_ids else 0) for number in range(3000)]
+    table = table_of((b"/s", NO_FILES, UNKNOWN_MTIME, 0), *rows)
+    twins = Twins(table)
+    looked_at = 0
+    are_same = twins.are_same
+
+    def count(row: int, other: int) -> bool:
+        nonlocal looked_at
+        looked_at += 1
+        return are_same(row, other)
+
+    twins.are_same = count  # type: ignore[method-assign]
+    assert [twins.of(row) for row in range(len(table))] == [[]] * len(table)
+    assert looked_at < len(table)
 
 
 def test_many_rows() -> None:
