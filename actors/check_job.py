@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from actors.comparison import ComparisonPlan
 from actors.history_store import StorePlan
 from actors.jobs import store_job
-from actors.run import CheckJob
+from actors.lister import overdue_after
+from actors.run import CheckJob, IncrementalListing
 from actors.second_inventory import AGAIN, SecondInventory, plain_file, settled_identity
 from engine import paths
+from engine.incremental import SAFELY
 from engine.usual import ANY_NUMBER, UsualFiles
 from storage.backends.into_snapshot import inventory_identity, inventory_of_backend
 from storage.doors.hollow import hollow_gate
@@ -81,6 +83,7 @@ def check_job(
         store_mark(site, store),
         refine=known,
         read_second=SecondInventory(backends, site, store.tops, directory),
+        incremental=_incremental(site, store) if site.incremental else None,
         doubt=partial(hollow_gate, store.spec, site.root_path, store.tops),
         inventory_time=identity.made,
         # What came after a dump was made is in no listing.
@@ -112,6 +115,25 @@ def store_mark(site: SiteConfig, store: StoreSource) -> dict[str, Any]:
     }
     # Two dumps may have the same name.
     return mark if store.as_of is None else {**mark, "as_of": store.as_of}
+
+
+def _incremental(site: SiteConfig, store: StoreSource) -> IncrementalListing:
+    """Say how directories are taken over from the last complete listing."""
+    mark = {
+        **store_mark(site, store),
+        "method": site.access_method,
+        "prefix": repr(site.path_prefix),
+        "depth": site.max_depth,
+    }
+    why_not = ""
+    if store.spec.clustered:
+        # What is in a directory of a cluster, and its time, comes from several servers.
+        why_not = "the store is a cluster"
+    elif store.as_of is not None:
+        why_not = "the store is known by a dump"
+    # A listing began as long before its answer as a request may take.
+    margin = SAFELY + overdue_after(site.timeout)
+    return IncrementalListing(site.incremental_sample, site.incremental_full_runs, margin, mark, why_not)
 
 
 def _usual_files(site: SiteConfig, accept: bool, dumped: bool) -> UsualFiles:

@@ -11,10 +11,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
+import msgpack
+
 from actors.messages import Assignment, Batch, ListingPlan, ListingReport, Progress
+from actors.taking_over import EarlierListings
 from engine.confirm import Verdict, pack_verdicts
 from engine.filters import PatternFilter
 from engine.findings import unpack_findings
+from engine.incremental import Children, TakeOver
 from engine.index import Entry, IndexBuilder
 from engine.links import Link, LinkWatch
 from engine.pace import DoorPace, by_door
@@ -65,7 +69,8 @@ class Coordinator:
     def __init__(self, plan: ListingPlan, clock: Callable[[], float] = time.monotonic) -> None:
         self._plan = plan
         self._clock = clock
-        self._queue = WorkQueue(plan.limits, PatternFilter(plan.ignored))
+        self._ignored = PatternFilter(plan.ignored)
+        self._queue = WorkQueue(plan.limits, self._ignored)
         self._requests: dict[str, int] = {}
         self._paces: dict[str, tuple[DoorPace, ...]] = {}
         self._verdicts: list[Verdict] = []
@@ -74,6 +79,7 @@ class Coordinator:
         self._killed = self._note = ""
         self._said: VerdictJournal | None = None
         self._open = False
+        self._earlier = EarlierListings(plan)
         self._synced = clock()
 
     def start(self) -> None:
@@ -85,10 +91,13 @@ class Coordinator:
         """
         plan = self._plan
         tops = plan.header.tops
+        self._earlier.open()
+        self._note = self._earlier.note
         resumed = plan.resume and self._resume()
         if not resumed:
-            self._journal = SnapshotWriter(plan.snapshot, plan.header)
+            self._journal = SnapshotWriter(plan.snapshot, self._earlier.header)
             self._links = LinkWatch(self._journal.index.mtime_of, tops)
+            self._earlier.begin(self._journal.header)
         self._open = True
         self._said = None if plan.verdicts is None else VerdictJournal(plan.verdicts, resumed)
         if resumed:
@@ -127,10 +136,11 @@ class Coordinator:
         index = self._journal.index
         for top in tops:
             index.know(top)
-        self._resumed = index.count(State.LISTED)
+        again = self._earlier.go_on(self._journal.header, index)
+        self._resumed = index.count(State.LISTED) - len(again)
         self._files, self._size = index.totals()
         failed = [path for path in index.in_state(State.FAILED) if index.reason_of(path) != Reason.LINK]
-        frontier = [*index.in_state(State.UNFILLED), *failed]
+        frontier = [*index.in_state(State.UNFILLED), *failed, *again]
         self._handle(DirectoriesSeeded(frontier, tops))
 
     def exchange(self, lister: str, packed: bytes, want: int) -> Assignment:
@@ -168,23 +178,79 @@ class Coordinator:
         entry = report.entry
         event: Event
         self._answers += not entry.reason.is_silence
+        state = self._earlier.state
+        if state is not None and state.is_asked(entry.path):
+            self._take_second_look(lister, report, state)
+            return
+        children: Children | None = None
         links = {link.path: link for link in self._links.see(entry)} if entry.state == State.LISTED else {}
         if entry.path in links:
             event = DirectoryFailed(lister, entry.path, report.attempt, Reason.LINK, links[entry.path].words)
         elif entry.state == State.LISTED:
             base = entry.path if entry.path.endswith(b"/") else entry.path + b"/"
-            children = [base + name for name in entry.directories.name_list()]
-            event = DirectoryListed(lister, entry.path, report.attempt, children)
+            if state is not None:
+                children = state.children(base, entry.directories, self._is_spared)
+                named = children.listed
+            else:
+                named = [base + name for name in entry.directories.name_list()]
+            event = DirectoryListed(lister, entry.path, report.attempt, named)
         else:
             event = DirectoryFailed(lister, entry.path, report.attempt, entry.reason, entry.detail)
         instructions = self._queue.handle(event, self._clock())
         # The parent's frame goes first: the journal names a child before it says anything about it.
         if isinstance(event, DirectoryListed) and any(isinstance(i, Accept) for i in instructions):
-            self._journal.append_frames((entry,), frame)
-            self._files += entry.files
-            self._size += entry.size
+            self._enter(entry, frame)
+            if state is not None and children is not None:
+                self._take_from_earlier(children)
+                self._hold_against_earlier(entry, state)
         self._carry_out(instructions)
-        self._carry_out(_settle(links[path]) for path in links if path != entry.path)
+        self._carry_out(_link_settled(links[path]) for path in links if path != entry.path)
+
+    def _enter(self, entry: Entry, frame: bytes) -> None:
+        # One that was taken over may be listed after all.
+        files, size = self._journal.index.listing_of(entry.path)
+        self._journal.append_frames((entry,), frame)
+        self._files += entry.files - files
+        self._size += entry.size - size
+
+    def _is_spared(self, path: bytes) -> bool:
+        """Whether the queue has the last word on a directory, so that it is not taken over."""
+        return path in self._plan.header.tops or self._ignored(path)
+
+    def _take_from_earlier(self, children: Children) -> None:
+        entries, damaged = self._earlier.frames(children)
+        for entry, frame in entries:
+            self._enter(entry, frame)
+        self._list_after_all(damaged)
+        self._note = self._earlier.note or self._note
+
+    def _hold_against_earlier(self, entry: Entry, state: TakeOver) -> None:
+        plain = not entry.directories.mtimes and entry.reason == Reason.NONE
+        parent = state.listed(entry.path, entry.digest, plain)
+        if parent is not None:
+            self._list_after_all([parent])
+
+    def _take_second_look(self, lister: str, report: ListingReport, state: TakeOver) -> None:
+        """Take in the listing of a directory that was asked for once more; what is in the journal stays."""
+        entry = report.entry
+        if entry.state == State.LISTED:
+            event: Event = DirectoryListed(lister, entry.path, report.attempt)
+        else:
+            event = DirectoryFailed(lister, entry.path, report.attempt, entry.reason, entry.detail)
+        instructions = self._queue.handle(event, self._clock())
+        if isinstance(event, DirectoryListed) and any(isinstance(i, Accept) for i in instructions):
+            columns = entry.directories
+            self._list_after_all(
+                state.answered(entry.path, dict(zip(columns.name_list(), columns.mtime_list(), strict=True)))
+            )
+        self._carry_out(instructions)
+
+    def _list_after_all(self, directories: list[bytes]) -> None:
+        state = self._earlier.state
+        if state is not None and state.distrust:
+            self._note = f"listed in full from now on: {state.distrust}"
+        if directories:
+            self._handle(DirectoriesSeeded(directories, self._plan.header.tops))
 
     def _take_verdict(self, lister: str, verdict: Verdict) -> None:
         event: Event
@@ -212,13 +278,37 @@ class Coordinator:
         for instruction in instructions:
             match instruction:
                 case Settle(path, state, reason, detail):
-                    self._journal.append(DirectoryRecord(path, state, reason, detail))
-                    if state == State.FAILED:
-                        self._failures.append((path, reason, detail))
+                    self._settle(DirectoryRecord(path, state, reason, detail))
                 case Unconfirmed(path, names, reason, detail):
                     self._verdicts.append(Verdict(path, 0, unknown=names, reason=reason, detail=detail))
                 case _:
                     continue
+
+    def _settle(self, record: DirectoryRecord) -> None:
+        path, earlier = record.path, self._earlier.state
+        if earlier is not None:
+            if earlier.is_asked(path):
+                # It was asked for once more, and what it showed before stays.
+                self._list_after_all(earlier.answered(path, None))
+                return
+            earlier.failed(path)
+        files, size = self._journal.index.listing_of(path)
+        self._files, self._size = self._files - files, self._size - size
+        self._journal.append(record)
+        if record.state == State.FAILED:
+            self._failures.append((path, record.reason, record.detail))
+
+    def list_again(self, packed: bytes) -> None:
+        """Have directories listed after all that were taken over into what is sealed (msgpack, an array of paths).
+
+        Raises:
+            OSError: what is sealed cannot be opened again.
+        """
+        if not self._open:
+            self._journal.reopen()
+            self._open = True
+        self._list_after_all(list(msgpack.unpackb(packed)))
+        self._save()
 
     def _save(self) -> None:
         if self._said is not None:
@@ -236,7 +326,7 @@ class Coordinator:
         """Say how far things are; also the moment at which leases that ran out are noticed."""
         self._handle(TimePassed())
         self._save()
-        index = self._journal.index
+        index, earlier = self._journal.index, self._earlier.state
         return Progress(
             listed=index.count(State.LISTED),
             failed=index.count(State.FAILED),
@@ -254,6 +344,8 @@ class Coordinator:
             answers=self._answers,
             waiting=self._queue.oldest(_SHOWN_WAITING, self._clock()),
             doors=by_door([pace for paces in self._paces.values() for pace in paces]),
+            taken=earlier.taken if earlier is not None else 0,
+            distrust=earlier.distrust if earlier is not None else "",
         )
 
     def kill(self, why: str) -> None:
@@ -303,10 +395,11 @@ class Coordinator:
         """Close the journal and keep it, unless it was sealed."""
         if self._said is not None:
             self._said.close()
+        self._earlier.close()
         if self._open:
             self._journal.close()
             self._open = False
 
 
-def _settle(link: Link) -> Settle:
+def _link_settled(link: Link) -> Settle:
     return Settle(link.path, State.FAILED, Reason.LINK, link.words)

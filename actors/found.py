@@ -19,7 +19,7 @@ from storage.history import HistoryDatabase, RunStatus, Table
 
 _RECORDED = (RunStatus.DONE, RunStatus.INCOMPLETE)
 
-_COUNTED = ("listed", "failed", "ignored", "files", "size", "requests", "resumed", "seconds")
+_COUNTED = ("listed", "failed", "ignored", "files", "size", "requests", "resumed", "seconds", "taken", "distrust")
 """What of the progress matters when the listing is over."""
 
 

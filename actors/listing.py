@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
+
+import msgpack
 
 from actors.coordinator import Coordinator
 from actors.lister import ListerActor
@@ -160,6 +162,10 @@ class Listing:
     def seal(self) -> None:
         """Finish the snapshot under its name."""
         self.coordinator.ask("seal").result(600)
+
+    def list_again(self, directories: Sequence[bytes]) -> None:
+        """Have directories listed after all that were taken over; `run` waits for them, and `seal` finishes again."""
+        self.coordinator.ask("list_again", msgpack.packb(list(directories))).result(_PATIENCE)
 
     def discard(self) -> None:
         """Remove the journal: there is nothing in it to go on with."""

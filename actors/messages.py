@@ -27,11 +27,24 @@ from storage.snapshot import SnapshotHeader
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierListing:
+    """The last complete listing of a store, from which directories are taken over (`engine.incremental`).
+
+    ``share`` of them, 0 to 1, is listed all the same. ``margin`` is in seconds, as in `TakeOverRules`.
+    """
+
+    snapshot: Path
+    share: float
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
 class ListingPlan:
     """What a coordinator is to list, and where its journal goes.
 
     ``snapshot`` is the name of the finished file; the journal is its part. ``resume`` says to go on from a part that is
-    there already. ``verdicts`` is where it is kept which missing candidates were confirmed, None: nowhere.
+    there already. ``verdicts`` is where it is kept which missing candidates were confirmed, None: nowhere. ``earlier``
+    is what may be taken over, None: everything is listed.
     """
 
     header: SnapshotHeader
@@ -40,6 +53,7 @@ class ListingPlan:
     ignored: tuple[bytes, ...] = ()
     resume: bool = False
     verdicts: Path | None = None
+    earlier: EarlierListing | None = None
 
 
 BATCH = 64

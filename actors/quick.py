@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from actors.comparison import Comparison, ComparisonPlan, ComparisonResult
 from actors.history_store import HistoryStore, StorePlan
-from actors.oversight import Oversight, Progress, Refused, await_answer
+from actors.oversight import Oversight, Progress, Refused, await_answer, heed
 from actors.runtime import ActorLost, ActorRef, Runtime, dismiss
 
 if TYPE_CHECKING:
@@ -110,13 +110,16 @@ def list_and_compare(
     """
     # A comparison of two files needs nothing of what a listing does.
     from actors.listing import Listing, ListingFailed
+    from actors.taking_over import list_what_differs
 
     found: list[ComparisonResult] = []
     with Listing(runtime, job, oversight) as listing:
         try:
             listing.start()
-            listing.run("listing")
+            listed = listing.run("listing")
             listing.seal()
+            if listed.taken:
+                list_what_differs(listing, plan.inventory, plan.remote, lambda: heed(oversight))
             refined = refine(plan)
             comparison = runtime.spawn(f"comparison:{job.label}", Comparison, refined, listing.coordinator, history)
 

@@ -17,6 +17,7 @@ from actors.comparison import ComparisonPlan, ComparisonResult
 from actors.found import Found
 from actors.history_store import HistoryStore, StorePlan
 from actors.listing import StoreJob
+from actors.messages import EarlierListing
 from actors.oversight import Killed, Oversight, Progress, Refused, await_answer
 from actors.quick import Results as Results
 from actors.quick import as_planned, list_and_compare
@@ -29,6 +30,7 @@ from engine.second import second_gate
 from engine.usual import FEWER
 from storage.history import HistoryDatabase, RunCounts, RunSigns, RunStatus, Table
 from storage.runs.directory import RunDirectory, RunInfo
+from storage.runs.earlier import EarlierListingFile
 from storage.snapshot import Snapshot, damage, part_of
 
 _log = logging.getLogger(__name__)
@@ -42,6 +44,20 @@ _AGAIN = "reading the inventory again"
 
 
 @dataclass(frozen=True, slots=True)
+class IncrementalListing:
+    """How directories are taken over: see `EarlierListing`. ``mark`` says how the store is listed, in JSON's terms, and
+    has to be the same; ``every`` so many runs a listing is a full one. ``why_not`` says why this site is always listed
+    in full, empty when it is not.
+    """
+
+    share: float
+    every: int
+    margin: float
+    mark: dict[str, Any]
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CheckJob:
     """A whole run of one site.
 
@@ -52,7 +68,8 @@ class CheckJob:
     journal is gone on with only if both are the same. ``list_age`` is in days. ``refine`` is given the plan of the
     comparison when the listing is over, ``opened`` the number of the run as soon as it has one. ``read_second`` is then
     asked for a second inventory, as ``read_inventory`` is for the first, and tells whether there is one.
-    ``doubt`` is asked when something seems to be gone from the store, and may refuse that.
+    ``doubt`` is asked when something seems to be gone from the store, and may refuse that. ``incremental`` says how
+    directories are taken over from the last complete listing, None: all are listed, and none is kept.
     """
 
     site: str
@@ -66,6 +83,7 @@ class CheckJob:
     read_second: Callable[[Path, Callable[[], None]], bool] = lambda _snapshot, _heed: False
     opened: Callable[[int], None] = lambda _run: None
     doubt: Callable[[Callable[[], None]], Refusal | None] = lambda _heed: None
+    incremental: IncrementalListing | None = None
     inventory_time: float = math.inf
     store_time: float = math.inf
     ignore_age: float = 0.0
@@ -144,6 +162,8 @@ class _Check:
         self._inventory_files = 0
         self._second_refused = False
         self._replaces: int | None = None
+        self._earlier = EarlierListingFile(directory.path)
+        self._takes = False
 
     def _why_stop(self) -> str:
         if self._directory.halt_requested():
@@ -152,6 +172,10 @@ class _Check:
 
     def _watch(self, phase: str, progress: Progress) -> None:
         self._progress = progress
+        if progress.distrust and not self._earlier.distrust:
+            # Noted at once: a run that dies now must not be followed by one that takes anything over.
+            _log.info("%s: listed in full from now on: %s", self._job.site, progress.distrust)
+            self._earlier.distrust_for(progress.distrust)
         self._asked.watch(phase, progress)
 
     def _heed(self) -> None:
@@ -190,6 +214,7 @@ class _Check:
             found = Found(run, self._started, result, self._progress, at)
             self._directory.keep_found(run, self._started, found.as_json())
             reports = self._finish(history, status, result, True, self._accepted(result))
+            self._keep_for_the_next(result)
         except Killed as error:
             self._give_up(history, RunStatus.HALTED, ComparisonResult(), str(error))
             raise
@@ -230,9 +255,39 @@ class _Check:
             said.append(f"accepted: {result.accepted.gate}: {result.accepted.message}")
         if result.meanwhile.total:
             said.append(f"the inventory changed meanwhile: dropped {result.meanwhile.words}")
+        progress = self._progress
+        if progress.taken:
+            said.append(f"taken over from the last complete listing: {progress.taken} of {progress.listed} directories")
+        if self._job.incremental is not None and self._earlier.distrust:
+            said.append(f"not taken over but listed in full: {self._earlier.distrust}")
         for line in said:
             _log.info("%s: %s", self._job.site, line)
         return "; ".join(said)
+
+    def _takes_over(self) -> EarlierListing | None:
+        """Say what directories are taken over from, if anything."""
+        wanted, kept = self._job.incremental, self._earlier
+        if wanted is None:
+            # Whoever switches it off and on again begins anew, with a full listing of a store that is believed.
+            kept.forget()
+            return None
+        why_not = wanted.why_not or kept.why_not(wanted.mark, wanted.every)
+        if self._job.fresh:
+            why_not = "as told by --fresh"
+        if why_not:
+            _log.info("%s: listing in full: %s", self._job.site, why_not)
+            return None
+        return EarlierListing(kept.snapshot, wanted.share, wanted.margin)
+
+    def _keep_for_the_next(self, result: ComparisonResult) -> None:
+        """Keep a listing that is recorded; one that the store has contradicted is taken over by nobody."""
+        wanted = self._job.incremental
+        if wanted is None:
+            return
+        if result.disagreeing or wanted.why_not:
+            self._earlier.drop()
+        else:
+            self._earlier.keep(self._directory.listing, wanted.mark, self._takes)
 
     def _seconds(self) -> float:
         return time.monotonic() - self._clock
@@ -257,7 +312,9 @@ class _Check:
             snapshot=directory.listing,
             resume=earlier is not None,
             verdicts=directory.verdicts,
+            earlier=self._takes_over(),
         )
+        self._takes = listing.earlier is not None
         store = replace(job.store, plan=listing)
         plan = replace(
             job.comparison,

@@ -23,7 +23,7 @@ from cli.session import RunOptions, Settings, open_runtime, overseen
 from storage.backends import choose, with_cms_names
 from storage.doors.source import FileSource, StoreSource, parse_source
 from storage.runs.reports import ReportError
-from storage.shown import quoted
+from storage.shown import printable, quoted
 from storage.sites import picker
 from storage.sites.process import Owner
 from storage.sites.summary import SummaryDatabase, SummaryError
@@ -246,6 +246,8 @@ def summary(done: SiteResults) -> dict[str, Any]:
         "bytes": found.size,
         "requests": progress.requests,
         "resumed": progress.resumed,
+        "taken_over": progress.taken,
+        "distrust": progress.distrust or None,
         "missing": found.missing,
         "missing_bytes": found.missing_size,
         "orphan": found.orphan,
@@ -280,6 +282,10 @@ def show(done: SiteResults) -> None:
         show_findings(results)
     if done.cluster is not None:
         _show_cluster(done.cluster)
+    if results.listing.taken:
+        print(f"taken over:    {human_count(results.listing.taken, 'directory', 'directories')} as listed before")
+    if results.listing.distrust:
+        print(f"not any more:  {printable(results.listing.distrust)}")
     if found.accepted is not None:
         print(f"accepted:      {found.accepted.gate}: {found.accepted.message}")
     _show_what_followed(done)

@@ -174,6 +174,7 @@ def _status_object(state: picker.SiteState, config: KnownSites) -> dict[str, Any
         "phase": progress.phase or None,
         "directories": progress.directories,
         "files": progress.files,
+        "taken_over": progress.taken_over,
         "last_sign": progress.last_sign,
         "heartbeat": _heartbeat_object(state),
         "result": _result_object(state.result) if state.result else None,
@@ -238,6 +239,8 @@ def _phase(row: dict[str, Any]) -> str:
     words = [str(row["phase"])]
     if row["directories"] is not None:
         words.append(f"{row['directories']:,} directories and {row['files']:,} files so far")
+    if row["taken_over"]:
+        words.append(f"{row['taken_over']:,} directories taken over from the last listing")
     if row["last_sign"] is not None:
         words.append(f"last sign {_duration(max(0.0, time.time() - row['last_sign']))} ago")
     return ", ".join(words)

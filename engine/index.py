@@ -65,6 +65,16 @@ class Entry:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What an index has of one directory: its state, time (s) and id as the parent shows them, and its digest."""
+
+    state: State
+    mtime: int
+    identity: int
+    digest: bytes
+
+
 class IndexBuilder:
     """Takes entries in any order in which a parent comes before its children; later entries replace earlier ones.
 
@@ -111,6 +121,24 @@ class IndexBuilder:
     def reason_of(self, path: bytes) -> Reason:
         """Give the reason of a directory that is known."""
         return Reason(self._reasons[self._rows[path]])
+
+    def listing_of(self, path: bytes) -> tuple[int, int]:
+        """Give the number of files that a directory was last entered with, and their bytes; none when it was not."""
+        row = self._rows.get(path)
+        return (0, 0) if row is None else (self._files[row], self._sizes[row])
+
+    def sight_of(self, path: bytes) -> Known | None:
+        """Give what is known of a directory; None when it was never heard of."""
+        row = self._rows.get(path)
+        if row is None:
+            return None
+        digest = bytes(self._digests[row * DIGEST_SIZE : (row + 1) * DIGEST_SIZE])
+        return Known(State(self._states[row]), self._mtimes[row], self._ids[row], digest)
+
+    def listed_until(self, until: int) -> list[bytes]:
+        """Give the directories whose listing was answered then (seconds since the epoch) or before."""
+        rows = self._rows.items()
+        return [path for path, row in rows if self._states[row] == State.LISTED and self._listed_at[row] <= until]
 
     def in_state(self, state: State) -> Iterator[bytes]:
         """Give the paths in a state, in the order in which they became known."""

@@ -19,7 +19,7 @@ from engine.table import DirectoryTable
 _FEW = 5000
 """Below so many rows numpy need not be loaded to sort them."""
 
-_MOST_NAMES = 64
+MOST_WITH_ONE_ID = 64
 """A store that gives more directories than this the same id does not tell directories apart by it."""
 
 
@@ -71,7 +71,7 @@ class Twins:
             return ()
         self._ids = self._ids or _Sorted(ids)
         rows = self._ids.rows(ids[row])
-        return rows if len(rows) <= _MOST_NAMES else ()
+        return rows if len(rows) <= MOST_WITH_ONE_ID else ()
 
     def _of_crowd(self, row: int, half: int, alike: Sequence[int]) -> Sequence[int]:
         """Give those of very many rows with the same files that may be the same directory as this one.

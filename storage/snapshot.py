@@ -50,6 +50,12 @@ _PART = ".part"
 _OTHER_FILES = "other files than the index says"
 
 
+TAKEN_UNTIL = "taken_until"
+"""The key of a header's ``extra`` for a listing that takes over directories of an earlier one."""
+
+NOTHING_TAKEN = -(2**63)
+
+
 class SnapshotError(Exception):
     """A snapshot that cannot be used; the message names the file and what is wrong with it."""
 
@@ -96,6 +102,16 @@ class SnapshotHeader:
         ):
             raise ValueError("not a header: a field is of another type")
         return header
+
+    @property
+    def taken_until(self) -> int:
+        """When the last of what was taken over from an earlier listing was listed (s); `NOTHING_TAKEN` if nothing was.
+
+        In such a listing a directory was taken over if it was listed then or before.
+        """
+        until: Any = self.extra.get(TAKEN_UNTIL, NOTHING_TAKEN)
+        # By what is no time, nothing passes for new.
+        return until if isinstance(until, int) and -(2**63) <= until < 2**63 else 2**63 - 1
 
     def differs(self, other: SnapshotHeader) -> str:
         """Say why it does not belong to what another one is of; empty when it does. Who was asked may differ."""
@@ -166,6 +182,7 @@ class SnapshotWriter:
         self.header = header
         self.index = IndexBuilder()
         self._torn = False
+        self._end = 0
 
     @classmethod
     def resume(
@@ -268,7 +285,7 @@ class SnapshotWriter:
         Raises:
             SnapshotError: another writer has started over in the meantime.
         """
-        start = self._offset
+        start = self._end = self._offset
         self._write(make_frame(_INDEX, _pack_index(self.index)))
         self._write(_TRAILER.pack(start, _TRAILER_MAGIC))
         self.sync()
@@ -282,6 +299,20 @@ class SnapshotWriter:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+    def reopen(self) -> None:
+        """Go on with what was finished, which is a part again until it is finished once more.
+
+        Raises:
+            OSError: it cannot be done.
+        """
+        os.replace(self.path, self.part)
+        file = self.part.open("r+b", buffering=1 << 20)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Where the index began; a process that ends before this leaves a part with an index, which is cut off later.
+        file.truncate(self._end)
+        file.seek(self._end)
+        self._file, self._offset = file, self._end
 
     def close(self) -> None:
         """Stop here and keep the part, for a later `resume`."""
@@ -321,7 +352,7 @@ class Snapshot:
         try:
             self.header = _read_header(path, self._view)
             self._paths = b""
-            self._offsets = numbers(b"")
+            self._offsets = self._lengths = numbers(b"")
             self.finished = not is_part(path)
             self.lost = 0
             if self.finished:
@@ -349,7 +380,7 @@ class Snapshot:
             path_list = like.table.paths
         else:
             path_list = self._paths.split(b"\0") if count else []
-        self._offsets = offsets
+        self._offsets, self._lengths = offsets, lengths
         ids = numbers(fields["ids"]) if "ids" in fields else None
         columns += [] if ids is None else [ids]
         if len(fields["digests"]) != count * DIGEST_SIZE or any(
@@ -402,6 +433,29 @@ class Snapshot:
                 raise SnapshotError(f"{path}: damaged snapshot: byte {offset}: {error}") from error
 
         return load
+
+    def taken_from(self, row: int) -> tuple[Entry, bytes]:
+        """Give a directory of a finished snapshot as another one takes it over: what to enter, and its frame.
+
+        Raises:
+            SnapshotError: it is damaged.
+        """
+        offset, length, path = self._offsets[row], self._lengths[row], self.table.paths[row]
+        try:
+            payload = read_frame(self._view, offset, _DIRECTORY, length)[1]
+            record = DirectoryRecord.unpack(payload)
+            frame = make_frame(_DIRECTORY, bytes(payload))
+            entry = Entry.of(record, len(frame))
+            is_same = (entry.path, entry.digest, entry.listed_at) == (
+                path,
+                self.table.digest(row),
+                self.table.listed_at[row],
+            )
+            if not is_same or entry.state != State.LISTED or entry.directories.mtimes:
+                raise ValueError(_OTHER_FILES)
+        except ValueError as error:
+            raise SnapshotError(f"{self.path}: damaged snapshot: byte {offset}: {error}") from error
+        return entry, frame
 
     def verify(self) -> None:
         """Read every directory of a finished snapshot, and hold it against the index.

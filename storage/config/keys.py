@@ -334,6 +334,9 @@ class CommonKeys(Model):
     Timeout: _Seconds = 30.0
     StallMinutes: _Minutes = 30.0
     MaxDepth: _Positive = 40
+    Incremental: _Flag = False
+    IncrementalSample: _Fraction = 0.02
+    IncrementalFullRuns: _Positive = 10
     InventoryAge: _Days = 0.00005
     ListAge: _Days = 1
     SaveCache: _Flag = False

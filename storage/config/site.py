@@ -24,6 +24,7 @@ KEYS = frozenset(
         "SecondInventory",
         *("Runtime", "NumThreads", "GFALThreads", "InFlight", "Connections", "Retries"),
         "StallMinutes",
+        *("Incremental", "IncrementalSample", "IncrementalFullRuns"),
         *("Timeout", "MaxDepth", "InventoryAge", "ListAge", "SaveCache", "VarLocation", "WebDir", "MaxMissing"),
         *("MaxOrphan", "MaxMissingFraction", "MaxOrphanFraction", "MaxMissingSize", "MaxOrphanSize", "MaxUnlisted"),
         *("MaxRunAge", "MinFiles", "MissingRuns", "MissingDays", "OrphanRuns", "OrphanDays"),
@@ -102,6 +103,9 @@ class SiteConfig:
     timeout: float = 30.0
     stall_minutes: float = 30.0
     max_depth: int = 40
+    incremental: bool = False
+    incremental_sample: float = 0.02
+    incremental_full_runs: int = 10
     inventory_age: float = 0.00005
     list_age: float = 1.0
     save_cache: bool = False

@@ -91,6 +91,11 @@ class RunDirectory:
         return self.path / "listing.snapshot"
 
     @property
+    def earlier(self) -> Path:
+        """The last complete listing, for an incremental one (`storage.runs.earlier`)."""
+        return self.path / "earlier.snapshot"
+
+    @property
     def verdicts(self) -> Path:
         """What the store said of missing candidates (`storage.verdicts`)."""
         return self.path / "verdicts.journal"
@@ -383,8 +388,14 @@ class RunDirectory:
         # By what it is and not by its time: a clock may have been set back since the listing before was finished.
         is_own = file_identity(self.listing) not in (None, state.get("earlier"))
         if earlier.inventory_read and is_own and not journal.exists():
+            self._keep_for_nobody_else()
             os.replace(self.listing, journal)
         return earlier
+
+    def _keep_for_nobody_else(self) -> None:
+        """Take the second name (`storage.runs.earlier`) from a listing that is about to be written to again."""
+        if file_identity(self.earlier) == file_identity(self.listing):
+            self.earlier.unlink(missing_ok=True)
 
     def too_old(self, not_before: float) -> float | None:
         """Give when a run was last at work that was stopped and is too old to go on with; None when there is none."""

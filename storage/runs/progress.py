@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.incremental import is_taken
 from engine.states import State
 from storage.runs.directory import RunDirectory
-from storage.snapshot import Snapshot, SnapshotError, part_of
+from storage.snapshot import NOTHING_TAKEN, Snapshot, SnapshotError, part_of
 
 _LARGEST = 256 << 20
 """A journal of more bytes is not read for a look."""
@@ -18,14 +19,16 @@ _LARGEST = 256 << 20
 class RunProgress:
     """The phase of a run: starting, inventory, listing, or comparing; and what its journal holds.
 
-    The counts are None where there is no journal, or one that takes too long to read. ``last_sign`` is when the journal
-    last grew, in seconds since the epoch.
+    ``taken_over`` counts directories that stand in the journal as an earlier run listed them. The counts are None where
+    there is no journal, or one that takes too long to read. ``last_sign`` is when the journal last grew, in seconds
+    since the epoch.
     """
 
     phase: str
     directories: int | None = None
     files: int | None = None
     last_sign: float | None = None
+    taken_over: int | None = None
 
 
 def look(directory: RunDirectory) -> RunProgress:
@@ -42,16 +45,18 @@ def look(directory: RunDirectory) -> RunProgress:
         status = part.stat()
     except OSError:
         return RunProgress("comparing" if directory.listing.exists() else "listing")
-    directories, files = _counts(part) if status.st_size <= _LARGEST else (None, None)
-    return RunProgress("listing", directories, files, status.st_mtime)
+    directories, files, taken = _counts(part) if status.st_size <= _LARGEST else (None, None, None)
+    return RunProgress("listing", directories, files, status.st_mtime, taken)
 
 
-def _counts(part: Path) -> tuple[int | None, int | None]:
+def _counts(part: Path) -> tuple[int | None, int | None, int | None]:
     try:
         snapshot = Snapshot(part)
     except (OSError, SnapshotError):
-        return None, None
+        return None, None, None
+    table, until = snapshot.table, snapshot.header.taken_until
     try:
-        return snapshot.table.count(State.LISTED), snapshot.table.total_files()
+        taken = sum(is_taken(table, row, until) for row in range(len(table))) if until != NOTHING_TAKEN else 0
+        return table.count(State.LISTED), table.total_files(), taken
     finally:
         snapshot.close()

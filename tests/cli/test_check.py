@@ -21,6 +21,8 @@ KEYS = [
     "bytes",
     "requests",
     "resumed",
+    "taken_over",
+    "distrust",
     "missing",
     "missing_bytes",
     "orphan",

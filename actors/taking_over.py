@@ -1,0 +1,135 @@
+"""Taking directories over from the last complete listing: what the coordinator does for `engine.incremental`.
+
+A directory is copied from one snapshot into the other as it is, with the time of its own listing, by which it is told
+from those that were listed now: the header of a listing that takes over says up to when the earlier one was answered.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.incremental import Children, TakeOver, TakeOverRules, doubtful
+from engine.index import Entry, IndexBuilder
+from storage.snapshot import NOTHING_TAKEN, TAKEN_UNTIL, Snapshot, SnapshotError, SnapshotHeader
+
+if TYPE_CHECKING:
+    from actors.listing import Listing
+    from actors.messages import ListingPlan
+
+_log = logging.getLogger(__name__)
+
+_MOST = 10_000
+"""Directories in one message."""
+
+
+class EarlierListings:
+    """The earlier listing of one coordinator, if it has one: what of it stands in the new one, and its frames."""
+
+    def __init__(self, plan: ListingPlan) -> None:
+        self.note = ""
+        self._plan = plan
+        self._snapshot: Snapshot | None = None
+        self._until = NOTHING_TAKEN
+        self._state: TakeOver | None = None
+
+    def open(self) -> None:
+        """Open the snapshot; one that is of no use is said in ``note``, and everything is listed."""
+        if self._plan.earlier is None:
+            return
+        path = self._plan.earlier.snapshot
+        try:
+            snapshot = Snapshot(path)
+        except (SnapshotError, OSError) as error:
+            self._say(f"listing in full: {error}")
+            return
+        until = max(snapshot.table.listed_at, default=NOTHING_TAKEN)
+        wrong = snapshot.header.differs(self._plan.header) or ("" if snapshot.finished else "it is unfinished")
+        if not wrong and until >= self._plan.header.created:
+            wrong = "it is no older than the new one: a clock was set"
+        if wrong:
+            self._say(f"listing in full: {path}: {wrong}")
+            snapshot.close()
+        else:
+            self._snapshot, self._until = snapshot, until
+
+    def _say(self, note: str) -> None:
+        self.note = note
+        _log.warning("%s", note)
+
+    @property
+    def header(self) -> SnapshotHeader:
+        """Give the header of a new journal."""
+        header = self._plan.header
+        return header if self._snapshot is None else replace(header, extra={**header.extra, TAKEN_UNTIL: self._until})
+
+    def begin(self, header: SnapshotHeader, taken: Iterable[bytes] = ()) -> list[bytes]:
+        """Begin, with the header of the journal; of what a run before has ``taken`` over, give what is to be listed."""
+        earlier = self._plan.earlier
+        if earlier is None or self._snapshot is None or header.taken_until != self._until:
+            # Without what it was taken from there is nothing to hold it against.
+            self.close()
+            return list(taken)
+        # Each run draws others, and one that goes on the same as the one before it.
+        seed = f"{header.site} {header.created}".encode("utf-8", "replace")[-64:]
+        self._state = TakeOver(self._snapshot.table, TakeOverRules(earlier.share, seed, earlier.margin))
+        return [path for path in taken if not self._state.take_again(path)]
+
+    def go_on(self, header: SnapshotHeader, index: IndexBuilder) -> list[bytes]:
+        """Begin with the journal of a run before; gives what is to be listed of that which it has listed."""
+        again = self.begin(header, index.listed_until(header.taken_until))
+        return again if self._state is None else [*again, *self._state.go_on(index.sight_of)]
+
+    @property
+    def state(self) -> TakeOver | None:
+        """What decides; None where everything is listed."""
+        return self._state
+
+    def frames(self, children: Children) -> tuple[list[tuple[Entry, bytes]], list[bytes]]:
+        """Note what is sampled and taken over; give what to enter, and what is damaged and to be listed instead."""
+        state, snapshot = self._state, self._snapshot
+        entries: list[tuple[Entry, bytes]] = []
+        damaged: list[bytes] = []
+        if state is None or snapshot is None:
+            return entries, damaged
+        state.sample(children.sampled)
+        for row in children.taken:
+            try:
+                entries.append(snapshot.taken_from(row))
+            except (SnapshotError, OSError) as error:
+                self._say(f"listed although it is the same: {error}")
+                damaged.append(state.path_of(row))
+            else:
+                state.take([row])
+        return entries, damaged
+
+    def close(self) -> None:
+        """Give the file back."""
+        if self._snapshot is not None:
+            self._snapshot.close()
+        self._snapshot = self._state = None
+
+
+def list_what_differs(listing: Listing, inventory: Path, snapshot: Path, heed: Callable[[], None]) -> None:
+    """Have everything listed that was taken over into a finished ``snapshot`` and on which a finding might rest.
+
+    The snapshot is finished again then. ``heed`` is called now and then, and may raise to give up. Raises as
+    `Listing.run` does, and `SnapshotError` and `OSError` where a snapshot cannot be read.
+    """
+    expected = Snapshot(inventory)
+    found = Snapshot(snapshot, like=expected)
+    try:
+        again = doubtful(expected.table, found.table, found.header.taken_until, heed)
+    finally:
+        found.close()
+        expected.close()
+    if not again:
+        return
+    _log.info("listing %d directories after all that were taken over and differ from the inventory", len(again))
+    for start in range(0, len(again), _MOST):
+        listing.list_again(again[start : start + _MOST])
+    listing.run("listing")
+    listing.seal()

@@ -1,0 +1,329 @@
+"""Which directories are taken over from the last complete listing of a store, without a request.
+
+A directory whose time is that of the last listing holds the same names as then, if the store's times are true. So only
+leaves are taken over, whose listing began safely after that time; a share of them is listed all the same; and what
+differs then, although its parent goes on showing the old time, is a disagreement: from then on the store's times are
+not believed, and everything that was taken over is listed. What is taken over never leads to a finding: what differs
+from the inventory is listed before it is judged (`doubtful`). Decision 17 says why.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from hashlib import blake2b
+
+from engine import paths
+from engine.columns import NO_FILES, UNKNOWN_MTIME, UNKNOWN_SIZE, DirectoryColumns, FileColumns
+from engine.index import Known
+from engine.states import Reason, State
+from engine.step import in_step
+from engine.table import DirectoryTable
+from engine.twins import MOST_WITH_ONE_ID
+
+SAFELY = 86400.0
+"""Seconds that have to lie between the time of a directory and its listing.
+
+A time is known to the second or two, by a clock of the store, which may be hours off, in a wrong zone as a rule; when a
+directory was listed is known by ours. What changed within a day before its listing is listed once more.
+"""
+
+_HEED_EVERY = 5000
+
+
+class Choice(IntEnum):
+    """What becomes of a directory that a new listing names."""
+
+    LIST = 0
+    """It is listed, since nothing says that it is as it was."""
+    SAMPLE = 1
+    """It could be taken over, and is listed to see whether that would have been right."""
+    TAKE = 2
+    """Its last listing stands for a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOverRules:
+    """How much is taken over: all but the ``share`` (0 to 1) that ``seed`` draws.
+
+    ``margin``: so many seconds the listing was answered after the time of the directory, at least.
+    """
+
+    share: float
+    seed: bytes
+    margin: float = SAFELY
+
+    def is_sampled(self, path: bytes) -> bool:
+        """Draw; the same path is drawn or not for as long as the seed is the same."""
+        drawn = int.from_bytes(blake2b(path, key=self.seed[:64], digest_size=8).digest(), "big")
+        return drawn < self.share * 2.0**64
+
+
+class _Mark(IntEnum):
+    """How a row of the last listing stands in the new one."""
+
+    NONE = 0
+    TAKEN = 1
+    SAMPLED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Children:
+    """The sub-directories of a directory: to be ``listed``, and by row to be ``taken`` over; ``sampled`` are both."""
+
+    listed: list[bytes]
+    taken: list[int]
+    sampled: list[int]
+
+
+class TakeOver:
+    """Decides over the directories of one listing, by the table of the last complete one.
+
+    A state machine without clock and chance: callers carry out what it says and tell it what came of that.
+    """
+
+    def __init__(self, table: DirectoryTable, rules: TakeOverRules) -> None:
+        self._table = table
+        self._rules = rules
+        self._rows = {table.paths[row]: row for row in trusted_leaves(table, rules.margin)}
+        self._marks = bytearray(len(table))
+        # Directories that hold some whose listing differs, and which those are.
+        self._asked: dict[bytes, set[int]] = {}
+        self.distrust = ""
+
+    @property
+    def taken(self) -> int:
+        """How many directories are taken over and were not listed since."""
+        return self._marks.count(_Mark.TAKEN)
+
+    def path_of(self, row: int) -> bytes:
+        """Give the path of a row of the last listing."""
+        return self._table.paths[row]
+
+    def choose(self, path: bytes, mtime: int, identity: int = 0) -> Choice:
+        """Say what becomes of a directory that its parent's new listing shows with this time (s) and id."""
+        row = self._rows.get(path)
+        if self.distrust or row is None or mtime != self._table.mtimes[row]:
+            return Choice.LIST
+        ids = self._table.ids
+        if identity != (0 if ids is None else ids[row]):
+            return Choice.LIST
+        return Choice.SAMPLE if self._rules.is_sampled(path) else Choice.TAKE
+
+    def children(self, base: bytes, directories: DirectoryColumns, spared: Callable[[bytes], bool]) -> Children:
+        """Sort what a new listing names; ``base`` ends with a slash, and what is ``spared`` is not taken over."""
+        found = Children([], [], [])
+        columns = zip(directories.name_list(), directories.mtime_list(), directories.id_list(), strict=True)
+        for name, mtime, identity in columns:
+            path = base + name
+            choice = self.choose(path, mtime, identity)
+            if choice == Choice.LIST or spared(path):
+                found.listed.append(path)
+            elif choice == Choice.SAMPLE:
+                found.listed.append(path)
+                found.sampled.append(self._rows[path])
+            else:
+                found.taken.append(self._rows[path])
+        return found
+
+    def sample(self, rows: Iterable[int]) -> None:
+        """Note that these are listed to be held against the last listing."""
+        for row in rows:
+            self._marks[row] = _Mark.SAMPLED
+
+    def take(self, rows: Iterable[int]) -> None:
+        """Note that these are taken over."""
+        for row in rows:
+            self._marks[row] = _Mark.TAKEN
+
+    def take_again(self, path: bytes) -> bool:
+        """Note that a run before took a directory over; False when it would not be taken over now."""
+        row = self._rows.get(path)
+        if row is None or self.distrust:
+            return False
+        self.take([row])
+        return True
+
+    def go_on(self, sight_of: Callable[[bytes], Known | None]) -> list[bytes]:
+        """Hold against the last listing what a run before has listed, although it could have been taken over.
+
+        What it did not come to is held against it as well. Gives the parents that are to be listed once more.
+        """
+        parents = []
+        for path, row in self._rows.items():
+            sight = None if self._marks[row] == _Mark.TAKEN else sight_of(path)
+            if sight is None or self.choose(path, sight.mtime, sight.identity) == Choice.LIST:
+                continue
+            self.sample([row])
+            if sight.state == State.LISTED:
+                parents.append(self.listed(path, sight.digest, plain=True))
+        return [parent for parent in parents if parent is not None]
+
+    def still_taken(self) -> list[bytes]:
+        """Give the directories that are taken over, in tree order."""
+        return [self._table.paths[row] for row, mark in enumerate(self._marks) if mark == _Mark.TAKEN]
+
+    def listed(self, path: bytes, digest: bytes, plain: bool) -> bytes | None:
+        """Hold a new listing against the last one, where there is a claim that they are the same.
+
+        ``plain``: it shows nothing but files. Gives the parent, if that is to be listed once more: only if it goes on
+        showing the old time the store has said what is not true, and did not just change.
+        """
+        row = self._forget(path)
+        if row is None or self.distrust or (plain and digest == self._table.digest(row)):
+            return None
+        parent = paths.parent_of(path)
+        if parent is None:
+            return None
+        is_asked = parent in self._asked
+        self._asked.setdefault(parent, set()).add(row)
+        return None if is_asked else parent
+
+    def failed(self, path: bytes) -> None:
+        """Note that a directory could not be listed; what is not known is no disagreement."""
+        self._forget(path)
+
+    def _forget(self, path: bytes) -> int | None:
+        row = self._rows.get(path)
+        if row is None or self._marks[row] == _Mark.NONE:
+            return None
+        self._marks[row] = _Mark.NONE
+        return row
+
+    def is_asked(self, path: bytes) -> bool:
+        """Whether a directory is listed once more for the times of what it holds."""
+        return path in self._asked
+
+    def answered(self, parent: bytes, times: Mapping[bytes, int] | None) -> list[bytes]:
+        """Take in the times by name that a parent shows now, None if it does not say.
+
+        Gives the directories that are to be listed after all: none, or everything that was taken over.
+        """
+        for row in sorted(self._asked.pop(parent, ())):
+            path = self._table.paths[row]
+            if times is None:
+                return self._disagree(path, "and nobody can say whether its time has")
+            if times.get(paths.name_of(path)) == self._table.mtimes[row]:
+                return self._disagree(path, "and its time has not")
+        return []
+
+    def _disagree(self, path: bytes, why: str) -> list[bytes]:
+        if self.distrust:
+            return []
+        self.distrust = f"{paths.escape(path)} has changed since the last listing, {why}"
+        return self.still_taken()
+
+
+def trusted_leaves(table: DirectoryTable, margin: float) -> Iterator[int]:
+    """Give the rows of a complete listing that may be taken over while their directories show the same time.
+
+    Not one that is empty, which is judged by itself, or holds what is no file; not one that is there under several
+    names; and none whose time is unknown or was not safely over when it was listed.
+    """
+    path_list, count = table.paths, len(table)
+    repeated = _repeated(table)
+    for row in range(count):
+        if table.states[row] != State.LISTED or table.reasons[row] != Reason.NONE or not table.files[row]:
+            continue
+        # What is below a directory directly follows it.
+        if row + 1 < count and path_list[row + 1].startswith(path_list[row] + b"/"):
+            continue
+        mtime = table.mtimes[row]
+        if mtime > 0 and table.listed_at[row] - mtime >= margin and row not in repeated:
+            yield row
+
+
+def _repeated(table: DirectoryTable) -> set[int]:
+    """Give the rows whose files, or whose id, are those of another one."""
+    first: dict[bytes | int, int] = {}
+    repeated: set[int] = set()
+    for row in range(len(table)):
+        keys: list[bytes | int] = [table.digest(row)] if table.files[row] else []
+        if table.ids is not None and table.ids[row]:
+            keys.append(table.ids[row])
+        for key in keys:
+            other = first.setdefault(key, row)
+            if other != row:
+                repeated.update((other, row))
+    return repeated
+
+
+def doubtful(
+    inventory: DirectoryTable, remote: DirectoryTable, until: int, heed: Callable[[], None] = lambda: None
+) -> list[bytes]:
+    """Give the directories that were taken over, listed at ``until`` (s) or before, and on which a finding might rest.
+
+    They differ from the inventory, or it has something below them. With them go those that may be the same directory as
+    any that differs, under another name: both have to be seen as they are now. ``heed`` is called now and then.
+    """
+    found: set[int] = set()
+    different: list[int] = []
+    last: int | None = None
+    for step, (left, right) in enumerate(in_step(inventory, remote)):
+        if step % _HEED_EVERY == 0:
+            heed()
+        if right is None:
+            if left is not None and inventory.files[left]:
+                last = _leaf_above(remote, inventory.paths[left], until, last)
+                found.update(() if last is None else (last,))
+            continue
+        if remote.states[right] != State.LISTED or not _differs(inventory, left, remote, right):
+            continue
+        different.append(right)
+        if is_taken(remote, right, until):
+            found.add(right)
+    if different:
+        found.update(_perhaps_the_same(remote, different, until))
+    return [remote.paths[row] for row in sorted(found)]
+
+
+def is_taken(table: DirectoryTable, row: int, until: int) -> bool:
+    """Whether the listing of a row is one of an earlier run, the last of which was answered at ``until`` (s)."""
+    return table.states[row] == State.LISTED and table.listed_at[row] <= until
+
+
+def _perhaps_the_same(table: DirectoryTable, rows: Sequence[int], until: int) -> Iterator[int]:
+    """Give the rows that were taken over and that `engine.twins` might take for one of these, if it saw them now.
+
+    Where ids tell directories apart, it goes by them, and elsewhere by the time.
+    """
+    ids = None if table.ids is None else table.ids.tolist()
+    count = Counter(ids or ())
+
+    def id_of(row: int) -> int:
+        return 0 if ids is None or count[ids[row]] > MOST_WITH_ONE_ID else ids[row]
+
+    numbers = {id_of(row) for row in rows} - {0}
+    times = {table.mtimes[row] for row in rows} - {UNKNOWN_MTIME}
+    times_alone = {table.mtimes[row] for row in rows if not id_of(row)} - {UNKNOWN_MTIME}
+    for row in range(len(table)):
+        number, mtime = id_of(row), table.mtimes[row]
+        alike = (number in numbers or mtime in times_alone) if number else mtime in times
+        if alike and is_taken(table, row, until):
+            yield row
+
+
+def _leaf_above(remote: DirectoryTable, path: bytes, until: int, last: int | None) -> int | None:
+    """Give the row of the nearest directory above one that the store does not show, if it was taken over."""
+    if last is not None and path.startswith(remote.paths[last] + b"/"):
+        return last
+    row = remote.nearest(path)
+    return row if row is not None and is_taken(remote, row, until) else None
+
+
+def _differs(inventory: DirectoryTable, left: int | None, remote: DirectoryTable, right: int) -> bool:
+    """Tell whether there is anything to say about a directory of the store; sizes that nobody knows say nothing."""
+    found = remote.load(right) if remote.files[right] else NO_FILES
+    if left is None:
+        return bool(found)
+    expected = inventory.load(left) if inventory.files[left] else NO_FILES
+    if expected.names != found.names or len(expected) != len(found):
+        return True
+    return expected.sizes != found.sizes and _sizes_differ(expected, found)
+
+
+def _sizes_differ(expected: FileColumns, found: FileColumns) -> bool:
+    pairs = zip(expected.size_array().tolist(), found.size_array().tolist(), strict=True)
+    return any(ours != theirs and UNKNOWN_SIZE not in (ours, theirs) for ours, theirs in pairs)

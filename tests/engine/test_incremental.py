@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine import paths
+from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, DirectoryColumns, FileColumns, numbers
+from engine.compare import CompareOptions, Tally, compare
+from engine.incremental import (
+    SAFELY,
+    Choice,
+    TakeOver,
+    TakeOverRules,
+    doubtful,
+    is_taken,
+    trusted_leaves,
+)
+from engine.index import Known
+from engine.record import DirectoryRecord, DirectorySummary
+from engine.states import Reason, State
+from engine.table import DirectoryTable
+
+OLD = 1_700_000_000
+LISTED = OLD + 10 * 86400
+NOW = LISTED + 86400
+
+
+@dataclass(frozen=True)
+class Row:
+    """A directory of a listing: the sizes of its files by name, and its own time."""
+
+    path: bytes
+    files: dict[bytes, int]
+    mtime: int = OLD
+    listed_at: int = LISTED
+    state: State = State.LISTED
+    reason: Reason = Reason.NONE
+    number: int = 0
+
+
+def table_of(rows: Sequence[Row]) -> DirectoryTable:
+    rows = sorted(rows, key=lambda row: paths.tree_key(row.path))
+    records = [
+        DirectoryRecord(
+            row.path,
+            row.state,
+            row.reason,
+            listed_at=row.listed_at,
+            files=FileColumns.from_rows((name, size, 1) for name, size in row.files.items()),
+        )
+        for row in rows
+    ]
+    summaries = [DirectorySummary.of(record, row.mtime) for record, row in zip(records, rows, strict=True)]
+    table = DirectoryTable.from_summaries(summaries, lambda row: records[row].files)
+    ids = [row.number for row in rows]
+    return replace(table, ids=numbers(array("q", ids)) if any(ids) else None)
+
+
+def files(name: bytes, size: int = 5) -> dict[bytes, int]:
+    return {name: size, name + b"-2": size}
+
+
+TOP = Row(b"/s", {}, UNKNOWN_MTIME)
+A, B = Row(b"/s/a", files(b"a")), Row(b"/s/b", files(b"b"))
+
+
+def taking_over(*rows: Row, share: float = 0.0) -> TakeOver:
+    return TakeOver(table_of(rows or (TOP, A, B)), TakeOverRules(share, b"seed"))
+
+
+def digest_of(row: Row) -> bytes:
+    return table_of([row]).digest(0)
+
+
+def times(**named: int) -> dict[bytes, int]:
+    return {name.encode(): time for name, time in named.items()}
+
+
+@pytest.mark.parametrize(
+    ("row", "trusted"),
+    [
+        (A, True),
+        (replace(A, mtime=LISTED - int(SAFELY)), True),
+        # What changed in the second of its own time, or by a clock that is hours off, still shows that time.
+        (replace(A, mtime=LISTED - int(SAFELY) + 1), False),
+        (replace(A, mtime=LISTED), False),
+        (replace(A, mtime=NOW + 5), False),
+        (replace(A, mtime=0), False),
+        (replace(A, mtime=-5), False),
+        (replace(A, mtime=UNKNOWN_MTIME), False),
+        (replace(A, files={}), False),
+        (replace(A, reason=Reason.OTHERS), False),
+        (replace(A, state=State.FAILED, reason=Reason.TIMEOUT, files={}), False),
+        (replace(A, state=State.UNFILLED, reason=Reason.NEVER_REACHED, files={}), False),
+    ],
+)
+def test_what_is_trusted(row: Row, trusted: bool) -> None:
+    table = table_of([TOP, row, B])
+    assert (table.find(row.path) in set(trusted_leaves(table, SAFELY))) is trusted
+
+
+def test_what_has_directories_is_no_leaf() -> None:
+    unreached = Row(b"/s/a/x", {}, state=State.UNFILLED, reason=Reason.NEVER_REACHED, listed_at=0)
+    table = table_of([TOP, A, unreached, Row(b"/s/a-", files(b"c")), B])
+    assert [table.paths[row] for row in trusted_leaves(table, SAFELY)] == [b"/s/a-", b"/s/b"]
+
+
+def test_what_is_there_under_several_names_is_listed() -> None:
+    twin = Row(b"/s/c", files(b"a"))
+    assert taking_over(TOP, A, B, twin).choose(b"/s/a", OLD) == Choice.LIST
+    assert taking_over(TOP, A, B, twin).choose(b"/s/b", OLD) == Choice.TAKE
+    numbered = [replace(A, number=7), replace(B, number=7), Row(b"/s/c", files(b"c"), number=8)]
+    assert taking_over(TOP, *numbered).choose(b"/s/a", OLD, 7) == Choice.LIST
+    assert taking_over(TOP, *numbered).choose(b"/s/c", OLD, 8) == Choice.TAKE
+
+
+def test_only_the_same_time_and_the_same_directory_is_taken_over() -> None:
+    state = taking_over(TOP, replace(A, number=7), B)
+    assert state.choose(b"/s/a", OLD, 7) == Choice.TAKE
+    assert state.choose(b"/s/a", OLD + 1, 7) == Choice.LIST
+    assert state.choose(b"/s/a", OLD - 1, 7) == Choice.LIST
+    assert state.choose(b"/s/a", UNKNOWN_MTIME, 7) == Choice.LIST
+    assert state.choose(b"/s/a", OLD, 8) == Choice.LIST
+    assert state.choose(b"/s/a", OLD, 0) == Choice.LIST
+    assert state.choose(b"/s/new", OLD) == Choice.LIST
+
+
+def test_a_share_is_listed_all_the_same() -> None:
+    rows = [TOP, *(Row(b"/s/%d" % n, files(b"%d" % n)) for n in range(2000))]
+    for share in (0.0, 0.02, 0.5, 1.0):
+        state = taking_over(*rows, share=share)
+        chosen = [state.choose(row.path, OLD) for row in rows[1:]]
+        assert set(chosen) <= {Choice.SAMPLE, Choice.TAKE}
+        assert chosen.count(Choice.SAMPLE) == pytest.approx(2000 * share, abs=20 if share < 0.1 else 100)
+    first, other = (TakeOverRules(0.02, seed) for seed in (b"one", b"other"))
+    assert [first.is_sampled(row.path) for row in rows] != [other.is_sampled(row.path) for row in rows]
+
+
+def test_children_are_sorted() -> None:
+    state = taking_over()
+    named = DirectoryColumns.from_rows([(b"a", OLD), (b"b", OLD + 1), (b"c", OLD)])
+    found = state.children(b"/s/", named, lambda _path: False)
+    assert (found.listed, [state.path_of(row) for row in found.taken], found.sampled) == (
+        [b"/s/b", b"/s/c"],
+        [b"/s/a"],
+        [],
+    )
+    assert state.children(b"/s/", named, lambda path: path == b"/s/a").taken == []
+    found = taking_over(share=1.0).children(b"/s/", named, lambda _path: False)
+    assert (found.listed, found.taken, len(found.sampled)) == ([b"/s/a", b"/s/b", b"/s/c"], [], 1)
+
+
+def begun() -> TakeOver:
+    """``b`` is taken over, ``a`` sampled."""
+    state = taking_over()
+    state.sample([1])
+    state.take([2])
+    return state
+
+
+def test_a_sample_that_agrees_says_nothing() -> None:
+    state = begun()
+    assert state.listed(b"/s/a", digest_of(A), plain=True) is None
+    assert (state.taken, state.distrust) == (1, "")
+
+
+@pytest.mark.parametrize(("found", "plain"), [(replace(A, files=files(b"a", 6)), True), (A, False)])
+def test_a_sample_that_differs_while_its_time_stays_turns_back_to_full(found: Row, plain: bool) -> None:
+    state = begun()
+    assert state.listed(b"/s/a", digest_of(found), plain) == b"/s"
+    assert state.is_asked(b"/s")
+    assert state.distrust == ""
+    assert state.answered(b"/s", times(a=OLD, b=OLD)) == [b"/s/b"]
+    assert "/s/a" in state.distrust
+    assert state.choose(b"/s/b", OLD) == Choice.LIST
+    # It is not held against it any more.
+    assert state.listed(b"/s/b", b"other", plain=True) is None
+    assert state.taken == 0
+
+
+@pytest.mark.parametrize("now", [times(a=OLD + 5, b=OLD), times(b=OLD)])
+def test_a_sample_that_changed_meanwhile_is_no_disagreement(now: dict[bytes, int]) -> None:
+    state = begun()
+    assert state.listed(b"/s/a", b"other", plain=True) == b"/s"
+    assert state.answered(b"/s", now) == []
+    assert not state.is_asked(b"/s")
+    assert (state.taken, state.distrust) == (1, "")
+
+
+def test_when_the_parent_cannot_be_asked_the_store_is_not_believed() -> None:
+    state = begun()
+    state.listed(b"/s/a", b"other", plain=True)
+    assert state.answered(b"/s", None) == [b"/s/b"]
+    assert state.distrust
+
+
+def test_a_parent_is_asked_once_for_all_that_differ() -> None:
+    state = begun()
+    assert state.listed(b"/s/a", b"other", plain=True) == b"/s"
+    assert state.listed(b"/s/b", b"other", plain=True) is None
+    assert state.answered(b"/s", times(a=OLD + 5, b=OLD)) == []
+    assert "/s/b" in state.distrust
+
+
+def test_what_cannot_be_listed_is_no_disagreement() -> None:
+    state = begun()
+    state.failed(b"/s/a")
+    state.failed(b"/s/b")
+    state.failed(b"/s/unknown")
+    assert (state.taken, state.distrust) == (0, "")
+    assert state.listed(b"/s/a", b"other", plain=True) is None
+
+
+def test_what_was_not_taken_over_is_held_against_nothing() -> None:
+    state = taking_over()
+    assert state.listed(b"/s/a", b"other", plain=True) is None
+    assert state.listed(b"/s", b"other", plain=False) is None
+
+
+def test_a_run_that_goes_on_holds_what_was_listed_before_it_against_the_last_listing() -> None:
+    state = taking_over(TOP, A, B, Row(b"/s/c", files(b"c")), Row(b"/s/d", files(b"d")))
+    assert state.take_again(b"/s/b")
+    assert not state.take_again(b"/s/unknown")
+    known = {
+        b"/s/a": Known(State.LISTED, OLD, 0, b"other"),
+        b"/s/c": Known(State.UNFILLED, OLD, 0, b""),
+        b"/s/d": Known(State.LISTED, OLD + 9, 0, b"other"),
+    }
+    assert state.go_on(known.get) == [b"/s"]
+    assert state.answered(b"/s", times(a=OLD + 5)) == []
+    assert state.listed(b"/s/c", b"other", plain=True) == b"/s"
+    assert state.answered(b"/s", times(c=OLD)) == [b"/s/b"]
+
+
+def expected(*rows: Row) -> DirectoryTable:
+    return table_of([replace(row, listed_at=NOW, mtime=UNKNOWN_MTIME) for row in rows])
+
+
+FRESH = replace(TOP, listed_at=NOW)
+
+
+def test_what_agrees_stays_taken_over() -> None:
+    remote = table_of([FRESH, A, B])
+    assert doubtful(expected(TOP, A, B), remote, LISTED) == []
+    names_only = replace(A, files=dict.fromkeys(A.files, UNKNOWN_SIZE))
+    assert doubtful(expected(TOP, names_only, B), remote, LISTED) == []
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        [replace(A, files={**A.files, b"lost": 1})],
+        [replace(A, files={b"a": 5})],
+        [replace(A, files={b"a": 5, b"a-2": 6})],
+        [],
+        [A, Row(b"/s/a/x", files(b"x"))],
+        [A, Row(b"/s/a/x/y/z", files(b"x"))],
+    ],
+)
+def test_what_a_finding_might_rest_on_is_doubtful(known: list[Row]) -> None:
+    remote = table_of([FRESH, replace(A, mtime=OLD + 7), B])
+    inventory = expected(TOP, B, *known)
+    assert doubtful(inventory, remote, LISTED) == [b"/s/a"]
+    # What was listed now can be judged.
+    assert doubtful(inventory, remote, LISTED - 1) == []
+
+
+def test_what_may_be_the_same_directory_is_seen_with_it() -> None:
+    # A link to what was taken over, come upon for the first time, in which there is a file by now.
+    link = Row(b"/s/link", {**A.files, b"new": 1}, listed_at=NOW)
+    other = replace(B, mtime=OLD + 9)
+    assert doubtful(expected(TOP, A, B), table_of([FRESH, A, other, link]), LISTED) == [b"/s/a"]
+    # By their ids it can be told that they are not the same, or that they are.
+    numbered = [FRESH, replace(A, number=1), replace(B, number=2), replace(link, number=3)]
+    assert doubtful(expected(TOP, A, B), table_of(numbered), LISTED) == []
+    numbered[-1] = replace(link, number=2)
+    assert doubtful(expected(TOP, A, B), table_of(numbered), LISTED) == [b"/s/b"]
+    numbered[-1] = replace(link, number=0)
+    assert doubtful(expected(TOP, A, B), table_of(numbered), LISTED) == [b"/s/a", b"/s/b"]
+
+
+names = st.sampled_from([b"f", b"g", b"h"])
+sizes = st.sampled_from([UNKNOWN_SIZE, 0, 1])
+contents = st.dictionaries(names, sizes, max_size=3)
+PLACES = (b"/s", b"/s/a", b"/s/a/b", b"/s/a/c", b"/s/a-", b"/s/d", b"/s/d/e")
+states = st.sampled_from([(State.LISTED, Reason.NONE)] * 5 + [(State.FAILED, Reason.TIMEOUT)])
+
+
+@st.composite
+def listings(draw: st.DrawFn, failing: bool) -> list[Row]:
+    rows = []
+    for place in PLACES:
+        if place != b"/s" and draw(st.booleans()):
+            continue
+        state, reason = draw(states) if failing and place != b"/s" else (State.LISTED, Reason.NONE)
+        held = draw(contents) if state == State.LISTED else {}
+        listed_at = draw(st.sampled_from([LISTED, NOW]))
+        rows.append(Row(place, held, draw(st.sampled_from([OLD, OLD + 1])), listed_at, state, reason))
+    return rows
+
+
+@given(inventory=listings(failing=False), remote=listings(failing=True), one_name=st.booleans())
+def test_no_finding_rests_on_what_was_taken_over(inventory: list[Row], remote: list[Row], one_name: bool) -> None:
+    known, found = table_of(inventory), table_of(remote)
+    again = set(doubtful(known, found, LISTED))
+    assert all(is_taken(found, row, LISTED) for path in again if (row := found.find(path)) is not None)
+    for finding in compare(known, found, CompareOptions(one_name=one_name), Tally()):
+        row = found.nearest(finding.directory)
+        assert row is not None
+        assert not is_taken(found, row, LISTED) or found.paths[row] in again
