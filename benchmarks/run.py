@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import certainty, comparing, far, listing, ray_overhead, startup
+from benchmarks import certainty, comparing, far, incremental, listing, ray_overhead, startup
 from benchmarks.machine import machine_line
 from benchmarks.measure import Broken, Measured, Row, Unavailable
 
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "startup": startup.run,
     "listing": listing.run,
     "certainty": certainty.run,
+    "incremental": incremental.run,
     "far": far.run,
     "ray_overhead": ray_overhead.run,
     "comparing": comparing.run,

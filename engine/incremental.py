@@ -222,17 +222,20 @@ def trusted_leaves(table: DirectoryTable, margin: float) -> Iterator[int]:
     Not one that is empty, which is judged by itself, or holds what is no file; not one that is there under several
     names; and none whose time is unknown or was not safely over when it was listed.
     """
-    path_list, count = table.paths, len(table)
     repeated = _repeated(table)
-    for row in range(count):
+    for row in range(len(table)):
         if table.states[row] != State.LISTED or table.reasons[row] != Reason.NONE or not table.files[row]:
             continue
-        # What is below a directory directly follows it.
-        if row + 1 < count and path_list[row + 1].startswith(path_list[row] + b"/"):
+        if not _is_leaf(table, row):
             continue
         mtime = table.mtimes[row]
         if mtime > 0 and table.listed_at[row] - mtime >= margin and row not in repeated:
             yield row
+
+
+def _is_leaf(table: DirectoryTable, row: int) -> bool:
+    # What is below a directory directly follows it.
+    return row + 1 == len(table) or not table.paths[row + 1].startswith(table.paths[row] + b"/")
 
 
 def _repeated(table: DirectoryTable) -> set[int]:
@@ -298,10 +301,12 @@ def _perhaps_the_same(table: DirectoryTable, rows: Sequence[int], until: int) ->
     numbers = {id_of(row) for row in rows} - {0}
     times = {table.mtimes[row] for row in rows} - {UNKNOWN_MTIME}
     times_alone = {table.mtimes[row] for row in rows if not id_of(row)} - {UNKNOWN_MTIME}
+    # Of a top nobody gives time and id, so that it may be any.
+    any_of_them = any(table.mtimes[row] == UNKNOWN_MTIME and not id_of(row) and _is_leaf(table, row) for row in rows)
     for row in range(len(table)):
         number, mtime = id_of(row), table.mtimes[row]
         alike = (number in numbers or mtime in times_alone) if number else mtime in times
-        if alike and is_taken(table, row, until):
+        if (alike or any_of_them) and is_taken(table, row, until):
             yield row
 
 

@@ -47,7 +47,7 @@ class Twins:
             halves = numbers(table.digests)[::2]
             self._digests = self._digests or _Sorted(halves)
             alike = self._digests.rows(halves[row])
-            found.update(alike if len(alike) <= _MOST_NAMES else self._of_crowd(row, halves[row], alike))
+            found.update(alike if len(alike) <= MOST_WITH_ONE_ID else self._of_crowd(row, halves[row], alike))
         return sorted(other for other in found if other != row and self.are_same(row, other))
 
     def are_same(self, row: int, other: int) -> bool:

@@ -284,6 +284,13 @@ def test_what_may_be_the_same_directory_is_seen_with_it() -> None:
     assert doubtful(expected(TOP, A, B), table_of(numbered), LISTED) == [b"/s/a", b"/s/b"]
 
 
+def test_a_top_may_be_the_same_as_any() -> None:
+    top = Row(b"/t", {**A.files, b"new": 1}, UNKNOWN_MTIME, NOW)
+    assert doubtful(expected(TOP, A, B), table_of([FRESH, A, B, top]), LISTED) == [b"/s/a", b"/s/b"]
+    # One that has directories is the same as no leaf.
+    assert doubtful(expected(TOP, A, B), table_of([FRESH, A, B, top, Row(b"/t/d", {}, OLD, NOW)]), LISTED) == []
+
+
 names = st.sampled_from([b"f", b"g", b"h"])
 sizes = st.sampled_from([UNKNOWN_SIZE, 0, 1])
 contents = st.dictionaries(names, sizes, max_size=3)
