@@ -83,7 +83,7 @@ def check_job(
         store_mark(site, store),
         refine=known,
         read_second=SecondInventory(backends, site, store.tops, directory),
-        incremental=_incremental(site, store) if site.incremental else None,
+        incremental=incremental_listing(site, store) if site.incremental else None,
         doubt=partial(hollow_gate, store.spec, site.root_path, store.tops),
         inventory_time=identity.made,
         # What came after a dump was made is in no listing.
@@ -117,7 +117,7 @@ def store_mark(site: SiteConfig, store: StoreSource) -> dict[str, Any]:
     return mark if store.as_of is None else {**mark, "as_of": store.as_of}
 
 
-def _incremental(site: SiteConfig, store: StoreSource) -> IncrementalListing:
+def incremental_listing(site: SiteConfig, store: StoreSource) -> IncrementalListing:
     """Say how directories are taken over from the last complete listing."""
     mark = {
         **store_mark(site, store),
@@ -126,9 +126,9 @@ def _incremental(site: SiteConfig, store: StoreSource) -> IncrementalListing:
         "depth": site.max_depth,
     }
     why_not = ""
-    if store.spec.clustered:
+    if store.spec.clustered or store.spec.open_ended:
         # What is in a directory of a cluster, and its time, comes from several servers.
-        why_not = "the store is a cluster"
+        why_not = "the store is a cluster, or may be one"
     elif store.as_of is not None:
         why_not = "the store is known by a dump"
     # A listing began as long before its answer as a request may take.

@@ -85,6 +85,8 @@ class EarlierListingFile:
             spare.unlink(missing_ok=True)
             os.link(listing, spare)
             os.replace(spare, self.snapshot)
+            # Where both are names of the same file, nothing was replaced.
+            spare.unlink(missing_ok=True)
         except OSError as error:
             _log.warning("the listing is not kept for an incremental one: %s: %s", self.snapshot, error.strerror)
             self.drop()

@@ -137,6 +137,17 @@ def test_times_that_lie_to_a_full_sample(site: FaultySite, runtime: str) -> None
     site.assert_found(["data/1/leaf1/a1.root"], ["data/0/leaf0/new.root"])
     page = (site.web / "sites" / f"{site.name}.html").read_text()
     assert "its time has not" in page
+
+
+@pytest.mark.fault(
+    "incremental listing",
+    "a store whose times were found to lie is listed again and again",
+    "in full each time, until the key is switched off and on again",
+)
+def test_who_lied_once(site: FaultySite) -> None:
+    listed_once(site, IncrementalSample=1)
+    _lie(site)
+    assert check(site).json["distrust"]
     site.configure(Incremental=True, IncrementalSample=0)
     for _ in range(2):
         again = check(site)
