@@ -117,7 +117,8 @@ class EarlierListingFile:
         self._kept = _Kept()
         for path in (self._note, self.snapshot):
             with suppress(OSError):
-                path.unlink(missing_ok=True)
+                if path.exists():
+                    path.unlink()
 
     def _read(self) -> _Kept:
         try:
