@@ -85,6 +85,7 @@ def inventory_into_snapshot(
             heed=heed,
             table=site.inventory_table,
             site=rows_of,
+            scratch=snapshot.parent,
         )
 
     return write_inventory(snapshot, SnapshotHeader("inventory", str(inventory), now, site.name, keep), read, heed)

@@ -158,12 +158,12 @@ class DynamoInventory:
         from storage.inventory import InventoryCounts
         from storage.inventory.builder import TreeBuilder
 
-        builder = TreeBuilder(keep)
         lines = 0
-        for rows in heeded(self._rows(site), heed):
-            lines += len(rows.names)
-            builder.add(rows)
-        tree = builder.emit(append, listed_at)
+        with TreeBuilder(keep) as builder:
+            for rows in heeded(self._rows(site), heed):
+                lines += len(rows.names)
+                builder.add(rows)
+            tree = builder.emit(append, listed_at)
         return InventoryCounts(**asdict(tree), lines=lines, has_sizes=True, format="dynamo-v1")
 
     def find(self, site: str, lfns: Sequence[str]) -> Iterator[InventoryRow]:

@@ -112,18 +112,18 @@ def _read_rows(
     from storage.inventory import InventoryCounts, InventoryError
     from storage.inventory.builder import TreeBuilder
 
-    builder = TreeBuilder(keep)
     lines = 0
     sized = False
-    try:
-        for rows in _batches(iter(inventory.list_files(site.name)), site):
-            lines += len(rows.names)
-            sized = sized or (rows.sizes is not None and bool((rows.sizes != UNKNOWN_SIZE).any()))
-            builder.add(rows)
-            heed()
-    except InventoryError as error:
-        raise BackendError(str(error)) from error
-    tree = builder.emit(append, listed_at)
+    with TreeBuilder(keep) as builder:
+        try:
+            for rows in _batches(iter(inventory.list_files(site.name)), site):
+                lines += len(rows.names)
+                sized = sized or (rows.sizes is not None and bool((rows.sizes != UNKNOWN_SIZE).any()))
+                builder.add(rows)
+                heed()
+        except InventoryError as error:
+            raise BackendError(str(error)) from error
+        tree = builder.emit(append, listed_at)
     return InventoryCounts(**asdict(tree), lines=lines, has_sizes=sized, format="backend")
 
 

@@ -149,13 +149,13 @@ class SQLInventory:
         from storage.inventory import InventoryCounts
         from storage.inventory.builder import TreeBuilder
 
-        builder = TreeBuilder(keep)
         sized: list[bool] = []
         lines = 0
-        for rows in heeded(self._rows(site, lambda columns: sized.append(columns.size is not None)), heed):
-            lines += len(rows.names)
-            builder.add(rows)
-        tree = builder.emit(append, listed_at)
+        with TreeBuilder(keep) as builder:
+            for rows in heeded(self._rows(site, lambda columns: sized.append(columns.size is not None)), heed):
+                lines += len(rows.names)
+                builder.add(rows)
+            tree = builder.emit(append, listed_at)
         return InventoryCounts(**asdict(tree), lines=lines, has_sizes=any(sized), format="sql")
 
     def _query(self) -> str:

@@ -78,28 +78,32 @@ def read_inventory(
     table: str = DEFAULT_TABLE,
     site: str = "",
     see: Callable[[Rows], None] = lambda _rows: None,
+    scratch: Path | None = None,
 ) -> InventoryCounts:
     """Read an inventory and hand one record for each directory that has files, and each ancestor, to ``append``.
 
     Records come in tree order and all are `State.LISTED`, at ``listed_at`` (seconds since the epoch). Entries that are
     not below one of the canonical directories ``keep`` are skipped. ``see`` is shown all rows in the order of the file,
-    before the first record is handed over. The other arguments are those of `open_inventory`.
+    before the first record is handed over. More files than fit into the memory that is set for them are put in order on
+    disk, in the directory ``scratch`` or else in ``TMPDIR``; nothing of them stays there. The other arguments are those
+    of `open_inventory`.
     A file without entries gives no records.
 
     Raises:
         InventoryError: the file cannot be read or a line is not what it should be; no record was handed over then.
         ValueError: an unknown format, or a ``root`` or ``keep`` that is not a canonical absolute path.
+        OSError: there is no room on disk to put the files in order, or they cannot be read back.
     """
     for directory in keep:
         _refuse_not_canonical(directory)
-    builder = TreeBuilder(keep)
-    with open_inventory(
-        path, format=format, root=root, chunk_size=chunk_size, heed=heed, table=table, site=site
-    ) as reading:
-        for rows in reading.rows:
-            see(rows)
-            builder.add(rows)
-    tree = builder.emit(append, listed_at)
+    with TreeBuilder(keep, scratch) as builder:
+        with open_inventory(
+            path, format=format, root=root, chunk_size=chunk_size, heed=heed, table=table, site=site
+        ) as reading:
+            for rows in reading.rows:
+                see(rows)
+                builder.add(rows)
+        tree = builder.emit(append, listed_at)
     last_line = reading.last_line
     if last_line is not None:
         last_line = replace(last_line, repeated=tree.duplicates > 0)
