@@ -26,7 +26,7 @@ from storage.inventory.pieces import PieceJoiner
 from storage.inventory.pool import FilePool, PooledFiles
 from storage.inventory.spill import Spill, pieces_of
 
-HELD = 1 << 27
+HELD = 96 << 20
 """Bytes of files, as a pool holds them, above which they are set aside; the most that is held for them is about twice
 that, since they have to be grouped."""
 
