@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import certainty, comparing, far, incremental, listing, ray_overhead, startup
+from benchmarks import certainty, comparing, far, incremental, listing, ray_overhead, scale, startup
 from benchmarks.machine import machine_line
 from benchmarks.measure import Broken, Measured, Row, Unavailable
 
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "far": far.run,
     "ray_overhead": ray_overhead.run,
     "comparing": comparing.run,
+    "scale": scale.run,
 }
 
 HEADINGS = (
