@@ -16,11 +16,9 @@ from actors.history_store import pack_unlisted
 from actors.runtime import ActorRef, Answer
 from engine.columns import LARGEST_SIZE
 from engine.compare import CompareOptions, Tally, compare, empty_directories
-from engine.cut import LastLine, cut_gate
 from engine.filters import Counted, PatternFilter, either
 from engine.findings import Finding, Kind, pack_findings
 from engine.gates import Refusal, absent_tops, failed_tops, hidden_files, listing_gate
-from engine.links import same_as
 from engine.misread import MisreadNames
 from engine.second import Meanwhile, SecondOpinion
 from engine.states import Reason, State
@@ -30,6 +28,7 @@ from storage.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from actors.confirmation import Confirmation
+    from engine.cut import LastLine
 
 _BATCH = 200
 """Findings (directories) in one message."""
@@ -204,7 +203,7 @@ class _Work:
                 not_empty = self._refuted(remote.table)
                 for finding in empty_directories(remote.table, plan.young_after, not_empty):
                     self._send(finding)
-            unlisted += [(path, Reason.LINK, same_as(target)) for path, target in self._tally.links.items()]
+            unlisted += self._links()
             if self._confirmation is not None:
                 doubts = self._confirmation.doubts()
                 result.disagreeing = sum(doubt.disagrees for doubt in doubts)
@@ -221,6 +220,14 @@ class _Work:
         result.reasons = {reason.label: count for reason, count in sorted(self._tally.reasons.items())}
         return result
 
+    def _links(self) -> list[tuple[bytes, Reason, str]]:
+        """Give the directories that are judged under another name, as unlisted ones."""
+        if not self._tally.links:
+            return []
+        from engine.links import same_as
+
+        return [(path, Reason.LINK, same_as(target)) for path, target in self._tally.links.items()]
+
     def _heed_usual(self, remote: DirectoryTable, inventory: DirectoryTable) -> None:
         """Refuse far fewer files than the runs before have seen, or note that this was accepted."""
         usual, result = self._plan.usual, self._result
@@ -233,6 +240,10 @@ class _Work:
     def _cut_off(self, known: Sequence[DirectoryTable], remote: DirectoryTable) -> Refusal | None:
         """Refuse a list that stops in the middle of a line."""
         plan, refusal = self._plan, None
+        if plan.last_line is None and plan.remote_last_line is None:
+            return None
+        from engine.cut import cut_gate
+
         if plan.last_line is not None:
             refusal = cut_gate(plan.last_line, known, remote, plan.young_after)
         if refusal is None and plan.remote_last_line is not None:

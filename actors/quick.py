@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from actors.comparison import Comparison, ComparisonPlan, ComparisonResult
 from actors.history_store import HistoryStore, StorePlan
@@ -66,12 +66,17 @@ def compare_with_store(
     return _quick(runtime, store, lambda history: list_and_compare(runtime, job, plan, history, oversight, refine))
 
 
+def _unique() -> str:
+    # What uuid gives is no better, and it loads what finds out about the machine.
+    return os.urandom(4).hex()
+
+
 def _quick(
     runtime: Runtime, store: StorePlan, work: Callable[[ActorRef], tuple[ComparisonResult, Progress]]
 ) -> Results:
     started = time.monotonic()
     # Several such commands may share a cluster, where names are unique.
-    history = runtime.spawn(f"history-store:{uuid4().hex[:8]}", HistoryStore, store)
+    history = runtime.spawn(f"history-store:{_unique()}", HistoryStore, store)
     try:
         history.ask("open_run", "", time.time(), runtime.name).result(_START_PATIENCE)
         result, progress = work(history)
@@ -84,7 +89,7 @@ def _quick(
 
 
 def _compare(runtime: Runtime, plan: ComparisonPlan, history: ActorRef, oversight: Oversight) -> ComparisonResult:
-    comparison = runtime.spawn(f"comparison:{uuid4().hex[:8]}", Comparison, plan, None, history)
+    comparison = runtime.spawn(f"comparison:{_unique()}", Comparison, plan, None, history)
     try:
         return _wait_for(comparison, oversight)
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 
@@ -16,8 +16,10 @@ from engine.columns import (
     DirectoryColumns,
     FileColumns,
 )
-from engine.listing import Failed, Listed, ListingOutcome
 from engine.states import Reason, State
+
+if TYPE_CHECKING:
+    from engine.listing import ListingOutcome
 
 _LIMIT = 1 << 63
 
@@ -41,6 +43,9 @@ class DirectoryRecord:
     @classmethod
     def of(cls, path: bytes, outcome: ListingOutcome, listed_at: int) -> DirectoryRecord:
         """Make the record of a lister's answer."""
+        # What is read of a snapshot was no answer just now, and needs none of their classes.
+        from engine.listing import Listed
+
         if isinstance(outcome, Listed):
             reason = Reason.OTHERS if outcome.others else Reason.NONE
             return cls(path, State.LISTED, reason, "", listed_at, outcome.files, outcome.directories)
@@ -49,6 +54,8 @@ class DirectoryRecord:
     @property
     def outcome(self) -> ListingOutcome:
         """Give back what the lister said."""
+        from engine.listing import Failed, Listed
+
         if self.state == State.LISTED:
             return Listed(self.files, self.directories, others=self.reason == Reason.OTHERS)
         return Failed(self.reason, self.detail)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median_low
 
 from engine.gates import Refusal
 
@@ -96,6 +95,9 @@ ANY_NUMBER = UsualFiles()
 
 
 def _usual(runs: Sequence[EarlierRun], count: Callable[[EarlierRun], int]) -> int:
+    # Loaded with fractions and decimals, which a comparison of two files does without.
+    from statistics import median_low
+
     noted = [run for run in runs if count(run)]
     complete = [run for run in noted if run.complete]
     return max((median_low(map(count, kept[:_RUNS])) for kept in (noted, complete) if kept), default=0)
