@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+_UNCOMPILED = "PYTHONDONTWRITEBYTECODE"
+"""Where it is set, each run of ours from a clone compiles all that it loads, which an installed program never does."""
+
 
 class Unavailable(Exception):
     """A server or peer that a benchmark needs is not installed; the message says what to install."""
@@ -95,7 +98,12 @@ def measure(command: Command) -> Cost:
     with (
         open(command.output or os.devnull, "wb") as output,
         subprocess.Popen(
-            command.argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, cwd=command.directory
+            command.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            cwd=command.directory,
+            env={name: value for name, value in os.environ.items() if name != _UNCOMPILED},
         ) as process,
     ):
         start = time.perf_counter()

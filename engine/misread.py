@@ -51,6 +51,9 @@ class MisreadNames:
                 self._see_both(finding.directory, self._last.files, finding.files)
 
     def _see_both(self, directory: bytes, missing: FileColumns, orphans: FileColumns) -> None:
+        # A name with more behind it has something that holds the two apart, as hardly any has.
+        if not _SEPARATORS.search(orphans.names) and not _SEPARATORS.search(missing.names):
+            return
         known, there = dict(_sizes(missing)), dict(_sizes(orphans))
         for name, size in known.items():
             if b"%s %d" % (name, size) in there:
