@@ -288,8 +288,8 @@ def test_its_own_listing_is_gone_on_with(site: FaultySite) -> None:
 )
 def test_times_that_say_nothing(site: FaultySite) -> None:
     plant(site)
-    for name, time in (("data/0/leaf0", 4_000_000_000), ("data/1/leaf1", 0)):
-        os.utime(site.path(name), (time, time))
+    for name, mtime in (("data/0/leaf0", 4_000_000_000), ("data/1/leaf1", 0)):
+        os.utime(site.path(name), (mtime, mtime))
     os.utime(site.path("data/2/leaf2"))
     check(site)
     site.put("data/0/leaf0/new.root", known=False)
