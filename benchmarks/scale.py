@@ -18,6 +18,7 @@ from benchmarks.machine import machine_line
 from benchmarks.measure import Broken, Command, Cost, Row, Unavailable, alternate, measure, program
 from benchmarks.names import FILES_PER_DIRECTORY
 from benchmarks.scale_sites import EVERY, SIDES
+from benchmarks.tables import table
 
 SIZES = (1_000_000, 10_000_000, 100_000_000)
 QUICK_SIZES = (100_000, 1_000_000)
@@ -170,8 +171,6 @@ def main() -> int:
     except Broken as error:
         print(f"scale: {error}", file=sys.stderr)
         return 1
-    from benchmarks.run import table
-
     print(f"{machine_line()}, {os.getloadavg()[0]:.1f} busy\n\n{table(rows)}")
     return 0
 

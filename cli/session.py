@@ -41,7 +41,8 @@ class Settings:
     @cached_property
     def config(self) -> KnownSites:
         """The configuration, read on first use; without a file, the defaults and the environment."""
-        from storage.config.site import KEYS, Defaults
+        from storage.config.defaults import Defaults
+        from storage.config.site import KEYS
 
         if not self.has_config_file and KEYS.isdisjoint(os.environ):
             return Defaults()

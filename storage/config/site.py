@@ -181,7 +181,7 @@ class SiteConfig:
 
 
 class KnownSites(Protocol):
-    """What knows sites and their settings: a `storage.config.loading.Config`, or the `Defaults`."""
+    """What knows sites and their settings: a `storage.config.loading.Config`, or `storage.config.defaults.Defaults`."""
 
     @property
     def path(self) -> Path | None:
@@ -196,20 +196,3 @@ class KnownSites(Protocol):
 
     def top_level(self, name: str = "") -> SiteConfig:
         """Give the settings of what is no configured site."""
-
-
-class Defaults:
-    """Stands for a configuration that says nothing, without the tenth of a second that it takes to load one."""
-
-    path = None
-    sites: tuple[str, ...] = ()
-
-    def site(self, name: str) -> SiteConfig:
-        """Raise the error of a configuration without sites."""
-        from storage.config.loading import Config
-
-        return Config.default({}).site(name)
-
-    def top_level(self, name: str = "") -> SiteConfig:
-        """Give the default settings under a name."""
-        return SiteConfig(name)

@@ -12,8 +12,8 @@ import pytest
 
 from engine.actions import ActionLimits
 from storage.atomic import ReportError
+from storage.config.defaults import Defaults
 from storage.config.loading import Config
-from storage.config.site import Defaults
 from storage.page.build import build_page
 from storage.page.limits import PageLimits
 from storage.sites.summary import SummaryError

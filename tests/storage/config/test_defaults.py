@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from storage.config.defaults import Defaults
 from storage.config.loading import KEYS, Config, ConfigError
 from storage.config.site import KEYS as LIGHT_KEYS
-from storage.config.site import Defaults
 
 
 def test_the_defaults_are_those_of_a_configuration_that_says_nothing(
