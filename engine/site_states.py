@@ -202,7 +202,7 @@ def why_not(candidate: Candidate, lock_name: str | None = None, held: Collection
     if candidate.at_work:
         return "a process is at work there"
     if not candidate.ready:
-        return "not ready"
+        return "not ready, says the backend"
     if lock_name is not None and candidate.lock != lock_name:
         return f"needs the lock {candidate.lock}" if candidate.lock else "needs no lock"
     if candidate.lock in held:

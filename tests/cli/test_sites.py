@@ -72,7 +72,7 @@ def test_sites_say_why_they_are_not_next(home: Path) -> None:
     assert run("set-status", "T2_B", "disable", cwd=home).out == "T2_B: was ready, is disabled\n"
     assert run("sites", cwd=home).out.splitlines() == [
         "site     state     acting  last run (UTC)       why not now",
-        "T0_Gone  ready     no      never                not ready",
+        "T0_Gone  ready     no      never                not ready, says the backend",
         "T1_A     running   no      2001-09-09 01:46:40  running",
         "T2_B     disabled  no      never                disabled",
         "T2_C     ready     yes     2001-09-09 01:48:20",

@@ -163,7 +163,7 @@ def test_a_run_that_was_begun_at_the_epoch_is_not_never() -> None:
     ("candidate", "why"),
     [
         (Candidate("T2_A", READY), ""),
-        (Candidate("T2_A", READY, ready=False), "not ready"),
+        (Candidate("T2_A", READY, ready=False), "not ready, says the backend"),
         (Candidate("T2_A", DISABLED), "disabled"),
         (Candidate("T2_A", DISABLED, over=True), "disabled"),
         (Candidate("T2_A", HALT), "halted"),
