@@ -145,7 +145,9 @@ def test_the_list_of_the_backend_is_taken_over(database: SummaryDatabase, config
         "T2_US_MIT": True,
         "T3_Not_Configured": False,
     }
-    with pytest.raises(NoMatchingSite, match=r"T1_US_FNAL: not ready, says the backend; .*T2_US_MIT: picked by a process"):
+    with pytest.raises(
+        NoMatchingSite, match=r"T1_US_FNAL: not ready, says the backend; .*T2_US_MIT: picked by a process"
+    ):
         picker.pick_site(database, config, Listed(SITES, SITES[2:]))
 
 
