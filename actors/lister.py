@@ -66,8 +66,8 @@ def overdue_after(timeout: float) -> float:
     return 4.0 * timeout + 30.0
 
 
-_MOST_FORGOTTEN = 64
-"""So many requests without an outcome, one after another, are enough."""
+_FEWEST_FORGOTTEN, _MOST_FORGOTTEN = 8, 64
+"""So many requests without an outcome, one after another, are enough, by how many may be in flight."""
 
 
 class ListerStuck(Exception):
@@ -217,7 +217,7 @@ class Pump:
                 break
             self._forgotten += 1
             self._take(number, Failed(Reason.TIMEOUT, f"no outcome within {self._overdue_after:g} s"))
-        if self._forgotten >= min(self._settings.in_flight, _MOST_FORGOTTEN):
+        if self._forgotten >= min(self._settings.in_flight, max(self._window, _FEWEST_FORGOTTEN), _MOST_FORGOTTEN):
             raise ListerStuck(f"no outcome of {self._forgotten} requests, one after another")
 
     def _next_cause(self) -> float:

@@ -196,7 +196,8 @@ class RayRuntime:
             if self.lost:
                 raise ActorLost(f"{name}: {self.lost}")
             with suppress(FutureTimeout):
-                return started.result(_LOOK_EVERY)
+                started.exception(_LOOK_EVERY)
+                return started.result()
 
     @property
     def lost(self) -> str:

@@ -31,7 +31,9 @@ _AGING = 1.002
 """By so much the fastest answer is forgotten with each one that comes, since the work changes on the way."""
 
 _LEAST_ANSWERS = 64
-"""So many answers at least stand for a window: directories are of all sizes, and with them what answers take."""
+"""So many answers at least stand for a window: directories are of all sizes, and with them what answers take. Of a very
+small window eight times as many as it has are enough, so that it does not stay so for hours.
+"""
 
 _LEAST_WINDOW = 16
 """Only timeouts make a window smaller: no door minds so little, and too small a one is found out slowly."""
@@ -123,6 +125,7 @@ class Pace:
         self._is_starting = True
         self._changed_at = -math.inf
         self._full_at = -math.inf
+        self._heard_at = -math.inf
         self._answers = 0
         self._seconds = 0.0
         self._measured_from = 0.0
@@ -140,6 +143,7 @@ class Pace:
     def answered(self, asked_at: float, now: float) -> None:
         """Take note of an answer, to what was asked then."""
         latency = now - asked_at
+        self._heard_at = now
         self.latency += (latency - self.latency) * (_SMOOTHING if self.latency else 1.0)
         self._fastest = min(latency, self._fastest * _AGING)
         if asked_at < self._changed_at:
@@ -154,9 +158,21 @@ class Pace:
 
     def timed_out(self, asked_at: float, now: float) -> None:
         """Take note of a request that nobody answered."""
-        if asked_at >= self._changed_at:
+        if asked_at >= self._changed_at and self.window > 1:
             self._is_starting = False
             self._forget(self.window // 2, now)
+
+    def broke(self, asked_at: float, now: float) -> None:
+        """Take note of a request whose connection could not be made, or broke.
+
+        A door that answers others meanwhile has too much to do. One that does not is away, which says nothing of what
+        it can take when it is back: then all begins anew.
+        """
+        if self._heard_at >= asked_at:
+            self.timed_out(asked_at, now)
+        elif asked_at >= self._changed_at:
+            self._is_starting, self._fastest = True, math.inf
+            self._forget(min(self.window, _FIRST_WINDOW), now)
 
     def _start(self, latency: float, was_full: bool, now: float) -> None:
         if latency <= self._fastest * _HELD + _SLACK:
@@ -173,7 +189,7 @@ class Pace:
             self._measured_from, self._seconds = now, 0.0
         self._answers += 1
         self._seconds += latency
-        if self._answers > max(_LEAST_ANSWERS, self.window):
+        if self._answers > max(min(_LEAST_ANSWERS, 8 * self.window), self.window):
             rate = (self._answers - 1) / max(now - self._measured_from, 1e-6)
             self._judge(rate, self._seconds / self._answers, now)
 

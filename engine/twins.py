@@ -83,19 +83,21 @@ class Twins:
             crowd = self._crowds[half] = self._crowd(alike)
         if row in crowd.tops:
             return alike
-        mtime = self._table.mtimes[row]
+        times = self._table.mtimes[row], self._table.newest[row]
         # Two whose ids can be relied on are told apart by these.
         by_time = crowd.without_id if self._of_id(row) else crowd.by_time
-        return [*by_time.get(mtime, ()), *crowd.tops]
+        return [*by_time.get(times, ()), *crowd.tops]
 
     def _crowd(self, alike: Sequence[int]) -> _Crowd:
-        mtimes = self._table.mtimes
+        mtimes, newest = self._table.mtimes, self._table.newest
         crowd = _Crowd({}, {}, frozenset(row for row in alike if self._is_top(row)))
         for row in alike:
-            if mtimes[row] != UNKNOWN_MTIME:
-                crowd.by_time.setdefault(mtimes[row], []).append(row)
+            # Where a time is not known nothing is the same but by its id.
+            if UNKNOWN_MTIME not in (mtimes[row], newest[row]):
+                times = mtimes[row], newest[row]
+                crowd.by_time.setdefault(times, []).append(row)
                 if not self._of_id(row):
-                    crowd.without_id.setdefault(mtimes[row], []).append(row)
+                    crowd.without_id.setdefault(times, []).append(row)
         return crowd
 
     def _is_top(self, *rows: int) -> bool:
@@ -117,10 +119,12 @@ class Twins:
 
 @dataclass(frozen=True, slots=True)
 class _Crowd:
-    """Very many rows with the same files, by their own time, and of these the ones whose id says nothing."""
+    """Very many rows with the same files, by their own time and the newest file's, and of these the ones whose id says
+    nothing.
+    """
 
-    by_time: dict[int, list[int]]
-    without_id: dict[int, list[int]]
+    by_time: dict[tuple[int, int], list[int]]
+    without_id: dict[tuple[int, int], list[int]]
     tops: frozenset[int]
 
 

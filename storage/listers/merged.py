@@ -92,8 +92,11 @@ class MergedLister:
 
     @property
     def window(self) -> int:
-        """How many requests it should have in hand at the moment: as many as the member that takes the fewest."""
-        return min(map(window_of, self._members))
+        """How many requests it should have in hand at the moment: as many as the member that takes the fewest.
+
+        One that is given up answers at once, whatever it is asked.
+        """
+        return min((window_of(member) for member in self._members if not _is_given_up(member)), default=1)
 
     @property
     def paces(self) -> tuple[DoorPace, ...]:

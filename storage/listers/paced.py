@@ -15,9 +15,6 @@ from engine.pace import DoorPace, Pace, PaceLimits
 from engine.states import Reason
 from storage.listers.protocol import Lister, Request, Sink
 
-_OVERLOAD = (Reason.TIMEOUT, Reason.CONNECTION)
-"""What a door says that has too much to do; what else it says is an answer."""
-
 
 class Spreadable(Lister, Protocol):
     """A lister that can be told while it works over how many connections to spread what it is asked."""
@@ -85,8 +82,13 @@ class PacedLister:
         self._sink(number, outcome)
 
     def _observe(self, asked_at: float, now: float, outcome: Outcome) -> None:
-        if isinstance(outcome, Failed) and outcome.reason in _OVERLOAD:
-            self._pace.timed_out(asked_at, now)
-        elif not (isinstance(outcome, Failed) and outcome.reason in (Reason.AUTHENTICATION, Reason.BAD_NAME)):
-            # Those may have been said without asking the door.
-            self._pace.answered(asked_at, now)
+        match outcome.reason if isinstance(outcome, Failed) else Reason.NONE:
+            case Reason.TIMEOUT:
+                self._pace.timed_out(asked_at, now)
+            case Reason.CONNECTION:
+                self._pace.broke(asked_at, now)
+            case Reason.AUTHENTICATION | Reason.BAD_NAME:
+                # That may have been said without asking the door.
+                return
+            case _:
+                self._pace.answered(asked_at, now)

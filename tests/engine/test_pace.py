@@ -160,6 +160,34 @@ def test_after_an_outage_the_pace_comes_back() -> None:
     assert pace.window > 200
 
 
+def test_a_door_that_was_away_begins_anew_and_not_from_nothing() -> None:
+    pace = Pace(LIMITS)
+    for second in range(1, 100):
+        pace.broke(second - 200.0, second - 199.5)
+    assert (pace.window, pace.connections) == (64, 4)
+    door = SimulatedDoor(0.05, constantly(0.0001))
+    assert door.list(pace, 5_000) > 4_000
+
+
+def test_a_door_that_breaks_connections_and_answers_has_too_much_to_do() -> None:
+    pace = Pace(LIMITS)
+    pace.answered(0.0, 2.0)
+    pace.broke(1.0, 2.5)
+    assert pace.window == 32
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_few_timeouts_do_not_keep_a_window_small(seed: int) -> None:
+    chance = random.Random(seed)
+    pace = Pace(LIMITS)
+    for second in range(10):
+        pace.timed_out(10.0 * second - 100, 10.0 * second - 95)
+    assert pace.window == 1
+    door = SimulatedDoor(0.05, constantly(0.001), keeps_silent=lambda _now, _waiting: chance.random() < 0.002)
+    door.list(pace, 20_000)
+    assert max(door.windows) > 32
+
+
 def test_a_door_that_becomes_slow_is_asked_less() -> None:
     door, pace = SimulatedDoor(0.05, lambda now: 0.0001 if now < 2.0 else 0.05, at_once=16), Pace(PaceLimits(512, 16))
     door.list(pace, 30_000)

@@ -76,8 +76,17 @@ def test_a_door_that_does_not_answer_is_asked_less() -> None:
     table.desk.answer(1, Failed(Reason.TIMEOUT))
     assert window_of(table.lister) == 4
     # It was asked together with the first.
-    table.desk.answer(2, Failed(Reason.CONNECTION))
+    table.desk.answer(2, Failed(Reason.TIMEOUT))
     assert window_of(table.lister) == 4
+
+
+def test_a_door_that_is_away_is_not_taken_for_one_that_has_too_much_to_do() -> None:
+    table = Table(PaceLimits(8, 2))
+    for number in range(20):
+        table.ask(number)
+        table.clock.now += 5.0
+        table.desk.answer(number, Failed(Reason.CONNECTION))
+    assert window_of(table.lister) == 8
 
 
 def test_what_need_not_come_from_the_door_says_nothing() -> None:
