@@ -33,6 +33,7 @@ _PROBE_SECONDS = 5
 _HEALTH_SECONDS = 15
 _NAME_SECONDS = 5
 _LOOK_EVERY = 1.0
+_KILL_SECONDS = 5.0
 
 # Actors wait for the network, not for a processor; a share keeps Ray from counting them as whole ones.
 _CPU_SHARE = 0.01
@@ -99,9 +100,10 @@ class RayRef:
 
     def kill(self) -> None:
         """End the actor's process."""
-        # Without a head, asking for that would hang; Ray ends the actor with this program.
+        # Without a head, asking for that hangs; Ray ends the actor with this program.
         if self._watch is None or not self._watch.gone:
-            ray.kill(self._handle)
+            with suppress(FutureTimeout):
+                _in_thread(lambda: ray.kill(self._handle)).result(_KILL_SECONDS)
 
 
 class RayRuntime:
