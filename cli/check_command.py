@@ -23,7 +23,7 @@ from cli.session import RunOptions, Settings, open_runtime, overseen
 from storage.backends import choose, with_cms_names
 from storage.doors.source import FileSource, StoreSource, parse_source
 from storage.runs.reports import ReportError
-from storage.shown import printable, quoted
+from storage.shown import printable
 from storage.sites import picker
 from storage.sites.process import Owner
 from storage.sites.summary import SummaryDatabase, SummaryError
@@ -144,10 +144,6 @@ def _named(settings: Settings, request: CheckRequest) -> SiteConfig:
     if name is not None:
         # With both sides on the command line, a site needs no entry; its name only says where results go.
         if name not in config.sites and request.inventory is not None and request.remote is not None:
-            from storage.config.keys import is_site_name
-
-            if not is_site_name(name):
-                raise CommandError(f"{quoted(name)}: a site name has letters, digits, '_', '-' and '.'")
             return config.top_level(name)
         return config.site(name)
     if len(config.sites) == 1:

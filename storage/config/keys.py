@@ -78,11 +78,6 @@ def _text(words: str, convert: Callable[[str], object]) -> PlainValidator:
     return PlainValidator(validate)
 
 
-def is_site_name(text: str) -> bool:
-    """Tell whether a site may be called so."""
-    return bool(_SITE_NAME.fullmatch(text)) and len(text) <= _LONGEST_NAME
-
-
 def _site_name(text: str) -> str:
     # It becomes part of file names.
     if not _SITE_NAME.fullmatch(text):

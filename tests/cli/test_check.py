@@ -255,10 +255,6 @@ def test_a_history_that_is_none_is_left_alone(site: PlantedSite) -> None:
         (["check", "--inventory", "."], "--inventory: . is not a file; expected a file"),
         (["check", "--remote", "inventory.txt"], "--remote: inventory.txt is a file; check lists a store"),
         (["check", "--remote", "root://localhost/store"], "write two, as in root://host//store"),
-        (
-            ["check", "a/b", "--inventory", "inventory.txt", "--remote", "root://h//s"],
-            "a site name has letters, digits",
-        ),
         (["check", "--runtime", "slurm"], "--runtime: expected ray or threads, found 'slurm'"),
         (["--config", "nowhere.json", "check"], "nowhere.json: cannot be read: No such file or directory"),
         (["--log-level", "loud", "check"], "--log-level: expected debug, info, warning or error, found 'loud'"),
