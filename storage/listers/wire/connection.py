@@ -12,15 +12,13 @@ from typing import TypeAlias, cast
 from engine.listing import Failed
 from engine.states import Reason
 from storage.listers.credentials import Login
+from storage.listers.wire.addresses import connect, number_of
 from storage.listers.wire.protocol import Answer, ProtocolError, Status
 from storage.listers.wire.session import Event, Ready, Refused, Session, StartTLS, Unspoken
 from storage.listers.wire.tls import TLSError, tls_context
 
 _OPEN_SECONDS = 10.0
 """Seconds in which a server has to let us in; less where a request may not take so long."""
-
-_OTHER_ADDRESS_AFTER = 0.25
-"""Seconds after which the next address of a host is tried beside the first."""
 
 _MOST_DROPPED = 1000
 """Answers that nobody waits for any more, from which on a connection is given up."""
@@ -38,7 +36,8 @@ class Connection(asyncio.Protocol):
     an answer. ``lost`` is called, before whoever waits learns it, when there will be no more answers. ``made`` is when
     it began, and ``heard`` when the last answer to a request came, in seconds of ``time.monotonic``. A connection that
     ``is_retired`` is asked nothing more, and closes when it has answered what it was asked. ``label`` begins what is
-    said of it.
+    said of it. ``unwell`` holds the addresses of the host that let nobody in; whether a connection that was lost
+    ``has_others`` besides, says whether another one may do better.
     """
 
     def __init__(
@@ -51,13 +50,17 @@ class Connection(asyncio.Protocol):
         unspoken: Callable[[str], None],
         lost: Callable[[Connection, Failed], None],
         label: str = "",
+        unwell: set[str] | None = None,
     ) -> None:
         self.made = time.monotonic()
         self.heard = 0.0
         self.is_lost = False
         self.is_retired = False
         self.place = host, port
+        self.has_others = False
         self._host, self._label = host, label
+        self._unwell = set() if unwell is None else unwell
+        self._number = ""
         self._unspoken, self._lost = unspoken, lost
         self._login = Login()
         self._session = Session(user, wants_tls, lambda: os.environ)
@@ -122,6 +125,8 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         failed = Failed(reason, self._label + detail)
+        if self._number and not self.is_ready and not self.is_retired and reason != Reason.AUTHENTICATION:
+            self._unwell.add(self._number)
         self._lost(self, failed)
         waiting = [*self._waiting.values(), *(taking for _, taking in self._unsent)]
         self._waiting, self._unsent = {}, []
@@ -166,7 +171,13 @@ class Connection(asyncio.Protocol):
     async def _open(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await loop.create_connection(lambda: self, *self.place, happy_eyeballs_delay=_OTHER_ADDRESS_AFTER)
+            connected, self.has_others = await connect(*self.place, self._unwell)
+            self._number = number_of(connected)
+            try:
+                await loop.create_connection(lambda: self, sock=connected)
+            except BaseException:
+                connected.close()
+                raise
         except (OSError, ValueError) as error:
             # A name of a host may not even be one that can be looked up.
             self.lose(Reason.CONNECTION, _words(error))
@@ -186,6 +197,7 @@ class Connection(asyncio.Protocol):
                 taking(event)
             case Ready():
                 self._too_late.cancel()
+                self._unwell.discard(self._number)
                 unsent, self._unsent = self._unsent, []
                 for build, taking in unsent:
                     self._send(build, taking)
@@ -212,7 +224,8 @@ class Connection(asyncio.Protocol):
             self.lose(Reason.AUTHENTICATION, f"TLS: {_words(error)}")
         except ssl.SSLError as error:
             self._unspoken(f"TLS: {_words(error)}")
-        except (OSError, ProtocolError) as error:
+        except (OSError, ValueError, ProtocolError) as error:
+            # Not every name of a host can stand in a certificate.
             self.lose(Reason.CONNECTION, f"TLS: {_words(error)}")
         else:
             for event in events:

@@ -46,6 +46,7 @@ class Connections:
         self._connections: dict[tuple[str, int], list[Connection]] = {}
         self._refusals = 0
         self._failed: dict[tuple[str, int], tuple[Failed, float]] = {}
+        self._unwell: set[str] = set()
 
     def home(self) -> Connection | Failed:
         """Give the connection to the door that has the least to do, or say why there is none for the moment."""
@@ -103,8 +104,13 @@ class Connections:
         failed = self._failed.get(place)
         if failed is not None and time.monotonic() < failed[1]:
             return best or failed[0]
-        label = "" if place == self._home else f"{place[0]}:{place[1]}: "
-        fresh = Connection(*place, self._user, self._wants_tls, self._seconds, self._unspoken, self._on_lost, label)
+        user, seconds = self._user, self._seconds
+        if place == self._home:
+            label, unwell = "", self._unwell
+        else:
+            # A door may make up as many servers as it likes: nothing more is kept of them.
+            label, unwell = f"{place[0]}:{place[1]}: ", None
+        fresh = Connection(*place, user, self._wants_tls, seconds, self._unspoken, self._on_lost, label, unwell)
         self._connections.setdefault(place, []).append(fresh)
         return fresh
 
@@ -122,7 +128,7 @@ class Connections:
         if connection.is_retired:
             # It is we who no longer want it; that says nothing of the server.
             return
-        pause = _PAUSE
+        pause = 0.0 if connection.has_others else _PAUSE
         if failed.reason == Reason.AUTHENTICATION:
             self._refusals += 1
             pause = _REST if self._refusals >= _REFUSALS else 0.0

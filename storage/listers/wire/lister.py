@@ -106,7 +106,9 @@ class WireLister:
         self._inbox.append(request)
         if not self._is_woken and not self._is_closed:
             self._is_woken = True
-            self._loop.call_soon_threadsafe(self._drain)
+            # It may be closed at this very moment.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._drain)
 
     def spread(self, connections: int) -> None:
         """Use so many connections to the door from now on."""

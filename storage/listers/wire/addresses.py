@@ -1,0 +1,64 @@
+"""Which address of a host is asked: an alias may stand for several servers, of which some may not be well."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections.abc import Container, Sequence
+from typing import TypeAlias
+
+Info: TypeAlias = "tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]"
+"""What ``getaddrinfo`` says of an address."""
+
+_OTHER_AFTER = 0.25
+"""Seconds after which the next address of a host is tried beside the first."""
+
+
+async def connect(host: str, port: int, unwell: Container[str]) -> tuple[socket.socket, bool]:
+    """Connect to one of the addresses of a host; gives whether there are others besides, which are not ``unwell``.
+
+    Which one is chance, as the client library has it, so that the servers of an alias share what there is to do; those
+    that accepted a connection and let nobody in, by their numbers in ``unwell``, come last.
+
+    Raises:
+        OSError, ValueError: there is no such host, or nobody there accepts a connection.
+    """
+    from aiohappyeyeballs import start_connection
+
+    infos = _numeric(host, port)
+    if infos is None:
+        loop = asyncio.get_running_loop()
+        infos = in_turn(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM), unwell)
+    connected = await start_connection(infos, happy_eyeballs_delay=_OTHER_AFTER)
+    peer = number_of(connected)
+    return connected, any(str(info[4][0]) != peer and str(info[4][0]) not in unwell for info in infos)
+
+
+def in_turn(infos: Sequence[Info], unwell: Container[str]) -> list[Info]:
+    """Put addresses into the order in which they are tried.
+
+    The kinds of addresses stay in the order of the resolver, which knows what can be reached from here.
+    """
+    families = list(dict.fromkeys(info[0] for info in infos))
+    shuffled = random.sample(infos, len(infos))
+    return sorted(shuffled, key=lambda info: (str(info[4][0]) in unwell, families.index(info[0])))
+
+
+def number_of(connected: socket.socket) -> str:
+    """Give the address at the other end of a connection; empty if it is gone."""
+    try:
+        return str(connected.getpeername()[0])
+    except OSError:
+        return ""
+
+
+def _numeric(host: str, port: int) -> list[Info] | None:
+    """Give a host that is a number already, without asking anybody."""
+    for family, place in ((socket.AF_INET, (host, port)), (socket.AF_INET6, (host, port, 0, 0))):
+        try:
+            socket.inet_pton(family, host)
+        except OSError:
+            continue
+        return [(family, socket.SOCK_STREAM, 0, "", place)]
+    return None
