@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from benchmarks import certainty, comparing, far, incremental, listing, ray_overhead, scale, startup
+from benchmarks import certainty, comparing, coordinator, far, incremental, listing, ray_overhead, scale, startup
 from benchmarks.machine import machine_line
 from benchmarks.measure import Broken, Row, Unavailable
 from benchmarks.tables import table
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "incremental": incremental.run,
     "far": far.run,
     "ray_overhead": ray_overhead.run,
+    "coordinator": coordinator.run,
     "comparing": comparing.run,
     "scale": scale.run,
 }

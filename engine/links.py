@@ -43,8 +43,9 @@ class LinkWatch:
     def __init__(self, mtime_of: Callable[[bytes], int], tops: tuple[bytes, ...] = ()) -> None:
         self._mtime_of = mtime_of
         self._tops = frozenset(tops)
-        # By what is in them; more than one path as a rule only behind links.
-        self._seen: dict[bytes, list[bytes]] = {}
+        # What is in each; where there are ids, also each by what is in it: more than one as a rule only behind links.
+        self._contents: dict[bytes, bytes] = {}
+        self._names: dict[bytes, list[bytes]] = {}
 
     def see(self, entry: Entry) -> list[Link]:
         """Take in a complete listing; give the directories that turn out to be links by it, in tree order.
@@ -55,19 +56,30 @@ class LinkWatch:
         if not entry.directories.mtimes:
             return []
         path = entry.path
-        names = self._seen.setdefault(_content(entry), [])
-        same = [other for other in names if other != path and self._is_same(entry, other)]
-        if path not in names:
-            names.append(path)
-        above = next((other for other in same if _is_above(other, path)), None)
+        self._contents[path] = content = _content(entry)
+        above = self._same_above(entry, content)
         if above is not None:
             return [*self._beyond_the_top(path, above), Link(path, above)]
-        if entry.directories.ids:
-            # Its own name has probably the fewest steps, and may come last.
-            known = [other for other in same if paths.depth_of(other) <= paths.depth_of(path)]
-            if len(known) >= MOST_NAMES:
-                names.remove(path)
-                return [Link(path, min(known, key=paths.depth_of))]
+        return self._one_name_too_many(path, content) if entry.directories.ids else []
+
+    def _same_above(self, entry: Entry, content: bytes) -> bytes | None:
+        """Give the highest of the directories above that shows the same."""
+        found = None
+        above = paths.parent_of(entry.path)
+        while above is not None:
+            if self._contents.get(above) == content and self._is_same(entry, above):
+                found = above
+            above = paths.parent_of(above)
+        return found
+
+    def _one_name_too_many(self, path: bytes, content: bytes) -> list[Link]:
+        names = self._names.setdefault(content, [])
+        # Its own name has probably the fewest steps, and may come last.
+        known = [other for other in names if other != path and paths.depth_of(other) <= paths.depth_of(path)]
+        if len(known) >= MOST_NAMES:
+            return [Link(path, min(known, key=paths.depth_of))]
+        if path not in names:
+            names.append(path)
         return []
 
     def _is_same(self, entry: Entry, other: bytes) -> bool:

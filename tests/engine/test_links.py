@@ -113,3 +113,32 @@ def test_a_link_with_the_name_of_the_top_in_the_top_leaves_the_rest_alone() -> N
     links = watch(b"/store/data")
     links.see(listed(b"/store/data", (b"data", 5, 1)))
     assert links.see(listed(b"/store/data/data", (b"data", 5, 1))) == [Link(b"/store/data/data", b"/store/data")]
+
+
+def test_many_alike_are_not_held_against_each_other() -> None:
+    asked: list[bytes] = []
+
+    def mtime_of(path: bytes) -> int:
+        asked.append(path)
+        return 5
+
+    links = LinkWatch(mtime_of, (b"/s",))
+    for number in range(2000):
+        assert links.see(listed(b"/s/%d" % number, (b"a", 5, 0), (b"b", 5, 0))) == []
+    assert not asked
+    assert links.see(listed(b"/s/7/a", (b"a", 5, 0), (b"b", 5, 0))) == [Link(b"/s/7/a", b"/s/7")]
+
+
+def test_the_highest_of_several_above_is_what_a_link_leads_to() -> None:
+    links = watch(b"/s", mtimes=dict.fromkeys((b"/s/a", b"/s/a/b/a", b"/s/a/b/a/b/a"), 5))
+    inside = ((b"b", 5, 0), (b"c", 5, 0))
+    assert links.see(listed(b"/s/a", *inside)) == []
+    assert links.see(listed(b"/s/a/b/a", *inside)) == [Link(b"/s/a/b/a", b"/s/a")]
+    assert links.see(listed(b"/s/a/b/a/b/a", *inside)) == [Link(b"/s/a/b/a/b/a", b"/s/a")]
+
+
+def test_what_a_directory_showed_before_it_was_listed_again_does_not_count() -> None:
+    links = watch(b"/s")
+    links.see(listed(b"/s/a", (b"a", 5, 1)))
+    links.see(listed(b"/s/a", (b"a", 5, 1), (b"new", 6, 2)))
+    assert links.see(listed(b"/s/a/x", (b"a", 5, 1))) == []
