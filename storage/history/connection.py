@@ -16,6 +16,9 @@ from storage import migrations
 BUSY_SECONDS = 30
 """How long to wait for another process that is writing."""
 
+_AGAIN_SECONDS = 1
+"""How long to wait for one that did not let go in all that time."""
+
 
 class HistoryError(Exception):
     """The history cannot be read or written; the message names its path and says what can be done."""
@@ -32,6 +35,7 @@ class HistoryConnection:
         from sqlite_utils import Database
 
         self.path = path
+        self._is_locked_out = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -76,8 +80,11 @@ class HistoryConnection:
 
     @contextmanager
     def transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        """Commit what is done inside, or undo it. A deferred one that writes only temporary tables locks nothing."""
-        with self._translated():
+        """Commit what is done inside, or undo it. A deferred one that writes only temporary tables locks nothing.
+
+        Whoever was kept waiting in vain waits for no long time again, until there was one that went well.
+        """
+        with self._translated(), self._patience():
             self.sqlite.execute(f"BEGIN {kind}")
             try:
                 yield self.sqlite
@@ -85,6 +92,19 @@ class HistoryConnection:
             except BaseException:
                 self.sqlite.rollback()
                 raise
+
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        if self._is_locked_out:
+            self.sqlite.execute(f"PRAGMA busy_timeout = {_AGAIN_SECONDS * 1000}")
+        try:
+            yield
+        except sqlite3.Error as error:
+            self._is_locked_out = _primary_code(error) == sqlite3.SQLITE_BUSY
+            raise
+        if self._is_locked_out:
+            self._is_locked_out = False
+            self.sqlite.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
 
     @contextmanager
     def view(self) -> Iterator[sqlite3.Connection]:

@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.findings import Finding
-from storage.history import HistoryDatabase, HistoryError, RunCounts, RunStatus
+from storage.history import HistoryDatabase, HistoryError, RunCounts, RunStatus, connection
 from tests.storage.histories import SITE, orphans, paths_of, query, run, start_child
 
 
@@ -261,3 +262,25 @@ with HistoryDatabase(Path(sys.argv[1])) as history:
         assert child.returncode == 0
     with HistoryDatabase(path) as history:
         assert [row.status for row in history.runs()] == [RunStatus.DONE] * 4
+
+
+def test_whoever_waited_in_vain_waits_for_no_long_time_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "BUSY_SECONDS", 2)
+    with HistoryDatabase(path) as history:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            waited = []
+            for _ in range(3):
+                began = time.monotonic()
+                with pytest.raises(HistoryError, match="locked for over 2 seconds"):
+                    history.open_run(SITE, 3.0, "threads")
+                waited.append(time.monotonic() - began)
+        assert waited[0] >= 2
+        assert all(seconds < 2 for seconds in waited[1:])
+        history.open_run(SITE, 3.0, "threads")
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            began = time.monotonic()
+            with pytest.raises(HistoryError, match="locked"):
+                history.open_run(SITE, 3.0, "threads")
+            assert time.monotonic() - began >= 2
