@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks.peers import debian_program
 from tests.servers.xrootd import XRootDServer
 
+DATASETS = 200
 BLOCKS_PER_DATASET = 10
 FILES_PER_BLOCK = 100
 
@@ -48,14 +49,14 @@ def make_tree(top: Path, datasets: int, files_per_block: int = FILES_PER_BLOCK) 
 
 
 @contextmanager
-def running_site(quick: bool, files_per_block: int = FILES_PER_BLOCK) -> Iterator[Site]:
-    """Serve such a tree for as long as the block lasts.
+def running_site(quick: bool, files_per_block: int = FILES_PER_BLOCK, datasets: int = DATASETS) -> Iterator[Site]:
+    """Serve such a tree for as long as the block lasts; a tenth of the ``datasets`` for a ``quick`` run.
 
     Raises:
         Unavailable: XRootD's server is not installed.
     """
     debian_program("xrootd", "xrootd-server")
-    datasets = 20 if quick else 200
+    datasets = datasets // 10 if quick else datasets
     with XRootDServer() as server:
         directories = make_tree(server.store, datasets, files_per_block)
         address = server.url.removeprefix("root://").rstrip("/")
