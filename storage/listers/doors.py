@@ -12,7 +12,7 @@ from engine.denials import is_denial, together
 from engine.listing import Failed, Outcome
 from engine.pace import DoorPace
 from engine.states import Reason
-from storage.listers.protocol import Lister, Request, Sink, paces_of, window_of
+from storage.listers.protocol import IN_FLIGHT, Lister, Request, Sink, paces_of, window_of
 
 REST = 5.0
 """Seconds for which a door that cannot be reached is passed over while others can; twice as long each time it fails
@@ -78,9 +78,14 @@ class _Door:
         return self.resting_until <= now and not (self.doubted and self.flights)
 
     @property
+    def window(self) -> int:
+        """How many requests it should have in hand: of a door that may be as dead as before a single one."""
+        return 1 if self.doubted else window_of(self.lister)
+
+    @property
     def load(self) -> float:
-        """How much it has to do, for what it can."""
-        return len(self.flights) / window_of(self.lister)
+        """How much it has to do, for what it can; one that sets no limit is no better than others."""
+        return len(self.flights) / min(window_of(self.lister), IN_FLIGHT)
 
     def let_rest(self, now: float) -> None:
         """Pass it over for a while; what it had in flight besides changes nothing in that."""
@@ -133,7 +138,7 @@ class SpreadLister:
     def window(self) -> int:
         """How many requests it should have in hand at the moment, through all doors that can be asked."""
         now = self._clock()
-        return sum(window_of(door.lister) for door in self._doors if door.may_be_asked(now)) or 1
+        return sum(door.window for door in self._doors if door.may_be_asked(now)) or 1
 
     @property
     def paces(self) -> tuple[DoorPace, ...]:

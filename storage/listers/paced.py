@@ -77,9 +77,12 @@ class PacedLister:
                 self._observe(asked_at, now, outcome)
             connections, before = self._pace.connections, self._connections
             self._connections = connections
-        if connections != before:
-            self._lister.spread(connections)
-        self._sink(number, outcome)
+        try:
+            if connections != before:
+                self._lister.spread(connections)
+        finally:
+            # Whatever becomes of the connections, an outcome is waited for.
+            self._sink(number, outcome)
 
     def _observe(self, asked_at: float, now: float, outcome: Outcome) -> None:
         match outcome.reason if isinstance(outcome, Failed) else Reason.NONE:

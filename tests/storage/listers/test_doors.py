@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from functools import partial
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from engine.listing import Absent, Failed, Outcome, Present
 from engine.states import Reason
 from storage.listers.doors import LONGEST_REST, REST, Door, SpreadLister
-from storage.listers.protocol import Ask, Lister, Request, Sink
+from storage.listers.protocol import IN_FLIGHT, Ask, Lister, Request, Sink, window_of
 
 
 class Counting:
@@ -143,6 +144,7 @@ class Waiting:
 
     def __init__(self, sink: Sink) -> None:
         self.requests = 0
+        self.window = sys.maxsize
         self.in_flight: list[Request] = []
         self._sink = sink
 
@@ -213,6 +215,28 @@ def test_a_door_that_comes_out_of_its_rest_is_tried_with_one_request() -> None:
     assert hands.ask(b"/store/x") is bad
     assert hands.ask(b"/store/x") is bad
     assert len(good.in_flight) == 9
+
+
+def test_a_door_that_may_be_as_dead_as_before_has_room_for_one_request() -> None:
+    hands = Hands(2)
+    bad, good = hands.doors
+    bad.window, good.window = 100, 10
+    assert window_of(hands.lister) == 110
+    hands.ask().answer(DOWN)
+    assert window_of(hands.lister) == 10
+    hands.now += REST + 1
+    assert window_of(hands.lister) == 11
+    assert {hands.ask(b"/store/a"), hands.ask(b"/store/b")} == {good, bad}
+    assert window_of(hands.lister) == 10
+    bad.answer(Absent())
+    assert window_of(hands.lister) == 110
+
+
+def test_a_door_without_a_limit_is_asked_no_more_than_another_with_a_large_one() -> None:
+    hands = Hands(2)
+    hands.doors[0].window = IN_FLIGHT
+    asked = [hands.ask(b"/store/%d" % number) for number in range(100)]
+    assert asked.count(hands.doors[0]) == 50
 
 
 def test_a_door_that_stays_down_is_tried_less_and_less_often() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from engine.listing import Failed, Listed
 from engine.pace import DoorPace, PaceLimits
@@ -106,6 +107,21 @@ def test_more_connections_are_opened_where_answers_come_one_after_another() -> N
         table.clock.now += 0.05
         table.desk.answer(number, Listed())
     assert table.desk.connections[:2] == [4, 8]
+
+
+def test_connections_that_cannot_be_had_keep_no_outcome_back() -> None:
+    table = Table(PaceLimits(64, 16))
+    table.ask(*range(64))
+
+    def spread(_connections: int) -> None:
+        raise OSError("too many open files")
+
+    table.desk.spread = spread  # type: ignore[method-assign]
+    for number in range(64):
+        table.clock.now += 0.05
+        with suppress(OSError):
+            table.desk.answer(number, Listed())
+    assert table.given == list(range(64))
 
 
 def test_an_answer_that_nobody_asked_for_is_passed_on_all_the_same() -> None:
