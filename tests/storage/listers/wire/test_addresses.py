@@ -102,3 +102,12 @@ def test_an_alias_of_nobody_is_paused_before(alias: list[str], monkeypatch: pyte
                     assert isinstance(asker.ask(Ask.NAMES, b"/store"), Failed)
                 # Both were tried, and then the door as a whole rests for a second.
                 assert 0.4 <= time.monotonic() - began < 1.0
+
+
+def test_why_nobody_was_reached_is_said_in_plain_words(alias: list[str]) -> None:
+    alias += ["127.0.0.2", "127.0.0.3"]
+    for host, said in (("127.0.0.2", "connection refused"), (ALIAS, "connection refused")):
+        with asking(partial(WireLister, Door.parse(f"root://{host}:1"), timeout=20, connections=1)) as asker:
+            outcome = asker.ask(Ask.NAMES, b"/store")
+            assert isinstance(outcome, Failed)
+            assert outcome.detail.endswith(f": {said}")
