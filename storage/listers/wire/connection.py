@@ -261,7 +261,7 @@ def _words(error: BaseException) -> str:
         return f"the server's certificate is not trusted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return str(error.reason or error)
-    if isinstance(error, OSError) and (error.errno or 0) > 0 and not isinstance(error, socket.gaierror):
+    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, socket.gaierror):
         # What asyncio says in its place holds the address as Python writes it.
         return os.strerror(error.errno).lower()
     if isinstance(error, OSError) and error.strerror:
