@@ -312,7 +312,8 @@ def _perhaps_the_same(table: DirectoryTable, rows: Sequence[int], until: int) ->
 
 def _leaf_above(remote: DirectoryTable, path: bytes, until: int, last: int | None) -> int | None:
     """Give the row of the nearest directory above one that the store does not show, if it was taken over."""
-    if last is not None and path.startswith(remote.paths[last] + b"/"):
+    # One that has others below it, which after a jump of the clock may pass for taken over, is not always the nearest.
+    if last is not None and path.startswith(remote.paths[last] + b"/") and _is_leaf(remote, last):
         return last
     row = remote.nearest(path)
     return row if row is not None and is_taken(remote, row, until) else None

@@ -291,6 +291,13 @@ def test_a_top_may_be_the_same_as_any() -> None:
     assert doubtful(expected(TOP, A, B), table_of([FRESH, A, B, top, Row(b"/t/d", {}, OLD, NOW)]), LISTED) == []
 
 
+def test_the_nearest_directory_is_doubtful_also_below_one_that_only_passes_for_taken_over() -> None:
+    # The clock was set back while the store was listed.
+    remote = table_of([TOP, Row(b"/s/d", {})])
+    inventory = expected(TOP, A, Row(b"/s/d/e", files(b"x")))
+    assert doubtful(inventory, remote, LISTED) == [b"/s", b"/s/d"]
+
+
 names = st.sampled_from([b"f", b"g", b"h"])
 sizes = st.sampled_from([UNKNOWN_SIZE, 0, 1])
 contents = st.dictionaries(names, sizes, max_size=3)
