@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 from engine import paths
 from engine.columns import NO_FILES, UNKNOWN_MTIME, UNKNOWN_SIZE, DirectoryColumns, FileColumns
@@ -22,6 +23,10 @@ from engine.states import Reason, State
 from engine.step import in_step
 from engine.table import DirectoryTable
 from engine.twins import MOST_WITH_ONE_ID
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SAFELY = 86400.0
 """Seconds that have to lie between the time of a directory and its listing.
@@ -64,9 +69,11 @@ class TakeOverRules:
 class _Mark(IntEnum):
     """How a row of the last listing stands in the new one."""
 
-    NONE = 0
-    TAKEN = 1
-    SAMPLED = 2
+    NEVER = 0
+    """It is never taken over."""
+    NONE = 1
+    TAKEN = 2
+    SAMPLED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +94,10 @@ class TakeOver:
     def __init__(self, table: DirectoryTable, rules: TakeOverRules) -> None:
         self._table = table
         self._rules = rules
-        self._rows = {table.paths[row]: row for row in trusted_leaves(table, rules.margin)}
+        # A byte a directory; the table, which is in order, is all that finds rows.
         self._marks = bytearray(len(table))
+        for row in trusted_leaves(table, rules.margin):
+            self._marks[row] = _Mark.NONE
         # Directories that hold some whose listing differs, and which those are.
         self._asked: dict[bytes, set[int]] = {}
         self.distrust = ""
@@ -104,7 +113,13 @@ class TakeOver:
 
     def choose(self, path: bytes, mtime: int, identity: int = 0) -> Choice:
         """Say what becomes of a directory that its parent's new listing shows with this time (s) and id."""
-        row = self._rows.get(path)
+        return self._choose(self._row_of(path), path, mtime, identity)
+
+    def _row_of(self, path: bytes) -> int | None:
+        row = self._table.find(path)
+        return None if row is None or self._marks[row] == _Mark.NEVER else row
+
+    def _choose(self, row: int | None, path: bytes, mtime: int, identity: int) -> Choice:
         if self.distrust or row is None or mtime != self._table.mtimes[row]:
             return Choice.LIST
         ids = self._table.ids
@@ -116,16 +131,23 @@ class TakeOver:
         """Sort what a new listing names; ``base`` ends with a slash, and what is ``spared`` is not taken over."""
         found = Children([], [], [])
         columns = zip(directories.name_list(), directories.mtime_list(), directories.id_list(), strict=True)
+        known, marks, next_row = self._table.paths, self._marks, 0
         for name, mtime, identity in columns:
             path = base + name
-            choice = self.choose(path, mtime, identity)
+            # Both are in the same order, so that a leaf directly follows the one before it, as a rule.
+            row = next_row if next_row < len(known) and known[next_row] == path else self._table.find(path)
+            if row is None or marks[row] == _Mark.NEVER:
+                found.listed.append(path)
+                continue
+            next_row = row + 1
+            choice = self._choose(row, path, mtime, identity)
             if choice == Choice.LIST or spared(path):
                 found.listed.append(path)
             elif choice == Choice.SAMPLE:
                 found.listed.append(path)
-                found.sampled.append(self._rows[path])
+                found.sampled.append(row)
             else:
-                found.taken.append(self._rows[path])
+                found.taken.append(row)
         return found
 
     def sample(self, rows: Iterable[int]) -> None:
@@ -140,7 +162,7 @@ class TakeOver:
 
     def take_again(self, path: bytes) -> bool:
         """Note that a run before took a directory over; False when it would not be taken over now."""
-        row = self._rows.get(path)
+        row = self._row_of(path)
         if row is None or self.distrust:
             return False
         self.take([row])
@@ -152,9 +174,10 @@ class TakeOver:
         What it did not come to is held against it as well. Gives the parents that are to be listed once more.
         """
         parents = []
-        for path, row in self._rows.items():
-            sight = None if self._marks[row] == _Mark.TAKEN else sight_of(path)
-            if sight is None or self.choose(path, sight.mtime, sight.identity) == Choice.LIST:
+        for row, mark in enumerate(self._marks):
+            path = self._table.paths[row]
+            sight = None if mark in (_Mark.NEVER, _Mark.TAKEN) else sight_of(path)
+            if sight is None or self._choose(row, path, sight.mtime, sight.identity) == Choice.LIST:
                 continue
             self.sample([row])
             if sight.state == State.LISTED:
@@ -186,7 +209,7 @@ class TakeOver:
         self._forget(path)
 
     def _forget(self, path: bytes) -> int | None:
-        row = self._rows.get(path)
+        row = self._row_of(path)
         if row is None or self._marks[row] == _Mark.NONE:
             return None
         self._marks[row] = _Mark.NONE
@@ -229,7 +252,7 @@ def trusted_leaves(table: DirectoryTable, margin: float) -> Iterator[int]:
         if not _is_leaf(table, row):
             continue
         mtime = table.mtimes[row]
-        if mtime > 0 and table.listed_at[row] - mtime >= margin and row not in repeated:
+        if mtime > 0 and table.listed_at[row] - mtime >= margin and not repeated[row]:
             yield row
 
 
@@ -238,18 +261,28 @@ def _is_leaf(table: DirectoryTable, row: int) -> bool:
     return row + 1 == len(table) or not table.paths[row + 1].startswith(table.paths[row] + b"/")
 
 
-def _repeated(table: DirectoryTable) -> set[int]:
-    """Give the rows whose files, or whose id, are those of another one."""
-    first: dict[bytes | int, int] = {}
-    repeated: set[int] = set()
-    for row in range(len(table)):
-        keys: list[bytes | int] = [table.digest(row)] if table.files[row] else []
-        if table.ids is not None and table.ids[row]:
-            keys.append(table.ids[row])
-        for key in keys:
-            other = first.setdefault(key, row)
-            if other != row:
-                repeated.update((other, row))
+def _repeated(table: DirectoryTable) -> bytes:
+    """Give a byte for each row, not 0 where its files, or its id, are those of another one."""
+    # Whoever only looks at a run needs no numpy.
+    import numpy as np
+
+    if not len(table):
+        return b""
+    # Two that share a half of their digests by chance are listed.
+    halves = np.frombuffer(table.digests, dtype=np.int64)[::2]
+    has_files = np.asarray(table.files) != 0
+    repeated = has_files & np.isin(halves, _twice(halves[has_files]))
+    if table.ids is not None:
+        ids = np.asarray(table.ids)
+        repeated |= np.isin(ids, _twice(ids[ids != 0]))
+    return bytes(repeated)
+
+
+def _twice(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give those that are there more than once."""
+    ordered = values.copy()
+    ordered.sort()
+    repeated: NDArray[np.int64] = ordered[1:][ordered[1:] == ordered[:-1]]
     return repeated
 
 

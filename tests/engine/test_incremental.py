@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -117,6 +118,20 @@ def test_what_is_there_under_several_names_is_listed() -> None:
     numbered = [replace(A, number=7), replace(B, number=7), Row(b"/s/c", files(b"c"), number=8)]
     assert taking_over(TOP, *numbered).choose(b"/s/a", OLD, 7) == Choice.LIST
     assert taking_over(TOP, *numbered).choose(b"/s/c", OLD, 8) == Choice.TAKE
+
+
+def test_it_takes_a_few_bytes_for_each_directory() -> None:
+    table = table_of([TOP, *(Row(b"/s/%d" % n, files(b"%d" % n), number=n) for n in range(2000))])
+    taking_over(TOP, A, B)
+    tracemalloc.start()
+    try:
+        state = TakeOver(table, TakeOverRules(0.0, b"seed"))
+        kept, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert state.choose(b"/s/7", OLD, 7) == Choice.TAKE
+    assert kept < 5 * len(table)
+    assert most < 120 * len(table)
 
 
 def test_only_the_same_time_and_the_same_directory_is_taken_over() -> None:
