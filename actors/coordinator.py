@@ -140,7 +140,12 @@ class Coordinator:
         self._resumed = index.count(State.LISTED) - len(again)
         self._files, self._size = index.totals()
         failed = [path for path in index.in_state(State.FAILED) if index.reason_of(path) != Reason.LINK]
-        frontier = [*index.in_state(State.UNFILLED), *failed, *again]
+        unfilled: Iterable[bytes] = index.in_state(State.UNFILLED)
+        state = self._earlier.state
+        if state is not None:
+            # What may be taken over is looked at by and by.
+            unfilled = [path for path in unfilled if self._is_spared(path) or not state.may_be_taken(path)]
+        frontier = [*unfilled, *failed, *again]
         self._handle(DirectoriesSeeded(frontier, tops))
 
     def exchange(self, lister: str, packed: bytes, want: int) -> Assignment:
@@ -152,6 +157,7 @@ class Coordinator:
             self._take_reports(lister, batch)
         for verdict in batch.verdicts:
             self._take_verdict(lister, verdict)
+        self._take_a_portion()
         tasks: list[Task] = []
         wait, go_home = 0.0, False
         for instruction in self._handle(WorkRequested(lister, want)):
@@ -160,8 +166,10 @@ class Coordinator:
                     tasks.extend(given)
                 case Wait(seconds):
                     wait = seconds
-                case GoHome():
+                case GoHome() if self._queue.killed or not self._unfinished:
                     go_home = True
+                case GoHome():
+                    wait = self._plan.limits.idle_wait
                 case _:
                     continue
         self._save()
@@ -201,7 +209,8 @@ class Coordinator:
         if isinstance(event, DirectoryListed) and any(isinstance(i, Accept) for i in instructions):
             self._enter(entry, frame)
             if state is not None and children is not None:
-                self._take_from_earlier(children)
+                state.sample(children.sampled)
+                state.put_off(children.taken)
                 self._hold_against_earlier(entry, state)
         self._carry_out(instructions)
         self._carry_out(_link_settled(links[path]) for path in links if path != entry.path)
@@ -217,12 +226,21 @@ class Coordinator:
         """Whether the queue has the last word on a directory, so that it is not taken over."""
         return path in self._plan.header.tops or self._ignored(path)
 
-    def _take_from_earlier(self, children: Children) -> None:
-        entries, damaged = self._earlier.frames(children)
-        for entry, frame in entries:
+    def _take_a_portion(self) -> None:
+        """Take over, or list after all, a part of what is to be; all of it might take longer than listers wait."""
+        if not self._unfinished or self._queue.killed:
+            return
+        portion = self._earlier.portion(self._journal.index, self._is_spared)
+        for entry, frame in self._earlier.frames(portion):
             self._enter(entry, frame)
-        self._list_after_all(damaged)
+        self._list_after_all(portion.listed)
         self._note = self._earlier.note or self._note
+
+    @property
+    def _unfinished(self) -> bool:
+        """Whether there is more to be taken over, or to be listed after all, than the queue knows of."""
+        state = self._earlier.state
+        return state is not None and state.unfinished
 
     def _hold_against_earlier(self, entry: Entry, state: TakeOver) -> None:
         plain = not entry.directories.mtimes and entry.reason == Reason.NONE
@@ -240,15 +258,15 @@ class Coordinator:
         instructions = self._queue.handle(event, self._clock())
         if isinstance(event, DirectoryListed) and any(isinstance(i, Accept) for i in instructions):
             columns = entry.directories
-            self._list_after_all(
-                state.answered(entry.path, dict(zip(columns.name_list(), columns.mtime_list(), strict=True)))
-            )
+            self._answered(state, entry.path, dict(zip(columns.name_list(), columns.mtime_list(), strict=True)))
         self._carry_out(instructions)
 
-    def _list_after_all(self, directories: list[bytes]) -> None:
-        state = self._earlier.state
-        if state is not None and state.distrust:
+    def _answered(self, state: TakeOver, parent: bytes, times: dict[bytes, int] | None) -> None:
+        state.answered(parent, times)
+        if state.distrust:
             self._note = f"listed in full from now on: {state.distrust}"
+
+    def _list_after_all(self, directories: list[bytes]) -> None:
         if directories:
             self._handle(DirectoriesSeeded(directories, self._plan.header.tops))
 
@@ -289,7 +307,7 @@ class Coordinator:
         if earlier is not None:
             if earlier.is_asked(path):
                 # It was asked for once more, and what it showed before stays.
-                self._list_after_all(earlier.answered(path, None))
+                self._answered(earlier, path, None)
                 return
             earlier.failed(path)
         files, size = self._journal.index.listing_of(path)
@@ -325,6 +343,7 @@ class Coordinator:
     def progress(self) -> Progress:
         """Say how far things are; also the moment at which leases that ran out are noticed."""
         self._handle(TimePassed())
+        self._take_a_portion()
         self._save()
         index, earlier = self._journal.index, self._earlier.state
         return Progress(
@@ -337,7 +356,7 @@ class Coordinator:
             in_flight=self._queue.leased,
             requests=sum(self._requests.values()),
             resumed=self._resumed,
-            idle=self._queue.idle,
+            idle=self._queue.idle and not self._unfinished,
             killed=self._killed,
             failures=tuple(self._failures),
             note=self._note,

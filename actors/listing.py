@@ -188,7 +188,9 @@ class Listing:
         """
         # While all that is open is to be tried again later, what was waited for last says more than nothing.
         waiting = self._waiting = progress.waiting or self._waiting
-        for instruction in self._stall.look(progress.answers, not progress.idle, time.monotonic()):
+        # While the coordinator takes directories over, nobody is asked.
+        is_asked = progress.queued + progress.in_flight > 0
+        for instruction in self._stall.look(progress.answers, is_asked, time.monotonic()):
             said = describe(instruction.seconds, waiting, progress.in_flight - len(waiting))
             match instruction:
                 case GiveUp():

@@ -25,17 +25,22 @@ from engine.work import QueueLimits, Task
 from storage.listers.protocol import IN_FLIGHT, StoreSpec
 from storage.snapshot import SnapshotHeader
 
+PORTION = 2000
+"""A tenth of a second or less of the coordinator's time."""
+
 
 @dataclass(frozen=True, slots=True)
 class EarlierListing:
     """The last complete listing of a store, from which directories are taken over (`engine.incremental`).
 
-    ``share`` of them, 0 to 1, is listed all the same. ``margin`` is in seconds, as in `TakeOverRules`.
+    ``share`` of them, 0 to 1, is listed all the same. ``margin`` is in seconds, as in `TakeOverRules`. About
+    ``portion`` directories are taken over in one message, so that nobody waits for the coordinator for long.
     """
 
     snapshot: Path
     share: float
     margin: float
+    portion: int = PORTION
 
 
 @dataclass(frozen=True, slots=True)

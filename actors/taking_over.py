@@ -7,12 +7,12 @@ from those that were listed now: the header of a listing that takes over says up
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.incremental import Children, TakeOver, TakeOverRules, doubtful
+from engine.incremental import Portion, TakeOver, TakeOverRules, doubtful
 from engine.index import Entry, IndexBuilder
 from storage.snapshot import NOTHING_TAKEN, TAKEN_UNTIL, Snapshot, SnapshotError, SnapshotHeader
 
@@ -79,32 +79,38 @@ class EarlierListings:
         return [path for path in taken if not self._state.take_again(path)]
 
     def go_on(self, header: SnapshotHeader, index: IndexBuilder) -> list[bytes]:
-        """Begin with the journal of a run before; gives what is to be listed of that which it has listed."""
+        """Begin with the journal of a run before; gives what is to be listed of that which it had taken over."""
         again = self.begin(header, index.listed_until(header.taken_until))
-        return again if self._state is None else [*again, *self._state.go_on(index.sight_of)]
+        if self._state is not None:
+            self._state.go_on()
+        return again
 
     @property
     def state(self) -> TakeOver | None:
         """What decides; None where everything is listed."""
         return self._state
 
-    def frames(self, children: Children) -> tuple[list[tuple[Entry, bytes]], list[bytes]]:
-        """Note what is sampled and taken over; give what to enter, and what is damaged and to be listed instead."""
+    def portion(self, index: IndexBuilder, spared: Callable[[bytes], bool]) -> Portion:
+        """Give what is to be done next (`TakeOver.portion`); nothing where there is nothing to take over from."""
+        state, plan = self._state, self._plan.earlier
+        if state is None or plan is None or not state.unfinished:
+            return Portion([], [])
+        return state.portion(plan.portion, index.sight_of, spared)
+
+    def frames(self, portion: Portion) -> Iterator[tuple[Entry, bytes]]:
+        """Give what to enter of the directories to be taken over; what is damaged is among those to be listed then."""
         state, snapshot = self._state, self._snapshot
-        entries: list[tuple[Entry, bytes]] = []
-        damaged: list[bytes] = []
         if state is None or snapshot is None:
-            return entries, damaged
-        state.sample(children.sampled)
-        for row in children.taken:
+            return
+        for row in portion.taken:
             try:
-                entries.append(snapshot.taken_from(row))
+                taken = snapshot.taken_from(row)
             except (SnapshotError, OSError) as error:
                 self._say(f"listed although it is the same: {error}")
-                damaged.append(state.path_of(row))
+                portion.listed.append(state.path_of(row))
             else:
                 state.take([row])
-        return entries, damaged
+                yield taken
 
     def close(self) -> None:
         """Give the file back."""

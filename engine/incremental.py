@@ -9,7 +9,8 @@ from the inventory is listed before it is judged (`doubtful`). Decision 17 says 
 
 from __future__ import annotations
 
-from collections import Counter
+from array import array
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -36,6 +37,12 @@ directory was listed is known by ours. What changed within a day before its list
 """
 
 _HEED_EVERY = 5000
+
+_FILES = 100
+"""So many files take as long to be taken over as a directory does."""
+
+_LOOKS = 10
+"""So many directories of the last listing are looked at in the time in which one is taken over."""
 
 
 class Choice(IntEnum):
@@ -85,10 +92,19 @@ class Children:
     sampled: list[int]
 
 
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """What is to be done next: directories to be ``taken`` over, by row, and some to be ``listed``."""
+
+    taken: list[int]
+    listed: list[bytes]
+
+
 class TakeOver:
     """Decides over the directories of one listing, by the table of the last complete one.
 
-    A state machine without clock and chance: callers carry out what it says and tell it what came of that.
+    A state machine without clock and chance: callers carry out what it says and tell it what came of that. What may
+    be about all directories at once it gives out in portions, since nobody can wait for a million of them.
     """
 
     def __init__(self, table: DirectoryTable, rules: TakeOverRules) -> None:
@@ -101,6 +117,10 @@ class TakeOver:
         # Directories that hold some whose listing differs, and which those are.
         self._asked: dict[bytes, set[int]] = {}
         self.distrust = ""
+        # What is put off: rows to be taken over, and how far the table is gone through, once for what a run before has
+        # listed and once for what is to be listed after all.
+        self._put_off: deque[array[int]] = deque()
+        self._gone_on = self._after_all = len(table)
 
     @property
     def taken(self) -> int:
@@ -168,25 +188,93 @@ class TakeOver:
         self.take([row])
         return True
 
-    def go_on(self, sight_of: Callable[[bytes], Known | None]) -> list[bytes]:
-        """Hold against the last listing what a run before has listed, although it could have been taken over.
+    def put_off(self, rows: Sequence[int]) -> None:
+        """Note that these are to be taken over, by and by (`portion`)."""
+        if rows:
+            self._put_off.append(array("q", reversed(rows)))
 
-        What it did not come to is held against it as well. Gives the parents that are to be listed once more.
+    def go_on(self) -> None:
+        """Begin to go through all that may be taken over, after a run before that has listed some of it (`portion`).
+
+        What it has listed, although it could have been taken over, is held against the last listing; what it did not
+        come to is listed, held against it as well, or taken over, as it would have been.
         """
-        parents = []
-        for row, mark in enumerate(self._marks):
-            path = self._table.paths[row]
-            sight = None if mark in (_Mark.NEVER, _Mark.TAKEN) else sight_of(path)
-            if sight is None or self._choose(row, path, sight.mtime, sight.identity) == Choice.LIST:
-                continue
-            self.sample([row])
-            if sight.state == State.LISTED:
-                parents.append(self.listed(path, sight.digest, plain=True))
-        return [parent for parent in parents if parent is not None]
+        self._gone_on = 0
 
-    def still_taken(self) -> list[bytes]:
-        """Give the directories that are taken over, in tree order."""
-        return [self._table.paths[row] for row, mark in enumerate(self._marks) if mark == _Mark.TAKEN]
+    def may_be_taken(self, path: bytes) -> bool:
+        """Whether it is known what to do with a directory of which the last listing has one that may be taken over."""
+        return self._row_of(path) is not None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there is another `portion`."""
+        return bool(self._put_off) or min(self._gone_on, self._after_all) < len(self._marks)
+
+    def portion(
+        self,
+        most: int,
+        sight_of: Callable[[bytes], Known | None],
+        spared: Callable[[bytes], bool] = lambda _path: False,
+    ) -> Portion:
+        """Give what is to be done next, with about as much work as ``most`` directories of a few files each.
+
+        ``sight_of`` gives what the new listing knows of a directory; what is ``spared`` is left alone.
+        """
+        portion = Portion([], [])
+        left = self._list_after_all(portion, most)
+        left = self._take_put_off(portion, left)
+        self._look_at_the_run_before(portion, left, sight_of, spared)
+        return portion
+
+    def _list_after_all(self, portion: Portion, most: int) -> int:
+        end = len(self._marks)
+        while self._after_all < end and len(portion.listed) < most:
+            row = self._marks.find(_Mark.TAKEN, self._after_all)
+            self._after_all = end if row < 0 else row + 1
+            if row >= 0:
+                portion.listed.append(self._table.paths[row])
+        return most - len(portion.listed)
+
+    def _take_put_off(self, portion: Portion, most: int) -> int:
+        while self._put_off and most > 0:
+            # The last one is the next one.
+            most -= self._begin(portion, self._put_off[0].pop())
+            if not self._put_off[0]:
+                self._put_off.popleft()
+        return most
+
+    def _begin(self, portion: Portion, row: int) -> int:
+        if self.distrust:
+            portion.listed.append(self._table.paths[row])
+        elif self._marks[row] == _Mark.NONE:
+            portion.taken.append(row)
+            return 1 + self._table.files[row] // _FILES
+        return 1
+
+    def _look_at_the_run_before(
+        self, portion: Portion, most: int, sight_of: Callable[[bytes], Known | None], spared: Callable[[bytes], bool]
+    ) -> None:
+        last = min(len(self._marks), self._gone_on + most * _LOOKS)
+        while self._gone_on < last and most > 0:
+            row = self._gone_on
+            self._gone_on += 1
+            path = self._table.paths[row]
+            sight = sight_of(path) if self._marks[row] == _Mark.NONE and not spared(path) else None
+            if sight is None:
+                continue
+            choice = self._choose(row, path, sight.mtime, sight.identity)
+            if sight.state == State.UNFILLED:
+                # Nobody has queued it.
+                if choice == Choice.TAKE:
+                    most -= self._begin(portion, row)
+                    continue
+                portion.listed.append(path)
+                most -= 1
+            if choice != Choice.LIST:
+                self.sample([row])
+                if sight.state == State.LISTED:
+                    parent = self.listed(path, sight.digest, plain=True)
+                    portion.listed.extend(() if parent is None else (parent,))
 
     def listed(self, path: bytes, digest: bytes, plain: bool) -> bytes | None:
         """Hold a new listing against the last one, where there is a claim that they are the same.
@@ -219,24 +307,22 @@ class TakeOver:
         """Whether a directory is listed once more for the times of what it holds."""
         return path in self._asked
 
-    def answered(self, parent: bytes, times: Mapping[bytes, int] | None) -> list[bytes]:
+    def answered(self, parent: bytes, times: Mapping[bytes, int] | None) -> None:
         """Take in the times by name that a parent shows now, None if it does not say.
 
-        Gives the directories that are to be listed after all: none, or everything that was taken over.
+        If one is as it was, everything that was taken over is to be listed after all.
         """
         for row in sorted(self._asked.pop(parent, ())):
             path = self._table.paths[row]
             if times is None:
-                return self._disagree(path, "and nobody can say whether its time has")
-            if times.get(paths.name_of(path)) == self._table.mtimes[row]:
-                return self._disagree(path, "and its time has not")
-        return []
+                self._disagree(path, "and nobody can say whether its time has")
+            elif times.get(paths.name_of(path)) == self._table.mtimes[row]:
+                self._disagree(path, "and its time has not")
 
-    def _disagree(self, path: bytes, why: str) -> list[bytes]:
-        if self.distrust:
-            return []
-        self.distrust = f"{paths.escape(path)} has changed since the last listing, {why}"
-        return self.still_taken()
+    def _disagree(self, path: bytes, why: str) -> None:
+        if not self.distrust:
+            self.distrust = f"{paths.escape(path)} has changed since the last listing, {why}"
+            self._after_all = 0
 
 
 def trusted_leaves(table: DirectoryTable, margin: float) -> Iterator[int]:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from actors.listing import Listing, Oversight, Refused, Stalled, StoreJob, list_store
-from actors.messages import Killed, ListerSettings, ListingPlan, Progress
+from actors.messages import EarlierListing, Killed, ListerSettings, ListingPlan, Progress
 from actors.runtime import Runtime
+from engine.incremental import SAFELY
 from engine.stall import StallLimits
 from engine.states import Reason, State
 from engine.work import QueueLimits
@@ -157,3 +158,21 @@ def test_a_store_that_falls_silent_is_waited_for_and_then_given_up(
     again = job(publish("silent", store), b"/store", tmp_path / "s", resume=True)
     progress = list_store(start_threads(), again, Oversight())
     assert (progress.listed, progress.failed, progress.resumed, progress.requests) == (3, 0, 2, 1)
+
+
+def test_a_coordinator_that_takes_directories_over_is_not_taken_for_a_store_that_is_silent(
+    tmp_path: Path, start_threads: Callable[[], Runtime]
+) -> None:
+    store = MemoryStore()
+    for number in range(200):
+        store.add_file(b"/store/%d/f%d" % (number, number), 5, 1_700_000_000)
+    door = publish("taken over", store)
+    plain = job(door, b"/store", tmp_path / "s")
+    list_store(start_threads(), plain, Oversight())
+    (tmp_path / "s").rename(tmp_path / "earlier")
+    earlier = EarlierListing(tmp_path / "earlier", 0.0, SAFELY, portion=1)
+    header = replace(plain.plan.header, created=plain.plan.header.created + 5)
+    plan = replace(plain.plan, header=header, earlier=earlier, limits=replace(plain.plan.limits, idle_wait=0.02))
+    impatient = replace(plain, plan=plan, stall=StallLimits(0.1, 0.2, 0.4), listers=1)
+    progress = list_store(start_threads(), impatient, Oversight())
+    assert (progress.taken, progress.listed, progress.requests) == (200, 201, 1)

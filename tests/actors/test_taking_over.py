@@ -104,6 +104,7 @@ class Site:
     store: Store
     home: Path
     share: float = 0.0
+    portion: int = 2000
     between: Callable[[int], None] = lambda _asked: None
     coordinator: Coordinator | None = None
     batch: Batch = field(default_factory=Batch)
@@ -120,7 +121,7 @@ class Site:
         self.store.asked, self.batch = [], Batch()
         header = SnapshotHeader("listing", "memory", self.store.now, "SITE", (TOP,))
         limits = QueueLimits(max_attempts=2, first_delay=0.0)
-        earlier = EarlierListing(self.earlier, self.share, SAFELY) if takes_over else None
+        earlier = EarlierListing(self.earlier, self.share, SAFELY, self.portion) if takes_over else None
         plan = ListingPlan(header, self.snapshot, limits, resume=resume, earlier=earlier)
         self.coordinator = Coordinator(plan)
         self.coordinator.start()
@@ -134,7 +135,10 @@ class Site:
             batch, self.batch = self.batch, Batch()
             given = coordinator.exchange("one", batch.pack(), 1)
             if not given.tasks:
-                break
+                assert not given.go_home
+                if coordinator.progress().idle:
+                    break
+                continue
             (task,) = given.tasks
             self.batch = self._answer(task)
             asked += 1
@@ -218,6 +222,70 @@ def test_leaves_that_did_not_change_are_not_asked_for(site: Site) -> None:
     assert leaf is not None
     assert again.listed_at[leaf] == listed_then
     assert len(site.store.asked) == 5
+
+
+def test_much_is_taken_over_in_portions(site: Site) -> None:
+    """Nobody waits for all of it, is sent home before its end, or goes on after a kill."""
+    site.portion = 3
+    coordinator = site.begin()
+    coordinator.no_more_work()
+    before = 0
+    while not coordinator.progress().idle:
+        site.go_on(1)
+        listed = coordinator._journal.index.count(State.LISTED)
+        # One that was listed, and what one message takes over.
+        assert listed <= before + 4
+        before = listed + 3
+    assert coordinator.progress().taken == 20
+    assert len(site.store.asked) == 5
+    assert coordinator.exchange("one", Batch().pack(), 1).go_home
+    assert held(site.end()) == truth(site.store)
+
+
+def test_a_kill_ends_taking_over_at_once(site: Site) -> None:
+    site.portion = 2
+    coordinator = site.begin()
+    site.go_on(3)
+    coordinator.exchange("one", site.batch.pack(), 0)
+    taken = coordinator.progress().taken
+    assert 0 < taken < 20
+    coordinator.kill("enough")
+    assert coordinator.exchange("one", Batch().pack(), 1).go_home
+    progress = coordinator.progress()
+    assert (progress.taken, progress.idle) == (taken, False)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_what_a_run_did_not_come_to_take_over_the_next_one_does(site: Site, share: float) -> None:
+    site.portion, site.share = 1, share
+    coordinator = site.begin()
+    while len(site.store.asked) < 4:
+        site.go_on(1)
+    coordinator.exchange("one", site.batch.pack(), 0)
+    coordinator.release()
+    asked = {*site.store.asked}
+    before = Snapshot(part_of(site.snapshot)).table
+    assert before.count(State.UNFILLED) > 4
+    site.begin(resume=True)
+    progress = site.go_on()
+    assert not asked & {*site.store.asked}
+    sampled = (asked | {*site.store.asked}) & {*site.store.leaves}
+    assert progress.taken == 20 - len(sampled)
+    assert (progress.taken == 20) is (share == 0.0)
+    assert (progress.distrust, progress.resumed) == ("", before.count(State.LISTED))
+    assert held(site.end()) == truth(site.store)
+
+
+def test_what_was_still_to_be_taken_over_is_listed_when_the_store_lies(site: Site) -> None:
+    site.portion, site.share = 1, 0.3
+    site.store.honest = False
+    for leaf in site.store.leaves:
+        site.store.put(leaf, b"new")
+    site.begin()
+    progress = site.go_on()
+    assert progress.distrust
+    assert progress.taken == 0
+    assert held(site.end()) == truth(site.store)
 
 
 def test_what_changed_is_listed(site: Site) -> None:
@@ -441,7 +509,7 @@ def test_whatever_happens_nothing_false_comes_of_it(tmp_path: Path, seed: int) -
     """
     chance = random.Random(seed)
     store = Store()
-    site = Site(store, tmp_path, chance.choice((0.0, 0.1, 0.5, 1.0)))
+    site = Site(store, tmp_path, chance.choice((0.0, 0.1, 0.5, 1.0)), chance.choice((1, 3, 2000)))
     site.list()
     store.honest = chance.random() < 0.6
     busy = chance.choice((0.0, 0.0, 0.2))

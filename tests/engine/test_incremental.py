@@ -15,6 +15,7 @@ from engine.compare import CompareOptions, Tally, compare
 from engine.incremental import (
     SAFELY,
     Choice,
+    Portion,
     TakeOver,
     TakeOverRules,
     doubtful,
@@ -170,6 +171,13 @@ def test_children_are_sorted() -> None:
     assert (found.listed, found.taken, len(found.sampled)) == ([b"/s/a", b"/s/b", b"/s/c"], [], 1)
 
 
+def after_all(state: TakeOver) -> list[bytes]:
+    """Give what is to be listed after all, in tree order."""
+    portion = state.portion(1000, nothing_known)
+    assert (portion.taken, state.unfinished) == ([], False)
+    return portion.listed
+
+
 def begun() -> TakeOver:
     """``b`` is taken over, ``a`` sampled."""
     state = taking_over()
@@ -190,8 +198,9 @@ def test_a_sample_that_differs_while_its_time_stays_turns_back_to_full(found: Ro
     assert state.listed(b"/s/a", digest_of(found), plain) == b"/s"
     assert state.is_asked(b"/s")
     assert state.distrust == ""
-    assert state.answered(b"/s", times(a=OLD, b=OLD)) == [b"/s/b"]
+    state.answered(b"/s", times(a=OLD, b=OLD))
     assert "/s/a" in state.distrust
+    assert after_all(state) == [b"/s/b"]
     assert state.choose(b"/s/b", OLD) == Choice.LIST
     # It is not held against it any more.
     assert state.listed(b"/s/b", b"other", plain=True) is None
@@ -202,7 +211,8 @@ def test_a_sample_that_differs_while_its_time_stays_turns_back_to_full(found: Ro
 def test_a_sample_that_changed_meanwhile_is_no_disagreement(now: dict[bytes, int]) -> None:
     state = begun()
     assert state.listed(b"/s/a", b"other", plain=True) == b"/s"
-    assert state.answered(b"/s", now) == []
+    state.answered(b"/s", now)
+    assert after_all(state) == []
     assert not state.is_asked(b"/s")
     assert (state.taken, state.distrust) == (1, "")
 
@@ -210,15 +220,17 @@ def test_a_sample_that_changed_meanwhile_is_no_disagreement(now: dict[bytes, int
 def test_when_the_parent_cannot_be_asked_the_store_is_not_believed() -> None:
     state = begun()
     state.listed(b"/s/a", b"other", plain=True)
-    assert state.answered(b"/s", None) == [b"/s/b"]
+    state.answered(b"/s", None)
     assert state.distrust
+    assert after_all(state) == [b"/s/b"]
 
 
 def test_a_parent_is_asked_once_for_all_that_differ() -> None:
     state = begun()
     assert state.listed(b"/s/a", b"other", plain=True) == b"/s"
     assert state.listed(b"/s/b", b"other", plain=True) is None
-    assert state.answered(b"/s", times(a=OLD + 5, b=OLD)) == []
+    state.answered(b"/s", times(a=OLD + 5, b=OLD))
+    assert after_all(state) == []
     assert "/s/b" in state.distrust
 
 
@@ -238,18 +250,77 @@ def test_what_was_not_taken_over_is_held_against_nothing() -> None:
 
 
 def test_a_run_that_goes_on_holds_what_was_listed_before_it_against_the_last_listing() -> None:
-    state = taking_over(TOP, A, B, Row(b"/s/c", files(b"c")), Row(b"/s/d", files(b"d")))
+    state = taking_over(*SITE)
     assert state.take_again(b"/s/b")
     assert not state.take_again(b"/s/unknown")
     known = {
         b"/s/a": Known(State.LISTED, OLD, 0, b"other"),
-        b"/s/c": Known(State.UNFILLED, OLD, 0, b""),
+        b"/s/c": Known(State.FAILED, OLD, 0, b""),
         b"/s/d": Known(State.LISTED, OLD + 9, 0, b"other"),
     }
-    assert state.go_on(known.get) == [b"/s"]
-    assert state.answered(b"/s", times(a=OLD + 5)) == []
+    assert not state.unfinished
+    state.go_on()
+    assert state.portion(10, known.get) == Portion([], [b"/s"])
+    assert not state.unfinished
+    state.answered(b"/s", times(a=OLD + 5))
+    assert not state.distrust
     assert state.listed(b"/s/c", b"other", plain=True) == b"/s"
-    assert state.answered(b"/s", times(c=OLD)) == [b"/s/b"]
+    state.answered(b"/s", times(c=OLD))
+    assert after_all(state) == [b"/s/b"]
+
+
+SITE = (TOP, A, B, *(Row(b"/s/%c" % name, files(b"%c" % name)) for name in b"cdef"))
+
+
+@pytest.mark.parametrize(("share", "taken"), [(0.0, [1, 2, 4]), (1.0, [])])
+def test_a_run_that_goes_on_does_with_what_was_not_come_to_as_the_one_before_would_have(
+    share: float, taken: list[int]
+) -> None:
+    state = taking_over(*SITE, share=share)
+    state.go_on()
+    known = {row.path: Known(State.UNFILLED, OLD, 0, b"") for row in SITE[:5]}
+    known[b"/s/c"] = Known(State.UNFILLED, OLD + 1, 0, b"")
+    portion = state.portion(10, known.get, lambda path: path == b"/s")
+    assert portion.taken == taken
+    listed = [b"/s/c"] if taken else [b"/s/a", b"/s/b", b"/s/c", b"/s/d"]
+    assert portion.listed == listed
+    # What has not changed says nothing, and what was sampled is held against the last listing.
+    assert state.listed(b"/s/c", b"other", plain=True) is None
+    assert state.listed(b"/s/a", b"other", plain=True) == (None if taken else b"/s")
+
+
+def nothing_known(_path: bytes) -> None:
+    return None
+
+
+def test_much_is_done_in_portions() -> None:
+    state = taking_over(*SITE)
+    state.put_off([1, 2])
+    state.put_off([3, 4, 5])
+    state.put_off([])
+    assert state.unfinished
+    portions = [state.portion(2, nothing_known) for _ in range(3)]
+    assert [portion.taken for portion in portions] == [[1, 2], [3, 4], [5]]
+    assert not state.unfinished
+    state.take([1, 2, 3, 4, 5])
+    state.put_off([6])
+    assert state.listed(b"/s/a", b"other", plain=True) == b"/s"
+    state.answered(b"/s", times(a=OLD))
+    # What was still to be taken over is listed as well.
+    portions = [state.portion(2, nothing_known) for _ in range(3)]
+    assert [(portion.taken, portion.listed) for portion in portions] == [
+        ([], [b"/s/b", b"/s/c"]),
+        ([], [b"/s/d", b"/s/e"]),
+        ([], [b"/s/f"]),
+    ]
+    assert not state.unfinished
+
+
+def test_directories_of_many_files_make_smaller_portions() -> None:
+    many = {b"%d" % number: 1 for number in range(500)}
+    state = taking_over(TOP, replace(A, files=many), B, Row(b"/s/c", files(b"c")))
+    state.put_off([1, 2, 3])
+    assert [state.portion(5, nothing_known).taken for _ in range(2)] == [[1], [2, 3]]
 
 
 def expected(*rows: Row) -> DirectoryTable:
