@@ -133,7 +133,8 @@ def incremental_listing(site: SiteConfig, store: StoreSource) -> IncrementalList
         why_not = "the store is known by a dump"
     # A listing began as long before its answer as a request may take.
     margin = SAFELY + overdue_after(site.timeout)
-    return IncrementalListing(site.incremental_sample, site.incremental_full_runs, margin, mark, why_not)
+    share, every = site.incremental_sample, site.incremental_full_runs
+    return IncrementalListing(share, every, margin, site.incremental_delay, mark, why_not)
 
 
 def _usual_files(site: SiteConfig, accept: bool, dumped: bool) -> UsualFiles:

@@ -78,7 +78,7 @@ class Coordinator:
         self._files = self._size = self._resumed = self._answers = 0
         self._killed = self._note = ""
         self._said: VerdictJournal | None = None
-        self._open = False
+        self._open = self._has_waited = False
         self._earlier = EarlierListings(plan)
         self._synced = clock()
 
@@ -166,7 +166,7 @@ class Coordinator:
                     tasks.extend(given)
                 case Wait(seconds):
                     wait = seconds
-                case GoHome() if self._queue.killed or not self._unfinished:
+                case GoHome() if self._queue.killed or not self._more_to_come:
                     go_home = True
                 case GoHome():
                     wait = self._plan.limits.idle_wait
@@ -228,25 +228,35 @@ class Coordinator:
 
     def _take_a_portion(self) -> None:
         """Take over, or list after all, a part of what is to be; all of it might take longer than listers wait."""
-        if not self._unfinished or self._queue.killed:
+        state = self._earlier.state
+        if state is None or not self._open or self._queue.killed:
             return
-        portion = self._earlier.portion(self._journal.index, self._is_spared)
-        for entry, frame in self._earlier.frames(portion):
-            self._enter(entry, frame)
-        self._list_after_all(portion.listed)
-        self._note = self._earlier.note or self._note
+        if state.unfinished:
+            portion = self._earlier.portion(self._journal.index, self._is_spared, self._clock())
+            for entry, frame in self._earlier.frames(portion):
+                self._enter(entry, frame)
+            self._list_after_all(portion.listed)
+            self._note = self._earlier.note or self._note
+        self._list_after_all(state.due(self._clock()))
 
     @property
-    def _unfinished(self) -> bool:
-        """Whether there is more to be taken over, or to be listed after all, than the queue knows of."""
+    def _more_to_come(self) -> bool:
+        """Whether there is more to be taken over, or to be listed, than the queue knows of."""
         state = self._earlier.state
-        return state is not None and state.unfinished
+        return state is not None and (state.unfinished or state.waits)
+
+    def _wait(self) -> str:
+        """Say what is waited for, if nothing is done meanwhile; the log has it once."""
+        state = self._earlier.state
+        said = state.wait if state is not None and self._queue.idle and not state.unfinished else ""
+        if said and not self._has_waited:
+            _log.info("%s", said)
+        self._has_waited = bool(said)
+        return said
 
     def _hold_against_earlier(self, entry: Entry, state: TakeOver) -> None:
         plain = not entry.directories.mtimes and entry.reason == Reason.NONE
-        parent = state.listed(entry.path, entry.digest, plain)
-        if parent is not None:
-            self._list_after_all([parent])
+        state.listed(entry.path, entry.digest, plain, self._clock())
 
     def _take_second_look(self, lister: str, report: ListingReport, state: TakeOver) -> None:
         """Take in the listing of a directory that was asked for once more; what is in the journal stays."""
@@ -356,10 +366,10 @@ class Coordinator:
             in_flight=self._queue.leased,
             requests=sum(self._requests.values()),
             resumed=self._resumed,
-            idle=self._queue.idle and not self._unfinished,
+            idle=self._queue.idle and not self._more_to_come,
             killed=self._killed,
             failures=tuple(self._failures),
-            note=self._note,
+            note=self._wait() or self._note,
             answers=self._answers,
             waiting=self._queue.oldest(_SHOWN_WAITING, self._clock()),
             doors=by_door([pace for paces in self._paces.values() for pace in paces]),

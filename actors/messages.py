@@ -33,13 +33,15 @@ PORTION = 2000
 class EarlierListing:
     """The last complete listing of a store, from which directories are taken over (`engine.incremental`).
 
-    ``share`` of them, 0 to 1, is listed all the same. ``margin`` is in seconds, as in `TakeOverRules`. About
-    ``portion`` directories are taken over in one message, so that nobody waits for the coordinator for long.
+    ``share`` of them, 0 to 1, is listed all the same. ``margin`` and ``delay`` are in seconds, as in
+    `TakeOverRules`. About ``portion`` directories are taken over in one message, so that nobody waits for the
+    coordinator for long.
     """
 
     snapshot: Path
     share: float
     margin: float
+    delay: float
     portion: int = PORTION
 
 

@@ -53,6 +53,7 @@ class IncrementalListing:
     share: float
     every: int
     margin: float
+    delay: float
     mark: dict[str, Any]
     why_not: str = ""
 
@@ -277,7 +278,7 @@ class _Check:
         if why_not:
             _log.info("%s: listing in full: %s", self._job.site, why_not)
             return None
-        return EarlierListing(kept.snapshot, wanted.share, wanted.margin)
+        return EarlierListing(kept.snapshot, wanted.share, wanted.margin, wanted.delay)
 
     def _keep_for_the_next(self, result: ComparisonResult) -> None:
         """Keep a listing that is recorded; one that the store has contradicted is taken over by nobody."""

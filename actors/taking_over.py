@@ -75,7 +75,7 @@ class EarlierListings:
             return list(taken)
         # Each run draws others, and one that goes on the same as the one before it.
         seed = f"{header.site} {header.created}".encode("utf-8", "replace")[-64:]
-        self._state = TakeOver(self._snapshot.table, TakeOverRules(earlier.share, seed, earlier.margin))
+        self._state = TakeOver(self._snapshot.table, TakeOverRules(earlier.share, seed, earlier.margin, earlier.delay))
         return [path for path in taken if not self._state.take_again(path)]
 
     def go_on(self, header: SnapshotHeader, index: IndexBuilder) -> list[bytes]:
@@ -90,12 +90,12 @@ class EarlierListings:
         """What decides; None where everything is listed."""
         return self._state
 
-    def portion(self, index: IndexBuilder, spared: Callable[[bytes], bool]) -> Portion:
+    def portion(self, index: IndexBuilder, spared: Callable[[bytes], bool], now: float) -> Portion:
         """Give what is to be done next (`TakeOver.portion`); nothing where there is nothing to take over from."""
         state, plan = self._state, self._plan.earlier
         if state is None or plan is None or not state.unfinished:
             return Portion([], [])
-        return state.portion(plan.portion, index.sight_of, spared)
+        return state.portion(plan.portion, now, index.sight_of, spared)
 
     def frames(self, portion: Portion) -> Iterator[tuple[Entry, bytes]]:
         """Give what to enter of the directories to be taken over; what is damaged is among those to be listed then."""

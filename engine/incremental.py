@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from engine import paths
 from engine.columns import NO_FILES, UNKNOWN_MTIME, UNKNOWN_SIZE, DirectoryColumns, FileColumns
 from engine.index import Known
+from engine.second_looks import CACHED_FOR, SecondLooks
 from engine.states import Reason, State
 from engine.step import in_step
 from engine.table import DirectoryTable
@@ -60,12 +61,14 @@ class Choice(IntEnum):
 class TakeOverRules:
     """How much is taken over: all but the ``share`` (0 to 1) that ``seed`` draws.
 
-    ``margin``: so many seconds the listing was answered after the time of the directory, at least.
+    ``margin``: so many seconds the listing was answered after the time of the directory, at least. ``delay``: so many
+    seconds after a difference the time is asked for again (`engine.second_looks`).
     """
 
     share: float
     seed: bytes
     margin: float = SAFELY
+    delay: float = CACHED_FOR
 
     def is_sampled(self, path: bytes) -> bool:
         """Draw; the same path is drawn or not for as long as the seed is the same."""
@@ -114,8 +117,8 @@ class TakeOver:
         self._marks = bytearray(len(table))
         for row in trusted_leaves(table, rules.margin):
             self._marks[row] = _Mark.NONE
-        # Directories that hold some whose listing differs, and which those are.
-        self._asked: dict[bytes, set[int]] = {}
+        # Of directories that hold some whose listing differs.
+        self._looks = SecondLooks(rules.delay)
         self.distrust = ""
         # What is put off: rows to be taken over, and how far the table is gone through, once for what a run before has
         # listed and once for what is to be listed after all.
@@ -207,23 +210,25 @@ class TakeOver:
 
     @property
     def unfinished(self) -> bool:
-        """Whether there is another `portion`."""
+        """Whether there is another `portion` now."""
         return bool(self._put_off) or min(self._gone_on, self._after_all) < len(self._marks)
 
     def portion(
         self,
         most: int,
+        now: float,
         sight_of: Callable[[bytes], Known | None],
         spared: Callable[[bytes], bool] = lambda _path: False,
     ) -> Portion:
         """Give what is to be done next, with about as much work as ``most`` directories of a few files each.
 
-        ``sight_of`` gives what the new listing knows of a directory; what is ``spared`` is left alone.
+        ``now`` is in seconds on any clock that never runs back, here as elsewhere. ``sight_of`` gives what the new
+        listing knows of a directory; what is ``spared`` is left alone.
         """
         portion = Portion([], [])
         left = self._list_after_all(portion, most)
         left = self._take_put_off(portion, left)
-        self._look_at_the_run_before(portion, left, sight_of, spared)
+        self._look_at_the_run_before(portion, left, now, sight_of, spared)
         return portion
 
     def _list_after_all(self, portion: Portion, most: int) -> int:
@@ -252,7 +257,12 @@ class TakeOver:
         return 1
 
     def _look_at_the_run_before(
-        self, portion: Portion, most: int, sight_of: Callable[[bytes], Known | None], spared: Callable[[bytes], bool]
+        self,
+        portion: Portion,
+        most: int,
+        now: float,
+        sight_of: Callable[[bytes], Known | None],
+        spared: Callable[[bytes], bool],
     ) -> None:
         last = min(len(self._marks), self._gone_on + most * _LOOKS)
         while self._gone_on < last and most > 0:
@@ -273,24 +283,40 @@ class TakeOver:
             if choice != Choice.LIST:
                 self.sample([row])
                 if sight.state == State.LISTED:
-                    parent = self.listed(path, sight.digest, plain=True)
-                    portion.listed.extend(() if parent is None else (parent,))
+                    self.listed(path, sight.digest, plain=True, now=now)
 
-    def listed(self, path: bytes, digest: bytes, plain: bool) -> bytes | None:
+    def listed(self, path: bytes, digest: bytes, plain: bool, now: float) -> None:
         """Hold a new listing against the last one, where there is a claim that they are the same.
 
-        ``plain``: it shows nothing but files. Gives the parent, if that is to be listed once more: only if it goes on
-        showing the old time the store has said what is not true, and did not just change.
+        ``plain``: it shows nothing but files. If they differ, the parent is listed once more (`due`): only if it goes
+        on showing the old time the store has said what is not true, and did not just change.
         """
         row = self._forget(path)
-        if row is None or self.distrust or (plain and digest == self._table.digest(row)):
-            return None
         parent = paths.parent_of(path)
-        if parent is None:
-            return None
-        is_asked = parent in self._asked
-        self._asked.setdefault(parent, set()).add(row)
-        return None if is_asked else parent
+        if row is None or parent is None or self.distrust or (plain and digest == self._table.digest(row)):
+            return
+        self._looks.hold(parent, row, now)
+
+    def due(self, now: float) -> list[bytes]:
+        """Give the directories that are to be listed once more now, for the times of what they hold."""
+        return self._looks.due(now)
+
+    @property
+    def waits(self) -> bool:
+        """Whether some are to be listed once more later on."""
+        return bool(self._looks.held)
+
+    @property
+    def wait(self) -> str:
+        """Say what is waited for, if anything is."""
+        held = self._looks.held
+        if not held:
+            return ""
+        others = f" and {len(held) - 1:,} others" if len(held) > 1 else ""
+        return (
+            f"waiting until {self._looks.delay:g} s have passed, to see in {paths.escape(held[0])}{others} whether the "
+            "times of directories have changed that differ from the last listing"
+        )
 
     def failed(self, path: bytes) -> None:
         """Note that a directory could not be listed; what is not known is no disagreement."""
@@ -305,14 +331,14 @@ class TakeOver:
 
     def is_asked(self, path: bytes) -> bool:
         """Whether a directory is listed once more for the times of what it holds."""
-        return path in self._asked
+        return self._looks.is_asked(path)
 
     def answered(self, parent: bytes, times: Mapping[bytes, int] | None) -> None:
         """Take in the times by name that a parent shows now, None if it does not say.
 
         If one is as it was, everything that was taken over is to be listed after all.
         """
-        for row in sorted(self._asked.pop(parent, ())):
+        for row in self._looks.answered(parent):
             path = self._table.paths[row]
             if times is None:
                 self._disagree(path, "and nobody can say whether its time has")
@@ -323,6 +349,7 @@ class TakeOver:
         if not self.distrust:
             self.distrust = f"{paths.escape(path)} has changed since the last listing, {why}"
             self._after_all = 0
+            self._looks.drop()
 
 
 def trusted_leaves(table: DirectoryTable, margin: float) -> Iterator[int]:

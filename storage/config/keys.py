@@ -332,6 +332,7 @@ class CommonKeys(Model):
     Incremental: _Flag = False
     IncrementalSample: _Fraction = 0.02
     IncrementalFullRuns: _Positive = 10
+    IncrementalDelay: _Seconds = 120.0
     InventoryAge: _Days = 0.00005
     ListAge: _Days = 1
     SaveCache: _Flag = False

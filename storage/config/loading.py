@@ -156,6 +156,7 @@ class Config:
             incremental=keys.Incremental,
             incremental_sample=keys.IncrementalSample,
             incremental_full_runs=keys.IncrementalFullRuns,
+            incremental_delay=keys.IncrementalDelay,
             inventory_age=keys.InventoryAge,
             list_age=keys.ListAge,
             save_cache=keys.SaveCache,

@@ -24,7 +24,7 @@ KEYS = frozenset(
         "SecondInventory",
         *("Runtime", "NumThreads", "GFALThreads", "InFlight", "Connections", "Retries"),
         "StallMinutes",
-        *("Incremental", "IncrementalSample", "IncrementalFullRuns"),
+        *("Incremental", "IncrementalSample", "IncrementalFullRuns", "IncrementalDelay"),
         *("Timeout", "MaxDepth", "InventoryAge", "ListAge", "SaveCache", "VarLocation", "WebDir", "MaxMissing"),
         *("MaxOrphan", "MaxMissingFraction", "MaxOrphanFraction", "MaxMissingSize", "MaxOrphanSize", "MaxUnlisted"),
         *("MaxRunAge", "MinFiles", "MissingRuns", "MissingDays", "OrphanRuns", "OrphanDays"),
@@ -106,6 +106,7 @@ class SiteConfig:
     incremental: bool = False
     incremental_sample: float = 0.02
     incremental_full_runs: int = 10
+    incremental_delay: float = 120.0
     inventory_age: float = 0.00005
     list_age: float = 1.0
     save_cache: bool = False

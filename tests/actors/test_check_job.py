@@ -6,6 +6,7 @@ import pytest
 
 from actors.check_job import incremental_listing
 from engine.incremental import SAFELY
+from engine.second_looks import CACHED_FOR
 from storage.config.site import SiteConfig
 from storage.doors.source import StoreSource, site_source
 from storage.listers.protocol import StoreSpec
@@ -16,7 +17,8 @@ STORE = site_source(SITE)
 
 def test_the_settings_of_an_incremental_listing() -> None:
     wanted = incremental_listing(SITE, STORE)
-    assert (wanted.share, wanted.every, wanted.why_not) == (0.1, 7, "")
+    assert (wanted.share, wanted.every, wanted.delay, wanted.why_not) == (0.1, 7, CACHED_FOR, "")
+    assert incremental_listing(replace(SITE, incremental_delay=5.0), STORE).delay == 5.0
     # A listing began as long before its answer as a request may take.
     assert wanted.margin == SAFELY + 4 * SITE.timeout + 30
 

@@ -170,9 +170,33 @@ def test_a_coordinator_that_takes_directories_over_is_not_taken_for_a_store_that
     plain = job(door, b"/store", tmp_path / "s")
     list_store(start_threads(), plain, Oversight())
     (tmp_path / "s").rename(tmp_path / "earlier")
-    earlier = EarlierListing(tmp_path / "earlier", 0.0, SAFELY, portion=1)
+    earlier = EarlierListing(tmp_path / "earlier", 0.0, SAFELY, 0.0, portion=1)
     header = replace(plain.plan.header, created=plain.plan.header.created + 5)
     plan = replace(plain.plan, header=header, earlier=earlier, limits=replace(plain.plan.limits, idle_wait=0.02))
     impatient = replace(plain, plan=plan, stall=StallLimits(0.1, 0.2, 0.4), listers=1)
     progress = list_store(start_threads(), impatient, Oversight())
     assert (progress.taken, progress.listed, progress.requests) == (200, 201, 1)
+
+
+def test_who_waits_until_a_store_shows_its_times_is_not_taken_for_one_whose_store_is_silent(
+    tmp_path: Path, start_threads: Callable[[], Runtime]
+) -> None:
+    store = MemoryStore()
+    for number in range(3):
+        store.add_file(b"/store/%d/f%d" % (number, number), 5, 1_700_000_000)
+    plain = job(publish("waited for", store), b"/store", tmp_path / "s")
+    list_store(start_threads(), plain, Oversight())
+    (tmp_path / "s").rename(tmp_path / "earlier")
+    store.add_file(b"/store/1/f1", 6, 1_700_000_000)
+    earlier = EarlierListing(tmp_path / "earlier", 1.0, SAFELY, 1.0)
+    header = replace(plain.plan.header, created=plain.plan.header.created + 5)
+    impatient = replace(
+        plain, plan=replace(plain.plan, header=header, earlier=earlier), stall=StallLimits(0.1, 0.2, 0.4)
+    )
+    notes: list[str] = []
+    oversight = Oversight(watch=lambda _phase, progress: notes.append(progress.note))
+    progress = list_store(start_threads(), impatient, oversight)
+    assert "/store/1 has changed" in progress.distrust
+    assert any(note.startswith("waiting until 1 s have passed, to see in /store whether") for note in notes)
+    assert not any("nothing has answered" in note for note in notes)
+    assert progress.requests == 1 + 3 + 1

@@ -45,6 +45,8 @@ class Store:
         self.directories: dict[bytes, Held] = {TOP: Held()}
         self.honest = True
         self.asked: list[bytes] = []
+        # What it still says of the time of a directory, as a cache of attributes does.
+        self.cached: dict[bytes, int] = {}
         self.fails: dict[bytes, Reason] = {}
         for number in range(4):
             self.make(TOP + b"/%d" % number)
@@ -82,7 +84,8 @@ class Store:
         held = self.directories.get(path)
         if held is None:
             return Failed(Reason.NOT_FOUND)
-        below = [(paths.name_of(other), self.directories[other].mtime, other) for other in self.below(path)]
+        times = {other: self.cached.get(other, self.directories[other].mtime) for other in self.below(path)}
+        below = [(paths.name_of(other), mtime, other) for other, mtime in times.items()]
         names = [(name, mtime, int.from_bytes(other[-7:], "big")) for name, mtime, other in below]
         rows = [(name, size, LONG_AGO) for name, size in held.files.items()]
         return Listed(FileColumns.from_rows(rows), DirectoryColumns.with_ids(names))
@@ -105,6 +108,8 @@ class Site:
     home: Path
     share: float = 0.0
     portion: int = 2000
+    delay: float = 0.0
+    clock: float = 0.0
     between: Callable[[int], None] = lambda _asked: None
     coordinator: Coordinator | None = None
     batch: Batch = field(default_factory=Batch)
@@ -121,9 +126,9 @@ class Site:
         self.store.asked, self.batch = [], Batch()
         header = SnapshotHeader("listing", "memory", self.store.now, "SITE", (TOP,))
         limits = QueueLimits(max_attempts=2, first_delay=0.0)
-        earlier = EarlierListing(self.earlier, self.share, SAFELY, self.portion) if takes_over else None
+        earlier = EarlierListing(self.earlier, self.share, SAFELY, self.delay, self.portion) if takes_over else None
         plan = ListingPlan(header, self.snapshot, limits, resume=resume, earlier=earlier)
-        self.coordinator = Coordinator(plan)
+        self.coordinator = Coordinator(plan, lambda: self.clock)
         self.coordinator.start()
         return self.coordinator
 
@@ -135,9 +140,9 @@ class Site:
             batch, self.batch = self.batch, Batch()
             given = coordinator.exchange("one", batch.pack(), 1)
             if not given.tasks:
-                assert not given.go_home
-                if coordinator.progress().idle:
+                if given.go_home or coordinator.progress().idle:
                     break
+                self.clock += 1.0
                 continue
             (task,) = given.tasks
             self.batch = self._answer(task)
@@ -345,6 +350,93 @@ def test_what_changes_in_the_middle_is_no_disagreement(site: Site) -> None:
     assert held(site.end()) == truth(site.store)
 
 
+def until_it_waits(site: Site) -> Progress:
+    """Answer until nothing else is left than to wait; gives the progress then."""
+    coordinator = site.coordinator
+    assert coordinator is not None
+    while not (progress := coordinator.progress()).note.startswith("waiting"):
+        assert not progress.idle
+        site.go_on(1)
+        coordinator.exchange("one", site.batch.pack(), 0)
+        site.batch = Batch()
+    return progress
+
+
+def test_a_store_that_goes_on_showing_an_old_time_for_a_while_is_believed(site: Site) -> None:
+    site.share, site.delay = 1.0, 120.0
+    leaf = TOP + b"/1/leaf1"
+    site.store.cached[leaf] = site.store.directories[leaf].mtime
+    site.store.put(leaf, b"new")
+    coordinator = site.begin()
+    progress = until_it_waits(site)
+    assert "/store/mc/1" in progress.note
+    assert (progress.idle, progress.queued, progress.in_flight, progress.distrust) == (False, 0, 0, "")
+    assert site.store.asked.count(TOP + b"/1") == 1
+    seen = site.clock
+    site.clock = seen + 60
+    site.store.cached.clear()
+    site.clock = seen + 119
+    coordinator.no_more_work()
+    given = coordinator.exchange("one", Batch().pack(), 1)
+    assert (given.tasks, given.go_home) == ((), False)
+    site.clock = seen + 121
+    progress = site.go_on()
+    assert site.store.asked.count(TOP + b"/1") == 2
+    assert (progress.idle, progress.note, progress.distrust) == (True, "", "")
+    assert held(site.end()) == truth(site.store)
+
+
+def test_a_store_that_lies_is_found_out_while_others_are_listed(site: Site) -> None:
+    site.share, site.delay = 0.5, 120.0
+    site.store.honest = False
+    for leaf in site.store.leaves:
+        site.store.put(leaf, b"new")
+    found_after: list[int] = []
+
+    def between(asked: int) -> None:
+        site.clock += 60
+        if site.coordinator is not None and site.coordinator.progress().distrust:
+            found_after.append(asked)
+
+    site.between = between
+    site.begin()
+    progress = site.go_on()
+    assert progress.distrust
+    assert found_after[0] < 12
+    assert progress.taken == 0
+    assert held(site.end()) == truth(site.store)
+
+
+def test_a_kill_ends_a_wait_at_once(site: Site) -> None:
+    site.share, site.delay = 1.0, 120.0
+    site.store.honest = False
+    site.store.put(TOP + b"/1/leaf1", b"new")
+    coordinator = site.begin()
+    until_it_waits(site)
+    coordinator.kill("enough")
+    assert coordinator.exchange("one", Batch().pack(), 1).go_home
+    site.clock += 1000
+    assert coordinator.exchange("one", Batch().pack(), 1).tasks == ()
+    assert not coordinator.progress().distrust
+
+
+def test_a_run_that_ends_while_it_waits_is_gone_on_with_by_one_that_waits_as_long(site: Site) -> None:
+    site.share, site.delay = 1.0, 120.0
+    site.store.honest = False
+    site.store.put(TOP + b"/1/leaf1", b"new")
+    coordinator = site.begin()
+    until_it_waits(site)
+    coordinator.release()
+    site.clock = 0.0
+    site.begin(resume=True)
+    assert until_it_waits(site).resumed == 25
+    assert site.store.asked == []
+    progress = site.go_on()
+    assert site.clock >= 120
+    assert site.store.asked == [TOP + b"/1"]
+    assert "/store/mc/1/leaf1" in progress.distrust
+
+
 @pytest.mark.parametrize("reason", [Reason.PERMISSION, Reason.TIMEOUT])
 def test_a_parent_that_cannot_be_asked_again_stays_listed(site: Site, reason: Reason) -> None:
     site.share = 1.0
@@ -510,6 +602,7 @@ def test_whatever_happens_nothing_false_comes_of_it(tmp_path: Path, seed: int) -
     chance = random.Random(seed)
     store = Store()
     site = Site(store, tmp_path, chance.choice((0.0, 0.1, 0.5, 1.0)), chance.choice((1, 3, 2000)))
+    site.delay = chance.choice((0.0, 7.0, 120.0))
     site.list()
     store.honest = chance.random() < 0.6
     busy = chance.choice((0.0, 0.0, 0.2))
@@ -528,6 +621,7 @@ def test_whatever_happens_nothing_false_comes_of_it(tmp_path: Path, seed: int) -
             seen.setdefault(path, []).append(dict(held.files))
 
     def between(_asked: int) -> None:
+        site.clock += chance.choice((0.0, 1.0, 30.0))
         if chance.random() < busy:
             change()
             note()

@@ -24,6 +24,7 @@ from engine.incremental import (
 )
 from engine.index import Known
 from engine.record import DirectoryRecord, DirectorySummary
+from engine.second_looks import CACHED_FOR
 from engine.states import Reason, State
 from engine.table import DirectoryTable
 
@@ -173,9 +174,15 @@ def test_children_are_sorted() -> None:
 
 def after_all(state: TakeOver) -> list[bytes]:
     """Give what is to be listed after all, in tree order."""
-    portion = state.portion(1000, nothing_known)
+    portion = state.portion(1000, 0.0, nothing_known)
     assert (portion.taken, state.unfinished) == ([], False)
     return portion.listed
+
+
+def differs(state: TakeOver, path: bytes) -> bool:
+    """Let a directory differ; tells whether its parent is listed once more for that, in the end."""
+    state.listed(path, b"other", plain=True, now=0.0)
+    return state.due(CACHED_FOR) == [b"/s"]
 
 
 def begun() -> TakeOver:
@@ -188,14 +195,16 @@ def begun() -> TakeOver:
 
 def test_a_sample_that_agrees_says_nothing() -> None:
     state = begun()
-    assert state.listed(b"/s/a", digest_of(A), plain=True) is None
+    state.listed(b"/s/a", digest_of(A), plain=True, now=0.0)
+    assert not state.waits
     assert (state.taken, state.distrust) == (1, "")
 
 
 @pytest.mark.parametrize(("found", "plain"), [(replace(A, files=files(b"a", 6)), True), (A, False)])
 def test_a_sample_that_differs_while_its_time_stays_turns_back_to_full(found: Row, plain: bool) -> None:
     state = begun()
-    assert state.listed(b"/s/a", digest_of(found), plain) == b"/s"
+    state.listed(b"/s/a", digest_of(found), plain, 0.0)
+    assert state.due(CACHED_FOR) == [b"/s"]
     assert state.is_asked(b"/s")
     assert state.distrust == ""
     state.answered(b"/s", times(a=OLD, b=OLD))
@@ -203,23 +212,49 @@ def test_a_sample_that_differs_while_its_time_stays_turns_back_to_full(found: Ro
     assert after_all(state) == [b"/s/b"]
     assert state.choose(b"/s/b", OLD) == Choice.LIST
     # It is not held against it any more.
-    assert state.listed(b"/s/b", b"other", plain=True) is None
+    assert not differs(state, b"/s/b")
     assert state.taken == 0
 
 
 @pytest.mark.parametrize("now", [times(a=OLD + 5, b=OLD), times(b=OLD)])
 def test_a_sample_that_changed_meanwhile_is_no_disagreement(now: dict[bytes, int]) -> None:
     state = begun()
-    assert state.listed(b"/s/a", b"other", plain=True) == b"/s"
+    assert differs(state, b"/s/a")
     state.answered(b"/s", now)
     assert after_all(state) == []
     assert not state.is_asked(b"/s")
     assert (state.taken, state.distrust) == (1, "")
 
 
+def test_a_store_is_given_time_to_show_another_time() -> None:
+    state = begun()
+    state.listed(b"/s/a", b"other", plain=True, now=5.0)
+    assert state.waits
+    assert state.due(4.0 + CACHED_FOR) == []
+    assert state.wait == (
+        "waiting until 120 s have passed, to see in /s whether the times of directories have changed that differ from "
+        "the last listing"
+    )
+    assert state.due(5.0 + CACHED_FOR) == [b"/s"]
+    assert (state.waits, state.wait) == (False, "")
+
+
+def test_a_store_that_lies_is_not_waited_for_once_more() -> None:
+    state = taking_over(*SITE, Row(b"/s/x", {}), Row(b"/s/x/g", files(b"g")))
+    state.take(range(1, 9))
+    state.listed(b"/s/a", b"other", plain=True, now=0.0)
+    state.listed(b"/s/x/g", b"other", plain=True, now=9.0)
+    assert "/s and 1 others" in state.wait
+    assert state.due(CACHED_FOR) == [b"/s"]
+    state.answered(b"/s", times(a=OLD))
+    assert state.distrust
+    assert not state.waits
+    assert state.due(10 * CACHED_FOR) == []
+
+
 def test_when_the_parent_cannot_be_asked_the_store_is_not_believed() -> None:
     state = begun()
-    state.listed(b"/s/a", b"other", plain=True)
+    assert differs(state, b"/s/a")
     state.answered(b"/s", None)
     assert state.distrust
     assert after_all(state) == [b"/s/b"]
@@ -227,8 +262,9 @@ def test_when_the_parent_cannot_be_asked_the_store_is_not_believed() -> None:
 
 def test_a_parent_is_asked_once_for_all_that_differ() -> None:
     state = begun()
-    assert state.listed(b"/s/a", b"other", plain=True) == b"/s"
-    assert state.listed(b"/s/b", b"other", plain=True) is None
+    state.listed(b"/s/a", b"other", plain=True, now=0.0)
+    state.listed(b"/s/b", b"other", plain=True, now=0.0)
+    assert state.due(CACHED_FOR) == [b"/s"]
     state.answered(b"/s", times(a=OLD + 5, b=OLD))
     assert after_all(state) == []
     assert "/s/b" in state.distrust
@@ -240,13 +276,14 @@ def test_what_cannot_be_listed_is_no_disagreement() -> None:
     state.failed(b"/s/b")
     state.failed(b"/s/unknown")
     assert (state.taken, state.distrust) == (0, "")
-    assert state.listed(b"/s/a", b"other", plain=True) is None
+    assert not differs(state, b"/s/a")
 
 
 def test_what_was_not_taken_over_is_held_against_nothing() -> None:
     state = taking_over()
-    assert state.listed(b"/s/a", b"other", plain=True) is None
-    assert state.listed(b"/s", b"other", plain=False) is None
+    assert not differs(state, b"/s/a")
+    state.listed(b"/s", b"other", plain=False, now=0.0)
+    assert not state.waits
 
 
 def test_a_run_that_goes_on_holds_what_was_listed_before_it_against_the_last_listing() -> None:
@@ -260,11 +297,13 @@ def test_a_run_that_goes_on_holds_what_was_listed_before_it_against_the_last_lis
     }
     assert not state.unfinished
     state.go_on()
-    assert state.portion(10, known.get) == Portion([], [b"/s"])
+    assert state.portion(10, 7.0, known.get) == Portion([], [])
     assert not state.unfinished
+    assert state.due(6.0 + CACHED_FOR) == []
+    assert state.due(7.0 + CACHED_FOR) == [b"/s"]
     state.answered(b"/s", times(a=OLD + 5))
     assert not state.distrust
-    assert state.listed(b"/s/c", b"other", plain=True) == b"/s"
+    assert differs(state, b"/s/c")
     state.answered(b"/s", times(c=OLD))
     assert after_all(state) == [b"/s/b"]
 
@@ -280,13 +319,13 @@ def test_a_run_that_goes_on_does_with_what_was_not_come_to_as_the_one_before_wou
     state.go_on()
     known = {row.path: Known(State.UNFILLED, OLD, 0, b"") for row in SITE[:5]}
     known[b"/s/c"] = Known(State.UNFILLED, OLD + 1, 0, b"")
-    portion = state.portion(10, known.get, lambda path: path == b"/s")
+    portion = state.portion(10, 0.0, known.get, lambda path: path == b"/s")
     assert portion.taken == taken
     listed = [b"/s/c"] if taken else [b"/s/a", b"/s/b", b"/s/c", b"/s/d"]
     assert portion.listed == listed
     # What has not changed says nothing, and what was sampled is held against the last listing.
-    assert state.listed(b"/s/c", b"other", plain=True) is None
-    assert state.listed(b"/s/a", b"other", plain=True) == (None if taken else b"/s")
+    assert not differs(state, b"/s/c")
+    assert differs(state, b"/s/a") is not bool(taken)
 
 
 def nothing_known(_path: bytes) -> None:
@@ -299,15 +338,15 @@ def test_much_is_done_in_portions() -> None:
     state.put_off([3, 4, 5])
     state.put_off([])
     assert state.unfinished
-    portions = [state.portion(2, nothing_known) for _ in range(3)]
+    portions = [state.portion(2, 0.0, nothing_known) for _ in range(3)]
     assert [portion.taken for portion in portions] == [[1, 2], [3, 4], [5]]
     assert not state.unfinished
     state.take([1, 2, 3, 4, 5])
     state.put_off([6])
-    assert state.listed(b"/s/a", b"other", plain=True) == b"/s"
+    assert differs(state, b"/s/a")
     state.answered(b"/s", times(a=OLD))
     # What was still to be taken over is listed as well.
-    portions = [state.portion(2, nothing_known) for _ in range(3)]
+    portions = [state.portion(2, 0.0, nothing_known) for _ in range(3)]
     assert [(portion.taken, portion.listed) for portion in portions] == [
         ([], [b"/s/b", b"/s/c"]),
         ([], [b"/s/d", b"/s/e"]),
@@ -320,7 +359,7 @@ def test_directories_of_many_files_make_smaller_portions() -> None:
     many = {b"%d" % number: 1 for number in range(500)}
     state = taking_over(TOP, replace(A, files=many), B, Row(b"/s/c", files(b"c")))
     state.put_off([1, 2, 3])
-    assert [state.portion(5, nothing_known).taken for _ in range(2)] == [[1], [2, 3]]
+    assert [state.portion(5, 0.0, nothing_known).taken for _ in range(2)] == [[1], [2, 3]]
 
 
 def expected(*rows: Row) -> DirectoryTable:

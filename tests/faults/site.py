@@ -21,7 +21,7 @@ from tests.faults.table import judged
 OLD = 1_700_000_000
 """The mtime of what was there long before any run."""
 
-_QUICK = {"Timeout": 5, "Retries": 1, "InventoryFormat": "sizes", "IgnoreAge": 0}
+_QUICK = {"Timeout": 5, "Retries": 1, "InventoryFormat": "sizes", "IgnoreAge": 0, "IncrementalDelay": 0.1}
 
 
 @dataclass

@@ -164,6 +164,27 @@ def test_who_lied_once(site: FaultySite) -> None:
     assert check(site).json["taken_over"] > 0
 
 
+@pytest.mark.fault(
+    "incremental listing",
+    "a store goes on showing the old time of a directory that changed, as one behind a cache of attributes does, and "
+    "shows the new one some seconds later",
+    "it is waited for, the store is believed, and what changed is found",
+)
+def test_a_store_that_is_late(site: FaultySite) -> None:
+    listed_once(site, IncrementalSample=1)
+    site.configure(Incremental=True, IncrementalSample=1, IncrementalDelay=5)
+    site.put("data/0/leaf0/new.root", known=False)
+    age(site, "data/0/leaf0")
+    process = site.start_check()
+    eventually("waiting", lambda: "waiting until 5 s have passed" in site.log, process)
+    os.utime(site.path("data/0/leaf0"))
+    ended = wait_for(process)
+    assert ended.code == 0, ended.err
+    assert ended.json["distrust"] is None
+    assert "waiting until 5 s have passed" in ended.err
+    site.assert_found(orphan=["data/0/leaf0/new.root"])
+
+
 def _lie(site: FaultySite) -> None:
     site.put("data/0/leaf0/new.root", known=False)
     site.path("data/1/leaf1/a1.root").unlink()
