@@ -78,7 +78,7 @@ class WorkQueue:
         self._confirms = Lane()
         self._names: dict[bytes, tuple[bytes, ...]] = {}
         self._later: dict[bytes, tuple[bytes, ...]] = {}
-        self._last_confirm = 0
+        self._last_list = self._last_confirm = 0
         self._tops: set[bytes] = set()
         self._highest_top = 0
         self._listers: dict[str, _Lister] = {}
@@ -193,13 +193,16 @@ class WorkQueue:
         # Backwards, because the last one added is the first one handed out.
         for path in reversed(event.paths):
             (deep if self._is_deeper(path, limit) else near).append(path)
-        return [*self._admit(near), *self._refuse(deep)]
+        # One that was listed before goes on from the highest number that any listing had, like a confirmation.
+        history = History(attempt=self._last_list) if self._last_list else FRESH
+        return [*self._admit(near, history), *self._refuse(deep)]
 
     def _on_listed(self, event: DirectoryListed, now: float) -> list[Instruction]:
         path = event.path
         if self._release(self._lists, event, now) is None:
             return [self._discard(TaskKind.LIST, path)]
         self._tally.listed += 1
+        self._last_list = max(self._last_list, event.attempt)
         instructions: list[Instruction] = [Accept(TaskKind.LIST, path)]
         if not event.children:
             return instructions
@@ -317,6 +320,7 @@ class WorkQueue:
             return []
         if kind is TaskKind.LIST:
             self._tally.failed += 1
+            self._last_list = max(self._last_list, lease.attempt)
             return [Settle(path, State.FAILED, reason, detail)]
         self._tally.unconfirmed += 1
         names = self._names[path]
@@ -327,11 +331,11 @@ class WorkQueue:
         self._tally.discarded += 1
         return Discard(kind, path)
 
-    def _admit(self, directories: list[bytes]) -> list[Instruction]:
+    def _admit(self, directories: list[bytes], history: History = FRESH) -> list[Instruction]:
         instructions: list[Instruction] = []
         if self._ignored is not None:
             directories, instructions = self._leave_out(directories)
-        self._tally.found += self._lists.add(directories)
+        self._tally.found += self._lists.add(directories, history)
         return instructions
 
     def _refuse(self, directories: list[bytes]) -> list[Instruction]:

@@ -350,6 +350,30 @@ def test_what_changes_in_the_middle_is_no_disagreement(site: Site) -> None:
     assert held(site.end()) == truth(site.store)
 
 
+def test_a_report_that_comes_twice_is_no_second_look(site: Site) -> None:
+    site.share, site.delay = 1.0, 120.0
+    leaf = TOP + b"/1/leaf1"
+    site.store.cached[leaf] = site.store.directories[leaf].mtime
+    site.store.put(leaf, b"new")
+    coordinator = site.begin()
+    first = Batch()
+    while coordinator.progress().note == "":
+        (task,) = coordinator.exchange("one", site.batch.pack(), 1).tasks or (None,)
+        site.batch = Batch() if task is None else site._answer(task)
+        if task is not None and task.path == TOP + b"/1":
+            first = site.batch
+    site.store.cached.clear()
+    site.clock += 120
+    (task,) = coordinator.exchange("one", Batch().pack(), 1).tasks
+    assert task.path == TOP + b"/1"
+    # It still shows the old time.
+    coordinator.exchange("one", first.pack(), 0)
+    assert coordinator.progress().distrust == ""
+    site.batch = site._answer(task)
+    assert site.go_on().distrust == ""
+    assert held(site.end()) == truth(site.store)
+
+
 def until_it_waits(site: Site) -> Progress:
     """Answer until nothing else is left than to wait; gives the progress then."""
     coordinator = site.coordinator

@@ -123,6 +123,27 @@ def test_an_open_directory_that_is_seeded_again_stays_one_task() -> None:
     assert desk.queue.counts == QueueCounts(pending=1, delayed=1, leased=1, found=3, retries=1)
 
 
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_repeated_report_never_stands_for_a_directory_that_was_seeded_again_later(ended: bool) -> None:
+    desk = seeded(b"/store", limits=QueueLimits(max_attempts=2, first_delay=0.0))
+    desk.take("a")
+    desk.tell(DirectoryFailed("a", b"/store", 1, Reason.TIMEOUT))
+    desk.take("a")
+    reports = [
+        DirectoryFailed("a", b"/store", 2, Reason.TIMEOUT) if ended else DirectoryListed("a", b"/store", 2),
+        DirectoryListed("a", b"/store", 1),
+    ]
+    desk.tell(reports[0])
+    desk.tell(DirectoriesSeeded((b"/store",)))
+    assert desk.take("a") == [Task(LIST, b"/store", 3)]
+    for report in reports:
+        assert desk.tell(report) == [Discard(LIST, b"/store")]
+    # It has all its attempts, whatever their numbers.
+    assert desk.tell(DirectoryFailed("a", b"/store", 3, Reason.TIMEOUT)) == []
+    assert desk.take("a") == [Task(LIST, b"/store", 4)]
+    assert desk.tell(DirectoryListed("a", b"/store", 4)) == [Accept(LIST, b"/store")]
+
+
 def test_ignored_directories_are_settled_when_they_are_found() -> None:
     ignored = PatternFilter([b"/tmp"])
     desk = Desk(ignored=ignored)
