@@ -20,7 +20,7 @@ from engine.filters import PatternFilter
 from engine.findings import unpack_findings
 from engine.incremental import Children, TakeOver
 from engine.index import Entry, IndexBuilder
-from engine.links import Link, LinkWatch
+from engine.links import LinkWatch
 from engine.pace import DoorPace, by_door
 from engine.record import DirectoryRecord
 from engine.states import Reason, State
@@ -213,7 +213,10 @@ class Coordinator:
                 state.put_off(children.taken)
                 self._hold_against_earlier(entry, state)
         self._carry_out(instructions)
-        self._carry_out(_link_settled(links[path]) for path in links if path != entry.path)
+        for link in links.values():
+            if link.path != entry.path:
+                # Nothing that was asked is answered by this, such as a second look at it.
+                self._record(DirectoryRecord(link.path, State.FAILED, Reason.LINK, link.words))
 
     def _enter(self, entry: Entry, frame: bytes) -> None:
         # One that was taken over may be listed after all.
@@ -320,6 +323,10 @@ class Coordinator:
                 self._answered(earlier, path, None)
                 return
             earlier.failed(path)
+        self._record(record)
+
+    def _record(self, record: DirectoryRecord) -> None:
+        path = record.path
         files, size = self._journal.index.listing_of(path)
         self._files, self._size = self._files - files, self._size - size
         self._journal.append(record)
@@ -428,7 +435,3 @@ class Coordinator:
         if self._open:
             self._journal.close()
             self._open = False
-
-
-def _link_settled(link: Link) -> Settle:
-    return Settle(link.path, State.FAILED, Reason.LINK, link.words)

@@ -17,6 +17,7 @@ from engine.columns import DirectoryColumns, FileColumns
 from engine.compare import CompareOptions, Tally, compare
 from engine.incremental import SAFELY, doubtful, is_taken
 from engine.index import Entry, IndexBuilder
+from engine.links import Link
 from engine.listing import Failed, Listed, ListingOutcome
 from engine.record import DirectoryRecord
 from engine.states import Reason, State
@@ -372,6 +373,42 @@ def test_a_report_that_comes_twice_is_no_second_look(site: Site) -> None:
     site.batch = site._answer(task)
     assert site.go_on().distrust == ""
     assert held(site.end()) == truth(site.store)
+
+
+@pytest.mark.parametrize("honest", [True, False])
+def test_what_turns_out_to_be_a_link_during_a_second_look_is_none_that_cannot_be_asked(
+    site: Site, monkeypatch: pytest.MonkeyPatch, honest: bool
+) -> None:
+    site.share = 1.0
+    parent, leaf, last = TOP + b"/1", TOP + b"/1/leaf1", TOP + b"/0/leaf4"
+    coordinator = site.begin()
+    see = coordinator._links.see
+    monkeypatch.setattr(
+        coordinator._links, "see", lambda entry: [Link(parent, TOP)] if entry.path == last else see(entry)
+    )
+    in_hand: list[Task] = []
+    while True:
+        in_hand += coordinator.exchange("one", site.batch.pack(), 100).tasks
+        if parent in site.store.asked and leaf not in site.store.asked:
+            # Its parent shows the old time.
+            site.store.honest = honest
+            site.store.put(leaf, b"new")
+        # The one that shows it is answered last but one, and the second look last.
+        in_hand.sort(key=lambda task: (parent in site.store.asked and task.path == parent, task.path == last))
+        task = in_hand.pop(0)
+        if task.path == last:
+            break
+        site.batch = site._answer(task)
+    coordinator.exchange("one", site._answer(task).pack(), 0)
+    assert [task.path for task in in_hand] == [parent]
+    progress = coordinator.progress()
+    assert (progress.distrust, progress.failed) == ("", 1)
+    site.batch = site._answer(in_hand[0])
+    progress = site.go_on()
+    assert (progress.idle, bool(progress.distrust)) == (True, not honest)
+    table = site.look().table
+    assert [(path, reason) for path, reason, _ in table.unlisted()] == [(parent, Reason.LINK)]
+    assert (progress.files, progress.size) == (table.total_files(), table.total_size())
 
 
 def until_it_waits(site: Site) -> Progress:
