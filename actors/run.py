@@ -215,7 +215,6 @@ class _Check:
             found = Found(run, self._started, result, self._progress, at)
             self._directory.keep_found(run, self._started, found.as_json())
             reports = self._finish(history, status, result, True, self._accepted(result))
-            self._keep_for_the_next(result)
         except Killed as error:
             self._give_up(history, RunStatus.HALTED, ComparisonResult(), str(error))
             raise
@@ -226,6 +225,8 @@ class _Check:
         except Exception as error:
             self._give_up(history, RunStatus.FAILED, ComparisonResult(), str(error) or type(error).__name__)
             raise
+        # It is recorded, whatever comes of this.
+        self._keep_for_the_next(result)
         return Results(run, result, tuple(reports), self._progress, self._seconds(), at)
 
     def _keep_listing(self, refusal: Refusal) -> None:
@@ -285,10 +286,14 @@ class _Check:
         wanted = self._job.incremental
         if wanted is None:
             return
-        if result.disagreeing or wanted.why_not:
-            self._earlier.drop()
-        else:
-            self._earlier.keep(self._directory.listing, wanted.mark, self._takes)
+        try:
+            if result.disagreeing or wanted.why_not:
+                self._earlier.drop()
+            else:
+                self._earlier.keep(self._directory.listing, wanted.mark, self._takes)
+        except Exception as error:
+            # The run is recorded, and as good as it was.
+            _log.warning("%s: the listing is not kept for an incremental one: %s", self._job.site, error)
 
     def _seconds(self) -> float:
         return time.monotonic() - self._clock

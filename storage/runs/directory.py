@@ -394,7 +394,12 @@ class RunDirectory:
 
     def _keep_for_nobody_else(self) -> None:
         """Take the second name (`storage.runs.earlier`) from a listing that is about to be written to again."""
-        if file_identity(self.earlier) == file_identity(self.listing):
+        try:
+            is_same = file_identity(self.earlier) == file_identity(self.listing)
+        except OSError:
+            # Nobody can tell.
+            is_same = True
+        if is_same:
             self.earlier.unlink(missing_ok=True)
 
     def too_old(self, not_before: float) -> float | None:

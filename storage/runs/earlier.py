@@ -67,7 +67,11 @@ class EarlierListingFile:
         kept = self._kept
         if kept.distrust:
             return kept.distrust
-        if kept.file is None or file_identity(self.snapshot) != kept.file:
+        try:
+            is_kept = kept.file is not None and file_identity(self.snapshot) == kept.file
+        except OSError as error:
+            return f"the last complete listing cannot be read: {self.snapshot}: {error.strerror}"
+        if not is_kept:
             return "no complete listing is kept"
         if kept.mark != json.loads(json.dumps(mark)):
             return "the last complete listing is of another store, or was made another way"
@@ -87,12 +91,13 @@ class EarlierListingFile:
             os.replace(spare, self.snapshot)
             # Where both are names of the same file, nothing was replaced.
             spare.unlink(missing_ok=True)
+            file = file_identity(self.snapshot)
         except OSError as error:
             _log.warning("the listing is not kept for an incremental one: %s: %s", self.snapshot, error.strerror)
             self.drop()
             return
         taking_over = self._kept.taking_over + 1 if took_over else 0
-        self._write(_Kept(mark, file_identity(self.snapshot), taking_over, self._kept.distrust))
+        self._write(_Kept(mark, file, taking_over, self._kept.distrust))
 
     def drop(self) -> None:
         """Keep no listing: the next one is a full one. Whether the store is believed stays as it is."""

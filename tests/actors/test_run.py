@@ -15,7 +15,7 @@ from actors.comparison import ComparisonPlan
 from actors.history_store import StorePlan
 from actors.listing import Oversight, Refused, StoreJob
 from actors.messages import Killed, ListerSettings, ListingPlan, Progress
-from actors.run import CheckJob, Results, check_site, compare_snapshots, young_after
+from actors.run import CheckJob, IncrementalListing, Results, check_site, compare_snapshots, young_after
 from actors.runtime import Runtime
 from engine.columns import FileColumns
 from engine.record import DirectoryRecord
@@ -26,6 +26,7 @@ from storage.inventory import InventoryError, read_inventory
 from storage.listers.memory import Fault, MemoryStore, publish
 from storage.listers.protocol import Ask, StoreSpec
 from storage.runs.directory import AlreadyRunning, RunDirectory, RunInfo
+from storage.runs.earlier import EarlierListingFile
 from storage.snapshot import Snapshot, SnapshotHeader, SnapshotWriter
 from tests.servers.fixtures import ServedDirectory
 
@@ -316,6 +317,27 @@ def test_a_bad_inventory_ends_the_run_before_the_listing(tmp_path: Path, start_t
         (row,) = history.runs(SITE)
         assert row.status == RunStatus.FAILED
         assert "line 2" in row.message
+
+
+def test_a_run_that_is_recorded_stays_so_when_its_listing_cannot_be_kept(
+    tmp_path: Path,
+    start_threads: Callable[[], Runtime],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_arguments: object, **_named: object) -> None:
+        raise MemoryError("nothing left")
+
+    store = MemoryStore()
+    store.add_file(b"/store/a/f", 5)
+    job = make_job(tmp_path, publish("kept", store), b"/store", {"/store/a/f": 5})
+    incremental = IncrementalListing(0.0, 10, 1.0, 1.0, {})
+    monkeypatch.setattr(EarlierListingFile, "keep", fail)
+    results = run(start_threads(), tmp_path, replace(job, incremental=incremental))
+    assert results.listing.files == 1
+    assert "not kept for an incremental one: nothing left" in caplog.text
+    with HistoryDatabase(tmp_path / "consistency.db") as history:
+        assert [row.status for row in history.runs(SITE)] == [RunStatus.DONE]
 
 
 def test_a_history_that_cannot_be_used_is_told_before_the_listing(

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from storage.runs import earlier
 from storage.runs.directory import RunDirectory, RunInfo
 from storage.runs.earlier import EarlierListingFile
 
@@ -96,6 +98,31 @@ def test_a_note_that_cannot_be_read_is_a_reason_not_to_believe(tmp_path: Path, l
     assert "cannot be read" in EarlierListingFile(tmp_path).why_not(MARK, 10)
 
 
+def test_a_file_that_cannot_be_looked_at_is_not_used(tmp_path: Path, listing: Path) -> None:
+    kept = EarlierListingFile(tmp_path)
+    kept.keep(listing, MARK, took_over=False)
+    kept.snapshot.unlink()
+    # As on a disk that fails, whoever looks for it gets an error.
+    kept.snapshot.symlink_to(kept.snapshot)
+    assert "cannot be read: " in kept.why_not(MARK, 10)
+    kept.keep(listing, MARK, took_over=False)
+    assert kept.why_not(MARK, 10) == ""
+
+
+def test_a_file_that_cannot_be_looked_at_once_it_is_kept_is_none(
+    tmp_path: Path, listing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    kept = EarlierListingFile(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(earlier, "file_identity", fail)
+        kept.keep(listing, MARK, took_over=False)
+    assert kept.why_not(MARK, 10) == "no complete listing is kept"
+    assert not kept.snapshot.exists()
+
+
 def test_what_cannot_be_kept_is_none(tmp_path: Path, listing: Path) -> None:
     kept = EarlierListingFile(tmp_path)
     kept.keep(listing, MARK, took_over=False)
@@ -116,6 +143,19 @@ def test_a_listing_that_is_written_to_again_loses_its_second_name(tmp_path: Path
     assert directory.unfinished(MARK, 0.0) is not None
     assert not kept.snapshot.exists()
     assert kept.why_not(MARK, 10)
+    directory.release()
+
+
+def test_a_second_name_that_cannot_be_looked_at_goes_before_the_listing_is_written_to_again(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path, "SITE")
+    directory.acquire(RunInfo(1, "here", 1.0, "threads"))
+    directory.begin(MARK, 1.0)
+    directory.inventory.write_bytes(b"read")
+    directory.inventory_is_read()
+    directory.listing.write_bytes(b"listed")
+    directory.earlier.symlink_to(directory.earlier)
+    assert directory.unfinished(MARK, 0.0) is not None
+    assert not directory.earlier.is_symlink()
     directory.release()
 
 
