@@ -92,7 +92,6 @@ class Coordinator:
         plan = self._plan
         tops = plan.header.tops
         self._earlier.open()
-        self._note = self._earlier.note
         resumed = plan.resume and self._resume()
         if not resumed:
             self._journal = SnapshotWriter(plan.snapshot, self._earlier.header)
@@ -239,7 +238,6 @@ class Coordinator:
             for entry, frame in self._earlier.frames(portion):
                 self._enter(entry, frame)
             self._list_after_all(portion.listed)
-            self._note = self._earlier.note or self._note
         self._list_after_all(state.due(self._clock()))
 
     @property
@@ -247,6 +245,12 @@ class Coordinator:
         """Whether there is more to be taken over, or to be listed, than the queue knows of."""
         state = self._earlier.state
         return state is not None and (state.unfinished or state.waits)
+
+    def _said_now(self) -> str:
+        """Give the one line that matters most to whoever watches."""
+        state = self._earlier.state
+        distrust = f"listed in full from now on: {state.distrust}" if state is not None and state.distrust else ""
+        return self._wait() or distrust or self._earlier.note or self._note
 
     def _wait(self) -> str:
         """Say what is waited for, if nothing is done meanwhile; the log has it once."""
@@ -271,13 +275,8 @@ class Coordinator:
         instructions = self._queue.handle(event, self._clock())
         if isinstance(event, DirectoryListed) and any(isinstance(i, Accept) for i in instructions):
             columns = entry.directories
-            self._answered(state, entry.path, dict(zip(columns.name_list(), columns.mtime_list(), strict=True)))
+            state.answered(entry.path, dict(zip(columns.name_list(), columns.mtime_list(), strict=True)))
         self._carry_out(instructions)
-
-    def _answered(self, state: TakeOver, parent: bytes, times: dict[bytes, int] | None) -> None:
-        state.answered(parent, times)
-        if state.distrust:
-            self._note = f"listed in full from now on: {state.distrust}"
 
     def _list_after_all(self, directories: list[bytes]) -> None:
         if directories:
@@ -320,7 +319,7 @@ class Coordinator:
         if earlier is not None:
             if earlier.is_asked(path):
                 # It was asked for once more, and what it showed before stays.
-                self._answered(earlier, path, None)
+                earlier.answered(path, None)
                 return
             earlier.failed(path)
         self._record(record)
@@ -376,7 +375,7 @@ class Coordinator:
             idle=self._queue.idle and not self._more_to_come,
             killed=self._killed,
             failures=tuple(self._failures),
-            note=self._wait() or self._note,
+            note=self._said_now(),
             answers=self._answers,
             waiting=self._queue.oldest(_SHOWN_WAITING, self._clock()),
             doors=by_door([pace for paces in self._paces.values() for pace in paces]),

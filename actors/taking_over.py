@@ -25,12 +25,16 @@ _log = logging.getLogger(__name__)
 _MOST = 10_000
 """Directories in one message."""
 
+_SHOWN_DAMAGED = 3
+"""So many damaged directories are named; a disk that fails may have damaged all."""
+
 
 class EarlierListings:
     """The earlier listing of one coordinator, if it has one: what of it stands in the new one, and its frames."""
 
     def __init__(self, plan: ListingPlan) -> None:
         self.note = ""
+        self._damaged = 0
         self._plan = plan
         self._snapshot: Snapshot | None = None
         self._until = NOTHING_TAKEN
@@ -59,6 +63,13 @@ class EarlierListings:
     def _say(self, note: str) -> None:
         self.note = note
         _log.warning("%s", note)
+
+    def _say_damaged(self, error: Exception) -> None:
+        self._damaged += 1
+        if self._damaged == 1:
+            self.note = f"listed although it may be the same: {error}"
+        if self._damaged <= _SHOWN_DAMAGED:
+            _log.warning("listed although it may be the same: %s", error)
 
     @property
     def header(self) -> SnapshotHeader:
@@ -106,14 +117,17 @@ class EarlierListings:
             try:
                 taken = snapshot.taken_from(row)
             except (SnapshotError, OSError) as error:
-                self._say(f"listed although it is the same: {error}")
+                self._say_damaged(error)
                 portion.listed.append(state.path_of(row))
             else:
                 state.take([row])
                 yield taken
 
     def close(self) -> None:
-        """Give the file back."""
+        """Give the file back, and say how much of it was damaged, where that was not said."""
+        if self._damaged > _SHOWN_DAMAGED:
+            _log.warning("%d directories in all are damaged in the last listing, and were listed", self._damaged)
+        self._damaged = 0
         if self._snapshot is not None:
             self._snapshot.close()
         self._snapshot = self._state = None

@@ -589,6 +589,43 @@ def test_a_directory_that_is_damaged_is_listed(site: Site) -> None:
     assert held(site.end()) == truth(site.store)
 
 
+def damage_all(site: Site) -> None:
+    """Change a byte in each leaf of the last listing."""
+    data = bytearray(site.earlier.read_bytes())
+    for leaf in range(5):
+        for number in range(4):
+            data[data.index(b"f%d-%d" % (number, leaf))] ^= 1
+    site.earlier.write_bytes(data)
+
+
+def test_of_many_damaged_directories_the_first_are_named_and_the_others_counted(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    damage_all(site)
+    caplog.clear()
+    coordinator = site.begin()
+    progress = site.go_on()
+    assert "damaged" in progress.note
+    assert progress.taken == 0
+    assert held(site.end()) == truth(site.store)
+    coordinator.release()
+    said = [record.message for record in caplog.records]
+    assert len([line for line in said if line.startswith("listed although it may be the same: ")]) == 3
+    assert said[-1] == "20 directories in all are damaged in the last listing, and were listed"
+    assert len(said) == 4
+
+
+def test_that_a_store_is_not_believed_is_said_also_where_a_directory_is_damaged(site: Site) -> None:
+    damage_all(site)
+    site.share, site.portion, site.store.honest = 0.5, 1, False
+    for leaf in site.store.leaves:
+        site.store.put(leaf, b"new")
+    coordinator = site.begin()
+    progress = site.go_on()
+    assert coordinator._earlier.note
+    assert progress.note == f"listed in full from now on: {progress.distrust}"
+
+
 @pytest.mark.parametrize("asked", range(1, 12))
 def test_a_run_that_is_killed_is_gone_on_with(site: Site, asked: int) -> None:
     site.share = 0.3
@@ -614,9 +651,14 @@ def test_what_was_taken_over_is_listed_when_the_store_is_not_believed_any_more(s
     site.store.honest = False
     for leaf in site.store.leaves:
         site.store.put(leaf, b"new")
+    before = Snapshot(part_of(site.snapshot))
+    taken = sum(is_taken(before.table, row, before.header.taken_until) for row in range(len(before.table)))
+    assert taken > 0
     site.begin(resume=True, takes_over=False)
     progress = site.go_on()
     assert progress.taken == 0
+    # What is listed again is not gone on with.
+    assert progress.resumed == before.table.count(State.LISTED) - taken
     assert held(site.end()) == truth(site.store)
     assert {*site.store.leaves} <= {*site.store.asked}
 
