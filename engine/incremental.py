@@ -115,6 +115,7 @@ class TakeOver:
         self._rules = rules
         # A byte a directory; the table, which is in order, is all that finds rows.
         self._marks = bytearray(len(table))
+        self._next_row = 0
         for row in trusted_leaves(table, rules.margin):
             self._marks[row] = _Mark.NONE
         # Of directories that hold some whose listing differs.
@@ -139,8 +140,18 @@ class TakeOver:
         return self._choose(self._row_of(path), path, mtime, identity)
 
     def _row_of(self, path: bytes) -> int | None:
-        row = self._table.find(path)
-        return None if row is None or self._marks[row] == _Mark.NEVER else row
+        """Give the row of a directory that may be taken over.
+
+        Many are asked for in the order of the table: then a leaf directly follows the one before it, as a rule.
+        """
+        known, row = self._table.paths, self._next_row
+        if row == len(known) or known[row] != path:
+            found = self._table.find(path)
+            if found is None:
+                return None
+            row = found
+        self._next_row = row + 1
+        return None if self._marks[row] == _Mark.NEVER else row
 
     def _choose(self, row: int | None, path: bytes, mtime: int, identity: int) -> Choice:
         if self.distrust or row is None or mtime != self._table.mtimes[row]:
@@ -154,17 +165,11 @@ class TakeOver:
         """Sort what a new listing names; ``base`` ends with a slash, and what is ``spared`` is not taken over."""
         found = Children([], [], [])
         columns = zip(directories.name_list(), directories.mtime_list(), directories.id_list(), strict=True)
-        known, marks, next_row = self._table.paths, self._marks, 0
         for name, mtime, identity in columns:
             path = base + name
-            # Both are in the same order, so that a leaf directly follows the one before it, as a rule.
-            row = next_row if next_row < len(known) and known[next_row] == path else self._table.find(path)
-            if row is None or marks[row] == _Mark.NEVER:
-                found.listed.append(path)
-                continue
-            next_row = row + 1
+            row = self._row_of(path)
             choice = self._choose(row, path, mtime, identity)
-            if choice == Choice.LIST or spared(path):
+            if row is None or choice == Choice.LIST or spared(path):
                 found.listed.append(path)
             elif choice == Choice.SAMPLE:
                 found.listed.append(path)
