@@ -77,6 +77,8 @@ def main() -> int:
     print(
         f"{len(outcomes)} stories came to their end, {len(failures)} failed; {sum(o.events for o in outcomes)} events, "
         f"{sum(o.requests for o in outcomes)} requests, {sum(o.beginnings for o in outcomes)} beginnings, "
+        f"{sum(o.taken for o in outcomes)} directories taken over, {sum(o.distrusted for o in outcomes)} stores not "
+        "believed, "
         f"{sum(o.seconds for o in outcomes) / 86400:.1f} days of simulated time; "
         f"{time.process_time() - began:.1f} s of CPU"
     )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
+
+import msgpack
 
 from actors.confirmation import Confirmation
 from actors.coordinator import Coordinator
@@ -13,10 +16,12 @@ from actors.messages import ListingPlan
 from engine import paths
 from engine.compare import CompareOptions, Tally, compare, empty_directories
 from engine.findings import Finding, Kind
+from engine.incremental import doubtful, is_taken
 from engine.states import State
 from engine.table import DirectoryTable
 from storage.listers.protocol import Ask
 from storage.snapshot import Snapshot, SnapshotError, SnapshotHeader, part_of
+from tests.simulation.before import LISTED, Before
 from tests.simulation.clockwork import Clockwork
 from tests.simulation.post import Direct
 from tests.simulation.staff import Foreman
@@ -25,6 +30,9 @@ from tests.simulation.world import IGNORED, World
 
 _POLL = 0.5
 """Seconds between two looks at the progress, which is when leases run out."""
+
+TAKING_OVER = 0.4
+"""The share of stories in which directories are taken over from an earlier listing."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,8 @@ class Outcome:
     failed: int
     missing: int
     beginnings: int
+    taken: int = 0
+    distrusted: bool = False
     digest: str = ""
 
 
@@ -49,10 +59,14 @@ class Story:
         if told:
             self.clockwork.lines = []
         self.world = World(self.clockwork)
-        self._watch = Watch(self.clockwork, self.world)
+        self._before = Before(seed, self.world) if random.Random(f"takes over {seed}").random() < TAKING_OVER else None
+        self._watch = Watch(self.clockwork, self.world, self._before)
         self._path = directory / "store"
-        self._header = SnapshotHeader("listing", "simulated", 1, "SITE", self.world.tops)
+        self._header = SnapshotHeader("listing", "simulated", 2 * LISTED, "SITE", self.world.tops)
+        if self._before is not None:
+            self._before.write(directory / "earlier", replace(self._header, created=LISTED))
         self._beginnings = 0
+        self._takes_over = False
         self._foreman: Foreman
         self._coordinator: Coordinator | None = None
         self.clockwork.after_each = self._watch.check
@@ -78,9 +92,12 @@ class Story:
             self._list()
         assert self._coordinator is not None
         self._coordinator.seal()
+        if self._before is not None:
+            self._list_what_differs()
         snapshot = Snapshot(self._path)
         snapshot.verify()
         self._check_the_snapshot(snapshot.table)
+        self._check_what_was_taken(snapshot.table)
         missing = self._compare(snapshot.table)
         self._coordinator.no_more_work()
         self.clockwork.run_while(lambda: not self._foreman.all_home)
@@ -88,7 +105,8 @@ class Story:
         self._watch.check()
         self._check_the_requests(snapshot.table)
         snapshot.close()
-        self._path.unlink()
+        for path in self._path.parent.iterdir():
+            path.unlink()
         table = snapshot.table
         lines = self.clockwork.lines or ()
         return Outcome(
@@ -99,13 +117,18 @@ class Story:
             table.count(State.FAILED),
             missing,
             self._beginnings,
+            self._watch.taken_ever,
+            bool(self._watch.distrust),
             blake2b("\n".join(lines).encode(), digest_size=8).hexdigest() if lines else "",
         )
 
     def _begin(self) -> None:
         self._beginnings += 1
         self.clockwork.tell(f"beginning {self._beginnings}")
-        plan = ListingPlan(self._header, self._path, self.world.limits, (IGNORED,), resume=self._beginnings > 1)
+        resume = self._beginnings > 1
+        earlier = None if self._before is None or self._watch.distrust else self._before.earlier(resume)
+        self._takes_over = earlier is not None
+        plan = ListingPlan(self._header, self._path, self.world.limits, (IGNORED,), resume, earlier=earlier)
         self._coordinator = coordinator = Coordinator(plan, self.clockwork.clock)
         self._watch.begin(coordinator)
         resumed = self._read_the_journal()
@@ -115,7 +138,8 @@ class Story:
         for path in index.in_state(State.IGNORED):
             assert IGNORED in path
             resumed[path] = State.IGNORED
-        self._watch.started(resumed, [path for state in State for path in index.in_state(state)])
+        taken = set(index.listed_until(LISTED))
+        self._watch.started(resumed, [path for state in State for path in index.in_state(state)], taken)
         self._watch.check()
         self._foreman = Foreman(self.clockwork, self.world, coordinator, self._watch.handle)
         self._foreman.on_lost = self._watch.lost
@@ -138,6 +162,18 @@ class Story:
         """List until nothing is left to ask."""
         while not self._watch.look().idle:
             self.clockwork.run_for(_POLL)
+
+    def _list_what_differs(self) -> None:
+        """Do as `actors.taking_over.list_what_differs`."""
+        found = Snapshot(self._path)
+        again = doubtful(self.world.inventory_table(), found.table, found.header.taken_until)
+        found.close()
+        if again:
+            assert set(again) <= self._watch.taken
+            self.clockwork.tell(f"{len(again)} directories are listed after all")
+            self._watch.handle("list_again", msgpack.packb(again))
+            self._list()
+            self._watch.handle("seal")
 
     def _list_until_a_crash(self) -> bool:
         """List until something ends it; True when the listing was quicker."""
@@ -217,18 +253,42 @@ class Story:
         for row, path in enumerate(table.paths):
             if table.states[row] == State.LISTED:
                 files = table.load(row)
-                assert any(files == said.files for said in self.world.said[path])
+                assert path in watch.taken or any(files == said.files for said in self.world.said[path])
                 assert table.digest(row) == files.digest()
         if self.world.calm:
-            self._check_that_all_is_there(ends)
+            self._check_that_all_is_there(ends, table)
 
-    def _check_that_all_is_there(self, ends: dict[bytes, State]) -> None:
+    def _check_what_was_taken(self, table: DirectoryTable) -> None:
+        watch, before = self._watch, self._before
+        taken = {path for row, path in enumerate(table.paths) if before is not None and is_taken(table, row, LISTED)}
+        assert taken == watch.taken
+        assert watch.look().taken == len(taken)
+        assert not (watch.distrust and taken), "what was taken over from a store that lies is not listed"
+        assert self._takes_over or not taken, "what was taken over can be held against nothing, and is not listed"
+        if before is None or not self._takes_over or self.world.cut or self.world.gone_at:
+            return
+        # Where nothing goes wrong, nobody is kept from saying whether a time has changed.
+        assert not (self.world.calm and before.is_honest and watch.distrust), "a store that is true is not believed"
+        lies = [path for path in before.lies & before.trusted.keys() if path in watch.ends]
+        if before.share == 1.0 and any(watch.ends[path] == State.LISTED for path in lies):
+            assert watch.distrust, "a store that lies is believed"
+
+    def _is_stale(self, path: bytes, table: DirectoryTable) -> bool:
+        """Whether a directory is, or is below, one that changed and was taken over as it was."""
+        row = table.nearest(path)
+        return (
+            row is not None and self._before is not None and table.paths[row] in self._watch.taken & self._before.stale
+        )
+
+    def _check_that_all_is_there(self, ends: dict[bytes, State], table: DirectoryTable) -> None:
         world = self.world
         for path in world.directories:
             tops = [top for top in world.tops if paths.is_under(path, top)]
             above = [path]
             while tops and above[-1] not in world.tops:
                 above.append(paths.parent_of(above[-1]) or b"/")
+            if self._is_stale(path, table):
+                continue
             if not tops:
                 assert path not in ends
             elif not any(IGNORED in one or len(above) - 1 > world.limits.max_depth for one in above):
@@ -241,6 +301,8 @@ class Story:
         confirmation = Confirmation(Direct(self._watch.handle), tally, lambda: False, self._let_time_pass)
         candidates = 0
         for finding in compare(inventory, table, CompareOptions(), tally):
+            row = table.nearest(finding.directory)
+            assert row is None or table.paths[row] not in self._watch.taken, "it rests on what was not listed"
             if finding.kind == Kind.MISSING:
                 candidates += len(finding)
                 confirmation.add(finding)
@@ -280,7 +342,7 @@ class Story:
         found = {paths.join(one.directory, name) for one in missing for name in one.files.name_list()}
         for directory, expected in self.world.inventory.items():
             row = table.nearest(directory)
-            if row is None or table.states[row] != State.LISTED:
+            if row is None or table.states[row] != State.LISTED or self._is_stale(directory, table):
                 continue
             blind = table.blind_rows()[row] >= 0
             held = self.world.directories.get(directory)
@@ -294,7 +356,12 @@ class Story:
         world = self.world
         ever = len({*world.directories, *self._watch.known, *world.tops})
         assert world.asked[Ask.LIST] <= self._watch.handed_out
-        assert world.asked[Ask.LIST] <= ever * world.limits.max_attempts * self._beginnings
-        if world.calm:
+        again = self._watch.asked_again
+        assert world.asked[Ask.LIST] <= (ever * self._beginnings + again) * world.limits.max_attempts
+        if world.calm and self._before is not None:
+            listed = table.count(State.LISTED) - len(self._watch.taken) + self._watch.asked_again
+            asked = listed + sum(1 for _, reason, _ in table.unlisted() if reason.name != "DEPTH")
+            assert world.asked[Ask.LIST] <= asked, "directories were asked for more often than there was cause to"
+        elif world.calm:
             asked = table.count(State.LISTED) + sum(1 for _, reason, _ in table.unlisted() if reason.name != "DEPTH")
             assert world.asked[Ask.LIST] == asked, "directories were asked for more than once"

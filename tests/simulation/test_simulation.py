@@ -42,6 +42,8 @@ def test_the_stories_have_everything_in_them() -> None:
     assert sum(outcome.missing for outcome in outcomes) > 100
     assert sum(outcome.beginnings > 1 for outcome in outcomes) > 30
     assert sum(outcome.seconds > 60 for outcome in outcomes) > 10
+    assert sum(outcome.taken for outcome in outcomes) > 30
+    assert sum(outcome.distrusted for outcome in outcomes) > 5
 
 
 def test_a_seed_tells_the_same_story_in_every_process() -> None:

@@ -21,6 +21,7 @@ from engine.record import DirectoryRecord
 from engine.states import Reason, State
 from engine.work import Task, TaskKind
 from storage.snapshot import SnapshotWriter
+from tests.simulation.before import LISTED, Before
 from tests.simulation.clockwork import Clockwork
 from tests.simulation.world import IGNORED, World
 
@@ -43,9 +44,16 @@ class Held:
 class Watch:
     """Follows the work of one store over all coordinators, one after another."""
 
-    def __init__(self, clockwork: Clockwork, world: World) -> None:
+    def __init__(self, clockwork: Clockwork, world: World, before: Before | None = None) -> None:
         self._clockwork = clockwork
         self._world = world
+        self._before = before
+        # What stands in the journal as the last listing had it, and what is asked for although it has ended.
+        self.taken: set[bytes] = set()
+        self.asked_again = self.taken_ever = 0
+        self.distrust = ""
+        self._may_be_asked_again: set[bytes] = set()
+        self._closed: set[Key] = set()
         self.known: set[bytes] = set()
         self.ends: dict[bytes, State] = {}
         self.listed: dict[bytes, Entry] = {}
@@ -66,10 +74,15 @@ class Watch:
         self._touched = True
         self._coordinator = coordinator
         self._held, self._attempts, self._tries, self._reported = {}, {}, {}, {}
+        self._closed = set()
         self.crash_after = None
 
-    def started(self, resumed: dict[bytes, State], named: Iterable[bytes]) -> None:
-        """Take the journal that a coordinator goes on from; ``resumed`` has the state of each directory in it."""
+    def started(self, resumed: dict[bytes, State], named: Iterable[bytes], taken: set[bytes]) -> None:
+        """Take the journal that a coordinator goes on from; ``resumed`` has the state of each directory in it.
+
+        ``taken`` are those that stand in it as the last listing had them.
+        """
+        self.taken = taken
         assert self._coordinator is not None
         self._journal = self._coordinator._journal
         self.ends = {path: state for path, state in resumed.items() if state in (State.LISTED, State.IGNORED)}
@@ -79,6 +92,9 @@ class Watch:
         self.listed = {path: entry for path, entry in self.listed.items() if path in self.ends}
         self.answered_for = [path for path, state in self.ends.items() if state == State.LISTED]
         self.known = {*named, *resumed, *self.ends}
+        if self._before is not None:
+            parents = {paths.parent_of(path) or b"/" for path in self._before.trusted}
+            self._may_be_asked_again = {*self._before.trusted, *parents}
         self._watch_the_journal()
 
     @property
@@ -119,7 +135,9 @@ class Watch:
                 heard = max(held.since, self._reported.get(held.lister, 0.0))
                 if now >= heard + self._world.limits.lease_seconds:
                     del self._held[key]
-        return coordinator.progress()
+        progress = coordinator.progress()
+        self.distrust = self.distrust or progress.distrust
+        return progress
 
     def lost(self, lister: str) -> None:
         """Note that the coordinator is told of a lister that is gone."""
@@ -136,7 +154,11 @@ class Watch:
         self._touched = False
         queue = coordinator._queue
         queue.check()
-        assert set(queue.unreached) == self.known - self.ends.keys(), "a directory was lost or ended twice"
+        unreached, to_end = set(queue.unreached), self.known - self.ends.keys()
+        state = coordinator._earlier.state
+        assert unreached - to_end <= self._may_be_asked_again, "a directory is asked for that has ended"
+        if state is None or not state.unfinished:
+            assert to_end <= unreached, "a directory was lost or ended twice"
         assert queue.leased == len(self._held), "others have tasks in hand than were handed out"
 
     def _exchange(self, coordinator: Coordinator, lister: str, packed: bytes, want: int) -> Assignment:
@@ -152,6 +174,8 @@ class Watch:
         listed = [entry.path for entry in current if entry.state == State.LISTED]
         for path in listed:
             assert self.ends.get(path) == State.LISTED, "a listing that was due is not in the journal"
+            assert path not in self.taken, "a listing was dropped in favour of an earlier one"
+            self._closed.add((TaskKind.LIST, path))
         assert len(assignment.tasks) <= max(0, min(want, self._world.limits.batch))
         for task in assignment.tasks:
             self._hand_out(lister, task)
@@ -171,16 +195,23 @@ class Watch:
         key = (task.kind, task.path)
         now, limits = self._clockwork.now, self._world.limits
         assert key not in self._held, "a task was handed out that another lister has"
+        again = task.kind == TaskKind.LIST and task.path in self.ends
+        if again and (key in self._closed or key not in self._attempts):
+            # It has all its tries once more.
+            self._closed.discard(key)
+            self._tries.pop(key, None)
+            self.asked_again += 1
         attempt = self._attempts.get(key, 0)
         # Those of confirmations go on from the last one that was closed, whosever it was.
         assert task.attempt > attempt, "attempts do not count up"
-        assert task.attempt == attempt + 1 or task.kind == TaskKind.CONFIRM, "an attempt was left out"
+        may_jump = task.kind == TaskKind.CONFIRM or task.path in self._may_be_asked_again
+        assert task.attempt == attempt + 1 or may_jump, "an attempt was left out"
         self._attempts[key] = task.attempt
         self._tries[key] = self._tries.get(key, 0) + 1
         assert self._tries[key] <= limits.max_attempts, "more attempts than allowed"
         if task.kind == TaskKind.LIST:
             assert task.path in self.known, "nobody has named this directory"
-            assert task.path not in self.ends, "this directory has ended"
+            assert not again or task.path in self._may_be_asked_again, "this directory has ended"
             assert IGNORED not in task.path, "this directory is ignored"
         self._held[key] = Held(lister, task.attempt, now)
         self.handed_out += 1
@@ -199,13 +230,19 @@ class Watch:
             (entry,) = entries
             if entry.state == State.LISTED:
                 self._crash_perhaps()
+                is_taken = self._is_taken(entry)
                 self._ended(entry.path, State.LISTED, Reason.NONE)
                 self.listed[entry.path] = entry
                 base = entry.path
                 children = [paths.join(base, name) for name in entry.directories.name_list()]
                 append_frames((entry,), frames)
                 self.known.update(children)
-                self._check_what_was_listed(entry, frames)
+                if is_taken:
+                    self.taken.add(entry.path)
+                    self.taken_ever += 1
+                    self._check_what_was_taken(entry, frames)
+                else:
+                    self._check_what_was_listed(entry, frames)
                 self._crash_perhaps()
             else:
                 append_frames((entry,), frames)
@@ -224,6 +261,9 @@ class Watch:
         journal.append = watched  # type: ignore[method-assign]
         journal.sync = watched_sync  # type: ignore[method-assign]
 
+    def _is_taken(self, entry: Entry) -> bool:
+        return self._before is not None and entry.listed_at <= LISTED
+
     def _crash_perhaps(self) -> None:
         if self.crash_after is not None:
             self.crash_after -= 1
@@ -234,7 +274,10 @@ class Watch:
         name = paths.escape(path)
         self._clockwork.tell(f"{name} ends as {state.name} {reason.label}")
         self.known.add(path)
-        assert path not in self.ends, f"{name} ended before"
+        assert path not in self.ends or path in self.taken, f"{name} ended before"
+        if path in self.taken:
+            self.taken.remove(path)
+            self.answered_for = [other for other in self.answered_for if other != path]
         assert (state == State.IGNORED) == (IGNORED in path), f"{name} is wrongly {state.name}"
         if state == State.FAILED:
             self._check_why_it_failed(path, reason)
@@ -250,6 +293,20 @@ class Watch:
         said = self._world.failed.get(path, set())
         by_lease = (Reason.TIMEOUT, Reason.LISTER_LOST)
         assert reason in said or reason in by_lease, f"nobody said {reason.label!r}"
+
+    def _check_what_was_taken(self, entry: Entry, frames: bytes) -> None:
+        name, before = paths.escape(entry.path), self._before
+        assert before is not None
+        state = None if self._coordinator is None else self._coordinator._earlier.state
+        assert state is not None
+        assert not state.distrust, f"{name} was taken over from a store that is not believed"
+        held = before.trusted.get(entry.path)
+        assert held is not None, f"{name} was taken over, and is none that may be"
+        files = DirectoryRecord.unpack(frames[9:]).files
+        assert {file: size for file, size, _ in files.rows()} == held.files
+        said = self._world.said[paths.parent_of(entry.path) or b"/"]
+        times = [dict(zip(one.directories.name_list(), one.directories.mtime_list(), strict=True)) for one in said]
+        assert any(one.get(paths.name_of(entry.path)) == held.time for one in times), f"{name} has another time"
 
     def _check_what_was_listed(self, entry: Entry, frames: bytes) -> None:
         record = DirectoryRecord.unpack(frames[9:])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from engine import paths
@@ -75,6 +76,8 @@ class World:
         self.asked: dict[Ask, int] = dict.fromkeys(Ask, 0)
         self.said: dict[bytes, list[Listed]] = {}
         self.failed: dict[bytes, set[Reason]] = {}
+        # What times directories have; all the same, as long as nothing depends on them.
+        self.times: Callable[[bytes, float], int] | None = None
         self._true: dict[bytes, Listed] = {}
         self._plant(chance)
         self.calm = chance.random() < 0.12
@@ -158,23 +161,28 @@ class World:
 
     def _listing(self, path: bytes) -> Outcome:
         listing = self._true.get(path)
-        if listing is None:
+        if listing is None or self.times is not None:
             held = self.directories[path]
             # Servers have an order of their own; a listing that shows directories alone looks like an empty one.
             order = sorted((*held.directories, *held.files), key=held.files.__contains__)
             kept = set(order[: self.cut.get(path)])
             listing = self._true[path] = Listed(
                 FileColumns.from_rows((name, size, 1) for name, size in held.files.items() if name in kept),
-                DirectoryColumns.from_rows((name, 1) for name in held.directories if name in kept),
+                DirectoryColumns.from_rows((name, self._time(path, name)) for name in held.directories if name in kept),
             )
         if not self.gone_at:
             return listing
         there = set(self._directories_in(path, self.directories[path]))
-        left = DirectoryColumns.from_rows((name, 1) for name in listing.directories.name_list() if name in there)
+        left = DirectoryColumns.from_rows(
+            (name, self._time(path, name)) for name in listing.directories.name_list() if name in there
+        )
         if not listing.files and not left and (there or self.directories[path].files):
             # All that the cut left is gone meanwhile; such a listing is asked for again by every lister as well.
             return Failed(Reason.FALSE_EMPTY, "empty with attributes, not without")
         return Listed(listing.files, left)
+
+    def _time(self, path: bytes, name: bytes) -> int:
+        return 1 if self.times is None else self.times(paths.join(path, name), self._clockwork.now)
 
     def _directories_in(self, path: bytes, held: Directory) -> list[bytes]:
         if not self.gone_at:
