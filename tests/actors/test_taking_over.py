@@ -3,192 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgpack
 import pytest
 
-from actors.coordinator import Coordinator
-from actors.messages import Batch, EarlierListing, ListingPlan, ListingReport, Progress
-from engine import paths
-from engine.columns import DirectoryColumns, FileColumns
+from actors.messages import Batch, Progress
 from engine.compare import CompareOptions, Tally, compare
-from engine.incremental import SAFELY, doubtful, is_taken
-from engine.index import Entry, IndexBuilder
-from engine.links import Link
-from engine.listing import Failed, Listed, ListingOutcome
-from engine.record import DirectoryRecord
+from engine.incremental import is_taken
 from engine.states import Reason, State
-from engine.table import DirectoryTable
-from engine.work import QueueLimits, Task
-from storage.snapshot import Snapshot, SnapshotHeader, SnapshotWriter, directory_frame, part_of
-
-TOP = b"/store/mc"
-DAY = 86400
-LONG_AGO = 1_700_000_000
-
-
-@dataclass
-class Held:
-    """A directory: sizes of files by name, and its time."""
-
-    files: dict[bytes, int] = field(default_factory=dict)
-    mtime: int = LONG_AGO
-
-
-class Store:
-    """A store of leaves in directories; ``honest`` while the times of directories tell of changes."""
-
-    def __init__(self) -> None:
-        self.now = LONG_AGO + 10 * DAY
-        self.directories: dict[bytes, Held] = {TOP: Held()}
-        self.honest = True
-        self.asked: list[bytes] = []
-        # What it still says of the time of a directory, as a cache of attributes does.
-        self.cached: dict[bytes, int] = {}
-        self.fails: dict[bytes, Reason] = {}
-        for number in range(4):
-            self.make(TOP + b"/%d" % number)
-            for leaf in range(5):
-                path = self.make(TOP + b"/%d/leaf%d" % (number, leaf))
-                self.directories[path].files = {b"f%d-%d" % (number, leaf): 5, b"g": leaf}
-
-    def make(self, path: bytes) -> bytes:
-        self.directories[path] = Held()
-        return path
-
-    @property
-    def leaves(self) -> list[bytes]:
-        return [path for path in self.directories if b"leaf" in path]
-
-    def put(self, path: bytes, name: bytes, size: int = 5) -> None:
-        self._touch(path, name not in self.directories[path].files)
-        self.directories[path].files[name] = size
-
-    def remove(self, path: bytes, name: bytes) -> None:
-        del self.directories[path].files[name]
-        self._touch(path, True)
-
-    def _touch(self, path: bytes, by_name: bool) -> None:
-        if self.honest and by_name:
-            self.directories[path].mtime = self.now
-
-    def below(self, path: bytes) -> list[bytes]:
-        return [other for other in self.directories if paths.parent_of(other) == path]
-
-    def list(self, path: bytes) -> ListingOutcome:
-        self.asked.append(path)
-        if path in self.fails:
-            return Failed(self.fails[path])
-        held = self.directories.get(path)
-        if held is None:
-            return Failed(Reason.NOT_FOUND)
-        times = {other: self.cached.get(other, self.directories[other].mtime) for other in self.below(path)}
-        below = [(paths.name_of(other), mtime, other) for other, mtime in times.items()]
-        names = [(name, mtime, int.from_bytes(other[-7:], "big")) for name, mtime, other in below]
-        rows = [(name, size, LONG_AGO) for name, size in held.files.items()]
-        return Listed(FileColumns.from_rows(rows), DirectoryColumns.with_ids(names))
-
-    def table(self) -> DirectoryTable:
-        """Give what it holds, as an inventory would have it."""
-        index, files = IndexBuilder(), {}
-        for path, held in self.directories.items():
-            files[path] = FileColumns.from_rows([(name, size, 1) for name, size in held.files.items()])
-            index.add(Entry.of(DirectoryRecord(path, State.LISTED, files=files[path])))
-        table, _, _ = index.table(lambda _offsets, _lengths: lambda row: files[table.paths[row]])
-        return table
-
-
-@dataclass
-class Site:
-    """Listings of a store into one file, each taking over from the one before it."""
-
-    store: Store
-    home: Path
-    share: float = 0.0
-    portion: int = 2000
-    delay: float = 0.0
-    clock: float = 0.0
-    between: Callable[[int], None] = lambda _asked: None
-    coordinator: Coordinator | None = None
-    batch: Batch = field(default_factory=Batch)
-
-    @property
-    def snapshot(self) -> Path:
-        return self.home / "listing"
-
-    @property
-    def earlier(self) -> Path:
-        return self.home / "earlier"
-
-    def begin(self, resume: bool = False, takes_over: bool = True) -> Coordinator:
-        self.store.asked, self.batch = [], Batch()
-        header = SnapshotHeader("listing", "memory", self.store.now, "SITE", (TOP,))
-        limits = QueueLimits(max_attempts=2, first_delay=0.0)
-        earlier = EarlierListing(self.earlier, self.share, SAFELY, self.delay, self.portion) if takes_over else None
-        plan = ListingPlan(header, self.snapshot, limits, resume=resume, earlier=earlier)
-        self.coordinator = Coordinator(plan, lambda: self.clock)
-        self.coordinator.start()
-        return self.coordinator
-
-    def go_on(self, until: int | None = None) -> Progress:
-        """Answer for so many directories, or until nothing is left to ask."""
-        coordinator, asked = self.coordinator, 0
-        assert coordinator is not None
-        while until is None or asked < until:
-            batch, self.batch = self.batch, Batch()
-            given = coordinator.exchange("one", batch.pack(), 1)
-            if not given.tasks:
-                if given.go_home or coordinator.progress().idle:
-                    break
-                self.clock += 1.0
-                continue
-            (task,) = given.tasks
-            self.batch = self._answer(task)
-            asked += 1
-            self.between(asked)
-        return coordinator.progress()
-
-    def _answer(self, task: Task) -> Batch:
-        record = DirectoryRecord.of(task.path, self.store.list(task.path), self.store.now)
-        frame = directory_frame(record)
-        frame = frame if record.state == State.LISTED else b""
-        return Batch([ListingReport(task.attempt, Entry.of(record, len(frame)))], frame)
-
-    def end(self) -> DirectoryTable:
-        """Seal, and keep the listing for the next one, as a run does that is recorded."""
-        assert self.coordinator is not None
-        self.coordinator.seal()
-        self.coordinator.release()
-        self.snapshot.rename(self.earlier)
-        self.store.now += DAY
-        snapshot = Snapshot(self.earlier)
-        snapshot.verify()
-        return snapshot.table
-
-    def list(self) -> DirectoryTable:
-        self.begin()
-        self.go_on()
-        return self.end()
-
-    def look(self) -> Snapshot:
-        """Open the listing as it is, sealed."""
-        assert self.coordinator is not None
-        self.coordinator.seal()
-        return Snapshot(self.snapshot)
-
-    def list_what_differs(self, inventory: DirectoryTable) -> list[bytes]:
-        """Do as `actors.taking_over.list_what_differs`."""
-        found = self.look()
-        again = doubtful(inventory, found.table, found.header.taken_until)
-        found.close()
-        if again:
-            assert self.coordinator is not None
-            self.coordinator.list_again(msgpack.packb(again))
-            self.go_on()
-        return again
+from storage.snapshot import Snapshot, SnapshotHeader, SnapshotWriter, part_of
+from tests.actors.changing_store import DAY, TOP, Site, Store, held, truth
 
 
 @pytest.fixture
@@ -199,18 +25,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
     yield made
     if made.coordinator is not None:
         made.coordinator.release()
-
-
-def held(table: DirectoryTable) -> dict[bytes, dict[bytes, int]]:
-    return {
-        path: {name: size for name, size, _ in table.load(row).rows()}
-        for row, path in enumerate(table.paths)
-        if table.state(row) == State.LISTED
-    }
-
-
-def truth(store: Store) -> dict[bytes, dict[bytes, int]]:
-    return {path: held.files for path, held in store.directories.items()}
 
 
 def test_leaves_that_did_not_change_are_not_asked_for(site: Site) -> None:
@@ -308,212 +122,6 @@ def test_what_changed_is_listed(site: Site) -> None:
     assert len(site.store.asked) == 5 + 3
     site.list()
     assert len(site.store.asked) == 5
-
-
-def test_a_sample_finds_a_store_that_lies(site: Site) -> None:
-    site.share = 1.0
-    site.store.honest = False
-    site.store.put(TOP + b"/1/leaf1", b"new")
-    site.begin()
-    progress = site.go_on()
-    assert "/store/mc/1/leaf1" in progress.distrust
-    assert "listed in full" in progress.note
-    assert held(site.end()) == truth(site.store)
-
-
-def test_one_disagreement_has_everything_listed(site: Site) -> None:
-    site.store.honest = False
-    for leaf in site.store.leaves:
-        site.store.put(leaf, b"new")
-    site.share = 0.4
-    site.begin()
-    progress = site.go_on()
-    assert progress.distrust
-    assert progress.taken == 0
-    found = site.look()
-    assert not any(is_taken(found.table, row, found.header.taken_until) for row in range(len(found.table)))
-    assert held(found.table) == truth(site.store)
-    assert (progress.files, progress.size) == (found.table.total_files(), found.table.total_size())
-
-
-def test_what_changes_in_the_middle_is_no_disagreement(site: Site) -> None:
-    site.share = 1.0
-    leaf = TOP + b"/1/leaf1"
-
-    def change(_asked: int) -> None:
-        if TOP + b"/1" in site.store.asked and leaf not in site.store.asked:
-            site.store.put(leaf, b"new%d" % len(site.store.asked))
-
-    site.between = change
-    site.begin()
-    assert site.go_on().distrust == ""
-    assert site.store.asked.count(TOP + b"/1") == 2
-    assert held(site.end()) == truth(site.store)
-
-
-def test_a_report_that_comes_twice_is_no_second_look(site: Site) -> None:
-    site.share, site.delay = 1.0, 120.0
-    leaf = TOP + b"/1/leaf1"
-    site.store.cached[leaf] = site.store.directories[leaf].mtime
-    site.store.put(leaf, b"new")
-    coordinator = site.begin()
-    first = Batch()
-    while coordinator.progress().note == "":
-        (task,) = coordinator.exchange("one", site.batch.pack(), 1).tasks or (None,)
-        site.batch = Batch() if task is None else site._answer(task)
-        if task is not None and task.path == TOP + b"/1":
-            first = site.batch
-    site.store.cached.clear()
-    site.clock += 120
-    (task,) = coordinator.exchange("one", Batch().pack(), 1).tasks
-    assert task.path == TOP + b"/1"
-    # It still shows the old time.
-    coordinator.exchange("one", first.pack(), 0)
-    assert coordinator.progress().distrust == ""
-    site.batch = site._answer(task)
-    assert site.go_on().distrust == ""
-    assert held(site.end()) == truth(site.store)
-
-
-@pytest.mark.parametrize("honest", [True, False])
-def test_what_turns_out_to_be_a_link_during_a_second_look_is_none_that_cannot_be_asked(
-    site: Site, monkeypatch: pytest.MonkeyPatch, honest: bool
-) -> None:
-    site.share = 1.0
-    parent, leaf, last = TOP + b"/1", TOP + b"/1/leaf1", TOP + b"/0/leaf4"
-    coordinator = site.begin()
-    see = coordinator._links.see
-    monkeypatch.setattr(
-        coordinator._links, "see", lambda entry: [Link(parent, TOP)] if entry.path == last else see(entry)
-    )
-    in_hand: list[Task] = []
-    while True:
-        in_hand += coordinator.exchange("one", site.batch.pack(), 100).tasks
-        if parent in site.store.asked and leaf not in site.store.asked:
-            # Its parent shows the old time.
-            site.store.honest = honest
-            site.store.put(leaf, b"new")
-        # The one that shows it is answered last but one, and the second look last.
-        in_hand.sort(key=lambda task: (parent in site.store.asked and task.path == parent, task.path == last))
-        task = in_hand.pop(0)
-        if task.path == last:
-            break
-        site.batch = site._answer(task)
-    coordinator.exchange("one", site._answer(task).pack(), 0)
-    assert [task.path for task in in_hand] == [parent]
-    progress = coordinator.progress()
-    assert (progress.distrust, progress.failed) == ("", 1)
-    site.batch = site._answer(in_hand[0])
-    progress = site.go_on()
-    assert (progress.idle, bool(progress.distrust)) == (True, not honest)
-    table = site.look().table
-    assert [(path, reason) for path, reason, _ in table.unlisted()] == [(parent, Reason.LINK)]
-    assert (progress.files, progress.size) == (table.total_files(), table.total_size())
-
-
-def until_it_waits(site: Site) -> Progress:
-    """Answer until nothing else is left than to wait; gives the progress then."""
-    coordinator = site.coordinator
-    assert coordinator is not None
-    while not (progress := coordinator.progress()).note.startswith("waiting"):
-        assert not progress.idle
-        site.go_on(1)
-        coordinator.exchange("one", site.batch.pack(), 0)
-        site.batch = Batch()
-    return progress
-
-
-def test_a_store_that_goes_on_showing_an_old_time_for_a_while_is_believed(site: Site) -> None:
-    site.share, site.delay = 1.0, 120.0
-    leaf = TOP + b"/1/leaf1"
-    site.store.cached[leaf] = site.store.directories[leaf].mtime
-    site.store.put(leaf, b"new")
-    coordinator = site.begin()
-    progress = until_it_waits(site)
-    assert "/store/mc/1" in progress.note
-    assert (progress.idle, progress.queued, progress.in_flight, progress.distrust) == (False, 0, 0, "")
-    assert site.store.asked.count(TOP + b"/1") == 1
-    seen = site.clock
-    site.clock = seen + 60
-    site.store.cached.clear()
-    site.clock = seen + 119
-    coordinator.no_more_work()
-    given = coordinator.exchange("one", Batch().pack(), 1)
-    assert (given.tasks, given.go_home) == ((), False)
-    site.clock = seen + 121
-    progress = site.go_on()
-    assert site.store.asked.count(TOP + b"/1") == 2
-    assert (progress.idle, progress.note, progress.distrust) == (True, "", "")
-    assert held(site.end()) == truth(site.store)
-
-
-def test_a_store_that_lies_is_found_out_while_others_are_listed(site: Site) -> None:
-    site.share, site.delay = 0.5, 120.0
-    site.store.honest = False
-    for leaf in site.store.leaves:
-        site.store.put(leaf, b"new")
-    found_after: list[int] = []
-
-    def between(asked: int) -> None:
-        site.clock += 60
-        if site.coordinator is not None and site.coordinator.progress().distrust:
-            found_after.append(asked)
-
-    site.between = between
-    site.begin()
-    progress = site.go_on()
-    assert progress.distrust
-    assert found_after[0] < 12
-    assert progress.taken == 0
-    assert held(site.end()) == truth(site.store)
-
-
-def test_a_kill_ends_a_wait_at_once(site: Site) -> None:
-    site.share, site.delay = 1.0, 120.0
-    site.store.honest = False
-    site.store.put(TOP + b"/1/leaf1", b"new")
-    coordinator = site.begin()
-    until_it_waits(site)
-    coordinator.kill("enough")
-    assert coordinator.exchange("one", Batch().pack(), 1).go_home
-    site.clock += 1000
-    assert coordinator.exchange("one", Batch().pack(), 1).tasks == ()
-    assert not coordinator.progress().distrust
-
-
-def test_a_run_that_ends_while_it_waits_is_gone_on_with_by_one_that_waits_as_long(site: Site) -> None:
-    site.share, site.delay = 1.0, 120.0
-    site.store.honest = False
-    site.store.put(TOP + b"/1/leaf1", b"new")
-    coordinator = site.begin()
-    until_it_waits(site)
-    coordinator.release()
-    site.clock = 0.0
-    site.begin(resume=True)
-    assert until_it_waits(site).resumed == 25
-    assert site.store.asked == []
-    progress = site.go_on()
-    assert site.clock >= 120
-    assert site.store.asked == [TOP + b"/1"]
-    assert "/store/mc/1/leaf1" in progress.distrust
-
-
-@pytest.mark.parametrize("reason", [Reason.PERMISSION, Reason.TIMEOUT])
-def test_a_parent_that_cannot_be_asked_again_stays_listed(site: Site, reason: Reason) -> None:
-    site.share = 1.0
-    site.store.honest = False
-    site.store.put(TOP + b"/1/leaf1", b"new")
-
-    def fail(_asked: int) -> None:
-        if TOP + b"/1" in site.store.asked:
-            site.store.fails[TOP + b"/1"] = reason
-
-    site.between = fail
-    site.begin()
-    progress = site.go_on()
-    assert progress.distrust
-    assert progress.failed == 0
-    assert held(site.end()) == truth(site.store)
 
 
 def test_what_differs_from_the_inventory_is_listed_before_it_is_judged(site: Site) -> None:
@@ -713,15 +321,15 @@ def test_whatever_happens_nothing_false_comes_of_it(tmp_path: Path, seed: int) -
 
     def change() -> None:
         leaf = chance.choice(store.leaves)
-        held = store.directories[leaf]
-        if chance.random() < 0.5 or not held.files:
+        there = store.directories[leaf]
+        if chance.random() < 0.5 or not there.files:
             store.put(leaf, b"n%d" % chance.randrange(10_000))
         else:
-            store.remove(leaf, chance.choice(sorted(held.files)))
+            store.remove(leaf, chance.choice(sorted(there.files)))
 
     def note() -> None:
-        for path, held in store.directories.items():
-            seen.setdefault(path, []).append(dict(held.files))
+        for path, there in store.directories.items():
+            seen.setdefault(path, []).append(dict(there.files))
 
     def between(_asked: int) -> None:
         site.clock += chance.choice((0.0, 1.0, 30.0))
