@@ -114,8 +114,8 @@ def list_and_compare(
     ``refine`` is given the plan of the comparison when the listing is over, for what may have changed meanwhile.
     """
     # A comparison of two files needs nothing of what a listing does.
+    from actors.doubtful import list_what_differs
     from actors.listing import Listing, ListingFailed
-    from actors.taking_over import list_what_differs
 
     found: list[ComparisonResult] = []
     with Listing(runtime, job, oversight) as listing:

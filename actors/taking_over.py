@@ -9,21 +9,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.incremental import Portion, TakeOver, TakeOverRules, doubtful
+from engine.incremental import Portion, TakeOver, TakeOverRules
 from engine.index import Entry, IndexBuilder
 from storage.snapshot import NOTHING_TAKEN, TAKEN_UNTIL, Snapshot, SnapshotError, SnapshotHeader
 
 if TYPE_CHECKING:
-    from actors.listing import Listing
     from actors.messages import ListingPlan
 
 _log = logging.getLogger(__name__)
-
-_MOST = 10_000
-"""Directories in one message."""
 
 _SHOWN_DAMAGED = 3
 """So many damaged directories are named; a disk that fails may have damaged all."""
@@ -131,25 +126,3 @@ class EarlierListings:
         if self._snapshot is not None:
             self._snapshot.close()
         self._snapshot = self._state = None
-
-
-def list_what_differs(listing: Listing, inventory: Path, snapshot: Path, heed: Callable[[], None]) -> None:
-    """Have everything listed that was taken over into a finished ``snapshot`` and on which a finding might rest.
-
-    The snapshot is finished again then. ``heed`` is called now and then, and may raise to give up. Raises as
-    `Listing.run` does, and `SnapshotError` and `OSError` where a snapshot cannot be read.
-    """
-    expected = Snapshot(inventory)
-    found = Snapshot(snapshot, like=expected)
-    try:
-        again = doubtful(expected.table, found.table, found.header.taken_until, heed)
-    finally:
-        found.close()
-        expected.close()
-    if not again:
-        return
-    _log.info("listing %d directories after all that were taken over and differ from the inventory", len(again))
-    for start in range(0, len(again), _MOST):
-        listing.list_again(again[start : start + _MOST])
-    listing.run("listing")
-    listing.seal()

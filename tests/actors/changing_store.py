@@ -176,7 +176,7 @@ class Site:
         return Snapshot(self.snapshot)
 
     def list_what_differs(self, inventory: DirectoryTable) -> list[bytes]:
-        """Do as `actors.taking_over.list_what_differs`."""
+        """Do as `actors.doubtful.list_what_differs`."""
         found = self.look()
         again = doubtful(inventory, found.table, found.header.taken_until)
         found.close()

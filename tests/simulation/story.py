@@ -164,7 +164,7 @@ class Story:
             self.clockwork.run_for(_POLL)
 
     def _list_what_differs(self) -> None:
-        """Do as `actors.taking_over.list_what_differs`."""
+        """Do as `actors.doubtful.list_what_differs`."""
         found = Snapshot(self._path)
         again = doubtful(self.world.inventory_table(), found.table, found.header.taken_until)
         found.close()
