@@ -18,9 +18,9 @@ from storage.listers.doors import Door, SpreadLister
 from storage.listers.merged import MergedLister
 from storage.listers.paced import PacedLister, Spreadable
 from storage.listers.patient import PatientLister
-from storage.listers.protocol import BINDINGS, DIRECTX, GFAL, WIRE, Lister, Sink, StoreSpec
+from storage.listers.protocol import DIRECTX, GFAL, WIRE, Lister, Sink, StoreSpec
 
-_AUTO = BINDINGS
+_AUTO = WIRE
 """What talks to XRootD doors where nobody said."""
 
 _NEVER_AWAY = ("file", "memory", "dump")

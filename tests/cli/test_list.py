@@ -79,7 +79,7 @@ def test_a_door_where_nobody_answers(tmp_path: Path) -> None:
     assert ended.code == 4
     assert ended.message == (
         "root://localhost:1//store: root: no top directory could be listed (/store: connection failed at localhost:1: "
-        "Connection error)"
+        "connection refused)"
     )
     assert list(tmp_path.iterdir()) == []
 
