@@ -23,6 +23,7 @@ from storage.config.site import KnownSites, SiteConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from sqlalchemy import Connection, FromClause, Select, TableClause
 
@@ -153,13 +154,14 @@ class DynamoInventory:
         keep: Sequence[bytes],
         listed_at: int,
         heed: Callable[[], None],
+        scratch: Path,
     ) -> InventoryCounts:
         """Read by columns."""
         from storage.inventory import InventoryCounts
         from storage.inventory.builder import TreeBuilder
 
         lines = 0
-        with TreeBuilder(keep) as builder:
+        with TreeBuilder(keep, scratch) as builder:
             for rows in heeded(self._rows(site), heed):
                 lines += len(rows.names)
                 builder.add(rows)

@@ -88,6 +88,7 @@ class FileInventory:
         keep: Sequence[bytes],
         listed_at: int,
         heed: Callable[[], None],
+        scratch: Path,
     ) -> InventoryCounts:
         """Read the file by columns."""
         from storage.inventory import read_inventory
@@ -103,6 +104,7 @@ class FileInventory:
             heed=heed,
             table=settings.inventory_table,
             site=settings.name,
+            scratch=scratch,
         )
 
     def find(self, site: str, lfns: Collection[str]) -> Iterator[InventoryRow]:

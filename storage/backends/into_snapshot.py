@@ -58,11 +58,13 @@ def inventory_of_backend(
     inventory = backends.inventory
     label = inventory_identity(backends, site).label
     now = int(time.time())
+    # What is set aside goes where the snapshot has to find room anyway.
+    scratch = snapshot.parent
 
     def read(append: Callable[[DirectoryRecord], None]) -> InventoryCounts:
         if isinstance(inventory, TreeInventory):
-            return inventory.read_into(site.name, append, keep=keep, listed_at=now, heed=heed)
-        return _read_rows(inventory, site, append, keep, now, heed)
+            return inventory.read_into(site.name, append, keep=keep, listed_at=now, heed=heed, scratch=scratch)
+        return _read_rows(inventory, site, append, keep, now, heed, scratch)
 
     return write_inventory(snapshot, SnapshotHeader("inventory", label, now, site.name, keep), read, heed)
 
@@ -107,6 +109,7 @@ def _read_rows(
     keep: Sequence[bytes],
     listed_at: int,
     heed: Callable[[], None],
+    scratch: Path,
 ) -> InventoryCounts:
     """Read an inventory that gives one row after the other."""
     from storage.inventory import InventoryCounts, InventoryError
@@ -114,7 +117,7 @@ def _read_rows(
 
     lines = 0
     sized = False
-    with TreeBuilder(keep) as builder:
+    with TreeBuilder(keep, scratch) as builder:
         try:
             for rows in _batches(iter(inventory.list_files(site.name)), site):
                 lines += len(rows.names)

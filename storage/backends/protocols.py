@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class TreeInventory(Inventory, Protocol):
         keep: Sequence[bytes],
         listed_at: int,
         heed: Callable[[], None],
+        scratch: Path,
     ) -> InventoryCounts:
         """Hand every directory to ``append``, in tree order; see `storage.inventory.read_inventory`."""
 

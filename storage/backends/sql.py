@@ -30,6 +30,7 @@ from storage.shown import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from engine.record import DirectoryRecord
     from storage.backends.answers import BlockRow
@@ -144,6 +145,7 @@ class SQLInventory:
         keep: Sequence[bytes],
         listed_at: int,
         heed: Callable[[], None],
+        scratch: Path,
     ) -> InventoryCounts:
         """Read by columns."""
         from storage.inventory import InventoryCounts
@@ -151,7 +153,7 @@ class SQLInventory:
 
         sized: list[bool] = []
         lines = 0
-        with TreeBuilder(keep) as builder:
+        with TreeBuilder(keep, scratch) as builder:
             for rows in heeded(self._rows(site, lambda columns: sized.append(columns.size is not None)), heed):
                 lines += len(rows.names)
                 builder.add(rows)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import NullPool, create_engine, make_url, text
+
+from storage.inventory.builder import TreeBuilder
 
 _numbers = itertools.count()
 
@@ -31,6 +34,13 @@ class TestDatabase:
             for statement in statements:
                 result = connection.execute(text(statement), values)
             return [tuple(row) for row in result] if result.returns_rows else []
+
+
+@pytest.fixture
+def room_beside_the_snapshot_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have all files of an inventory set aside, where there is no temporary directory."""
+    monkeypatch.setattr(TreeBuilder.__init__, "__defaults__", (None, 0))
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mysql"])

@@ -72,7 +72,9 @@ def settings(directory: Path, url: str) -> tuple[Backends, SiteConfig]:
     return choose(config, config.site(SITE)), config.site(SITE)
 
 
-def test_what_is_settled_is_judged_and_the_rest_is_too_young(dynamo: TestDatabase, tmp_path: Path) -> None:
+def test_what_is_settled_is_judged_and_the_rest_is_too_young(
+    dynamo: TestDatabase, tmp_path: Path, room_beside_the_snapshot_alone: None
+) -> None:
     backends, site = settings(tmp_path, dynamo.url)
     before = int(time.time())
     rows = sorted(backends.inventory.list_files(SITE), key=lambda row: row.lfn)

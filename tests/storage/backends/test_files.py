@@ -82,7 +82,7 @@ def test_filelist_to_blocklist(tmp_path: Path) -> None:
     assert backends.blocks.filelist_to_blocklist(SITE, []) == []
 
 
-def test_the_inventory_becomes_a_snapshot(tmp_path: Path) -> None:
+def test_the_inventory_becomes_a_snapshot(tmp_path: Path, room_beside_the_snapshot_alone: None) -> None:
     backends, site = settings(tmp_path)
     counts = inventory_of_backend(backends, site, tmp_path / "s", (b"/store/mc",))
     assert (counts.files, counts.skipped, counts.format) == (3, 1, "csv")

@@ -56,7 +56,7 @@ def write_package(directory: Path, name: str, body: str, module: str = "", versi
     (info / "entry_points.txt").write_text(f"[dynamo_consistency.backends]\ntheirs = {name}:Backend\n")
 
 
-def test_an_inventory_of_any_shape(install: Install, tmp_path: Path) -> None:
+def test_an_inventory_of_any_shape(install: Install, tmp_path: Path, room_beside_the_snapshot_alone: None) -> None:
     backends, site = install("""
         def list_files(self, site):
             yield "/store/mc/b"

@@ -50,7 +50,7 @@ def files_query(database: TestDatabase) -> str:
     return FILES.replace('"', "`") if database.kind == "mysql" else FILES
 
 
-def test_the_files_of_a_site(filled: TestDatabase, tmp_path: Path) -> None:
+def test_the_files_of_a_site(filled: TestDatabase, tmp_path: Path, room_beside_the_snapshot_alone: None) -> None:
     backends, site = settings(tmp_path, filled.url, Files=files_query(filled))
     rows = sorted(backends.inventory.list_files(SITE), key=lambda row: row.lfn)
     assert rows == [
