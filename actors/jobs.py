@@ -18,7 +18,7 @@ from storage.listers.protocol import GFAL
 from storage.snapshot import SnapshotHeader
 
 if TYPE_CHECKING:
-    from engine.record import DirectoryRecord
+    from storage.backends.protocols import RecordSink
     from storage.config.site import SiteConfig
     from storage.inventory import InventoryCounts
 
@@ -74,10 +74,10 @@ def inventory_into_snapshot(
 
     now = int(time.time())
 
-    def read(append: Callable[[DirectoryRecord], None]) -> InventoryCounts:
+    def read(sink: RecordSink) -> InventoryCounts:
         return read_inventory(
             inventory,
-            append,
+            sink.append,
             format=site.inventory_format,
             root=site.root_path,
             keep=keep,
@@ -86,6 +86,8 @@ def inventory_into_snapshot(
             table=site.inventory_table,
             site=rows_of,
             scratch=snapshot.parent,
+            append_frames=sink.append_frames,
+            processes=site.inventory_processes,
         )
 
     return write_inventory(snapshot, SnapshotHeader("inventory", str(inventory), now, site.name, keep), read, heed)

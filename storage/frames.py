@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterable
 
 from storage.file_bytes import FileBytes
 
 _HEAD = struct.Struct("<BII")
+
+FRAME_HEAD = _HEAD.size
+"""Bytes of a frame before its payload."""
 
 
 def make_frame(kind: int, payload: bytes) -> bytes:
@@ -34,3 +38,20 @@ def read_frame(view: FileBytes, offset: int, expected: int, guess: int = 0) -> t
     if kind != expected or len(payload) != length or zlib.crc32(payload, kind) != checksum:
         raise ValueError(f"the frame at byte {offset} does not match its checksum")
     return offset + end, payload
+
+
+def check_frames(frames: bytes, lengths: Iterable[int], expected: int) -> None:
+    """Make sure that frames of these lengths stand one behind the other, as they were made.
+
+    Raises:
+        ValueError: one does not match its checksum, or is of another kind.
+    """
+    view = memoryview(frames)
+    start = 0
+    for frame_length in lengths:
+        payload = view[start + _HEAD.size : start + frame_length]
+        if view[start : start + _HEAD.size] != _HEAD.pack(expected, len(payload), zlib.crc32(payload, expected)):
+            raise ValueError(f"the frame at byte {start} does not match its checksum")
+        start += frame_length
+    if start != len(frames):
+        raise ValueError("other frames than there should be")

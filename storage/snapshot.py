@@ -31,7 +31,7 @@ from engine.record import DirectoryRecord, unpack_files
 from engine.states import Reason, State
 from engine.table import DirectoryTable
 from storage.file_bytes import FileBytes
-from storage.frames import make_frame, read_frame
+from storage.frames import FRAME_HEAD, check_frames, make_frame, read_frame
 
 MAGIC = b"DYNCONS\x01"
 _TRAILER_MAGIC = b"DYNCEND\x01"
@@ -123,6 +123,25 @@ class SnapshotHeader:
 def directory_frame(record: DirectoryRecord) -> bytes:
     """Encode one directory as it stands in the file; what a lister sends and the coordinator appends unread."""
     return make_frame(_DIRECTORY, record.pack())
+
+
+def check_directory_frames(frames: bytes, lengths: Iterable[int]) -> None:
+    """Make sure that frames which were kept elsewhere, one behind the other, are what `directory_frame` made.
+
+    Raises:
+        ValueError: one of them is not.
+    """
+    check_frames(frames, lengths, _DIRECTORY)
+
+
+def files_of_frame(frame: bytes) -> FileColumns:
+    """Give the files in what `directory_frame` made.
+
+    Raises:
+        ValueError: it is none.
+    """
+    check_frames(frame, (len(frame),), _DIRECTORY)
+    return unpack_files(memoryview(frame)[FRAME_HEAD:], None)
 
 
 def is_snapshot(path: Path) -> bool:

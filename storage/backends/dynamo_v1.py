@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, FromClause, Select, TableClause
 
-    from engine.record import DirectoryRecord
     from storage.backends.answers import BlockRow
+    from storage.backends.protocols import RecordSink
     from storage.inventory import InventoryCounts
     from storage.inventory.entries import Rows
 
@@ -149,7 +149,7 @@ class DynamoInventory:
     def read_into(
         self,
         site: str,
-        append: Callable[[DirectoryRecord], None],
+        sink: RecordSink,
         *,
         keep: Sequence[bytes],
         listed_at: int,
@@ -161,11 +161,11 @@ class DynamoInventory:
         from storage.inventory.builder import TreeBuilder
 
         lines = 0
-        with TreeBuilder(keep, scratch) as builder:
+        with TreeBuilder(keep, scratch, listed_at=listed_at) as builder:
             for rows in heeded(self._rows(site), heed):
                 lines += len(rows.names)
                 builder.add(rows)
-            tree = builder.emit(append, listed_at)
+            tree = builder.emit(sink.append, listed_at, sink.append_frames)
         return InventoryCounts(**asdict(tree), lines=lines, has_sizes=True, format="dynamo-v1")
 
     def find(self, site: str, lfns: Sequence[str]) -> Iterator[InventoryRow]:

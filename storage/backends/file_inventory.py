@@ -15,7 +15,7 @@ from storage.config.files import ConfigError
 from storage.config.site import KnownSites, SiteConfig
 
 if TYPE_CHECKING:
-    from engine.record import DirectoryRecord
+    from storage.backends.protocols import RecordSink
     from storage.inventory import InventoryCounts
     from storage.inventory.entries import Rows
 
@@ -83,7 +83,7 @@ class FileInventory:
     def read_into(
         self,
         site: str,
-        append: Callable[[DirectoryRecord], None],
+        sink: RecordSink,
         *,
         keep: Sequence[bytes],
         listed_at: int,
@@ -96,7 +96,7 @@ class FileInventory:
         settings = self._settings(site)
         return read_inventory(
             _file_of(settings),
-            append,
+            sink.append,
             format=settings.inventory_format,
             root=settings.root_path,
             keep=keep,
@@ -105,6 +105,8 @@ class FileInventory:
             table=settings.inventory_table,
             site=settings.name,
             scratch=scratch,
+            append_frames=sink.append_frames,
+            processes=settings.inventory_processes,
         )
 
     def find(self, site: str, lfns: Collection[str]) -> Iterator[InventoryRow]:

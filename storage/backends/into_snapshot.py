@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.columns import UNKNOWN_SIZE
-from storage.backends.protocols import BackendError, Backends, Inventory, InventoryIdentity, InventoryRow, TreeInventory
+from storage.backends.protocols import (
+    BackendError,
+    Backends,
+    Inventory,
+    InventoryIdentity,
+    InventoryRow,
+    RecordSink,
+    TreeInventory,
+)
 from storage.snapshot import SnapshotHeader, SnapshotWriter
 
 if TYPE_CHECKING:
+    from engine.index import Entry
     from engine.record import DirectoryRecord
     from storage.config.site import SiteConfig
     from storage.inventory import InventoryCounts
@@ -61,10 +70,10 @@ def inventory_of_backend(
     # What is set aside goes where the snapshot has to find room anyway.
     scratch = snapshot.parent
 
-    def read(append: Callable[[DirectoryRecord], None]) -> InventoryCounts:
+    def read(sink: RecordSink) -> InventoryCounts:
         if isinstance(inventory, TreeInventory):
-            return inventory.read_into(site.name, append, keep=keep, listed_at=now, heed=heed, scratch=scratch)
-        return _read_rows(inventory, site, append, keep, now, heed, scratch)
+            return inventory.read_into(site.name, sink, keep=keep, listed_at=now, heed=heed, scratch=scratch)
+        return _read_rows(inventory, site, sink, keep, now, heed, scratch)
 
     return write_inventory(snapshot, SnapshotHeader("inventory", label, now, site.name, keep), read, heed)
 
@@ -72,22 +81,13 @@ def inventory_of_backend(
 def write_inventory(
     snapshot: Path,
     header: SnapshotHeader,
-    read: Callable[[Callable[[DirectoryRecord], None]], InventoryCounts],
+    read: Callable[[RecordSink], InventoryCounts],
     heed: Callable[[], None],
 ) -> InventoryCounts:
-    """Write what ``read`` hands to the function that it is given; there is a snapshot only if all went well."""
+    """Write what ``read`` hands to the sink that it is given; there is a snapshot only if all went well."""
     writer = SnapshotWriter(snapshot, header)
-    appended = 0
-
-    def append(record: DirectoryRecord) -> None:
-        nonlocal appended
-        appended += 1
-        if appended % 1000 == 0:
-            heed()
-        writer.append(record)
-
     try:
-        counts = read(append)
+        counts = read(_Heeding(writer, heed))
         writer.finish()
     except BaseException:
         writer.discard()
@@ -102,10 +102,29 @@ def write_inventory(
     return counts
 
 
+class _Heeding:
+    """Writes records, and asks now and then whether to go on."""
+
+    def __init__(self, writer: SnapshotWriter, heed: Callable[[], None]) -> None:
+        self._writer = writer
+        self._heed = heed
+        self._appended = 0
+
+    def append(self, record: DirectoryRecord) -> None:
+        self._appended += 1
+        if self._appended % 1000 == 0:
+            self._heed()
+        self._writer.append(record)
+
+    def append_frames(self, entries: Iterable[Entry], frames: bytes) -> None:
+        self._heed()
+        self._writer.append_frames(entries, frames)
+
+
 def _read_rows(
     inventory: Inventory,
     site: SiteConfig,
-    append: Callable[[DirectoryRecord], None],
+    sink: RecordSink,
     keep: Sequence[bytes],
     listed_at: int,
     heed: Callable[[], None],
@@ -117,7 +136,7 @@ def _read_rows(
 
     lines = 0
     sized = False
-    with TreeBuilder(keep, scratch) as builder:
+    with TreeBuilder(keep, scratch, listed_at=listed_at) as builder:
         try:
             for rows in _batches(iter(inventory.list_files(site.name)), site):
                 lines += len(rows.names)
@@ -126,7 +145,7 @@ def _read_rows(
                 heed()
         except InventoryError as error:
             raise BackendError(str(error)) from error
-        tree = builder.emit(append, listed_at)
+        tree = builder.emit(sink.append, listed_at, sink.append_frames)
     return InventoryCounts(**asdict(tree), lines=lines, has_sizes=sized, format="backend")
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from engine.index import Entry
     from engine.record import DirectoryRecord
     from storage.inventory import InventoryCounts
 
@@ -63,6 +64,16 @@ class InventoryIdentity:
     made: float = math.inf
 
 
+class RecordSink(Protocol):
+    """Takes the records of a tree, and frames of records; see `storage.snapshot.SnapshotWriter`."""
+
+    def append(self, record: DirectoryRecord) -> None:
+        """Take one directory."""
+
+    def append_frames(self, entries: Iterable[Entry], frames: bytes) -> None:
+        """Take directories whose frames stand one behind the other, in the order of ``entries``."""
+
+
 @runtime_checkable
 class TreeInventory(Inventory, Protocol):
     """An inventory with a quicker way to a tree than one row after the other."""
@@ -73,14 +84,14 @@ class TreeInventory(Inventory, Protocol):
     def read_into(
         self,
         site: str,
-        append: Callable[[DirectoryRecord], None],
+        sink: RecordSink,
         *,
         keep: Sequence[bytes],
         listed_at: int,
         heed: Callable[[], None],
         scratch: Path,
     ) -> InventoryCounts:
-        """Hand every directory to ``append``, in tree order; see `storage.inventory.read_inventory`."""
+        """Hand every directory to ``sink``, in tree order; see `storage.inventory.read_inventory`."""
 
 
 @dataclass(frozen=True, slots=True)

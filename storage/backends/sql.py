@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from engine.record import DirectoryRecord
     from storage.backends.answers import BlockRow
+    from storage.backends.protocols import RecordSink
     from storage.inventory import InventoryCounts
     from storage.inventory.detect import Columns
     from storage.inventory.entries import Rows
@@ -140,7 +140,7 @@ class SQLInventory:
     def read_into(
         self,
         site: str,
-        append: Callable[[DirectoryRecord], None],
+        sink: RecordSink,
         *,
         keep: Sequence[bytes],
         listed_at: int,
@@ -153,11 +153,11 @@ class SQLInventory:
 
         sized: list[bool] = []
         lines = 0
-        with TreeBuilder(keep, scratch) as builder:
+        with TreeBuilder(keep, scratch, listed_at=listed_at) as builder:
             for rows in heeded(self._rows(site, lambda columns: sized.append(columns.size is not None)), heed):
                 lines += len(rows.names)
                 builder.add(rows)
-            tree = builder.emit(append, listed_at)
+            tree = builder.emit(sink.append, listed_at, sink.append_frames)
         return InventoryCounts(**asdict(tree), lines=lines, has_sizes=any(sized), format="sql")
 
     def _query(self) -> str:

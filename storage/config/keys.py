@@ -316,6 +316,7 @@ class CommonKeys(Model):
     Inventory: _LocalPath | None = None
     InventoryFormat: _Format = "auto"
     InventoryTable: _Plain = "files"
+    InventoryProcesses: _AtATime | None = None
     SecondInventory: _SecondInventory = "again"
     Backend: _Plain = "files"
     Backends: dict[_Part, _Plain] = {}

@@ -140,6 +140,7 @@ class Config:
             inventory=keys.Inventory,
             inventory_format=keys.InventoryFormat,
             inventory_table=keys.InventoryTable,
+            inventory_processes=keys.InventoryProcesses,
             second_inventory=keys.SecondInventory,
             backend=keys.Backend,
             backends=tuple(sorted(keys.Backends.items())),

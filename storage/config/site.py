@@ -21,6 +21,7 @@ KEYS = frozenset(
         "Lister",
         *("GlobalRedirectors", "RedirectorAge"),
         *("BannedDoors", "Dump", "Inventory", "InventoryFormat", "InventoryTable", "Backend", "Backends", "SQL"),
+        "InventoryProcesses",
         "SecondInventory",
         *("Runtime", "NumThreads", "GFALThreads", "InFlight", "Connections", "Retries"),
         "StallMinutes",
@@ -90,6 +91,7 @@ class SiteConfig:
     inventory: Path | None = None
     inventory_format: str = "auto"
     inventory_table: str = "files"
+    inventory_processes: int | None = None
     second_inventory: str | Path = "again"
     backend: str = "files"
     backends: tuple[tuple[str, str], ...] = ()

@@ -7,31 +7,38 @@ directories and, where there are some, the names of blocks, but not with the fil
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import compress, count, islice
-from operator import ne
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 
 from engine import paths
-from engine.columns import NO_FILES, UNKNOWN_MTIME, DirectoryColumns, Int64s
+from engine.columns import NO_DIRECTORIES, NO_FILES, UNKNOWN_MTIME, DirectoryColumns
+from engine.index import Entry
 from engine.record import DirectoryRecord
-from engine.states import State
+from engine.states import Reason, State
 from storage.inventory.entries import Rows
-from storage.inventory.pieces import PieceJoiner
+from storage.inventory.frame_store import FrameStore
+from storage.inventory.packing import Packed, Packer, Runs
+from storage.inventory.pieces import Numbering, Piece, PieceJoiner
 from storage.inventory.pool import FilePool, PooledFiles
 from storage.inventory.spill import Spill, pieces_of
+from storage.snapshot import files_of_frame
 
 HELD = 96 << 20
 """Bytes of files, as a pool holds them, above which they are set aside; the most that is held for them is about twice
 that, since they have to be grouped."""
 
-_NOT_KEPT = -1
-_LIMIT = 1 << 63
+AppendFrames: TypeAlias = Callable[[Sequence[Entry], bytes], None]
+"""Takes directories whose frames stand one behind the other; see `storage.snapshot.SnapshotWriter.append_frames`."""
+
+_BATCH = 1 << 20
+"""Bytes of frames that are handed on at a time."""
+
 _UNKNOWN_MTIME = UNKNOWN_MTIME.to_bytes(8, "little", signed=True)
 
 
@@ -51,43 +58,31 @@ class TreeCounts:
     skipped: int
 
 
-class _Numbers(dict[bytes, int]):
-    """Numbers directories (canonical, the root empty) as they are first met; one that is not kept gets -1."""
-
-    def __init__(self, keep: Sequence[bytes]) -> None:
-        super().__init__()
-        self._keep = keep
-        self.kept: list[bytes] = []
-
-    def __missing__(self, directory: bytes) -> int:
-        path = directory or b"/"
-        number = _NOT_KEPT
-        if not self._keep or any(paths.is_under(path, top) for top in self._keep):
-            number = len(self.kept)
-            self.kept.append(path)
-        self[directory] = number
-        return number
-
-
 class TreeBuilder:
     """Takes rows, all with the same columns, and gives the records of the whole tree.
 
     To be used in a ``with``, at whose end what was set aside is given back.
     """
 
-    def __init__(self, keep: Sequence[bytes], scratch: Path | None = None, held: int = HELD) -> None:
+    def __init__(
+        self, keep: Sequence[bytes], scratch: Path | None = None, held: int = HELD, *, listed_at: int | None = None
+    ) -> None:
         """Keep only what is below one of the canonical directories ``keep``, or everything if there is none.
 
         More than ``held`` bytes of files are set aside in the directory ``scratch``; in ``TMPDIR`` when it is None.
+        With ``listed_at``, which must then be that of `emit`, frames are made as soon as they can be.
         """
-        self._numbers = _Numbers(keep)
-        self._blocks: dict[bytes, int] = {}
+        self._numbers = Numbering()
+        self._blocks = Numbering()
         self._pool = FilePool(self._blocks)
         self._spills: list[Spill] = []
+        self._frames = FrameStore(scratch, held // 3)
+        self._packer = Packer(keep, listed_at)
         self._scratch = scratch
         self._held = held
         self._skipped = 0
         self._bytes = 0
+        self._like = Packed()
 
     def __enter__(self) -> Self:
         return self
@@ -99,6 +94,7 @@ class TreeBuilder:
 
     def close(self) -> None:
         """Give back what was set aside on disk."""
+        self._frames.close()
         while self._spills:
             self._spills.pop().close()
 
@@ -108,67 +104,155 @@ class TreeBuilder:
         Raises:
             OSError: they cannot be set aside.
         """
-        directories = rows.directories
-        if not directories:
-            return
-        changes = compress(count(1), map(ne, directories, islice(directories, 1, None)))
-        starts = np.fromiter((0, *changes), dtype=np.int64)
-        numbers = np.array([self._numbers[directories[start]] for start in starts.tolist()], dtype=np.int32)
-        if (numbers != _NOT_KEPT).all():
-            self._pool.add(rows, starts, numbers)
-            self._bytes += 0 if rows.sizes is None else _total(rows.sizes)
-            if self._pool.held > self._held:
-                self._set_aside()
-            return
-        kept = np.repeat(numbers != _NOT_KEPT, np.diff(starts, append=len(directories)))
-        self._skipped += len(directories) - int(kept.sum())
-        self.add(rows.select(kept.tolist()))
+        self.add_packed(self._packer.pack(rows))
 
-    def _set_aside(self) -> None:
-        self._spills.append(Spill(PooledFiles(self._pool), self._numbers.kept, self._scratch))
-        self._pool = FilePool(self._blocks)
+    def add_packed(self, packed: Packed) -> None:
+        """Take more rows, made ready for the same directories to keep and the same time.
+
+        Raises:
+            OSError: they cannot be set aside.
+        """
+        self._skipped += packed.skipped
+        self._bytes += packed.total
+        if packed.directories:
+            self._add_frames(packed)
+        if packed.runs is not None:
+            self._add_runs(packed.runs)
+
+    def _add_frames(self, packed: Packed) -> None:
+        self._like = packed
+        first = len(self._numbers)
+        numbers = [self._numbers[directory] for directory in packed.directories]
+        if min(numbers) < first:
+            # What was there before must stay before it: the last entry of a path counts.
+            again = [number < first for number in numbers]
+            for directory, files in packed.files_of(again):
+                self._add_runs(Runs.of_files(directory, files, packed))
+            packed = packed.without(again)
+            numbers = [number for number in numbers if number >= first]
+        if numbers:
+            self._frames.add(numbers, packed)
+
+    def _add_runs(self, runs: Runs) -> None:
+        numbers = np.array([self._numbers[directory] for directory in runs.directories], dtype=np.int32)
+        self._pool.add(runs, numbers)
+        if self._pool.held > self._held:
+            self._spills.append(Spill(PooledFiles(self._pool), self._numbers.texts, self._scratch))
+            self._pool = FilePool(self._blocks)
 
     def _check_spills(self) -> None:
         for spill in self._spills:
             spill.check_end()
 
-    def emit(self, append: Callable[[DirectoryRecord], None], listed_at: int) -> TreeCounts:
+    def emit(
+        self,
+        append: Callable[[DirectoryRecord], None],
+        listed_at: int,
+        append_frames: AppendFrames | None = None,
+    ) -> TreeCounts:
         """Hand every directory that has files, and every ancestor, to ``append``, in tree order.
+
+        Frames that were made go to ``append_frames``, if there is one.
 
         Raises:
             OSError: what was set aside cannot be read.
         """
-        kept = self._numbers.kept
         pooled = PooledFiles(self._pool)
         places = {number: place for place, number in enumerate(pooled.directories)}
         joiner = PieceJoiner(self._blocks)
-        numbers = {path: number for number, path in enumerate(kept)}
-        order, children = _tree(kept)
+        # There the root is empty.
+        order, children = _tree([path or b"/" for path in self._numbers.texts])
+        ready = _Ready(self._frames, listed_at, append_frames)
         files = 0
         for path in order:
-            number = numbers.get(path)
+            number = self._numbers.get(b"" if path == b"/" else path)
             columns = NO_FILES
+            names = children.pop(path, None)
             if number is not None:
                 pieces = list(pieces_of(number, self._spills))
                 if number in places:
                     pieces.append(pooled.piece_at(places[number]))
-                if not pieces:
+                row = self._frames.row_of(number)
+                if row >= 0:
+                    if not pieces and names is None and ready.take(path, row):
+                        continue
+                    pieces.insert(0, self._piece_of(row))
+                elif not pieces:
                     # Each directory has some, so that its number was misread in a spill, which is not at its end then.
                     self._check_spills()
                 columns = joiner.join(pieces)
-            names = children.pop(path, [])
-            directories = DirectoryColumns(b"\0".join(names), _UNKNOWN_MTIME * len(names))
+            ready.hand_on()
+            directories = NO_DIRECTORIES
+            if names is not None:
+                directories = DirectoryColumns(b"\0".join(names), _UNKNOWN_MTIME * len(names))
             append(DirectoryRecord(path, State.LISTED, listed_at=listed_at, files=columns, directories=directories))
             files += len(columns)
+        ready.hand_on()
         self._check_spills()
         size = self._bytes - joiner.dropped
+        files += ready.files
         return TreeCounts(files, size, len(order), joiner.duplicates, joiner.conflicts, self._skipped)
 
+    def _piece_of(self, row: int) -> Piece:
+        """Take a frame apart again, since there is more to say of its directory."""
+        like, files = self._like, files_of_frame(self._frames.frames(row, row + 1))
+        blocks = b""
+        if like.has_blocks:
+            blocks = array("q", [self._blocks[block] for block in files.blocks.split(b"\0")]).tobytes()
+        sizes, mtimes = files.sizes if like.has_sizes else b"", files.mtimes if like.has_mtimes else b""
+        return Piece(files.names, True, sizes, mtimes, blocks)
 
-def _total(sizes: Int64s) -> int:
-    """Sum the known sizes, also where they are too large to be true."""
-    known = sizes.clip(0)
-    return int(known.sum()) if int(known.max()) * len(known) < _LIMIT else sum(known.tolist())
+
+class _Ready:
+    """Hands frames on in batches, as long as they stand one behind the other."""
+
+    def __init__(self, frames: FrameStore, listed_at: int, append: AppendFrames | None) -> None:
+        self._frames = frames
+        self._listed_at = listed_at
+        self._append = append
+        self._paths: list[bytes] = []
+        self._first = 0
+        self._size = 0
+        self.files = 0
+
+    def take(self, path: bytes, row: int) -> bool:
+        """Take the frame of a row; False when nobody wants frames."""
+        if self._append is None:
+            return False
+        waiting = self._paths
+        if waiting and (row != self._first + len(waiting) or self._size > _BATCH):
+            self.hand_on()
+        if not waiting:
+            self._first = row
+        waiting.append(path)
+        self._size += self._frames.lengths[row]
+        self.files += self._frames.files[row]
+        return True
+
+    def hand_on(self) -> None:
+        """Hand on all that were taken."""
+        if self._append is None or not self._paths:
+            return
+        frames, first, end = self._frames, self._first, self._first + len(self._paths)
+        entries = [
+            Entry(
+                path,
+                State.LISTED,
+                Reason.NONE,
+                "",
+                self._listed_at,
+                frames.files[row],
+                frames.sizes[row],
+                frames.newest[row],
+                frames.digest(row),
+                NO_DIRECTORIES,
+                frames.lengths[row],
+            )
+            for row, path in enumerate(self._paths, first)
+        ]
+        self._append(entries, frames.frames(first, end))
+        self._paths.clear()
+        self._size = 0
 
 
 def _tree(directories: Sequence[bytes]) -> tuple[list[bytes], dict[bytes, list[bytes]]]:

@@ -53,47 +53,96 @@ def is_void(line: bytes) -> bool:
     return line.startswith(b"#") or not line.strip()
 
 
-def read_chunks(blocks: Iterable[bytes], source: str) -> Iterator[Chunk]:
-    """Cut blocks at their last newline.
+class LineTooLong(Exception):
+    """Something without a newline that is longer than ``MAX_LINE``; ``start`` is how it begins."""
 
-    A UTF-8 byte order mark is dropped. When the first line ends with CR LF, the CR goes from all lines; otherwise it is
-    part of the name. The last line may lack its newline.
+    def __init__(self, start: bytes) -> None:
+        super().__init__(start)
+        self.start = start
+
+
+def cut_blocks(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Cut blocks at their last newline and give whole lines, never nothing; the last line may lack its newline.
 
     Raises:
-        InventoryMalformed: a NUL byte, or a line longer than ``MAX_LINE``.
+        LineTooLong: there is none where one has to be.
     """
-    first_line = 1
     pending: list[bytes] = []
     held = 0
-    with_returns = escaped = False
     for block in _until_end(blocks):
         cut = block.rfind(b"\n") + 1
         if block and not cut:
             pending.append(block)
             held += len(block)
             if held > MAX_LINE:
-                raise malformed(source, first_line, f"a line of at most {MAX_LINE} bytes", pending[0])
+                raise LineTooLong(pending[0])
             continue
-        data = b"".join((*pending, block[:cut]))
+        piece = b"".join((*pending, block[:cut]))
         pending = [block[cut:]] if cut < len(block) else []
         held = len(block) - cut
-        if not data:
-            continue
-        if first_line == 1:
-            data = data.removeprefix(_BOM)
-            with_returns = data[: data.find(b"\n") + 1].endswith(b"\r\n")
-            escaped = data.startswith(ESCAPED_MARK)
-        ended = data.endswith(b"\n")
-        if not ended:
-            data += b"\n"
-        if with_returns:
+        if piece:
+            yield piece
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the first line says of all: whether each ends with CR LF, and whether paths are to be unescaped."""
+
+    with_returns: bool = False
+    escaped: bool = False
+
+    @classmethod
+    def of(cls, piece: bytes) -> Form:
+        """Look at a text without a byte order mark."""
+        first = piece[: piece.find(b"\n") + 1]
+        return cls(first.endswith(b"\r\n"), piece.startswith(ESCAPED_MARK))
+
+    def chunk(self, piece: bytes, first_line: int, source: str) -> Chunk:
+        """Make a chunk of whole lines, of which only the last one may lack its newline.
+
+        Raises:
+            InventoryMalformed: a NUL byte, or a list that is not complete.
+        """
+        ended = piece.endswith(b"\n")
+        data = piece if ended else piece + b"\n"
+        if self.with_returns:
             data = data.replace(b"\r\n", b"\n")
-        chunk = Chunk(first_line, first_line + _count_lines(data), data, escaped, ended)
+        chunk = Chunk(first_line, first_line + _count_lines(data), data, self.escaped, ended)
         _refuse_nul(chunk, source)
-        if escaped:
+        if self.escaped:
             _refuse_unlisted(chunk, source)
-        yield chunk
-        first_line = chunk.next_line
+        return chunk
+
+
+class Chunks(Iterator[Chunk]):
+    """The chunks of a text. ``pieces`` are the lines that are still to come, and may be put in the place of others.
+
+    A UTF-8 byte order mark is dropped. When the first line ends with CR LF, the CR goes from all lines; otherwise it is
+    part of the name. The last line may lack its newline. ``form`` is known when there was a first chunk; ``next_line``
+    counts from 1.
+
+    Raises, while it is gone through:
+        InventoryMalformed: a NUL byte, or a line longer than ``MAX_LINE``.
+    """
+
+    def __init__(self, blocks: Iterable[bytes], source: str) -> None:
+        self.pieces = cut_blocks(blocks)
+        self.form = Form()
+        self.next_line = 1
+        self._source = source
+
+    def __next__(self) -> Chunk:
+        try:
+            piece = next(self.pieces)
+        except LineTooLong as error:
+            expected = f"a line of at most {MAX_LINE} bytes"
+            raise malformed(self._source, self.next_line, expected, error.start) from None
+        if self.next_line == 1:
+            piece = piece.removeprefix(_BOM)
+            self.form = Form.of(piece)
+        chunk = self.form.chunk(piece, self.next_line, self._source)
+        self.next_line = chunk.next_line
+        return chunk
 
 
 def _until_end(blocks: Iterable[bytes]) -> Iterator[bytes]:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain
 
 from engine import paths
 from storage.inventory.chunks import Chunk
@@ -119,8 +118,8 @@ class Layout:
 Sample = list[tuple[int, bytes]]
 
 
-def take_sample(chunks: Iterator[Chunk]) -> tuple[Sample, bool, Iterator[Chunk]]:
-    """Give the first lines that say something, with their numbers, whether they are escaped, and all chunks again."""
+def take_sample(chunks: Iterator[Chunk]) -> tuple[Sample, bool, list[Chunk]]:
+    """Give the first lines that say something, with their numbers, whether they are escaped, and the chunks taken."""
     taken: list[Chunk] = []
     sample: Sample = []
     for chunk in chunks:
@@ -128,7 +127,7 @@ def take_sample(chunks: Iterator[Chunk]) -> tuple[Sample, bool, Iterator[Chunk]]
         sample.extend(chunk.numbered())
         if len(sample) >= SAMPLE:
             break
-    return sample[:SAMPLE], any(chunk.escaped for chunk in taken), chain(taken, chunks)
+    return sample[:SAMPLE], any(chunk.escaped for chunk in taken), taken
 
 
 def recognise(sample: Sample, escaped: bool, wanted: Format | None, source: str) -> Layout:

@@ -40,6 +40,14 @@ def malformed_row(source: str, row: int, expected: str, found: object) -> Invent
     return InventoryMalformed(f"inventory {source} row {row}: expected {expected}, found {what}")
 
 
+def no_rows_of(source: str, site: bytes, others: list[str]) -> InventoryError:
+    """Say that an inventory has other sites only: taken for empty, it would make every file an orphan."""
+    return InventoryMalformed(
+        f"inventory {source}: no row of the site {paths.escape(site)}; "
+        f"its column of sites has: {', '.join(sorted(others))}"
+    )
+
+
 def _shown(found: bytes) -> str:
     # A byte order mark in the middle of a list would be invisible otherwise.
     shown = printable(paths.escape(found[: _SHOWN + 1]))

@@ -15,6 +15,19 @@ _UNKNOWN_MTIME = UNKNOWN_MTIME.to_bytes(8, "little", signed=True)
 _UNKNOWN_SIZE = UNKNOWN_SIZE.to_bytes(8, "little", signed=True)
 
 
+class Numbering(dict[bytes, int]):
+    """Numbers texts as they are first met; ``texts`` has them by number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[bytes] = []
+
+    def __missing__(self, text: bytes) -> int:
+        number = self[text] = len(self.texts)
+        self.texts.append(text)
+        return number
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Some files of one directory, in the order in which they came, as columns.
@@ -42,9 +55,9 @@ class PieceJoiner:
     whose size was another than that of the later one; ``dropped`` sums the sizes, in bytes, that did not stay.
     """
 
-    def __init__(self, block_numbers: dict[bytes, int]) -> None:
-        """Take the numbers of the blocks; all must be known by now."""
-        self._block_names = list(block_numbers)
+    def __init__(self, block_numbers: Numbering) -> None:
+        """Take the numbers of the blocks; there may be more of them later."""
+        self._block_names = block_numbers.texts
         self.duplicates = 0
         self.conflicts = 0
         self.dropped = 0
@@ -101,8 +114,8 @@ class PieceJoiner:
 
     def _columns(self, names: bytes, sizes: bytes, mtimes: bytes, blocks: bytes) -> FileColumns:
         files = names.count(b"\0") + 1
-        known = [self._block_names[number] for number in _numbers(blocks).tolist()]
-        return FileColumns(names, sizes or _UNKNOWN_SIZE * files, mtimes or _UNKNOWN_MTIME * files, b"\0".join(known))
+        known = b"\0".join([self._block_names[number] for number in _numbers(blocks).tolist()]) if blocks else b""
+        return FileColumns(names, sizes or _UNKNOWN_SIZE * files, mtimes or _UNKNOWN_MTIME * files, known)
 
 
 def _known(sizes: Int64s) -> int:

@@ -1,33 +1,31 @@
 """Files of many directories, held compactly while their inventory is read in any order.
 
-A run is a stretch of rows of one directory. The names of all files stand one behind the other, each ended by NUL, in
-the order in which they came; a run knows its directory, its first row, its first byte and whether its names ascend. An
-entry costs its name, a separator and 8 bytes for each of size, time and block; a run costs 21 bytes. A pool that grows
-too large is set aside on disk, by `storage.inventory.spill`.
+The names of all files stand one behind the other, each ended by NUL, in the order in which they came; a run knows its
+directory, its first row, its first byte and whether its names ascend. An entry costs its name, a separator and 8 bytes
+for each of size, time and block; a run costs 21 bytes. A pool that grows too large is set aside on disk, by
+`storage.inventory.spill`.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from itertools import compress, count, islice
-from operator import ge
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.columns import Int64s
-from storage.inventory.entries import Rows
-from storage.inventory.pieces import Piece, ascend_together
+from storage.inventory.packing import Runs
+from storage.inventory.pieces import Numbering, Piece, ascend_together
 
 Numbers = npt.NDArray[np.int32]
 
 
 class FilePool:
-    """Takes rows, all with the same columns; `PooledFiles` gives them back by directory."""
+    """Takes runs, all with the same columns; `PooledFiles` gives them back by directory."""
 
-    def __init__(self, block_numbers: dict[bytes, int]) -> None:
-        """Start empty; ``block_numbers`` gets a number for each block that is met first."""
+    def __init__(self, block_numbers: Numbering) -> None:
+        """Start empty; ``block_numbers`` are those of the blocks."""
         self.block_numbers = block_numbers
         self.names = bytearray()
         self.sizes = bytearray()
@@ -39,40 +37,25 @@ class FilePool:
         self.run_bytes = bytearray()
         self.run_ascends = bytearray()
 
-    def add(self, rows: Rows, starts: Int64s, directories: Numbers) -> None:
-        """Take rows; a run begins at each of ``starts``, in the directory with the number at its place."""
-        names = b"\0".join(rows.names) + b"\0"
-        behind = np.flatnonzero(np.frombuffer(names, dtype=np.uint8) == 0) + 1
-        first_bytes = np.where(starts == 0, 0, behind[starts - 1])
+    def add(self, runs: Runs, directories: Numbers) -> None:
+        """Take runs, in the directories with these numbers."""
         self.run_directories += directories.tobytes()
-        self.run_rows += (starts + self.rows).tobytes()
-        self.run_bytes += (first_bytes + len(self.names)).tobytes()
-        self.run_ascends += _ascending(rows.names, starts)
-        self.rows += len(rows.names)
-        self.names += names
-        if rows.sizes is not None:
-            self.sizes += rows.sizes.tobytes()
-        if rows.mtimes is not None:
-            self.mtimes += rows.mtimes.tobytes()
-        if rows.blocks is not None:
+        self.run_rows += (runs.starts + self.rows).tobytes()
+        self.run_bytes += (runs.first_bytes + len(self.names)).tobytes()
+        self.run_ascends += runs.ascends
+        self.rows += runs.rows
+        self.names += runs.names
+        self.sizes += runs.sizes
+        self.mtimes += runs.mtimes
+        if runs.blocks is not None:
             known = self.block_numbers
-            numbers = [known.setdefault(block, len(known)) for block in rows.blocks]
-            self.blocks += np.array(numbers, dtype=np.int64).tobytes()
+            self.blocks += np.array([known[block] for block in runs.blocks], dtype=np.int64).tobytes()
 
     @property
     def held(self) -> int:
         """How many bytes are held."""
         columns = (self.names, self.sizes, self.mtimes, self.blocks)
         return sum(map(len, (*columns, self.run_directories, self.run_rows, self.run_bytes, self.run_ascends)))
-
-
-def _ascending(names: list[bytes], starts: Int64s) -> bytes:
-    """Tell for each run, as a byte, whether each of its names is greater than the one before."""
-    ascending = np.ones(len(starts), dtype=np.uint8)
-    falls = np.fromiter(compress(count(1), map(ge, names, islice(names, 1, None))), dtype=np.int64)
-    runs = np.searchsorted(starts, falls, side="right") - 1
-    ascending[runs[starts[runs] != falls]] = 0
-    return ascending.tobytes()
 
 
 class PooledFiles:

@@ -6,24 +6,24 @@ import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 
 from engine import paths
 from engine.cut import LastLine
 from engine.record import DirectoryRecord
-from storage.inventory.builder import TreeBuilder
-from storage.inventory.chunks import Chunk, read_chunks
+from storage.inventory.builder import AppendFrames, TreeBuilder
 from storage.inventory.compression import read_blocks
-from storage.inventory.detect import Format, Layout, recognise, take_sample
+from storage.inventory.detect import Format
 from storage.inventory.entries import Rows
-from storage.inventory.last_line import Tail
-from storage.inventory.sqlite_table import DEFAULT_TABLE, TableReader, is_database, no_rows_of
-from storage.inventory.table_text import read_table
-from storage.inventory.text import read_text
+from storage.inventory.spread import spread
+from storage.inventory.sqlite_table import DEFAULT_TABLE, TableReader, is_database
+from storage.inventory.text_file import TextFile
 
 CHUNK_SIZE = 1 << 20
-_NAMED = 10
+
+MOST_PROCESSES = 4
+"""With more, one of them would do nothing but hand out pieces and wait for the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ class Reading:
     lines: int = 0
     last_line: LastLine | None = None
     ended: bool = True
+    text: TextFile | None = None
 
 
 def read_inventory(
@@ -77,8 +78,10 @@ def read_inventory(
     heed: Callable[[], None] = lambda: None,
     table: str = DEFAULT_TABLE,
     site: str = "",
-    see: Callable[[Rows], None] = lambda _rows: None,
+    see: Callable[[Rows], None] | None = None,
     scratch: Path | None = None,
+    append_frames: AppendFrames | None = None,
+    processes: int | None = 1,
 ) -> InventoryCounts:
     """Read an inventory and hand one record for each directory that has files, and each ancestor, to ``append``.
 
@@ -96,14 +99,18 @@ def read_inventory(
     """
     for directory in keep:
         _refuse_not_canonical(directory)
-    with TreeBuilder(keep, scratch) as builder:
+    with TreeBuilder(keep, scratch, listed_at=None if append_frames is None else listed_at) as builder:
         with open_inventory(
             path, format=format, root=root, chunk_size=chunk_size, heed=heed, table=table, site=site
         ) as reading:
+            several = process_count(processes)
+            if reading.text is not None and append_frames is not None and see is None and several > 1:
+                spread(reading.text, builder, several, tuple(keep), listed_at)
             for rows in reading.rows:
-                see(rows)
+                if see is not None:
+                    see(rows)
                 builder.add(rows)
-        tree = builder.emit(append, listed_at)
+        tree = builder.emit(append, listed_at, append_frames)
     last_line = reading.last_line
     if last_line is not None:
         last_line = replace(last_line, repeated=tree.duplicates > 0)
@@ -115,6 +122,11 @@ def read_inventory(
         last_line=last_line,
         ended=reading.ended,
     )
+
+
+def process_count(wanted: int | None) -> int:
+    """Say with how many processes an inventory is read: as many as this one may use cores, but few, unless told."""
+    return min(len(os.sched_getaffinity(0)), MOST_PROCESSES) if wanted is None else wanted
 
 
 @contextmanager
@@ -148,28 +160,18 @@ def open_inventory(
             yield next(opened)
         return
     with closing(read_blocks(file, source, chunk_size)) as blocks:
-        reading, tail = Reading("", False, iter(())), Tail(source)
+        text = TextFile(blocks, source, wanted, root, chosen, heed)
+        reading = Reading(text.layout.format.value, text.layout.has_sizes, iter(()), text.lines)
 
-        def count_lines(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-            for chunk in chunks:
-                reading.lines = chunk.next_line - 1
-                tail.see(chunk)
-                heed()
-                yield chunk
+        def noted() -> Iterator[Rows]:
+            for rows in text.rows():
+                reading.lines = text.lines
+                yield rows
+            reading.lines = text.lines
+            reading.last_line, reading.ended = text.last_line, text.ended
 
-        sample, escaped, chunks = take_sample(count_lines(read_chunks(blocks, source)))
-        # A line that may be cut does not say what a line looks like.
-        telling = sample[:-1] if len(sample) > 1 and sample[-1][0] == tail.line else sample
-        layout = recognise(telling, escaped, wanted, source)
-        reading.format, reading.has_sizes = layout.format.value, layout.has_sizes
-        if sample:
-
-            def noted() -> Iterator[Rows]:
-                yield from tail.note(_rows(chunks, layout, root, source))
-                reading.last_line = tail.last_line(layout, root, chosen)
-                reading.ended = tail.ended
-
-            reading.rows = _of_site(noted(), chosen, source)
+        if not text.is_empty:
+            reading.rows, reading.text = noted(), text
         yield reading
 
 
@@ -189,28 +191,6 @@ def _open_table(reader: TableReader, heed: Callable[[], None]) -> Generator[Read
         yield reading
 
 
-def _of_site(batches: Iterator[Rows], site: bytes, source: str) -> Iterator[Rows]:
-    """Keep the rows of one site, where there is a column that says whose they are."""
-    found, others = False, set[str]()
-    for rows in batches:
-        if site and rows.sites is not None:
-            mask = [name.strip() == site for name in rows.sites]
-            if not any(mask):
-                others.update(paths.escape(name.strip()) for name in islice(dict.fromkeys(rows.sites), _NAMED))
-                continue
-            rows = rows if all(mask) else rows.select(mask)
-        found = True
-        yield rows
-    if others and not found:
-        raise no_rows_of(source, site, sorted(others)[:_NAMED])
-
-
 def _refuse_not_canonical(directory: bytes) -> None:
     if not directory.startswith(b"/") or paths.canonical(directory) != directory:
         raise ValueError(f"not a canonical absolute path: {paths.escape(directory)}")
-
-
-def _rows(chunks: Iterator[Chunk], layout: Layout, root: bytes | None, source: str) -> Iterator[Rows]:
-    if layout.header is None:
-        return read_text(chunks, layout.numbers, root, source)
-    return read_table(chunks, layout.header, root, source)

@@ -46,14 +46,14 @@ class Spill:
             # It is given to whoever reads it back, who closes it.
             self._file: IO[bytes] = tempfile.TemporaryFile(buffering=_BUFFER, dir=self.where)  # noqa: SIM115
         except OSError as error:
-            raise self._named(error) from error
+            raise scratch_error(error, self.where) from error
         try:
             self._write(pooled, directories)
             self._advance()
         except BaseException as error:
             self.close()
             if isinstance(error, OSError):
-                raise self._named(error) from error
+                raise scratch_error(error, self.where) from error
             raise
 
     def _write(self, pooled: PooledFiles, directories: Sequence[bytes]) -> None:
@@ -82,39 +82,34 @@ class Spill:
             data = self._take(lengths)
             self._advance()
         except OSError as error:
-            raise self._named(error) from error
+            raise scratch_error(error, self.where) from error
         return Piece(*_cut(data, ascends, lengths))
 
     def check_end(self) -> None:
         """Make sure that every piece was taken; raises ``OSError``."""
         try:
             if self.next_directory != _NO_DIRECTORY:
-                raise _damaged()
+                raise damaged()
             self._take(_HEAD.unpack(self._head)[2:])
         except OSError as error:
-            raise self._named(error) from error
+            raise scratch_error(error, self.where) from error
 
     def _take(self, lengths: Sequence[int]) -> bytes:
         wanted = sum(lengths)
         if wanted > self._length:
-            raise _damaged()
+            raise damaged()
         data = self._file.read(wanted)
         if len(data) != wanted or zlib.crc32(data, zlib.crc32(self._head)) != self._checksum:
-            raise _damaged()
+            raise damaged()
         return data
 
     def _advance(self) -> None:
         head = self._file.read(_HEAD.size + _CHECKSUM.size)
         if len(head) != _HEAD.size + _CHECKSUM.size:
-            raise _damaged()
+            raise damaged()
         self._head = head[: _HEAD.size]
         (self._checksum,) = _CHECKSUM.unpack(head[_HEAD.size :])
         self.next_directory = _HEAD.unpack(self._head)[0]
-
-    def _named(self, error: OSError) -> OSError:
-        """Say what was to be done there; a file without a name is none that one could guess."""
-        what = f"{error.strerror or error} (the files of an inventory are put in order there)"
-        return OSError(error.errno, what, self.where)
 
     def close(self) -> None:
         """Give its place on the disk back."""
@@ -123,8 +118,15 @@ class Spill:
             self._file.close()
 
 
-def _damaged() -> OSError:
+def damaged() -> OSError:
+    """Say that what comes back is not what was written."""
     return OSError(errno.EIO, "what was written there is damaged")
+
+
+def scratch_error(error: OSError, where: str) -> OSError:
+    """Say what was to be done there; a file without a name is none that one could guess."""
+    what = f"{error.strerror or error} (the files of an inventory are put in order there)"
+    return OSError(error.errno, what, where)
 
 
 def _cut(data: bytes, ascends: bool, lengths: Sequence[int]) -> tuple[bytes, bool, bytes, bytes, bytes]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from engine import paths
 from storage.inventory.detect import PATH_COLUMNS, Columns, find_columns
 from storage.inventory.entries import Rows
-from storage.inventory.errors import InventoryError, InventoryMalformed, unreadable
+from storage.inventory.errors import InventoryMalformed, no_rows_of, unreadable
 from storage.inventory.values import rows_of
 from storage.shown import one_line
 
@@ -158,14 +158,6 @@ def _writes_ahead(path: str) -> bool:
     """Tell a database in write-ahead mode: even its readers write, beside it."""
     with open(path, "rb") as file:
         return file.read(_READ_VERSION + 1)[_READ_VERSION:] == b"\2"
-
-
-def no_rows_of(source: str, site: bytes, others: list[str]) -> InventoryError:
-    """Say that an inventory has other sites only: taken for empty, it would make every file an orphan."""
-    return InventoryMalformed(
-        f"inventory {source}: no row of the site {paths.escape(site)}; "
-        f"its column of sites has: {', '.join(sorted(others))}"
-    )
 
 
 def _quoted(name: bytes) -> str:

@@ -20,8 +20,10 @@ from storage.snapshot import (
     SnapshotError,
     SnapshotHeader,
     SnapshotWriter,
+    check_directory_frames,
     damage,
     directory_frame,
+    files_of_frame,
     is_part,
     part_of,
 )
@@ -261,6 +263,25 @@ def test_frames_that_are_not_as_long_as_their_entries_say_are_refused(tmp_path: 
     rows, _ = read(tmp_path / "s")
     part = part_with(tmp_path / "t", RECORDS[:2])
     assert rows == read(part)[0]
+
+
+def test_frames_that_were_kept_elsewhere_are_checked() -> None:
+    frames = [directory_frame(record) for record in RECORDS]
+    lengths = list(map(len, frames))
+    whole = b"".join(frames)
+    check_directory_frames(whole, lengths)
+    check_directory_frames(b"", [])
+    assert [files_of_frame(frame) for frame in frames] == [record.files for record in RECORDS]
+    for at in range(len(whole)):
+        changed = bytearray(whole)
+        changed[at] ^= 1
+        with pytest.raises(ValueError, match="does not match its checksum"):
+            check_directory_frames(bytes(changed), lengths)
+    for other in (lengths[:-1], [*lengths, 9], [lengths[0] + 1, *lengths[1:]]):
+        with pytest.raises(ValueError, match=r"checksum|other frames"):
+            check_directory_frames(whole, other)
+    with pytest.raises(ValueError, match="checksum"):
+        files_of_frame(make_frame(1, RECORDS[0].pack()))
 
 
 DIRECTORIES = 100_000

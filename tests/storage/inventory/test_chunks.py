@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.inventory import InventoryMalformed
-from storage.inventory.chunks import MAX_LINE, Chunk, read_chunks
+from storage.inventory.chunks import MAX_LINE, Chunk, Chunks
 
 
 def chunks_of(*blocks: bytes) -> list[Chunk]:
-    return list(read_chunks(blocks, "dump"))
+    return list(Chunks(blocks, "dump"))
 
 
 def test_a_chunk_ends_with_the_last_newline_of_its_block() -> None:
@@ -53,8 +53,8 @@ def test_nul_bytes_are_refused() -> None:
 
 
 def test_a_last_line_that_does_not_end_is_told_from_one_that_does() -> None:
-    assert [chunk.ended for chunk in read_chunks([b"/a\n/b\n"], "dump")] == [True]
-    assert [(chunk.data, chunk.ended) for chunk in read_chunks([b"/a\n", b"/b\n", b"/", b"c"], "dump")] == [
+    assert [chunk.ended for chunk in Chunks([b"/a\n/b\n"], "dump")] == [True]
+    assert [(chunk.data, chunk.ended) for chunk in Chunks([b"/a\n", b"/b\n", b"/", b"c"], "dump")] == [
         (b"/a\n", True),
         (b"/b\n", True),
         (b"/c\n", False),

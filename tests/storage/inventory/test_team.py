@@ -1,0 +1,209 @@
+"""Processes that read pieces of an inventory: none of them is missed, and none is left behind."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage.inventory import InventoryUnreadable, team
+from storage.inventory.chunks import Form
+from storage.inventory.detect import Format, Layout
+from storage.inventory.errors import malformed
+from storage.inventory.team import Team, Ticket
+from storage.inventory.text_file import PieceForm, PieceReader
+from storage.inventory.worker import LONGEST_PIECE
+
+FORM = PieceForm("list", Layout(Format.SIZES, 1), Form(), None, b"", (), 1)
+PIECE = b"/a/1 1\n/a/2 2\n/b/1 3\n"
+LOTS = b"".join(b"/a/%d 1\n" % n for n in range(100_000))
+
+
+class Stopped(Exception):
+    pass
+
+
+def given(some: Team, piece: bytes = PIECE) -> Ticket:
+    """Have a piece read as soon as somebody is there."""
+    while True:
+        ticket = some.give(piece)
+        if ticket is not None:
+            return ticket
+        assert some.pids
+
+
+def is_running(pid: int) -> bool:
+    """Tell a process that has not ended; one that nobody has waited for has."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+@pytest.fixture
+def pair() -> Iterator[Team]:
+    with Team(2, FORM, lambda: None) as workers:
+        yield workers
+
+
+def test_a_worker_says_what_this_process_would(pair: Team) -> None:
+    tickets = [given(pair, piece) for piece in (PIECE, b"/a/3 9", b"# nothing\n", PIECE * 1000)]
+    for ticket in tickets:
+        pair.wait(ticket)
+        assert ticket.found is not None
+        expected = PieceReader(FORM).read(ticket.piece)
+        assert pickle.dumps(ticket.found) == pickle.dumps(expected)
+
+
+def test_what_a_worker_cannot_read_comes_back(pair: Team) -> None:
+    ticket = given(pair, PIECE + b"/a/1\n")
+    pair.wait(ticket)
+    assert (ticket.done, ticket.found) == (True, None)
+
+
+def test_what_is_too_long_is_not_taken(pair: Team) -> None:
+    pair.wait(given(pair))
+    assert pair.give(b"/a/1 1\n" * (LONGEST_PIECE // 7 + 1)) is None
+
+
+def test_nobody_takes_more_than_can_wait(pair: Team) -> None:
+    pair.wait(given(pair))
+    for pid in pair.pids:
+        os.kill(pid, signal.SIGSTOP)
+    taken = [pair.give(PIECE) for _ in range(20)]
+    assert 2 <= sum(ticket is not None for ticket in taken) <= 4
+
+
+def test_none_is_left_behind(pair: Team) -> None:
+    pids = pair.pids
+    given(pair, LOTS)
+    assert all(map(is_running, pids))
+    pair.__exit__(None, None, None)
+    assert not any(map(is_running, pids))
+    assert pair.pids == []
+
+
+def test_one_that_is_killed_is_missed_and_named() -> None:
+    with Team(1, FORM, lambda: None) as workers:
+        workers.wait(given(workers))
+        (pid,) = workers.pids
+        os.kill(pid, signal.SIGSTOP)
+        ticket = given(workers, LOTS)
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(
+            InventoryUnreadable, match=rf"^inventory list: the process {pid} .* was killed \(signal 9\)"
+        ):
+            workers.wait(ticket)
+
+
+def test_one_that_is_killed_while_nothing_is_asked_of_it_is_missed() -> None:
+    with Team(1, FORM, lambda: None) as workers:
+        workers.wait(given(workers))
+        (pid,) = workers.pids
+        os.kill(pid, signal.SIGKILL)
+        while is_running(pid):
+            time.sleep(0.01)
+        with pytest.raises(InventoryUnreadable, match="InventoryProcesses: 1"):
+            workers.give(PIECE)
+
+
+def test_whoever_waits_can_give_up() -> None:
+    asked = 0
+
+    def heed() -> None:
+        nonlocal asked
+        asked += 1
+        if asked > 3:
+            raise Stopped
+
+    with Team(1, FORM, heed) as workers:
+        pids = workers.pids
+        workers.wait(given(workers))
+        os.kill(pids[0], signal.SIGSTOP)
+        with pytest.raises(Stopped):
+            workers.wait(given(workers))
+    assert not is_running(pids[0])
+
+
+def test_one_that_cannot_begin_is_done_without(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(team, "_PROGRAM", "raise SystemExit(3)")
+    with caplog.at_level(logging.WARNING), Team(1, FORM, lambda: None) as workers:
+        while workers.pids:
+            assert workers.give(PIECE) is None
+    assert "ended with 3 before it began" in caplog.text
+
+
+def test_where_none_can_be_started_none_is(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    before = len(os.listdir("/proc/self/fd"))
+    with caplog.at_level(logging.WARNING), Team(2, FORM, lambda: None) as workers:
+        assert workers.pids == []
+        assert workers.give(PIECE) is None
+    assert "could not be started" in caplog.text
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_nothing_stays_open(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with Team(2, FORM, lambda: None) as workers:
+        workers.wait(given(workers))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+ROOT: Any = {
+    "cwd": Path(__file__).parents[3],
+    "env": {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+}
+"""Where programs find what they are to load."""
+
+PARENT = """
+import os, sys
+from storage.inventory.team import Team
+from tests.storage.inventory.test_team import FORM, LOTS, given
+with Team(2, FORM, lambda: None) as workers:
+    given(workers, LOTS)
+    print(*workers.pids, flush=True)
+    if sys.argv[1] == "wait":
+        sys.stdin.read()
+    os.kill(os.getpid(), int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_workers_end_with_the_process_that_started_them(number: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PARENT, str(int(number))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=False,
+        **ROOT,
+    )
+    pids = [int(pid) for pid in done.stdout.split()]
+    assert len(pids) == 2
+    deadline = time.monotonic() + 60
+    while any(map(is_running, pids)):
+        assert time.monotonic() < deadline, "one of them is left"
+        time.sleep(0.05)
+
+
+def test_a_worker_loads_little() -> None:
+    program = "import json, sys, storage.inventory.worker; print(json.dumps(sorted(sys.modules)))"
+    said = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True, **ROOT).stdout
+    loaded = {name.partition(".")[0] for name in json.loads(said)}
+    assert not loaded & {"ray", "pydantic", "sqlalchemy", "sqlite_utils", "rich", "typer", "asyncio", "XRootD"}
+
+
+def test_the_error_of_a_lost_worker_is_of_the_kind_that_ends_a_run() -> None:
+    assert issubclass(InventoryUnreadable, type(malformed("list", 1, "x", b"")).__base__)
