@@ -163,11 +163,29 @@ class IndexBuilder:
         children = entry.directories
         if children.mtimes:
             base = entry.path if entry.path.endswith(b"/") else entry.path + b"/"
-            for name, mtime in zip(children.name_list(), children.mtime_list(), strict=True):
-                self._mtimes[self.know(base + name)] = mtime
+            below = [base + name for name in children.name_list()]
+            new = set(below)
+            # What was damaged, or made by others, may name one twice.
+            if len(new) == len(below) and rows.keys().isdisjoint(new):
+                self._know_all(below, children.mtimes)
+            else:
+                for path, mtime in zip(below, children.mtime_list(), strict=True):
+                    self._mtimes[self.know(path)] = mtime
             if children.ids:
-                for name, number in zip(children.name_list(), children.id_list(), strict=True):
-                    self._ids[rows[base + name]] = number
+                for path, number in zip(below, children.id_list(), strict=True):
+                    self._ids[rows[path]] = number
+
+    def _know_all(self, below: list[bytes], mtimes: bytes) -> None:
+        """Give rows to different directories that have none yet; as `know`, but all at once."""
+        rows, count = self._rows, len(below)
+        rows.update(zip(below, range(len(rows), len(rows) + count), strict=True))
+        self._states += bytes((State.UNFILLED,)) * count
+        self._reasons += bytes((Reason.NEVER_REACHED,)) * count
+        self._digests += NO_DIGEST * count
+        self._mtimes.frombytes(mtimes)
+        self._newest.extend([UNKNOWN_MTIME] * count)
+        for column in (self._files, self._sizes, self._ids, self._listed_at, self._offsets, self._lengths):
+            column.frombytes(bytes(8 * count))
 
     def know(self, path: bytes) -> int:
         """Make sure that a directory has a row."""

@@ -169,7 +169,7 @@ class TreeBuilder:
             columns = NO_FILES
             names = children.pop(path, None)
             if number is not None:
-                pieces = list(pieces_of(number, self._spills))
+                pieces = list(pieces_of(number, self._spills)) if self._spills else []
                 if number in places:
                     pieces.append(pooled.piece_at(places[number]))
                 row = self._frames.row_of(number)

@@ -77,7 +77,7 @@ def cut_blocks(blocks: Iterable[bytes]) -> Iterator[bytes]:
             if held > MAX_LINE:
                 raise LineTooLong(pending[0])
             continue
-        piece = b"".join((*pending, block[:cut]))
+        piece = b"".join((*pending, memoryview(block)[:cut]))
         pending = [block[cut:]] if cut < len(block) else []
         held = len(block) - cut
         if piece:

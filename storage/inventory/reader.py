@@ -126,7 +126,9 @@ def read_inventory(
 
 def process_count(wanted: int | None) -> int:
     """Say with how many processes an inventory is read: as many as this one may use cores, but few, unless told."""
-    return min(len(os.sched_getaffinity(0)), MOST_PROCESSES) if wanted is None else wanted
+    if wanted is not None:
+        return wanted
+    return min(len(os.sched_getaffinity(0)), MOST_PROCESSES) if hasattr(os, "sched_getaffinity") else 1
 
 
 @contextmanager

@@ -33,7 +33,14 @@ _LOOK_EVERY = 0.1
 _REAPING = 5.0
 """Seconds to wait for the end of a process that was killed."""
 
-_PROGRAM = "import sys; sys.path[:] = {path!r}; from storage.inventory.worker import main; main({shared})"
+_PROGRAM = """
+import os, sys
+# The threads of linear algebra take longer to start than all that is done here.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+sys.path[:] = {path!r}
+from storage.inventory.worker import main
+main({shared})
+"""
 
 
 @dataclass(slots=True)
@@ -152,8 +159,6 @@ def _start(shared: int) -> subprocess.Popen[bytes]:
         pass_fds=(shared,),
         # Whoever is told to stop by the terminal is this process, which then ends the others.
         start_new_session=True,
-        # Threads for linear algebra take longer to start than all that is done here.
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
     )
 
 

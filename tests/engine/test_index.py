@@ -1,3 +1,4 @@
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -54,6 +55,25 @@ def test_what_a_listing_names_is_in_the_table_before_it_is_reached() -> None:
     assert index.totals() == (2, 7)
     assert (len(index), index.count(State.UNFILLED)) == (5, 3)
     assert list(index.in_state(State.UNFILLED)) == [b"/a-", b"/b", b"/a/x"]
+
+
+def test_a_directory_that_is_named_twice_has_one_row() -> None:
+    twice = DirectoryColumns(b"a\0a\0b", array("q", [10, 20, 30]).tobytes())
+    index = IndexBuilder()
+    index.add(Entry(b"/", State.LISTED, Reason.NONE, "", 9, 0, 0, UNKNOWN_MTIME, b"d" * 16, twice, 0))
+    table, _, _ = index.table(no_loader)
+    assert (table.paths, table.mtimes.tolist()) == ([b"/", b"/a", b"/b"], [UNKNOWN_MTIME, 20, 30])
+
+
+def test_a_directory_that_was_named_before_keeps_its_row() -> None:
+    index = IndexBuilder()
+    index.add(listed(b"/", (b"a", 10), (b"b", 20), files=1))
+    index.add(listed(b"/a", (b"x", 1), files=2))
+    index.add(listed(b"/", (b"a", 11), (b"c", 30), files=3))
+    table, _, _ = index.table(no_loader)
+    assert table.paths == [b"/", b"/a", b"/a/x", b"/b", b"/c"]
+    assert table.mtimes.tolist() == [UNKNOWN_MTIME, 11, 1, 20, 30]
+    assert table.files.tolist() == [3, 2, 0, 0, 0]
 
 
 def test_a_later_entry_replaces_an_earlier_one() -> None:
