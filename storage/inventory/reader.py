@@ -12,6 +12,7 @@ from pathlib import Path
 from engine import paths
 from engine.cut import LastLine
 from engine.record import DirectoryRecord
+from storage.inventory.allocator import keep_freed_memory
 from storage.inventory.builder import AppendFrames, TreeBuilder
 from storage.inventory.compression import read_blocks
 from storage.inventory.detect import Format
@@ -99,6 +100,7 @@ def read_inventory(
     """
     for directory in keep:
         _refuse_not_canonical(directory)
+    keep_freed_memory()
     with TreeBuilder(keep, scratch, listed_at=None if append_frames is None else listed_at) as builder:
         with open_inventory(
             path, format=format, root=root, chunk_size=chunk_size, heed=heed, table=table, site=site

@@ -13,6 +13,7 @@ import pickle
 import select
 import struct
 
+from storage.inventory.allocator import keep_freed_memory
 from storage.inventory.text_file import PieceForm, PieceReader
 
 MESSAGE = struct.Struct("<II")
@@ -34,6 +35,7 @@ _LOOK_EVERY = 1000
 def main(shared: int) -> None:
     """Read pieces until there are no more; ``shared`` is the descriptor of the shared memory."""
     parent = os.getppid()
+    keep_freed_memory()
     memory = mmap.mmap(shared, SLOT * SLOTS)
     (length, _) = MESSAGE.unpack(_take(MESSAGE.size, parent))
     form = pickle.loads(_take(length, parent))
