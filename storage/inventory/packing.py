@@ -27,6 +27,10 @@ FEWEST = 2
 """Rows to a run, on average, from which frames are made; below, an inventory is in no order that helps."""
 
 _MOST_KNOWN = 10_000
+_WORD = 8
+_MANY = 4
+"""Where more than every so manieth pair of names begins with the same bytes, all are compared."""
+
 _LIMIT = 1 << 63
 _UNKNOWN_MTIME = UNKNOWN_MTIME.to_bytes(8, "little", signed=True)
 _UNKNOWN_SIZE = UNKNOWN_SIZE.to_bytes(8, "little", signed=True)
@@ -54,19 +58,16 @@ class Runs:
     @classmethod
     def of(cls, rows: Rows) -> Runs:
         """Take rows, of which there is at least one."""
-        starts = _starts(rows.directories)
-        return cls._of(rows, starts, _ascending(rows.names, starts))
+        return cls._of(rows, _starts(rows.directories), _Names(rows.names))
 
     @classmethod
-    def _of(cls, rows: Rows, starts: Int64s, ascends: npt.NDArray[np.bool_]) -> Runs:
-        names = b"\0".join(rows.names) + b"\0"
-        behind = np.flatnonzero(np.frombuffer(names, dtype=np.uint8) == 0) + 1
+    def _of(cls, rows: Rows, starts: Int64s, names: _Names) -> Runs:
         return cls(
             [rows.directories[start] for start in starts.tolist()],
             starts,
-            np.where(starts == 0, 0, behind[starts - 1]),
-            ascends.tobytes(),
-            names,
+            names.begins[starts],
+            names.ascending(starts).tobytes(),
+            names.joined,
             b"" if rows.sizes is None else rows.sizes.tobytes(),
             b"" if rows.mtimes is None else rows.mtimes.tobytes(),
             rows.blocks,
@@ -177,10 +178,10 @@ class Packer:
                 starts = _starts(rows.directories)
         total = 0 if rows.sizes is None else _total(rows.sizes)
         columns = (rows.sizes is not None, rows.mtimes is not None, rows.blocks is not None)
-        ascends = _ascending(rows.names, starts)
+        names = _Names(rows.names)
         if self._listed_at is None or len(rows.names) < FEWEST * len(starts):
-            return Packed(skipped, total, *columns, runs=Runs._of(rows, starts, ascends))
-        return _Frames(rows, starts, ascends, self._listed_at).packed(skipped, total, columns)
+            return Packed(skipped, total, *columns, runs=Runs._of(rows, starts, names))
+        return _Frames(rows, starts, names, self._listed_at).packed(skipped, total, columns)
 
     def _are_kept(self, directories: list[bytes]) -> npt.NDArray[np.bool_] | None:
         if not self._keep:
@@ -195,14 +196,49 @@ class Packer:
         return np.array([known[directory] for directory in directories], dtype=np.bool_)
 
 
+class _Names:
+    """Names of rows, one behind the other, each ended by NUL; ``begins`` and ``ends`` are the bytes of each."""
+
+    def __init__(self, names: list[bytes]) -> None:
+        self._names = names
+        self.joined = b"\0".join(names) + b"\0"
+        self.ends = np.flatnonzero(np.frombuffer(self.joined, dtype=np.uint8) == 0)
+        self.begins = np.append(0, self.ends[:-1] + 1)
+
+    def ascending(self, starts: Int64s) -> npt.NDArray[np.bool_]:
+        """Tell for each run whether each of its names is greater than the one before."""
+        ascending = np.ones(len(starts), dtype=np.bool_)
+        falls = self._falls()
+        runs = np.searchsorted(starts, falls, side="right") - 1
+        ascending[runs[starts[runs] != falls]] = False
+        return ascending
+
+    def _falls(self) -> Int64s:
+        """Give the places of names that are not greater than the one before."""
+        names = self._names
+        if int((self.ends - self.begins).min()) >= _WORD:
+            # As numbers, the first bytes of names are compared all at once; only where they say nothing, names are.
+            words = np.ndarray((len(self.joined) - _WORD + 1,), ">u8", self.joined, strides=(1,))
+            firsts = words[self.begins].astype(np.uint64)
+            maybe = np.flatnonzero(firsts[1:] <= firsts[:-1]) + 1
+            if len(maybe) * _MANY < len(names):
+                return np.array([at for at in maybe.tolist() if names[at - 1] >= names[at]], dtype=np.int64)
+        return np.fromiter(compress(count(1), map(ge, names, islice(names, 1, None))), dtype=np.int64)
+
+    def of_runs(self, starts: Int64s, ends: Int64s) -> Iterator[bytes | None]:
+        """Give the names of each run, separated by NUL, where they ascend."""
+        bounds = zip(self.begins[starts].tolist(), self.ends[ends - 1].tolist(), self.ascending(starts), strict=True)
+        return (self.joined[begin:end] if ascends else None for begin, end, ascends in bounds)
+
+
 class _Frames:
     """The frames of all directories that are a single run in some rows."""
 
-    def __init__(self, rows: Rows, starts: Int64s, ascends: npt.NDArray[np.bool_], listed_at: int) -> None:
+    def __init__(self, rows: Rows, starts: Int64s, names: _Names, listed_at: int) -> None:
         self._rows = rows
         self._starts = starts
         self._ends = np.append(starts[1:], len(rows.names))
-        self._ascends = ascends
+        self._names = names
         self._listed_at = listed_at
         self._sizes = None if rows.sizes is None else rows.sizes.tobytes()
         self._mtimes = None if rows.mtimes is None else rows.mtimes.tobytes()
@@ -214,9 +250,10 @@ class _Frames:
         left = np.zeros(len(starts), dtype=np.bool_)
         frames: list[bytes] = []
         digests: list[bytes] = []
-        bounds = zip(starts.tolist(), self._ends.tolist(), self._ascends.tolist(), strict=True)
-        for place, (start, end, ascends) in enumerate(bounds):
-            files = None if directories[place] in often else self._files(start, end, ascends)
+        names = self._names.of_runs(starts, self._ends)
+        bounds = zip(starts.tolist(), self._ends.tolist(), names, strict=True)
+        for place, (start, end, together) in enumerate(bounds):
+            files = None if directories[place] in often else self._files(start, end, together)
             if files is None:
                 left[place] = True
                 continue
@@ -238,14 +275,17 @@ class _Frames:
             self._rest(left),
         )
 
-    def _files(self, start: int, end: int, ascends: bool) -> FileColumns | None:
-        """Give the files of a run; None where one comes twice, which all that follows has its say in."""
+    def _files(self, start: int, end: int, together: bytes | None) -> FileColumns | None:
+        """Give the files of a run, whose names are ``together`` if they ascend.
+
+        None where one comes twice, which all that follows has its say in.
+        """
         rows, count_ = self._rows, end - start
-        names = rows.names[start:end]
         sizes = _UNKNOWN_SIZE * count_ if self._sizes is None else self._sizes[start << 3 : end << 3]
         mtimes = _UNKNOWN_MTIME * count_ if self._mtimes is None else self._mtimes[start << 3 : end << 3]
         blocks = None if rows.blocks is None else rows.blocks[start:end]
-        if not ascends:
+        if together is None:
+            names = rows.names[start:end]
             order = sorted(range(count_), key=names.__getitem__)
             names = [names[at] for at in order]
             if any(map(ge, names, islice(names, 1, None))):
@@ -253,7 +293,8 @@ class _Frames:
             sizes = np.frombuffer(sizes, dtype=np.int64)[order].tobytes()
             mtimes = np.frombuffer(mtimes, dtype=np.int64)[order].tobytes()
             blocks = None if blocks is None else [blocks[at] for at in order]
-        return FileColumns(b"\0".join(names), sizes, mtimes, b"" if blocks is None else b"\0".join(blocks))
+            together = b"\0".join(names)
+        return FileColumns(together, sizes, mtimes, b"" if blocks is None else b"\0".join(blocks))
 
     def _sums(self, taken: npt.NDArray[np.bool_]) -> list[int]:
         """Sum the known sizes of each run, as an index holds them."""
@@ -284,15 +325,6 @@ def _starts(directories: list[bytes]) -> Int64s:
     """Give the first row of each run."""
     changes = compress(count(1), map(ne, directories, islice(directories, 1, None)))
     return np.fromiter((0, *changes), dtype=np.int64)
-
-
-def _ascending(names: list[bytes], starts: Int64s) -> npt.NDArray[np.bool_]:
-    """Tell for each run whether each of its names is greater than the one before."""
-    ascending = np.ones(len(starts), dtype=np.bool_)
-    falls = np.fromiter(compress(count(1), map(ge, names, islice(names, 1, None))), dtype=np.int64)
-    runs = np.searchsorted(starts, falls, side="right") - 1
-    ascending[runs[starts[runs] != falls]] = False
-    return ascending
 
 
 def _total(sizes: Int64s) -> int:

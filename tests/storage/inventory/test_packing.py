@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from engine.index import Entry
 from engine.record import DirectoryRecord
 from engine.states import State
 from storage.inventory.entries import Rows
-from storage.inventory.packing import Packed, Packer
+from storage.inventory.packing import Packed, Packer, Runs
 from storage.snapshot import directory_frame, files_of_frame
 
 LISTED_AT = 5
+LONG = [bytes(range(97 + n, 97 + n + length)) for n in range(9) for length in (8, 9, 12)] + [b"\xff" * 8, b"\x01" * 8]
 
 
 def rows_of(*entries: tuple[bytes, bytes, int], blocks: bool = False) -> Rows:
@@ -64,6 +68,17 @@ def test_what_the_inventory_does_not_know_is_unknown() -> None:
     found = Packer((), LISTED_AT).pack(Rows([b"/a", b"/a"], [b"1", b"2"]))
     assert files_of_frame(found.frames).rows() == [(b"1", UNKNOWN_SIZE, UNKNOWN_MTIME), (b"2", -1, UNKNOWN_MTIME)]
     assert (found.sizes, found.newest, found.total) == ([0], [UNKNOWN_MTIME], 0)
+
+
+@given(st.lists(st.sampled_from([b"same-beginning-%d" % n for n in range(3)] + LONG), min_size=1, max_size=40))
+def test_long_names_are_compared_like_any_others(names: list[bytes]) -> None:
+    found = Packer((), LISTED_AT).pack(Rows([b"/a"] * len(names), names))
+    if len(set(names)) < len(names) or len(names) < 2:
+        assert left_in(found) == names
+    else:
+        assert files_of_frame(found.frames).name_list() == sorted(names)
+    ascends = all(one < other for one, other in pairwise(names))
+    assert Runs.of(Rows([b"/a"] * len(names), names)).ascends == bytes((ascends,))
 
 
 def test_a_directory_of_which_there_are_two_stretches_waits() -> None:
