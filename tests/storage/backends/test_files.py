@@ -19,7 +19,7 @@ from storage.backends.queue import RequestQueue, queue_path
 from storage.config.files import ConfigError
 from storage.config.loading import Config
 from storage.config.site import SiteConfig
-from storage.inventory import InventoryMalformed, InventoryUnreadable
+from storage.inventory import InventoryMalformed, InventoryUnreadable, reader
 from storage.snapshot import Snapshot
 
 SITE = "T2_A"
@@ -89,6 +89,17 @@ def test_the_inventory_becomes_a_snapshot(tmp_path: Path, room_beside_the_snapsh
     with closing(Snapshot(tmp_path / "s")) as snapshot:
         header = snapshot.header
     assert (header.kind, header.source, header.site) == ("inventory", str(tmp_path / "inventory"), SITE)
+
+
+@pytest.mark.parametrize(("keys", "expected"), [({"InventoryProcesses": 3}, [3]), ({"InventoryProcesses": 1}, [])])
+def test_so_many_processes_read_as_the_key_says(
+    keys: dict[str, int], expected: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(reader, "spread", lambda _text, _builder, processes, *_: asked.append(processes))
+    backends, site = settings(tmp_path, **keys)
+    assert inventory_of_backend(backends, site, tmp_path / "s").files == 4
+    assert asked == expected
 
 
 def test_the_identity_changes_with_the_file(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import os
 import random
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.inventory import InventoryError, detect, read_inventory, spread
+from storage.inventory import InventoryError, InventoryUnreadable, detect, read_inventory, spread
 from storage.inventory.builder import HELD, TreeBuilder
 from storage.inventory.team import Team, Ticket
 from storage.snapshot import SnapshotHeader, SnapshotWriter
@@ -195,6 +196,41 @@ def test_a_short_list_is_read_without_other_processes(tmp_path: Path, monkeypatc
     read_inventory(path, writer.append, listed_at=1, append_frames=writer.append_frames, processes=4, chunk_size=5000)
     writer.discard()
     assert started == []
+
+
+def test_a_worker_that_is_killed_leaves_no_shorter_inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "list"
+    path.write_bytes(b"".join(SIZED))
+    pids: list[int] = []
+    pieces = 0
+
+    def give_and_kill(workers: Team, piece: bytes) -> Ticket | None:
+        nonlocal pieces
+        pieces += 1
+        if pieces == 7:
+            pids.extend(workers.pids)
+            os.kill(pids[0], signal.SIGKILL)
+        return give_surely(workers, piece)
+
+    writer = SnapshotWriter(tmp_path / "snapshot", SnapshotHeader("inventory", "test", 1))
+    with changed(0, HELD):
+        monkeypatch.setattr(Team, "give", give_and_kill)
+        with pytest.raises(
+            InventoryUnreadable, match=r"the process \d+ that reads a part of it was killed \(signal 9\)"
+        ):
+            read_inventory(
+                path,
+                writer.append,
+                listed_at=1,
+                append_frames=writer.append_frames,
+                processes=2,
+                chunk_size=2000,
+                scratch=tmp_path,
+            )
+    assert len(pids) == 1
+    assert len(writer.index) == 0
+    writer.discard()
+    assert os.listdir(tmp_path) == ["list"]
 
 
 def test_whoever_wants_to_stop_is_heard_between_pieces(tmp_path: Path) -> None:
