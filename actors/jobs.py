@@ -86,7 +86,7 @@ def inventory_into_snapshot(
             table=site.inventory_table,
             site=rows_of,
             scratch=snapshot.parent,
-            append_frames=sink.append_frames,
+            append_leaves=sink.append_leaves,
             processes=site.inventory_processes,
         )
 

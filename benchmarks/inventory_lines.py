@@ -65,7 +65,7 @@ def read(inventory: Path, processes: int) -> None:
         writer.append,
         listed_at=WRITTEN,
         scratch=inventory.parent,
-        append_frames=writer.append_frames,
+        append_leaves=writer.append_leaves,
         processes=processes,
     )
     writer.finish()

@@ -7,14 +7,16 @@ named, in columns: about 250 bytes a directory and nothing for its files.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from engine import paths
 from engine.columns import (
     DIGEST_SIZE,
     LARGEST_SIZE,
     NO_DIGEST,
+    NO_DIRECTORIES,
     UNKNOWN_MTIME,
     DirectoryColumns,
     FileColumns,
@@ -63,6 +65,39 @@ class Entry:
             record.directories,
             length,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Leaves:
+    """What `Entry` says, as columns, of directories that were listed and have no directories below.
+
+    ``digests`` has 16 bytes for each.
+    """
+
+    paths: Sequence[bytes]
+    listed_at: int
+    files: array[int]
+    sizes: array[int]
+    newest: array[int]
+    digests: bytes
+    lengths: array[int]
+
+    def entries(self) -> Iterator[Entry]:
+        """Give them one by one."""
+        for place, path in enumerate(self.paths):
+            yield Entry(
+                path,
+                State.LISTED,
+                Reason.NONE,
+                "",
+                self.listed_at,
+                self.files[place],
+                self.sizes[place],
+                self.newest[place],
+                self.digests[place * DIGEST_SIZE : (place + 1) * DIGEST_SIZE],
+                NO_DIRECTORIES,
+                self.lengths[place],
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +209,26 @@ class IndexBuilder:
             if children.ids:
                 for path, number in zip(below, children.id_list(), strict=True):
                     self._ids[rows[path]] = number
+
+    def add_leaves(self, leaves: Leaves, offset: int) -> None:
+        """Enter directories whose frames stand one behind the other from ``offset`` on; as `add`, but all at once."""
+        count = len(leaves.paths)
+        rows = [self.know(path) for path in leaves.paths]
+        if self._details or not count or rows != list(range(rows[0], rows[0] + count)):
+            for entry in leaves.entries():
+                self.add(entry, offset)
+                offset += entry.length
+            return
+        first, end = rows[0], rows[0] + count
+        self._states[first:end] = bytes((State.LISTED,)) * count
+        self._reasons[first:end] = bytes((Reason.NONE,)) * count
+        self._digests[first * DIGEST_SIZE : end * DIGEST_SIZE] = leaves.digests
+        self._files[first:end] = leaves.files
+        self._sizes[first:end] = leaves.sizes
+        self._newest[first:end] = leaves.newest
+        self._listed_at[first:end] = array("q", [leaves.listed_at]) * count
+        self._lengths[first:end] = leaves.lengths
+        self._offsets[first:end] = array("q", accumulate(leaves.lengths[:-1], initial=offset))
 
     def _know_all(self, below: list[bytes], mtimes: bytes) -> None:
         """Give rows to different directories that have none yet; as `know`, but all at once."""

@@ -26,7 +26,7 @@ from typing import Any, BinaryIO
 import msgpack
 
 from engine.columns import DIGEST_SIZE, NO_DIGEST, NO_FILES, FileColumns, Numbers, numbers
-from engine.index import Entry, IndexBuilder
+from engine.index import Entry, IndexBuilder, Leaves
 from engine.record import DirectoryRecord, unpack_files
 from engine.states import Reason, State
 from engine.table import DirectoryTable
@@ -266,6 +266,18 @@ class SnapshotWriter:
         for entry in entries:
             self.index.add(entry, offset)
             offset += entry.length
+
+    def append_leaves(self, leaves: Leaves, frames: bytes) -> None:
+        """Add directories whose frames stand one behind the other in ``frames``; as `append_frames`, from columns.
+
+        Raises:
+            ValueError: the lengths do not add up to the frames; nothing was added.
+        """
+        if sum(leaves.lengths) != len(frames):
+            raise ValueError("the lengths of the entries do not add up to their frames")
+        offset = self._offset
+        self._write(frames)
+        self.index.add_leaves(leaves, offset)
 
     def _write(self, data: bytes) -> None:
         if self._torn:

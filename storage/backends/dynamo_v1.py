@@ -165,7 +165,7 @@ class DynamoInventory:
             for rows in heeded(self._rows(site), heed):
                 lines += len(rows.names)
                 builder.add(rows)
-            tree = builder.emit(sink.append, listed_at, sink.append_frames)
+            tree = builder.emit(sink.append, listed_at, sink.append_leaves)
         return InventoryCounts(**asdict(tree), lines=lines, has_sizes=True, format="dynamo-v1")
 
     def find(self, site: str, lfns: Sequence[str]) -> Iterator[InventoryRow]:

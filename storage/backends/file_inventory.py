@@ -105,7 +105,7 @@ class FileInventory:
             table=settings.inventory_table,
             site=settings.name,
             scratch=scratch,
-            append_frames=sink.append_frames,
+            append_leaves=sink.append_leaves,
             processes=settings.inventory_processes,
         )
 

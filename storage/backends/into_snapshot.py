@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,7 @@ from storage.backends.protocols import (
 from storage.snapshot import SnapshotHeader, SnapshotWriter
 
 if TYPE_CHECKING:
-    from engine.index import Entry
+    from engine.index import Leaves
     from engine.record import DirectoryRecord
     from storage.config.site import SiteConfig
     from storage.inventory import InventoryCounts
@@ -116,9 +116,9 @@ class _Heeding:
             self._heed()
         self._writer.append(record)
 
-    def append_frames(self, entries: Iterable[Entry], frames: bytes) -> None:
+    def append_leaves(self, leaves: Leaves, frames: bytes) -> None:
         self._heed()
-        self._writer.append_frames(entries, frames)
+        self._writer.append_leaves(leaves, frames)
 
 
 def _read_rows(
@@ -145,7 +145,7 @@ def _read_rows(
                 heed()
         except InventoryError as error:
             raise BackendError(str(error)) from error
-        tree = builder.emit(sink.append, listed_at, sink.append_frames)
+        tree = builder.emit(sink.append, listed_at, sink.append_leaves)
     return InventoryCounts(**asdict(tree), lines=lines, has_sizes=sized, format="backend")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from engine.index import Entry
+    from engine.index import Leaves
     from engine.record import DirectoryRecord
     from storage.inventory import InventoryCounts
 
@@ -70,8 +70,8 @@ class RecordSink(Protocol):
     def append(self, record: DirectoryRecord) -> None:
         """Take one directory."""
 
-    def append_frames(self, entries: Iterable[Entry], frames: bytes) -> None:
-        """Take directories whose frames stand one behind the other, in the order of ``entries``."""
+    def append_leaves(self, leaves: Leaves, frames: bytes) -> None:
+        """Take directories whose frames stand one behind the other."""
 
 
 @runtime_checkable

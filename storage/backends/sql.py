@@ -157,7 +157,7 @@ class SQLInventory:
             for rows in heeded(self._rows(site, lambda columns: sized.append(columns.size is not None)), heed):
                 lines += len(rows.names)
                 builder.add(rows)
-            tree = builder.emit(sink.append, listed_at, sink.append_frames)
+            tree = builder.emit(sink.append, listed_at, sink.append_leaves)
         return InventoryCounts(**asdict(tree), lines=lines, has_sizes=any(sized), format="sql")
 
     def _query(self) -> str:

@@ -18,9 +18,9 @@ import numpy as np
 
 from engine import paths
 from engine.columns import NO_DIRECTORIES, NO_FILES, UNKNOWN_MTIME, DirectoryColumns
-from engine.index import Entry
+from engine.index import Leaves
 from engine.record import DirectoryRecord
-from engine.states import Reason, State
+from engine.states import State
 from storage.inventory.entries import Rows
 from storage.inventory.frame_store import FrameStore
 from storage.inventory.packing import Packed, Packer, Runs
@@ -33,8 +33,8 @@ HELD = 96 << 20
 """Bytes of files, as a pool holds them, above which they are set aside; the most that is held for them is about twice
 that, since they have to be grouped."""
 
-AppendFrames: TypeAlias = Callable[[Sequence[Entry], bytes], None]
-"""Takes directories whose frames stand one behind the other; see `storage.snapshot.SnapshotWriter.append_frames`."""
+AppendLeaves: TypeAlias = Callable[[Leaves, bytes], None]
+"""Takes directories whose frames stand one behind the other; see `storage.snapshot.SnapshotWriter.append_leaves`."""
 
 _BATCH = 1 << 20
 """Bytes of frames that are handed on at a time."""
@@ -148,11 +148,11 @@ class TreeBuilder:
         self,
         append: Callable[[DirectoryRecord], None],
         listed_at: int,
-        append_frames: AppendFrames | None = None,
+        append_leaves: AppendLeaves | None = None,
     ) -> TreeCounts:
         """Hand every directory that has files, and every ancestor, to ``append``, in tree order.
 
-        Frames that were made go to ``append_frames``, if there is one.
+        Frames that were made go to ``append_leaves``, if there is one.
 
         Raises:
             OSError: what was set aside cannot be read.
@@ -162,7 +162,7 @@ class TreeBuilder:
         joiner = PieceJoiner(self._blocks)
         # There the root is empty.
         order, children = _tree([path or b"/" for path in self._numbers.texts])
-        ready = _Ready(self._frames, listed_at, append_frames)
+        ready = _Ready(self._frames, listed_at, append_leaves)
         files = 0
         for path in order:
             number = self._numbers.get(b"" if path == b"/" else path)
@@ -206,7 +206,7 @@ class TreeBuilder:
 class _Ready:
     """Hands frames on in batches, as long as they stand one behind the other."""
 
-    def __init__(self, frames: FrameStore, listed_at: int, append: AppendFrames | None) -> None:
+    def __init__(self, frames: FrameStore, listed_at: int, append: AppendLeaves | None) -> None:
         self._frames = frames
         self._listed_at = listed_at
         self._append = append
@@ -234,23 +234,16 @@ class _Ready:
         if self._append is None or not self._paths:
             return
         frames, first, end = self._frames, self._first, self._first + len(self._paths)
-        entries = [
-            Entry(
-                path,
-                State.LISTED,
-                Reason.NONE,
-                "",
-                self._listed_at,
-                frames.files[row],
-                frames.sizes[row],
-                frames.newest[row],
-                frames.digest(row),
-                NO_DIRECTORIES,
-                frames.lengths[row],
-            )
-            for row, path in enumerate(self._paths, first)
-        ]
-        self._append(entries, frames.frames(first, end))
+        leaves = Leaves(
+            tuple(self._paths),
+            self._listed_at,
+            frames.files[first:end],
+            frames.sizes[first:end],
+            frames.newest[first:end],
+            frames.digests(first, end),
+            frames.lengths[first:end],
+        )
+        self._append(leaves, frames.frames(first, end))
         self._paths.clear()
         self._size = 0
 

@@ -85,9 +85,9 @@ class FrameStore:
         """Give the row of a directory's frame, or -1 when it has none."""
         return self._rows[number] if number < len(self._rows) else _NONE
 
-    def digest(self, row: int) -> bytes:
-        """Give the digest of the files in a frame."""
-        return bytes(self._digests[row * DIGEST_SIZE : (row + 1) * DIGEST_SIZE])
+    def digests(self, first: int, end: int) -> bytes:
+        """Give the digests of the files in the frames of the rows from ``first`` to before ``end``."""
+        return bytes(self._digests[first * DIGEST_SIZE : end * DIGEST_SIZE])
 
     def frames(self, first: int, end: int) -> bytes:
         """Give the frames of the rows from ``first`` to before ``end``.

@@ -13,7 +13,7 @@ from engine import paths
 from engine.cut import LastLine
 from engine.record import DirectoryRecord
 from storage.inventory.allocator import keep_freed_memory
-from storage.inventory.builder import AppendFrames, TreeBuilder
+from storage.inventory.builder import AppendLeaves, TreeBuilder
 from storage.inventory.compression import read_blocks
 from storage.inventory.detect import Format
 from storage.inventory.entries import Rows
@@ -81,7 +81,7 @@ def read_inventory(
     site: str = "",
     see: Callable[[Rows], None] | None = None,
     scratch: Path | None = None,
-    append_frames: AppendFrames | None = None,
+    append_leaves: AppendLeaves | None = None,
     processes: int | None = 1,
 ) -> InventoryCounts:
     """Read an inventory and hand one record for each directory that has files, and each ancestor, to ``append``.
@@ -101,18 +101,18 @@ def read_inventory(
     for directory in keep:
         _refuse_not_canonical(directory)
     keep_freed_memory()
-    with TreeBuilder(keep, scratch, listed_at=None if append_frames is None else listed_at) as builder:
+    with TreeBuilder(keep, scratch, listed_at=None if append_leaves is None else listed_at) as builder:
         with open_inventory(
             path, format=format, root=root, chunk_size=chunk_size, heed=heed, table=table, site=site
         ) as reading:
             several = process_count(processes)
-            if reading.text is not None and append_frames is not None and see is None and several > 1:
+            if reading.text is not None and append_leaves is not None and see is None and several > 1:
                 spread(reading.text, builder, several, tuple(keep), listed_at)
             for rows in reading.rows:
                 if see is not None:
                     see(rows)
                 builder.add(rows)
-        tree = builder.emit(append, listed_at, append_frames)
+        tree = builder.emit(append, listed_at, append_leaves)
     last_line = reading.last_line
     if last_line is not None:
         last_line = replace(last_line, repeated=tree.duplicates > 0)

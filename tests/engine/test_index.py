@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.columns import NO_DIGEST, NO_DIRECTORIES, NO_FILES, UNKNOWN_MTIME, DirectoryColumns, FileColumns, Int64s
-from engine.index import Entry, IndexBuilder
+from engine.index import Entry, IndexBuilder, Leaves
 from engine.paths import join, tree_key
 from engine.record import DirectoryRecord
 from engine.states import Reason, State
@@ -55,6 +55,45 @@ def test_what_a_listing_names_is_in_the_table_before_it_is_reached() -> None:
     assert index.totals() == (2, 7)
     assert (len(index), index.count(State.UNFILLED)) == (5, 3)
     assert list(index.in_state(State.UNFILLED)) == [b"/a-", b"/b", b"/a/x"]
+
+
+NAMES = st.sampled_from([b"/a", b"/b", b"/c", b"/a/x", b"/d"])
+
+
+@given(st.lists(NAMES, unique=True), st.lists(NAMES), st.booleans())
+def test_leaves_are_entered_as_one_by_one(paths: list[bytes], before: list[bytes], with_details: bool) -> None:
+    count = len(paths)
+    leaves = Leaves(
+        paths,
+        9,
+        array("q", range(count)),
+        array("q", range(5, 5 + count)),
+        array("q", [7] * count),
+        b"".join(bytes((n,)) * 16 for n in range(count)),
+        array("q", range(100, 100 + count)),
+    )
+
+    def index() -> IndexBuilder:
+        made = IndexBuilder()
+        made.add(listed(b"/", (b"a", 1), (b"b", 2), (b"c", 3)))
+        for path in before:
+            made.add(failed(path, Reason.SERVER, "no" if with_details else ""))
+        return made
+
+    at_once, one_by_one = index(), index()
+    at_once.add_leaves(leaves, 1000)
+    offset = 1000
+    for entry in leaves.entries():
+        one_by_one.add(entry, offset)
+        offset += entry.length
+    assert columns_of(at_once) == columns_of(one_by_one)
+
+
+def columns_of(index: IndexBuilder) -> list[object]:
+    table, offsets, lengths = index.table(no_loader)
+    found: list[object] = [table.paths, table.states, table.reasons, table.digests, table.details]
+    columns = (table.files, table.sizes, table.newest, table.mtimes, table.listed_at, offsets, lengths)
+    return found + [column.tolist() for column in columns]
 
 
 def test_a_directory_that_is_named_twice_has_one_row() -> None:

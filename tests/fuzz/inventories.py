@@ -151,7 +151,7 @@ class InventoryFuzzer:
     def _check_the_way_into_a_snapshot(self, keep: tuple[bytes, ...], root: bytes | None, tree: Files) -> None:
         path = self._path.with_name("snapshot")
         writer = SnapshotWriter(path, SnapshotHeader("inventory", "fuzz", 1, "", keep))
-        read_inventory(self._path, writer.append, root=root, keep=keep, listed_at=1, append_frames=writer.append_frames)
+        read_inventory(self._path, writer.append, root=root, keep=keep, listed_at=1, append_leaves=writer.append_leaves)
         writer.finish()
         with closing(Snapshot(path)) as snapshot:
             table = snapshot.table

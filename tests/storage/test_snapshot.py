@@ -2,6 +2,7 @@ import errno
 import os
 import threading
 import tracemalloc
+from array import array
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import msgpack
 import pytest
 
 from engine.columns import NO_DIGEST, NO_FILES, UNKNOWN_MTIME, FileColumns
-from engine.index import Entry
+from engine.index import Entry, Leaves
 from engine.record import DirectoryRecord
 from engine.states import Reason, State
 from storage.frames import make_frame
@@ -248,6 +249,34 @@ def test_frames_are_appended_unread(tmp_path: Path) -> None:
     writer.append_frames(iter(entries[3:]), b"".join(frames[3:]))
     writer.finish()
     assert (tmp_path / "s").read_bytes() == GOLDEN.read_bytes()
+
+
+def test_leaves_are_appended_as_records_are(tmp_path: Path) -> None:
+    records = [listed(b"/d/%d" % n, files((b"f%d" % n, n, 5))) for n in range(4)]
+    top = listed(b"/d", NO_FILES, *[(b"%d" % n, 9) for n in range(4)])
+    frames = [directory_frame(record) for record in records]
+    entries = [Entry.of(record, len(frame)) for record, frame in zip(records, frames, strict=True)]
+    leaves = Leaves(
+        [entry.path for entry in entries],
+        records[0].listed_at,
+        array("q", [entry.files for entry in entries]),
+        array("q", [entry.size for entry in entries]),
+        array("q", [entry.newest for entry in entries]),
+        b"".join([entry.digest for entry in entries]),
+        array("q", [entry.length for entry in entries]),
+    )
+    assert list(leaves.entries()) == entries
+    writer = SnapshotWriter(tmp_path / "leaves", HEADER)
+    writer.append(top)
+    with pytest.raises(ValueError, match="do not add up"):
+        writer.append_leaves(leaves, b"".join(frames) + b"x")
+    writer.append_leaves(leaves, b"".join(frames))
+    writer.finish()
+    other = SnapshotWriter(tmp_path / "records", HEADER)
+    for record in (top, *records):
+        other.append(record)
+    other.finish()
+    assert (tmp_path / "leaves").read_bytes() == (tmp_path / "records").read_bytes()
 
 
 @pytest.mark.parametrize("change", [-1, 1, 1000])

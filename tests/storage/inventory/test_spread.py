@@ -56,7 +56,7 @@ def written(path: Path, frames: bool, alone: int = ALL_ALONE, held: int = HELD, 
     """Read an inventory into a snapshot; gives what was counted and its bytes, or what was said."""
     snapshot = path.with_name("snapshot")
     writer = SnapshotWriter(snapshot, SnapshotHeader("inventory", "test", 1))
-    more = {"append_frames": writer.append_frames} if frames else {}
+    more = {"append_leaves": writer.append_leaves} if frames else {}
     with changed(alone, held):
         try:
             counts = read_inventory(path, writer.append, listed_at=1, scratch=path.parent, **more, **options)
@@ -193,7 +193,7 @@ def test_a_short_list_is_read_without_other_processes(tmp_path: Path, monkeypatc
     started: list[int] = []
     monkeypatch.setattr(Team, "__init__", lambda _self, workers, *_: started.append(workers))
     writer = SnapshotWriter(tmp_path / "snapshot", SnapshotHeader("inventory", "test", 1))
-    read_inventory(path, writer.append, listed_at=1, append_frames=writer.append_frames, processes=4, chunk_size=5000)
+    read_inventory(path, writer.append, listed_at=1, append_leaves=writer.append_leaves, processes=4, chunk_size=5000)
     writer.discard()
     assert started == []
 
@@ -222,7 +222,7 @@ def test_a_worker_that_is_killed_leaves_no_shorter_inventory(tmp_path: Path, mon
                 path,
                 writer.append,
                 listed_at=1,
-                append_frames=writer.append_frames,
+                append_leaves=writer.append_leaves,
                 processes=2,
                 chunk_size=2000,
                 scratch=tmp_path,
