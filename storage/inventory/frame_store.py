@@ -19,8 +19,7 @@ from storage.inventory.spill import damaged, scratch_error
 from storage.snapshot import check_directory_frames
 
 _NONE = -1
-_WRITTEN = 1 << 20
-"""Bytes that are written at a time once there is a file."""
+_BUFFER = 1 << 18
 
 
 class FrameStore:
@@ -35,7 +34,7 @@ class FrameStore:
         self._where = tempfile.gettempdir() if scratch is None else os.fspath(scratch)
         self._most = held
         self._file: IO[bytes] | None = None
-        self._written = 0
+        self._end = 0
         self._held = bytearray()
         self._rows = array("i")
         self.offsets = array("q")
@@ -54,32 +53,34 @@ class FrameStore:
         first = len(self.offsets)
         self._rows.extend([_NONE] * (numbers[0] - len(self._rows)))
         self._rows.extend(range(first, first + len(numbers)))
-        offset = self._written + len(self._held)
         for length in packed.lengths:
-            self.offsets.append(offset)
-            offset += length
+            self.offsets.append(self._end)
+            self._end += length
         self.lengths.extend(packed.lengths)
         self.files.extend(packed.files)
         self.sizes.extend(packed.sizes)
         self.newest.extend(packed.newest)
         self._digests += packed.digests
-        self._held += packed.frames
-        if len(self._held) > (self._most if self._file is None else min(self._most, _WRITTEN)):
-            self._set_aside()
-
-    def _set_aside(self) -> None:
+        if self._file is None and len(self._held) + len(packed.frames) <= self._most:
+            self._held += packed.frames
+            return
         try:
-            if self._file is None:
-                # It is given back by `close`.
-                self._file = tempfile.TemporaryFile(buffering=0, dir=self._where)  # noqa: SIM115
-            view = memoryview(self._held)
-            while view:
-                view = view[self._file.write(view) :]
-            view.release()
+            self._file = self._file or self._set_aside()
+            self._file.write(packed.frames)
         except OSError as error:
             raise scratch_error(error, self._where) from error
-        self._written += len(self._held)
+
+    def _set_aside(self) -> IO[bytes]:
+        # It is given back by `close`.
+        file: IO[bytes] = tempfile.TemporaryFile(buffering=_BUFFER, dir=self._where)  # noqa: SIM115
+        try:
+            file.write(self._held)
+        except BaseException:
+            with suppress(OSError):
+                file.close()
+            raise
         self._held = bytearray()
+        return file
 
     def row_of(self, number: int) -> int:
         """Give the row of a directory's frame, or -1 when it has none."""
@@ -96,13 +97,11 @@ class FrameStore:
             OSError: they cannot be read back, or are not what was written.
         """
         start, stop = self.offsets[first], self.offsets[end - 1] + self.lengths[end - 1]
-        if start >= self._written:
-            return bytes(self._held[start - self._written : stop - self._written])
-        assert self._file is not None
+        if self._file is None:
+            return bytes(self._held[start:stop])
         try:
-            data = os.pread(self._file.fileno(), min(stop, self._written) - start, start)
-            if stop > self._written:
-                data += bytes(self._held[: stop - self._written])
+            self._file.flush()
+            data = os.pread(self._file.fileno(), stop - start, start)
             try:
                 check_directory_frames(data, self.lengths[first:end])
             except ValueError as error:

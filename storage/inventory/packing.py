@@ -99,7 +99,7 @@ class Packed:
     has_mtimes: bool = False
     has_blocks: bool = False
     directories: Sequence[bytes] = ()
-    frames: bytes = b""
+    frames: bytes | memoryview = b""
     files: Sequence[int] = ()
     sizes: Sequence[int] = ()
     newest: Sequence[int] = ()
@@ -110,7 +110,7 @@ class Packed:
     def files_of(self, mask: Sequence[bool]) -> Iterator[tuple[bytes, FileColumns]]:
         """Take apart the frames whose place in ``mask`` is true."""
         for directory, frame in compress(zip(self.directories, self._each(), strict=True), mask):
-            yield directory, files_of_frame(frame)
+            yield directory, files_of_frame(bytes(frame))
 
     def without(self, mask: Sequence[bool]) -> Packed:
         """Leave out the frames whose place in ``mask`` is true; of the other columns only those of frames stay."""
@@ -120,7 +120,7 @@ class Packed:
             return replace(
                 self,
                 directories=self.directories[gone:],
-                frames=self.frames[sum(self.lengths[:gone]) :],
+                frames=memoryview(self.frames)[sum(self.lengths[:gone]) :],
                 files=self.files[gone:],
                 sizes=self.sizes[gone:],
                 newest=self.newest[gone:],
@@ -142,10 +142,10 @@ class Packed:
             runs=None,
         )
 
-    def _each(self) -> Iterator[bytes]:
-        start = 0
+    def _each(self) -> Iterator[memoryview]:
+        start, view = 0, memoryview(self.frames)
         for length in self.lengths:
-            yield self.frames[start : start + length]
+            yield view[start : start + length]
             start += length
 
 

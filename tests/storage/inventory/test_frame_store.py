@@ -76,8 +76,15 @@ def small_files() -> Iterator[None]:
 
 def test_a_full_disk_is_an_error_that_names_the_place(small_files: None, tmp_path: Path) -> None:
     store = FrameStore(tmp_path, 0)
+    few, many = packed(0, 2), packed(2, 5000)
     with pytest.raises(OSError, match=r"too large \(the files of an inventory are put in order there\): '.*'"):
-        store.add([0, 1], packed(0, 2))
+        store.add(list(range(2, 5002)), many)
+    store.close()
+    # A few are written when they are read, at the latest.
+    store = FrameStore(tmp_path, 0)
+    store.add([0, 1], few)
+    with pytest.raises(OSError, match=r"too large \(the files of an inventory are put in order there\): '.*'"):
+        store.frames(0, 1)
     store.close()
     assert os.listdir(tmp_path) == []
 
