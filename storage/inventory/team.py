@@ -104,7 +104,8 @@ class _Worker:
     def _send(self, message: bytes) -> None:
         # What cannot be sent to a process that has ended is missed when its answers are read.
         with suppress(BrokenPipeError):
-            os.write(self._input, message)
+            while message:
+                message = message[os.write(self._input, message) :]
 
     def take(self) -> None:
         """Take one message that is there; raises `_Lost` when it is the end."""

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,16 @@ def test_a_worker_says_what_this_process_would(pair: Team) -> None:
         assert ticket.found is not None
         expected = PieceReader(FORM).read(ticket.piece)
         assert pickle.dumps(ticket.found) == pickle.dumps(expected)
+
+
+def test_all_that_is_asked_for_reaches_a_worker() -> None:
+    # More than a pipe holds.
+    keep = tuple(b"/directory/%05d" % n for n in range(20_000))
+    with Team(1, replace(FORM, keep=keep), lambda: None) as workers:
+        ticket = given(workers, b"/directory/19999/1 5\n/directory/20000/1 7\n")
+        workers.wait(ticket)
+    assert ticket.found is not None
+    assert (ticket.found.packed.skipped, ticket.found.packed.total) == (1, 5)
 
 
 def test_what_a_worker_cannot_read_comes_back(pair: Team) -> None:
