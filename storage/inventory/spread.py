@@ -56,12 +56,18 @@ def spread(text: TextFile, builder: TreeBuilder, processes: int, keep: tuple[byt
             return True
 
         went_well = True
+        read = in_order = 0
         for piece in pieces:
             text.heed()
-            if team is None and pieces.size > ALONE:
+            # Of lines in no order, nearly all work is left when they are read.
+            if team is None and pieces.size > ALONE and 2 * in_order >= read:
                 team = stack.enter_context(Team(processes - 1, form, text.heed))
             ticket = None if team is None else team.give(piece)
-            waiting.append(ticket or Ticket(piece, True, reader.read(piece)))
+            if ticket is None:
+                ticket = Ticket(piece, True, reader.read(piece))
+                read += 1
+                in_order += ticket.found is not None and bool(ticket.found.packed.directories)
+            waiting.append(ticket)
             if not settle(_WAITING * processes):
                 went_well = False
                 break

@@ -8,7 +8,7 @@ import os
 import random
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from storage.inventory import InventoryError, InventoryUnreadable, detect, read_inventory, spread
 from storage.inventory.builder import HELD, TreeBuilder
 from storage.inventory.team import Team, Ticket
+from storage.inventory.text_file import PieceForm
 from storage.snapshot import SnapshotHeader, SnapshotWriter
 from tests.storage.inventory.test_fast_and_slow import inventories
 
@@ -196,6 +197,25 @@ def test_a_short_list_is_read_without_other_processes(tmp_path: Path, monkeypatc
     read_inventory(path, writer.append, listed_at=1, append_leaves=writer.append_leaves, processes=4, chunk_size=5000)
     writer.discard()
     assert started == []
+
+
+@pytest.mark.parametrize(("some", "started"), [(SIZED, [3]), (shuffled(SIZED), [])])
+def test_only_a_list_in_some_order_is_read_with_other_processes(
+    some: list[bytes], started: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "list"
+    path.write_bytes(b"".join(some))
+    asked: list[int] = []
+    start = Team.__init__
+
+    def noted(team: Team, workers: int, form: PieceForm, heed: Callable[[], None]) -> None:
+        asked.append(workers)
+        start(team, workers, form, heed)
+
+    monkeypatch.setattr(Team, "__init__", noted)
+    whole = written(path, frames=False, chunk_size=5000)
+    assert written(path, frames=True, alone=20_000, processes=4, chunk_size=5000) == whole
+    assert asked == started
 
 
 def test_a_worker_that_is_killed_leaves_no_shorter_inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
