@@ -218,7 +218,7 @@ def test_only_a_list_in_some_order_is_read_with_other_processes(
     assert asked == started
 
 
-def test_a_worker_that_is_killed_leaves_no_shorter_inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_is_killed_leaves_no_shorter_inventory(tmp_path: Path) -> None:
     path = tmp_path / "list"
     path.write_bytes(b"".join(SIZED))
     pids: list[int] = []
@@ -233,8 +233,8 @@ def test_a_worker_that_is_killed_leaves_no_shorter_inventory(tmp_path: Path, mon
         return give_surely(workers, piece)
 
     writer = SnapshotWriter(tmp_path / "snapshot", SnapshotHeader("inventory", "test", 1))
-    with changed(0, HELD):
-        monkeypatch.setattr(Team, "give", give_and_kill)
+    with changed(0, HELD), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Team, "give", give_and_kill)
         with pytest.raises(
             InventoryUnreadable, match=r"the process \d+ that reads a part of it was killed \(signal 9\)"
         ):
