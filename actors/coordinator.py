@@ -341,6 +341,8 @@ class Coordinator:
         if not self._open:
             self._journal.reopen()
             self._open = True
+        if self._earlier.state is not None:
+            self._earlier.state.settle()
         self._list_after_all(list(msgpack.unpackb(packed)))
         self._save()
 

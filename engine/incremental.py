@@ -121,6 +121,7 @@ class TakeOver:
         # Of directories that hold some whose listing differs.
         self._looks = SecondLooks(rules.delay)
         self.distrust = ""
+        self._is_settled = False
         # What is put off: rows to be taken over, and how far the table is gone through, once for what a run before has
         # listed and once for what is to be listed after all.
         self._put_off: deque[array[int]] = deque()
@@ -154,7 +155,7 @@ class TakeOver:
         return None if self._marks[row] == _Mark.NEVER else row
 
     def _choose(self, row: int | None, path: bytes, mtime: int, identity: int) -> Choice:
-        if self.distrust or row is None or mtime != self._table.mtimes[row]:
+        if self.distrust or self._is_settled or row is None or mtime != self._table.mtimes[row]:
             return Choice.LIST
         ids = self._table.ids
         if identity != (0 if ids is None else ids[row]):
@@ -177,6 +178,10 @@ class TakeOver:
             else:
                 found.taken.append(row)
         return found
+
+    def settle(self) -> None:
+        """Take nothing over from now on: what was taken over is held against the inventory, once."""
+        self._is_settled = True
 
     def sample(self, rows: Iterable[int]) -> None:
         """Note that these are listed to be held against the last listing."""
@@ -232,7 +237,7 @@ class TakeOver:
         """
         portion = Portion([], [])
         left = self._list_after_all(portion, most)
-        left = self._take_put_off(portion, left)
+        left = self._take_put_off(portion, left, sight_of)
         self._look_at_the_run_before(portion, left, now, sight_of, spared)
         return portion
 
@@ -245,10 +250,16 @@ class TakeOver:
                 portion.listed.append(self._table.paths[row])
         return most - len(portion.listed)
 
-    def _take_put_off(self, portion: Portion, most: int) -> int:
+    def _take_put_off(self, portion: Portion, most: int, sight_of: Callable[[bytes], Known | None]) -> int:
         while self._put_off and most > 0:
             # The last one is the next one.
-            most -= self._begin(portion, self._put_off[0].pop())
+            row = self._put_off[0].pop()
+            sight = sight_of(self._table.paths[row])
+            if sight is None or sight.state == State.UNFILLED:
+                most -= self._begin(portion, row)
+            else:
+                # What this run was told of a directory is never older than what an earlier one was.
+                most -= 1
             if not self._put_off[0]:
                 self._put_off.popleft()
         return most

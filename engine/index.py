@@ -233,6 +233,8 @@ class IndexBuilder:
     def _know_all(self, below: list[bytes], mtimes: bytes) -> None:
         """Give rows to different directories that have none yet; as `know`, but all at once."""
         rows, count = self._rows, len(below)
+        if len(mtimes) != 8 * count:
+            raise ValueError(f"{count} directories with {len(mtimes)} bytes of times")
         rows.update(zip(below, range(len(rows), len(rows) + count), strict=True))
         self._states += bytes((State.UNFILLED,)) * count
         self._reasons += bytes((Reason.NEVER_REACHED,)) * count

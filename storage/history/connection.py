@@ -100,7 +100,7 @@ class HistoryConnection:
         try:
             yield
         except sqlite3.Error as error:
-            self._is_locked_out = _primary_code(error) == sqlite3.SQLITE_BUSY
+            self._is_locked_out |= _primary_code(error) == sqlite3.SQLITE_BUSY
             raise
         if self._is_locked_out:
             self._is_locked_out = False

@@ -13,8 +13,9 @@ from actors.messages import Batch, Progress
 from engine.compare import CompareOptions, Tally, compare
 from engine.incremental import is_taken
 from engine.states import Reason, State
+from engine.work import DirectoriesSeeded
 from storage.snapshot import Snapshot, SnapshotHeader, SnapshotWriter, part_of
-from tests.actors.changing_store import DAY, TOP, Site, Store, held, truth
+from tests.actors.changing_store import DAY, LONG_AGO, TOP, Site, Store, held, truth
 
 
 @pytest.fixture
@@ -372,3 +373,33 @@ def test_whatever_happens_nothing_false_comes_of_it(tmp_path: Path, seed: int) -
         if store.honest:
             assert distrust == ""
         site.end()
+
+
+def test_what_was_listed_is_not_overwritten_by_what_was_listed_before(site: Site) -> None:
+    site.list()
+    parent, leaf = TOP + b"/1", TOP + b"/1/leaf1"
+    coordinator = site.begin()
+    # First it shows another time, as a directory that has changed does, and then the old one again.
+    site.store.put(leaf, b"new")
+    site.go_on()
+    assert leaf in site.store.asked
+    site.store.directories[leaf].mtime = LONG_AGO
+    coordinator._handle(DirectoriesSeeded([parent], (TOP,)))
+    site.go_on()
+    assert held(site.end()) == truth(site.store)
+
+
+def test_nothing_is_taken_over_once_what_was_is_held_against_the_inventory(site: Site) -> None:
+    site.list()
+    parent, leaf = TOP + b"/1", TOP + b"/1/leaf1"
+    coordinator = site.begin()
+    away = site.store.directories.pop(leaf)
+    site.go_on()
+    site.look().close()
+    # It is there again, and shows the old time, though it holds something else now.
+    away.files[b"new"] = 5
+    site.store.directories[leaf] = away
+    coordinator.list_again(msgpack.packb([parent]))
+    site.go_on()
+    assert site.store.asked.count(leaf) == 1
+    assert held(site.end()) == truth(site.store)

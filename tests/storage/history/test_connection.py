@@ -277,6 +277,9 @@ def test_whoever_waited_in_vain_waits_for_no_long_time_again(path: Path, monkeyp
                 waited.append(time.monotonic() - began)
         assert waited[0] >= 2
         assert all(seconds < 2 for seconds in waited[1:])
+        # What goes wrong otherwise does not make it patient, nor impatient for good.
+        with pytest.raises(HistoryError), history._connection.transaction() as sqlite:
+            sqlite.execute("SELECT * FROM nothing_of_that_name")
         history.open_run(SITE, 3.0, "threads")
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
