@@ -37,8 +37,8 @@ class Connection(asyncio.Protocol):
     an answer. ``lost`` is called, before whoever waits learns it, when there will be no more answers. ``made`` is when
     it began, and ``heard`` when the last answer to a request came, in seconds of ``time.monotonic``. A connection that
     ``is_retired`` is asked nothing more, and closes when it has answered what it was asked. ``label`` begins what is
-    said of it. ``unwell`` holds the addresses of the host that let nobody in; whether a connection that was lost
-    ``has_others`` besides, says whether another one may do better.
+    said of it. ``unwell`` holds the addresses of the host that let nobody in; ``has_others`` says of a connection that
+    was lost whether one to another address may do better.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -54,14 +55,49 @@ def alias(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return listed
 
 
-def test_who_let_nobody_in_comes_last_and_the_resolver_knows_which_kind_is_better() -> None:
+def test_the_resolver_knows_which_kind_is_better() -> None:
     infos = [_info(address) for address in ("::1", "127.0.0.1", "::2", "127.0.0.2")]
-    assert sorted(_numbers(in_turn(infos, ()))[:2]) == ["::1", "::2"]
-    assert _numbers(in_turn(infos, {"::1", "127.0.0.2"})) == ["::2", "127.0.0.1", "::1", "127.0.0.2"]
+    assert sorted(_numbers(in_turn(infos))[:2]) == ["::1", "::2"]
+
+
+def test_one_that_is_quick_and_let_nobody_in_does_not_win_against_one_that_is_slow(
+    server: ScriptedServer, alias: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alias += ["127.0.0.1", "127.0.0.2"]
+    connect_one = asyncio.SelectorEventLoop.sock_connect
+
+    async def slowly(loop: asyncio.SelectorEventLoop, sock: socket.socket, address: tuple[str, int]) -> None:
+        if address[0] == "127.0.0.1":
+            await asyncio.sleep(2 * addresses._OTHER_AFTER)
+        await connect_one(loop, sock, address)
+
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "sock_connect", slowly)
+
+    async def connected(unwell: set[str]) -> tuple[str, bool]:
+        sock, has_others = await addresses.connect(ALIAS, server.port, unwell)
+        with sock:
+            return addresses.number_of(sock), has_others
+
+    with closing(socket.create_server(("127.0.0.2", server.port))):
+        assert asyncio.run(connected(set())) == ("127.0.0.2", True)
+        assert asyncio.run(connected({"127.0.0.2"})) == ("127.0.0.1", False)
+
+
+def test_where_nobody_else_answers_one_that_let_nobody_in_is_tried(alias: list[str]) -> None:
+    # Nobody listens at the first.
+    alias += ["127.0.0.3", "127.0.0.2"]
+
+    async def connected(port: int) -> tuple[str, bool]:
+        sock, has_others = await addresses.connect(ALIAS, port, {"127.0.0.2"})
+        with sock:
+            return addresses.number_of(sock), has_others
+
+    with closing(socket.create_server(("127.0.0.2", 0))) as one:
+        assert asyncio.run(connected(one.getsockname()[1])) == ("127.0.0.2", False)
 
 
 def test_the_servers_of_an_alias_share_the_work() -> None:
-    firsts = {_numbers(in_turn([_info(f"127.0.0.{number}") for number in range(4)], ()))[0] for _ in range(200)}
+    firsts = {_numbers(in_turn([_info(f"127.0.0.{number}") for number in range(4)]))[0] for _ in range(200)}
     assert len(firsts) == 4
 
 
