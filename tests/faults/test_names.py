@@ -54,7 +54,7 @@ NAMES = {
 }
 
 
-@pytest.fixture(params=["xrootd", "wire", "directx", "file"])
+@pytest.fixture(params=["bindings", "wire", "directx", "file"])
 def named(
     request: pytest.FixtureRequest,
     make_site: Callable[..., FaultySite],
@@ -66,9 +66,9 @@ def named(
         site = make_site([tmp_path / "store"], "/store", [f"file://{tmp_path}"])
     else:
         site = make_site([xrootd_directory.path], xrootd_directory.lfn.decode(), [xrootd_directory.url])
-    if request.param == "wire":
+    if request.param in ("bindings", "wire"):
         site.lister = request.param
-    site.kind = "wire" if request.param == "xrootd" and site.lister == "wire" else request.param
+    site.kind = request.param
     for number, name in enumerate(NAMES.values()):
         here = b"data/%02d" % number
         site.put(here + b"/known/" + name)
@@ -111,7 +111,7 @@ BELOW = ("below-missing", "below-orphan", "empty")
 ALL = ("missing", "orphan", *BELOW)
 
 UNCARRIED: dict[str, dict[str, tuple[str, ...]]] = {
-    "xrootd": {
+    "bindings": {
         "a newline": ALL,
         # As the name of a file it can be carried.
         "a question mark": BELOW,

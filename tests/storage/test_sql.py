@@ -16,7 +16,7 @@ NUMBERS_AND_CONSTANTS = frozenset(
         *("table", "Table", "columns", "where", "key", "more", "source", "name", "select", "marks", "c", "kind"),
         *("COUNTS", "_NEW_BEATS", "_REPORTED", "_SITE", "_SITE_COLUMNS", "_STATS", "UNKNOWN_MTIME", "UNKNOWN_SIZE"),
         # Numbers.
-        *("run", "staged", "schema", "APPLICATION_ID", "VERSION", "_NAMED"),
+        *("run", "staged", "schema", "APPLICATION_ID", "VERSION", "_NAMED", "BUSY_SECONDS", "_AGAIN_SECONDS"),
         # Names of a foreign database, in quotes that are doubled.
         *("_quoted", "selected"),
         # Queries of `storage.migrations.Schema.reads`.
