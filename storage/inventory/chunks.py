@@ -164,9 +164,10 @@ def _refuse_nul(chunk: Chunk, source: str) -> None:
 
 
 def _refuse_unlisted(chunk: Chunk, source: str) -> None:
-    at = chunk.data.find(b"\n" + UNLISTED_MARK)
-    if at >= 0:
-        before = chunk.data.count(b"\n", 0, at + 1)
+    data = chunk.data
+    at = 0 if data.startswith(UNLISTED_MARK) else data.find(b"\n" + UNLISTED_MARK) + 1
+    if data.startswith(UNLISTED_MARK, at):
+        before = data.count(b"\n", 0, at)
         line = chunk.lines()[before]
         raise malformed(
             source, chunk.first_line + before, "a complete list; of an incomplete one, compare the snapshot", line

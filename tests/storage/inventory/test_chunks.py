@@ -59,3 +59,15 @@ def test_a_last_line_that_does_not_end_is_told_from_one_that_does() -> None:
         (b"/b\n", True),
         (b"/c\n", False),
     ]
+
+
+@pytest.mark.parametrize("size", [1, 7, 20, 25, 26, 45, 1000])
+def test_the_mark_of_an_incomplete_list_is_found_wherever_a_chunk_begins(size: int) -> None:
+    text = b"# names are escaped\n/a\n/b\n# not listed: /c\n/d\n"
+    with pytest.raises(InventoryMalformed, match=r'dump line 4: expected a complete list.*found "# not listed: /c"'):
+        chunks_of(*(text[at : at + size] for at in range(0, len(text), size)))
+
+
+def test_a_mark_in_the_middle_of_a_line_is_a_name() -> None:
+    text = b"# names are escaped\n/a # not listed: /c\n"
+    assert len(chunks_of(text)) == 1
