@@ -12,6 +12,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 
+def read_at(descriptor: int, start: int, length: int) -> bytes:
+    """Give so many bytes of an open file from ``start`` on, fewer only where it ends.
+
+    Raises:
+        OSError: they cannot be read.
+    """
+    found = os.pread(descriptor, length, start)
+    # The system gives at most 2 GiB at a time, and may give less.
+    while len(found) < length:
+        more = os.pread(descriptor, length - len(found), start + len(found))
+        if not more:
+            break
+        found += more
+    return found
+
+
 class FileBytes:
     """A file as a sequence of bytes, as long as it was when it was opened.
 
@@ -43,18 +59,11 @@ class FileBytes:
         if length <= 0:
             return b""
         try:
-            found = os.pread(self._descriptor, length, start)
-            # The system gives at most 2 GiB at a time, and may give less.
-            while len(found) < length:
-                more = os.pread(self._descriptor, length - len(found), start + len(found))
-                if not more:
-                    break
-                found += more
+            return read_at(self._descriptor, start, length)
         except OSError as error:
             if self._descriptor < 0:
                 raise ValueError("the file is closed") from error
             raise OSError(error.errno, error.strerror, str(self._path)) from error
-        return found
 
     def close(self) -> None:
         """Give the file back."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from engine.columns import DIGEST_SIZE
+from storage.file_bytes import read_at
 from storage.inventory.packing import Packed
 from storage.inventory.spill import damaged, scratch_error
 from storage.snapshot import check_directory_frames
@@ -31,7 +32,7 @@ class FrameStore:
 
     def __init__(self, scratch: Path | None, held: int) -> None:
         """Hold ``held`` bytes in memory; more is set aside in ``scratch``, in ``TMPDIR`` when it is None."""
-        self._where = tempfile.gettempdir() if scratch is None else os.fspath(scratch)
+        self._scratch = scratch
         self._most = held
         self._file: IO[bytes] | None = None
         self._end = 0
@@ -70,6 +71,11 @@ class FrameStore:
         except OSError as error:
             raise scratch_error(error, self._where) from error
 
+    @property
+    def _where(self) -> str:
+        # What is never set aside needs no temporary directory, and there may be none.
+        return tempfile.gettempdir() if self._scratch is None else os.fspath(self._scratch)
+
     def _set_aside(self) -> IO[bytes]:
         # It is given back by `close`.
         file: IO[bytes] = tempfile.TemporaryFile(buffering=_BUFFER, dir=self._where)  # noqa: SIM115
@@ -101,7 +107,7 @@ class FrameStore:
             return bytes(self._held[start:stop])
         try:
             self._file.flush()
-            data = os.pread(self._file.fileno(), stop - start, start)
+            data = read_at(self._file.fileno(), start, stop - start)
             try:
                 check_directory_frames(data, self.lengths[first:end])
             except ValueError as error:

@@ -87,7 +87,8 @@ def dump_into_snapshot(
     """Read what a dump has below ``root`` into a snapshot; gives the number of files.
 
     ``prefix`` is empty or a canonical path that stands before each LFN in the dump. Relative paths start from the root.
-    ``heed`` is called now and then, and may raise to give up.
+    ``heed`` is called now and then, and may raise to give up. Where there are many files they are put in order on disk,
+    beside the snapshot.
 
     Raises:
         DumpError: it cannot be read, is malformed, does not end, or names no file below the root; there is no snapshot
@@ -116,6 +117,7 @@ def dump_into_snapshot(
             listed_at=int(created),
             heed=heed,
             see=end.see,
+            scratch=snapshot.parent,
         )
         if not counts.ended:
             gate = dump_gate(paths.escape(os.fsencode(dump)))

@@ -61,6 +61,23 @@ def test_what_fits_into_memory_needs_no_place(tmp_path: Path) -> None:
     assert len(files(filled(tmp_path / "nowhere"))) == 7
 
 
+def test_what_fits_into_memory_is_kept_where_there_is_no_temporary_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    assert len(files(filled())) == 7
+    with pytest.raises(FileNotFoundError, match="No usable temporary directory"):
+        filled(held=0)
+
+
+def test_what_comes_back_in_parts_is_put_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, read = filled(tmp_path, 0), os.pread
+    monkeypatch.setattr(os, "pread", lambda number, length, start: read(number, min(length, 7), start))
+    assert files(store) == files(filled())
+    store.close()
+
+
 def test_a_place_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"put in order there\): '.*/nowhere'"):
         filled(tmp_path / "nowhere", 0)

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import bz2
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from engine.columns import FileColumns
 from engine.cut import DUMP_CUT
+from storage.inventory.builder import TreeBuilder
 from storage.listers.dump_file import DAY, DumpError, dump_into_snapshot, dump_time, prepared
 from storage.snapshot import Snapshot
 
@@ -58,6 +60,13 @@ def test_an_empty_or_malformed_dump_is_refused_and_leaves_nothing(tmp_path: Path
     with pytest.raises(DumpError, match="dump"):
         dump_into_snapshot(dump, tmp_path / "s", b"/store")
     assert [path.name for path in tmp_path.iterdir()] == ["dump"]
+
+
+def test_a_dump_is_put_in_order_beside_its_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dump = written(tmp_path / "dump", b"".join(b"/store/%d/a 1\n" % (n % 7) for n in range(100)))
+    monkeypatch.setattr(TreeBuilder.__init__, "__defaults__", (None, 0))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "nowhere"))
+    assert dump_into_snapshot(dump, tmp_path / "s", b"/store") == 7
 
 
 def test_a_dump_that_is_not_there_is_named(tmp_path: Path) -> None:
