@@ -1,7 +1,8 @@
 """An inventory that several processes read: this one, and workers that it hands pieces of the text to.
 
 What a piece has comes into the tree in the order of the file, whoever read it, and from the first piece that cannot be
-read apart from the others on, this process reads by itself. So tree, counts and errors are those of one process.
+read apart from the others on, this process reads by itself, as it does from the first that was lost with a worker. So
+tree, counts and errors are those of one process.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def spread(text: TextFile, builder: TreeBuilder, processes: int, keep: tuple[byt
     The last lines always do, since the end of a text is looked at there.
 
     Raises:
-        InventoryError: as for one process; and a worker has ended before its time.
+        InventoryError: as for one process.
         OSError: there is no room for what is set aside.
     """
     if text.layout.format is Format.CSV and any(b'"' in chunk.data for chunk in text.taken):

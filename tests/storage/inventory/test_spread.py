@@ -6,8 +6,10 @@ import bz2
 import gzip
 import os
 import random
+import re
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +19,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.inventory import InventoryError, InventoryUnreadable, detect, read_inventory, spread
+from storage.inventory import InventoryError, detect, read_inventory, spread
 from storage.inventory.builder import HELD, TreeBuilder
 from storage.inventory.team import Team, Ticket
 from storage.inventory.text_file import PieceForm
 from storage.snapshot import SnapshotHeader, SnapshotWriter
 from tests.storage.inventory.test_fast_and_slow import inventories
+from tests.storage.inventory.test_team import is_running
 
 ALL_ALONE = 1 << 40
 
@@ -218,39 +221,42 @@ def test_only_a_list_in_some_order_is_read_with_other_processes(
     assert asked == started
 
 
-def test_a_worker_that_is_killed_leaves_no_shorter_inventory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize("name", ["sorted", "shuffled", "a line that does not fit", "table"])
+@pytest.mark.parametrize("at", [1, 7, 12])
+def test_nothing_is_lost_with_a_worker_that_is_killed(
+    at: int, name: str, processes: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "list"
-    path.write_bytes(b"".join(SIZED))
+    path.write_bytes(b"".join(TEXTS[name]))
+    whole = written(path, frames=False, chunk_size=2000)
     pids: list[int] = []
     pieces = 0
 
     def give_and_kill(workers: Team, piece: bytes) -> Ticket | None:
         nonlocal pieces
         pieces += 1
-        if pieces == 7:
+        if pieces < at:
+            return give_surely(workers, piece)
+        if pieces == at:
             pids.extend(workers.pids)
+            # What it was given comes back unread.
+            os.kill(pids[0], signal.SIGSTOP)
+            ticket = give(workers, piece)
             os.kill(pids[0], signal.SIGKILL)
-        return give_surely(workers, piece)
+            # The few lines that are left would be read before it has ended.
+            while is_running(pids[0]):
+                time.sleep(0.01)
+            return ticket
+        return give(workers, piece)
 
-    writer = SnapshotWriter(tmp_path / "snapshot", SnapshotHeader("inventory", "test", 1))
-    with changed(0, HELD), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Team, "give", give_and_kill)
-        with pytest.raises(
-            InventoryUnreadable, match=r"the process \d+ that reads a part of it was killed \(signal 9\)"
-        ):
-            read_inventory(
-                path,
-                writer.append,
-                listed_at=1,
-                append_leaves=writer.append_leaves,
-                processes=2,
-                chunk_size=2000,
-                scratch=tmp_path,
-            )
-    assert len(pids) == 1
-    assert len(writer.index) == 0
-    writer.discard()
-    assert os.listdir(tmp_path) == ["list"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"{__name__}.give_surely", give_and_kill)
+        assert written(path, frames=True, alone=0, processes=processes, chunk_size=2000) == whole
+    assert len(pids) == processes - 1
+    assert set(os.listdir(tmp_path)) <= {"list", "snapshot"}
+    (said,) = caplog.messages
+    assert re.search(r"the process \d+ that reads a part of it was killed \(signal 9\)", said)
 
 
 def test_whoever_wants_to_stop_is_heard_between_pieces(tmp_path: Path) -> None:
