@@ -11,7 +11,7 @@ import pytest
 from tests.faults.site import OLD, FaultySite
 from tests.servers.fixtures import ServedDirectory
 
-DOORS = ["xrootd", "wire", "two doors", "directx", "file"]
+DOORS = ["bindings", "wire", "two doors", "directx", "file"]
 
 
 @pytest.fixture(params=DOORS)
@@ -32,7 +32,7 @@ def linked(
             doors.append(doors[0].replace("localhost", "127.0.0.1"))
             assert doors[0] != doors[1]
         site = make_site([xrootd_directory.path], xrootd_directory.lfn.decode(), doors)
-    if kind == "wire":
+    if kind in ("bindings", "wire"):
         site.lister = kind
     site.kind = kind
     site.put("data/a/kept.root")
@@ -82,7 +82,7 @@ def test_loops(linked: FaultySite) -> None:
 @pytest.mark.fault(
     "links", "twenty directories, each with two links to the next", "some hundred listings instead of a million"
 )
-@pytest.mark.parametrize("linked", ["xrootd", "file"], indirect=True)
+@pytest.mark.parametrize("linked", ["bindings", "file"], indirect=True)
 def test_many_ways_to_one_directory(linked: FaultySite) -> None:
     site = linked
     for number in range(20):
@@ -125,7 +125,7 @@ def test_a_link_to_an_unknown_directory(linked: FaultySite) -> None:
 @pytest.mark.fault(
     "links", "an inventory that has files under the name of a link", "no file is an orphan under its other name"
 )
-@pytest.mark.parametrize("linked", ["xrootd", "two doors", "directx"], indirect=True)
+@pytest.mark.parametrize("linked", ["bindings", "two doors", "directx"], indirect=True)
 def test_an_inventory_that_knows_both_names(linked: FaultySite) -> None:
     site = linked
     site.put("data/b/one.root", 11)
