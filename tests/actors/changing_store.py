@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -185,6 +186,16 @@ class Site:
             self.coordinator.list_again(msgpack.packb(again))
             self.go_on()
         return again
+
+
+@contextmanager
+def listed_once(home: Path) -> Iterator[Site]:
+    """Give a site that was listed once."""
+    made = Site(Store(), home)
+    made.list()
+    yield made
+    if made.coordinator is not None:
+        made.coordinator.release()
 
 
 def held(table: DirectoryTable) -> dict[bytes, dict[bytes, int]]:

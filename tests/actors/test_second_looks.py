@@ -12,17 +12,13 @@ from engine.incremental import is_taken
 from engine.links import Link
 from engine.states import Reason
 from engine.work import Task
-from tests.actors.changing_store import TOP, Site, Store, held, truth
+from tests.actors.changing_store import TOP, Site, held, listed_once, truth
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    """A site that was listed once."""
-    made = Site(Store(), tmp_path)
-    made.list()
-    yield made
-    if made.coordinator is not None:
-        made.coordinator.release()
+    with listed_once(tmp_path) as made:
+        yield made
 
 
 def test_a_sample_finds_a_store_that_lies(site: Site) -> None:

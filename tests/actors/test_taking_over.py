@@ -15,17 +15,13 @@ from engine.incremental import is_taken
 from engine.states import Reason, State
 from engine.work import DirectoriesSeeded
 from storage.snapshot import Snapshot, SnapshotHeader, SnapshotWriter, part_of
-from tests.actors.changing_store import DAY, LONG_AGO, TOP, Site, Store, held, truth
+from tests.actors.changing_store import DAY, LONG_AGO, TOP, Site, Store, held, listed_once, truth
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    """A site that was listed once."""
-    made = Site(Store(), tmp_path)
-    made.list()
-    yield made
-    if made.coordinator is not None:
-        made.coordinator.release()
+    with listed_once(tmp_path) as made:
+        yield made
 
 
 def test_leaves_that_did_not_change_are_not_asked_for(site: Site) -> None:

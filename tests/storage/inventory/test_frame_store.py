@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import resource
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import pytest
@@ -83,14 +81,6 @@ def test_a_place_that_is_not_there_is_named(tmp_path: Path) -> None:
         filled(tmp_path / "nowhere", 0)
 
 
-@pytest.fixture
-def small_files() -> Iterator[None]:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
 def test_a_full_disk_is_an_error_that_names_the_place(small_files: None, tmp_path: Path) -> None:
     store = FrameStore(tmp_path, 0)
     few, many = packed(0, 2), packed(2, 5000)
@@ -104,20 +94,6 @@ def test_a_full_disk_is_an_error_that_names_the_place(small_files: None, tmp_pat
         store.frames(0, 1)
     store.close()
     assert os.listdir(tmp_path) == []
-
-
-@pytest.fixture
-def scratch_files(monkeypatch: pytest.MonkeyPatch) -> list[IO[bytes]]:
-    """Hold what was made, to be damaged."""
-    made: list[IO[bytes]] = []
-    make = tempfile.TemporaryFile
-
-    def remember(**options: Any) -> Any:
-        made.append(make(**options))
-        return made[-1]
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", remember)
-    return made
 
 
 def test_a_changed_byte_is_never_taken_for_a_file(scratch_files: list[IO[bytes]]) -> None:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import random
-import resource
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
@@ -75,14 +72,6 @@ def test_a_place_that_is_not_there_is_named(tmp_path: Path) -> None:
         spilled(tmp_path / "nowhere")
 
 
-@pytest.fixture
-def small_files() -> Iterator[None]:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
 def test_a_full_disk_is_an_error_that_names_the_place(small_files: None, tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(OSError, match=r"too large \(the files of an inventory are put in order there\): '.*'"):
@@ -92,38 +81,30 @@ def test_a_full_disk_is_an_error_that_names_the_place(small_files: None, tmp_pat
 
 
 @pytest.fixture
-def scratch_files(monkeypatch: pytest.MonkeyPatch) -> list[IO[bytes]]:
+def damaged_files(scratch_files: list[IO[bytes]], monkeypatch: pytest.MonkeyPatch) -> list[IO[bytes]]:
     """Hold what was made, to be damaged; little is read ahead."""
-    files: list[IO[bytes]] = []
-    make = tempfile.TemporaryFile
-
-    def remember(**options: Any) -> Any:
-        files.append(make(**options))
-        return files[-1]
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", remember)
     monkeypatch.setattr(spill, "_BUFFER", 8)
-    return files
+    return scratch_files
 
 
-def test_a_changed_byte_is_never_taken_for_a_file(scratch_files: list[IO[bytes]]) -> None:
+def test_a_changed_byte_is_never_taken_for_a_file(damaged_files: list[IO[bytes]]) -> None:
     with spilled() as builder:
-        whole = os.pread(scratch_files[0].fileno(), 1 << 10, 0)
+        whole = os.pread(damaged_files[0].fileno(), 1 << 10, 0)
         assert builder.emit(lambda record: None, 1).files == 2
     # The first head is read while it is written.
     for at in range(48, len(whole)):
         with spilled() as builder:
-            os.pwrite(scratch_files[-1].fileno(), bytes((whole[at] ^ 0xFF,)), at)
+            os.pwrite(damaged_files[-1].fileno(), bytes((whole[at] ^ 0xFF,)), at)
             with pytest.raises(OSError, match=r"is damaged \(the files of an inventory are put in order there\)"):
                 builder.emit(lambda record: None, 1)
 
 
-def test_a_torn_end_is_never_taken_for_the_end(scratch_files: list[IO[bytes]]) -> None:
+def test_a_torn_end_is_never_taken_for_the_end(damaged_files: list[IO[bytes]]) -> None:
     with spilled():
-        length = os.fstat(scratch_files[0].fileno()).st_size
+        length = os.fstat(damaged_files[0].fileno()).st_size
     for left in range(48, length):
         with spilled() as builder:
-            os.ftruncate(scratch_files[-1].fileno(), left)
+            os.ftruncate(damaged_files[-1].fileno(), left)
             with pytest.raises(OSError, match="is damaged"):
                 builder.emit(lambda record: None, 1)
 
