@@ -331,10 +331,18 @@ def test_a_connection_that_is_stuck_is_replaced(method: str, start_xrootd: Calla
         assert isinstance(asker.list(b"/store"), Listed)
 
 
+def ask_at_once(asker: Asker, server: XRootDServer, count: int) -> None:
+    """Have so many requests in flight together: one that is answered before the next leaves room on its connection."""
+    server.pause()
+    sent = [asker.send(Ask.STAT, b"/store") for _ in range(count)]
+    server.resume()
+    asker.wait(sent)
+
+
 def test_a_user_in_the_door_is_the_user_at_the_server(method: str, start_xrootd: Callable[..., XRootDServer]) -> None:
     server = start_xrootd()
     with asking(opened(method, server.url.replace("//", "//alice@"), connections=3)) as asker:
-        asker.wait([asker.send(Ask.STAT, b"/store") for _ in range(12)])
+        ask_at_once(asker, server, 12)
 
     logins = [line for line in server.log.splitlines() if line.endswith("login")]
     assert len(logins) == 3
@@ -345,7 +353,7 @@ def test_connections_of_two_listers_are_their_own(method: str, start_xrootd: Cal
     server = start_xrootd()
     for _ in range(2):
         with asking(opened(method, server.url, connections=2)) as asker:
-            asker.wait([asker.send(Ask.STAT, b"/store") for _ in range(8)])
+            ask_at_once(asker, server, 8)
 
     assert server.log.count(" login\n") == 4
 
