@@ -8,10 +8,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from actors.oversight import Progress
 from engine.stall import AwakeClock, duration
@@ -25,6 +27,9 @@ _EVERY = 30.0
 
 _SHOW_EVERY = 300.0
 """Seconds between two times that the page is built anew meanwhile."""
+
+_FOLLOW_EVERY = 5.0
+"""Seconds between two times that those who follow the run are told of it."""
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks at the run."""
@@ -41,11 +46,24 @@ _LEAVING = 10.0
 
 @dataclass(frozen=True, slots=True)
 class PulseTimes:
-    """Seconds between two signs, between two builds of the page, and until a quiet phase is told of."""
+    """Seconds between two signs, between two builds of the page, until a quiet phase is told of, and between two times
+    that followers are told.
+    """
 
     every: float = _EVERY
     show_every: float = _SHOW_EVERY
     say_after: float = _SAY_AFTER
+    follow_every: float = _FOLLOW_EVERY
+
+
+class Follower(Protocol):
+    """Whoever shows elsewhere how far a run is. What it raises is logged, and ends no run."""
+
+    def follow(self, phase: str, progress: Progress) -> None:
+        """Take note: some seconds apart and with each new phase, on one thread; last of all when the run is over."""
+
+    def leave(self) -> None:
+        """Take note that the run is over, however it ended; its results are in the summary by now."""
 
 
 class Pulse:
@@ -53,7 +71,7 @@ class Pulse:
 
     With a ``summary`` signs of life of the process that has the ``site`` are given there, and ``show`` is called now
     and then to show them to others. ``say`` is told when a phase takes long, with a note in its progress; what is
-    waited for then is in ``waits_for``, by the phase.
+    waited for then is in ``waits_for``, by the phase. ``followers`` are told how far it is, and when it is over.
     """
 
     def __init__(
@@ -63,6 +81,7 @@ class Pulse:
         show: Callable[[], None] = lambda: None,
         say: Callable[[str, Progress], None] = lambda _phase, _progress: None,
         times: PulseTimes | None = None,
+        followers: Sequence[Follower] = (),
     ) -> None:
         self._site = site
         self._summary = summary
@@ -76,6 +95,8 @@ class Pulse:
         self._over = threading.Event()
         self._problem = ""
         self._note = ""
+        self._followers = tuple(followers)
+        self._lost: set[int] = set()
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
     def __enter__(self) -> Pulse:
@@ -98,10 +119,12 @@ class Pulse:
             self._beat_until_over()
         except Exception as error:
             _log.warning("%s: no more signs of life are given: %s: %s", self._site, type(error).__name__, error)
+        self._leave()
 
     def _beat_until_over(self) -> None:
         awake, quiet = AwakeClock(), _Quiet(self._times.say_after)
         beaten_at, shown_at, beaten = -self._times.every, 0.0, ("", "")
+        told_at, told = -self._times.follow_every, ""
         while True:
             now = awake.at(time.monotonic())
             phase, progress, count = self._news
@@ -113,6 +136,9 @@ class Pulse:
             if now - beaten_at >= self._times.every or (phase, self._note) != beaten:
                 beaten_at, beaten = now, (phase, self._note)
                 self._beat(phase, progress)
+            if now - told_at >= self._times.follow_every or phase != told:
+                told_at, told = now, phase
+                self._tell_followers(phase, progress)
             if now - shown_at >= self._times.show_every:
                 shown_at = now
                 self._show()
@@ -125,6 +151,25 @@ class Pulse:
             self._note += f", waiting for {self.waits_for[phase]}"
         _log.info("%s: %s", self._site, self._note)
         self._tell(phase, replace(progress, note=self._note))
+
+    def _tell_followers(self, phase: str, progress: Progress) -> None:
+        progress = replace(progress, note=self._note or progress.note)
+        for follower in self._followers:
+            try:
+                follower.follow(phase, progress)
+            except Exception as error:
+                # Each is told of once: a disk that is full stays so for a while.
+                if id(follower) not in self._lost:
+                    _log.warning("%s: %s: %s", self._site, type(follower).__name__, error)
+                self._lost.add(id(follower))
+            else:
+                self._lost.discard(id(follower))
+
+    def _leave(self) -> None:
+        self._tell_followers(*self._news[:2])
+        for follower in self._followers:
+            with suppress(Exception):
+                follower.leave()
 
     def _beat(self, phase: str, progress: Progress) -> None:
         if self._summary is None or not self._summary.exists():

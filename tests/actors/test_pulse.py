@@ -54,6 +54,41 @@ def test_signs_of_life_say_how_far_the_run_is(path: Path) -> None:
     assert "pulse" not in {thread.name for thread in threading.enumerate()}
 
 
+class Noting:
+    """A follower that notes what it is told, and may be unable to."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.told: list[tuple[str, int]] = []
+        self._failure = failure
+
+    def follow(self, phase: str, progress: Progress) -> None:
+        self.told.append((phase, progress.listed))
+        if self._failure is not None:
+            raise self._failure
+
+    def leave(self) -> None:
+        self.told.append(("left", 0))
+
+
+def test_followers_are_told_how_far_the_run_is_and_when_it_is_over() -> None:
+    follower = Noting()
+    with Pulse(SITE, None, followers=[follower]) as pulse:
+        eventually(lambda: follower.told == [("starting", 0)])
+        pulse.watch("listing", Progress(listed=5))
+        eventually(lambda: follower.told[-1] == ("listing", 5))
+        pulse.watch("listing", Progress(listed=6))
+    assert follower.told[-2:] == [("listing", 6), ("left", 0)]
+
+
+def test_a_follower_that_fails_is_told_of_once_and_the_others_follow_on(caplog: pytest.LogCaptureFixture) -> None:
+    broken, sound = Noting(OSError(28, "No space left on device")), Noting()
+    times = PulseTimes(every=0.01, follow_every=0.0)
+    with Pulse(SITE, None, times=times, followers=[broken, sound]):
+        eventually(lambda: len(sound.told) > 3)
+    assert sound.told[-1] == ("left", 0)
+    assert [record.getMessage() for record in caplog.records] == [f"{SITE}: Noting: [Errno 28] No space left on device"]
+
+
 def test_a_phase_that_takes_long_is_told_of_with_what_it_waits_for(path: Path) -> None:
     said: list[str] = []
     with Pulse(SITE, path, say=lambda _phase, progress: said.append(progress.note), times=OFTEN) as pulse:
