@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 from actors.deployment import open_runtime as open_runtime
 from actors.listing import StoreJob
 from actors.messages import BATCH, ListerSettings, ListingPlan
+from engine.seats import SeatLimits
 from engine.stall import StallLimits
 from engine.work import QueueLimits
+from storage.door_url import addresses
 from storage.doors.source import StoreSource
 from storage.listers.protocol import GFAL
+from storage.sites.seats import SeatPlan
 from storage.snapshot import SnapshotHeader
 
 if TYPE_CHECKING:
@@ -50,7 +53,14 @@ def store_job(
         ListerSettings(spec, window, min(window, BATCH)),
         listers or (1 if one_lister else site.listers),
         StallLimits.of(site.stall_minutes, site.timeout),
+        seat_plan(site, spec.doors),
     )
+
+
+def seat_plan(site: SiteConfig, doors: Iterable[str]) -> SeatPlan | None:
+    """Say how the listers of a site share seats with those of others; None where the configuration limits nothing."""
+    limits = SeatLimits(site.pool, dict(site.door_limits))
+    return SeatPlan(site.shared_location, limits, addresses(doors)) if limits.anything else None
 
 
 def inventory_into_snapshot(

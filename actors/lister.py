@@ -74,6 +74,9 @@ class ListerStuck(Exception):
     """The lister of the store gives no outcomes any more; whoever supervises replaces all of it."""
 
 
+RETIRED = "retired"
+"""What is the matter with a lister that was told to take no more, and has handed in all that it had in hand."""
+
 _COORDINATOR_PATIENCE = 60.0
 """Seconds after which a coordinator that does not answer is taken for dead."""
 
@@ -100,6 +103,10 @@ class ListerActor:
     def trouble(self) -> str:
         """Say why the lister gave up; empty when it did not."""
         return self._pump.trouble
+
+    def retire(self) -> None:
+        """Take no more, and be over when what is in hand is handed in; `trouble` says `RETIRED` then."""
+        self._pump.retire()
 
     def release(self) -> None:
         """Stop pulling and drop what is in flight."""
@@ -132,6 +139,7 @@ class Pump:
         # Outcomes of requests, and None to look around (an answer of the coordinator, or the end).
         self._inbox: SimpleQueue[tuple[int, Outcome] | None] = SimpleQueue()
         self._stopped = False
+        self._retiring = False
         self._window = settings.in_flight
         self._number = 0
         self._backlog: deque[Task] = deque()
@@ -165,6 +173,11 @@ class Pump:
         self._stopped = True
         self._inbox.put(None)
 
+    def retire(self) -> None:
+        """Take no more tasks, and end when those in hand are done."""
+        self._retiring = True
+        self._inbox.put(None)
+
     def close(self) -> None:
         """Release the lister of a thread that was never started."""
         if self._lister is not None:
@@ -179,6 +192,8 @@ class Pump:
         try:
             while not self._stopped:
                 self.collect(min(_LONGEST_WAIT, self.turn(lister)))
+            if self._retiring:
+                self.trouble = RETIRED
         except ActorLost as error:
             self.trouble = f"lost the coordinator: {error}"
         except Exception as error:
@@ -312,6 +327,9 @@ class Pump:
                 return
             self._submit(lister)
         held = len(self._reports) + len(self._verdicts)
+        if self._retiring and not held and not self._open_work:
+            self._stopped = True
+            return
         full = held >= self._settings.batch
         stale = bool(held) and (now - self._oldest >= _REPORT_AFTER or not self._open_work)
         if full or stale or (self._may_pull() and now >= self._pull_after):
@@ -323,12 +341,12 @@ class Pump:
 
     def _may_pull(self) -> bool:
         """Whether it is time for more work: early enough to keep the window full until it comes."""
-        return self._open_work <= self._window + self._settings.batch // 2
+        return not self._retiring and self._open_work <= self._window + self._settings.batch // 2
 
     def _send(self, lister: Lister, now: float) -> None:
         frames = b"".join(self._frames)
         batch = Batch(self._reports, frames, self._verdicts, lister.requests, paces_of(lister))
-        want = max(0, self._window + self._settings.batch - self._open_work)
+        want = 0 if self._retiring else max(0, self._window + self._settings.batch - self._open_work)
         self._exchange = self._coordinator.ask("exchange", self._name, batch.pack(), want)
         self._sent_at = now
         self._reports, self._frames, self._verdicts = [], [], []

@@ -11,7 +11,7 @@ from types import TracebackType
 import msgpack
 
 from actors.coordinator import Coordinator
-from actors.lister import ListerActor
+from actors.lister import RETIRED, ListerActor
 from actors.messages import ListerSettings, ListingPlan
 from actors.oversight import Killed, Progress, await_answer, heed
 from actors.oversight import Oversight as Oversight
@@ -19,6 +19,7 @@ from actors.oversight import Refused as Refused
 from actors.runtime import ActorLost, ActorRef, Answer, Runtime, dismiss
 from engine.gates import root_refusal
 from engine.stall import GiveUp, GoesOn, ReplaceStuck, Say, StallLimits, StallWatch, Waiting, describe, duration
+from storage.sites.seats import SeatBook, SeatPlan
 
 _log = logging.getLogger(__name__)
 
@@ -51,23 +52,31 @@ class Stalled(ListingFailed):
 
 @dataclass(frozen=True, slots=True)
 class StoreJob:
-    """One store to be listed, by how many listers, how, and how long without an answer."""
+    """One store to be listed, by how many listers at most, how, and how long without an answer.
+
+    With ``seats`` it shares the number of listers with other runs.
+    """
 
     label: str
     plan: ListingPlan
     settings: ListerSettings
     listers: int = 1
     stall: StallLimits = field(default_factory=StallLimits)
+    seats: SeatPlan | None = None
 
 
 @dataclass(slots=True)
 class _Employed:
-    """A lister, and the question after its trouble that is under way: since when, and how long it may take."""
+    """A lister, and the question after its trouble that is under way: since when, and how long it may take.
+
+    One that is ``retiring`` was told to take no more.
+    """
 
     ref: ActorRef
     question: Answer
     asked_at: float
     patience: float = _START_PATIENCE
+    retiring: bool = False
 
 
 class Listing:
@@ -80,7 +89,10 @@ class Listing:
         self._oversight = oversight
         self._listers: list[_Employed] = []
         self._hired = 0
+        self._dismissed = 0
         self._wanted = max(1, job.listers)
+        self._seats = None if job.seats is None else SeatBook(job.seats, job.label)
+        self._seat_note = ""
         self._looked_at = 0.0
         self._stall = StallWatch(job.stall)
         self._stall_note = ""
@@ -98,7 +110,7 @@ class Listing:
         """
         await_answer(self.coordinator.ask("start"), _START_PATIENCE, self._oversight)
         self.progress = self.coordinator.ask("progress").result(_PATIENCE)
-        for _ in range(self._wanted):
+        for _ in range(self._allowed()):
             self._hire()
         # Processes that start take the processors from those that work already, so all begin together.
         patience = time.monotonic() + _MUSTER_SECONDS
@@ -117,6 +129,8 @@ class Listing:
     ) -> None:
         for lister in self._listers:
             lister.ref.kill()
+        if self._seats is not None:
+            self._seats.leave()
         dismiss(self.coordinator)
 
     def run(self, phase: str, until: Callable[[], bool] | None = None) -> Progress:
@@ -140,7 +154,8 @@ class Listing:
                 kept = "what was listed is kept, and the next run goes on from there"
                 raise ListingFailed(f"{self._label}: {lost}; {kept}")
             self._look_for_a_stall(progress)
-            self.progress = replace(progress, seconds=self.seconds, note=self._stall_note or progress.note)
+            note = self._stall_note or self._seat_note or progress.note
+            self.progress = replace(progress, seconds=self.seconds, note=note)
             self._oversight.watch(phase, self.progress)
             if self.progress.killed:
                 raise Killed(self.progress.killed)
@@ -188,8 +203,8 @@ class Listing:
         """
         # While all that is open is to be tried again later, what was waited for last says more than nothing.
         waiting = self._waiting = progress.waiting or self._waiting
-        # While the coordinator takes directories over, nobody is asked.
-        is_asked = progress.queued + progress.in_flight > 0
+        # While the coordinator takes directories over, or all seats are others', nobody is asked.
+        is_asked = progress.queued + progress.in_flight > 0 and bool(self._listers)
         for instruction in self._stall.look(progress.answers, is_asked, time.monotonic()):
             said = describe(instruction.seconds, waiting, progress.in_flight - len(waiting))
             match instruction:
@@ -210,7 +225,7 @@ class Listing:
     def _replace_stuck(self, names: set[str]) -> None:
         """Put new listers into the place of some; a number of them is kept back for those that die."""
         for lister in list(self._listers):
-            if lister.ref.name in names and self._hired < 2 * self._wanted + 4:
+            if lister.ref.name in names and self._dismissed < self._wanted + 4:
                 self._dismiss(lister, "it waits for answers and gets none")
 
     def _look_after_listers(self) -> None:
@@ -221,8 +236,11 @@ class Listing:
         self._looked_at = now
         for lister in list(self._listers):
             trouble = self._trouble_of(lister, now)
-            if trouble:
+            if trouble == RETIRED:
+                self._part_with(lister)
+            elif trouble:
                 self._dismiss(lister, trouble)
+        self._share_seats()
 
     @staticmethod
     def _trouble_of(lister: _Employed, now: float) -> str:
@@ -236,15 +254,52 @@ class Listing:
         return trouble
 
     def _dismiss(self, lister: _Employed, trouble: str) -> None:
-        _log.warning("%s is replaced: %s", lister.ref.name, trouble)
+        _log.warning("%s is %s: %s", lister.ref.name, "gone" if lister.retiring else "replaced", trouble)
+        self._part_with(lister)
+        self._dismissed += 1
+        if self._may_replace:
+            if not lister.retiring:
+                self._hire_another()
+        elif not self._listers:
+            raise ListingFailed(f"all listers of {self._label} are lost; the last one: {trouble}")
+
+    @property
+    def _may_replace(self) -> bool:
+        return self._dismissed <= 3 * self._wanted + 4
+
+    def _part_with(self, lister: _Employed) -> None:
         self._listers.remove(lister)
         lister.ref.kill()
         self.coordinator.ask("lister_lost", lister.ref.name).result(_PATIENCE)
-        if self._hired < 4 * self._wanted + 4:
-            self._hire()
-            self._listers[-1].ref.ask("start")
-        elif not self._listers:
-            raise ListingFailed(f"all listers of {self._label} are lost; the last one: {trouble}")
+
+    def _hire_another(self) -> None:
+        self._hire()
+        self._listers[-1].ref.ask("start")
+
+    def _allowed(self) -> int:
+        """Give how many listers there may be now."""
+        if self._seats is None:
+            return self._wanted
+        allowed = self._seats.ask(self._wanted, len(self._listers))
+        note = ""
+        if not allowed and not self._listers:
+            note = f"waits for a lister: all that there may be are at {', '.join(self._seats.others) or 'other sites'}"
+        if note and not self._seat_note:
+            _log.info("%s: %s", self._label, note)
+        self._seat_note = note
+        return allowed
+
+    def _share_seats(self) -> None:
+        """Have as many listers as there may be; those that are too many go when they have handed in what they hold."""
+        if self._seats is None or not self._may_replace:
+            return
+        allowed = self._allowed()
+        staying = [lister for lister in self._listers if not lister.retiring]
+        for lister in staying[allowed:]:
+            lister.retiring = True
+            lister.ref.ask("retire")
+        for _ in range(allowed - len(self._listers)):
+            self._hire_another()
 
 
 def list_store(runtime: Runtime, job: StoreJob, oversight: Oversight) -> Progress:

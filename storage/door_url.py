@@ -7,6 +7,7 @@ What only gfal-ls speaks is a door as well: ``davs://host[:port][/path]``, ``gsi
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from ipaddress import IPv6Address
@@ -24,6 +25,9 @@ LISTERS = "dynamo_consistency.listers"
 """The entry points of other packages that bring listers, each named after a scheme."""
 
 _ENDPOINT = "?SFN="
+
+_PORTS = {"root": 1094, "roots": 1094, "davs": 443, "gsiftp": 2811, "srm": 8443}
+"""Where a door listens whose URL says nothing."""
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
@@ -62,6 +66,26 @@ def with_prefix(door: str, prefix: bytes) -> str:
         return door
     # XRootD takes what follows the first slash as the path: an absolute one makes two.
     return door + ("/" if scheme in ("root", "roots") else "") + paths.decode(prefix)
+
+
+def with_port(authority: str, scheme: str = "root") -> str:
+    """Write ``host[:port]`` as ``host:port``, in lower case, so that one door has one name."""
+    bare = authority.rpartition("]")[2]
+    named = authority if ":" in bare else f"{authority}:{_PORTS.get(scheme, _PORTS['root'])}"
+    return named.lower()
+
+
+def addresses(doors: Iterable[str]) -> tuple[str, ...]:
+    """Give the ``host:port`` of each door that has one, each once; others are of this machine, or no doors at all."""
+    found: dict[str, None] = {}
+    for text in doors:
+        try:
+            door = parse_door(text)
+        except ValueError:
+            continue
+        if door.authority:
+            found[with_port(door.authority, door.scheme)] = None
+    return tuple(found)
 
 
 def parse_door(text: str) -> DoorURL:

@@ -27,7 +27,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from engine import paths
-from storage.door_url import DOOR_FORMS, check_authority, parse_door
+from storage.door_url import DOOR_FORMS, check_authority, parse_door, with_port
 
 _NO_PARAMETERS = "no '?' may stand in the path of a door"
 _OPAQUE = re.compile(rb"&(authz|xrd\.[\w.]+)=")
@@ -45,6 +45,9 @@ _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _SIZE = re.compile(rf"([0-9]{{1,15}}(?:\.[0-9]{{1,15}})?) ?({'|'.join(_UNITS)})")
 _SHELL = re.compile(r"^~|(?:^|/)\$[{A-Za-z_]")
 """What a shell would put something else in the place of; a directory of such a name is nobody's wish."""
+_NODE_WORD = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_./-]{0,252}[A-Za-z0-9_])?")
+"""A resource or a label of a node, or the label's value."""
+_OWN_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory")
 _SITE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -145,6 +148,32 @@ def _host_and_port(text: str) -> str:
     return text
 
 
+def _address(text: str) -> str:
+    check_authority(text)
+    return with_port(text)
+
+
+def _is_node_word(value: object) -> bool:
+    return isinstance(value, str) and _NODE_WORD.fullmatch(value) is not None
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _MOST
+
+
+def _placement(value: object) -> tuple[tuple[str, float | str], ...]:
+    """Read what the nodes have on which listers may run: amounts of resources, and labels."""
+    words = "a mapping of resources to amounts above 0, and of labels to their values"
+    if not isinstance(value, dict):
+        raise _not(words)
+    for name, wanted in value.items():
+        if name in _OWN_RESOURCES:
+            raise _not(words, f"{name} is what Ray counts by itself")
+        if not _is_node_word(name) or not (_is_node_word(wanted) or _is_amount(wanted)):
+            raise _not(words)
+    return tuple(sorted((name, wanted if isinstance(wanted, str) else float(wanted)) for name, wanted in value.items()))
+
+
 def _flag(value: object) -> bool:
     if isinstance(value, bool) or (isinstance(value, int) and value in (0, 1)):
         return bool(value)
@@ -212,6 +241,8 @@ _Prefix = Annotated[bytes, _text("an absolute path without '.' and '..', or an e
 _Door = Annotated[str, _text(DOOR_FORMS, _door)]
 _Host = Annotated[str, _text("host or host:port", _host)]
 _HostAndPort = Annotated[str, _text("host:port", _host_and_port)]
+_Address = Annotated[str, _text("host or host:port", _address)]
+_Placement = Annotated[tuple[tuple[str, float | str], ...], PlainValidator(_placement)]
 _LocalPath = Annotated[Path, PlainValidator(_local_path)]
 _SecondInventory = Annotated[str | Path, PlainValidator(_second_inventory)]
 _Flag = Annotated[bool, PlainValidator(_flag)]
@@ -323,6 +354,8 @@ class CommonKeys(Model):
     SQL: SQLKeys | None = None
     Runtime: _Runtime | None = None
     NumThreads: _AtATime = 1
+    Placement: _Placement = ()
+    CheckEvery: _Days = 7.0
     GFALThreads: _AtATime = 32
     InFlight: _InFlight = 512
     Connections: _AtATime | None = None
@@ -380,6 +413,8 @@ class TopKeys(CommonKeys):
     UseLoadBalancer: tuple[_Site, ...] = ()
     Unmerged: tuple[_Site, ...] = ()
     AdditionalLogDeletions: dict[_Site, tuple[_Relative, ...]] = {}
+    Pool: _AtATime | None = None
+    DoorLimits: dict[_Address, _AtATime] = {}
     Sites: dict[_Site, SiteKeys] = {}
 
 

@@ -24,7 +24,7 @@ KEYS = frozenset(
         "InventoryProcesses",
         "SecondInventory",
         *("Runtime", "NumThreads", "GFALThreads", "InFlight", "Connections", "Retries"),
-        "StallMinutes",
+        *("StallMinutes", "Placement", "CheckEvery", "Pool", "DoorLimits"),
         *("Incremental", "IncrementalSample", "IncrementalFullRuns", "IncrementalDelay"),
         *("Timeout", "MaxDepth", "InventoryAge", "ListAge", "SaveCache", "VarLocation", "WebDir", "MaxMissing"),
         *("MaxOrphan", "MaxMissingFraction", "MaxOrphanFraction", "MaxMissingSize", "MaxOrphanSize", "MaxUnlisted"),
@@ -68,7 +68,8 @@ class SiteConfig:
     ``directories`` and ``additional_log_deletions`` are absolute canonical paths, none below another. Ages are in days,
     ``timeout`` in seconds, ``free_mem`` in GB. ``doors`` are in the form that `storage.door_url` gives, without
     ``path_prefix``, which is a canonical absolute path or empty. Files and folders are absolute. ``list_deletable`` is
-    a JSON object.
+    a JSON object. ``placement`` has amounts of resources and values of labels. ``pool``, ``door_limits`` (by
+    ``host:port``) and ``shared_location`` are the same for all sites.
     """
 
     name: str = ""
@@ -98,6 +99,11 @@ class SiteConfig:
     sql: SQLSettings | None = None
     runtime: str | None = None
     listers: int = 1
+    placement: tuple[tuple[str, float | str], ...] = ()
+    check_every: float = 7.0
+    pool: int | None = None
+    door_limits: tuple[tuple[str, int], ...] = ()
+    shared_location: Path = field(default_factory=lambda: Path.cwd() / "var")
     gfal_threads: int = 32
     in_flight: int = IN_FLIGHT
     connections: int | None = None

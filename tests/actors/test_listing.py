@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +13,16 @@ from actors.listing import Listing, Oversight, Refused, Stalled, StoreJob, list_
 from actors.messages import EarlierListing, Killed, ListerSettings, ListingPlan, Progress
 from actors.runtime import Runtime
 from engine.incremental import SAFELY
+from engine.seats import SeatLimits
 from engine.stall import StallLimits
 from engine.states import Reason, State
 from engine.work import QueueLimits
 from storage.listers.memory import Fault, MemoryStore, publish
 from storage.listers.protocol import StoreSpec
+from storage.sites.seats import SeatBook, SeatPlan
 from storage.snapshot import Snapshot, SnapshotHeader, part_of
+from tests.servers.faulty_proxy import Fault as ProxyFault
+from tests.servers.faulty_proxy import FaultyProxy
 from tests.servers.fixtures import ServedDirectory
 
 
@@ -200,3 +204,58 @@ def test_who_waits_until_a_store_shows_its_times_is_not_taken_for_one_whose_stor
     assert any(note.startswith("waiting until 1 s have passed, to see in /store whether") for note in notes)
     assert not any("nothing has answered" in note for note in notes)
     assert progress.requests == 1 + 3 + 1
+
+
+@pytest.fixture
+def slow_site(xrootd_directory: ServedDirectory) -> Iterator[str]:
+    """A door to 60 directories, 300 files in all, each of whose answers takes a moment."""
+    plant(xrootd_directory.path, directories=60)
+    with FaultyProxy(int(xrootd_directory.url.rpartition(":")[2]), ProxyFault(delay=0.15)) as proxy:
+        yield proxy.url
+
+
+def test_listers_are_shared_with_other_runs(
+    runtime: Runtime, slow_site: str, xrootd_directory: ServedDirectory, tmp_path: Path
+) -> None:
+    seats = SeatPlan(tmp_path, SeatLimits(pool=4))
+    other = SeatBook(seats, "OTHER")
+    shared = replace(job(slow_site, xrootd_directory.lfn, tmp_path / "s", listers=3, in_flight=1), seats=seats)
+    had: list[int] = []
+    held = 0
+
+    def watch(_phase: str, progress: Progress) -> None:
+        nonlocal held
+        if progress.listed >= 3 and held != 2:
+            held = other.ask(2, held)
+        had.append(len(listing.listers))
+        assert len(listing.listers) + held <= 4
+
+    with Listing(runtime, shared, Oversight(watch=watch)) as listing:
+        listing.start()
+        progress = listing.run("listing")
+        listing.seal()
+    # Those that went had handed in what they had in hand: nothing was asked twice.
+    assert (progress.files, progress.listed, progress.requests) == (300, 64, 64)
+    assert (had[0], had[-1], held) == (3, 2, 2)
+    assert other.ask(3, 2) == 3, "whoever is done gives its seats back"
+
+
+def test_a_run_without_a_seat_waits_for_one_and_says_so(tmp_path: Path, start_threads: Callable[[], Runtime]) -> None:
+    store = MemoryStore()
+    store.add_file(b"/store/a/f", 5)
+    seats = SeatPlan(tmp_path, SeatLimits(doors={"door.example:1094": 1}), ("door.example:1094",))
+    other = SeatBook(seats, "OTHER")
+    assert other.ask(1, 0) == 1
+    waiting = replace(job(publish("seats", store), b"/store", tmp_path / "s"), seats=seats, stall=StallLimits(1.0, 1.0))
+    notes: list[str] = []
+
+    def watch(_phase: str, progress: Progress) -> None:
+        notes.append(progress.note)
+        if len(notes) == 12:
+            # Longer than anybody would wait for a door.
+            other.leave()
+
+    progress = list_store(start_threads(), waiting, Oversight(watch=watch))
+    assert (progress.listed, progress.files) == (2, 1)
+    assert notes[0] == "waits for a lister: all that there may be are at OTHER"
+    assert notes[-1] == ""

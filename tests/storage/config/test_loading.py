@@ -228,6 +228,7 @@ def test_tops_are_absolute_and_apart(tmp_path: Path, root: str, listed: list[str
 
 _DOOR = "expected root://host[:port][//prefix], roots://host[:port][//prefix] or file:///prefix, found"
 _DIRECTORY = "expected a directory inside RootPath, without a leading '/', '.' and '..', found"
+_PLACEMENT = "expected a mapping of resources to amounts above 0, and of labels to their values, found"
 _FILE, _AS_IT_IS = "expected a file name, found", "nothing is put in the place of ~ and $ here; write it out"
 _NAME = "expected a site name of letters, digits, '_', '-' and '.', found"
 
@@ -248,6 +249,18 @@ _NAME = "expected a site name of letters, digits, '_', '-' and '.', found"
         ({"Retries": 100}, "Retries: expected a whole number, at most 99, found 100"),
         ({"NumThreads": 0}, "NumThreads: expected a whole number, 1 or more, found 0"),
         ({"Lister": "xrdfs"}, 'Lister: expected one of auto, bindings and wire, found "xrdfs"'),
+        ({"Pool": 0}, "Pool: expected a whole number, 1 or more, found 0"),
+        (
+            {"DoorLimits": {"x:0": 1}},
+            'DoorLimits: expected host or host:port, found "x:0" (bad port "0", a port is 1 to 65535)',
+        ),
+        ({"DoorLimits": {"x": 0}}, "DoorLimits.x: expected a whole number, 1 or more, found 0"),
+        ({"Sites": {"A": {"Pool": 3}}}, 'Sites.A: unknown key "Pool"'),
+        ({"Placement": ["x"]}, f"Placement: {_PLACEMENT} a list"),
+        ({"Placement": {"near": 0}}, f"Placement: {_PLACEMENT} a mapping"),
+        ({"Placement": {"a b": 1}}, f"Placement: {_PLACEMENT} a mapping"),
+        ({"Placement": {"near": True}}, f"Placement: {_PLACEMENT} a mapping"),
+        ({"Placement": {"CPU": 1}}, f"Placement: {_PLACEMENT} a mapping (CPU is what Ray counts by itself)"),
         ({"InFlight": "64"}, 'InFlight: expected a whole number, 1 or more, found "64"'),
         ({"NumThreads": 1001}, "NumThreads: expected a whole number, at most 1,000, found 1001"),
         ({"Connections": 10**12}, f"Connections: expected a whole number, at most 1,000, found {10**12}"),
@@ -550,3 +563,22 @@ def test_the_shell_example_on_the_page_works() -> None:
     )
     site = Config.default(json.loads(done.stdout)).top_level()
     assert (site.timeout, site.directories, site.doors) == (300.0, (b"/store/mc",), ("root://localhost:1094",))
+
+
+def test_where_listers_run_and_how_many_there_may_be(tmp_path: Path) -> None:
+    config = _load(
+        tmp_path,
+        {
+            "Pool": 8,
+            "DoorLimits": {"Door.Example": 2, "[::1]:1095": 1},
+            "VarLocation": "shared",
+            "Sites": {"A": {"Placement": {"region": "north", "near_a": 1}, "VarLocation": "own", "CheckEvery": 0.5}},
+        },
+    )
+    site = config.site("A")
+    assert site.placement == (("near_a", 1.0), ("region", "north"))
+    assert (site.pool, site.check_every) == (8, 0.5)
+    assert site.door_limits == (("[::1]:1095", 1), ("door.example:1094", 2))
+    assert (site.shared_location.name, site.var_location.name) == ("shared", "own")
+    other = config.top_level("B")
+    assert (other.placement, other.pool, other.check_every) == ((), 8, 7.0)

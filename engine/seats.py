@@ -1,0 +1,105 @@
+"""How many listers each of several runs may have, where there is room for so many in all, or at a door.
+
+A lister takes a seat in the pool and one at each door of its store. Seats are dealt out one at a time, to whoever has
+the fewest: so a run that wants little gets all of it, and what others leave is shared evenly (max-min fairness).
+
+Where there are fewer seats than runs, they take turns: whoever has waited for one is served before those whose turn has
+lasted long enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+TURN = 600.0
+"""Seconds that a run has its seats for at least, before those that wait for one are served in its stead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seated:
+    """A run that shares seats with others.
+
+    It ``wants`` so many listers and ``holds`` so many, those that are about to go included, at each of its ``doors``.
+    ``since`` is when it got the first of them, or, while it holds none, since when it has waited; in seconds.
+    """
+
+    run: str
+    wants: int
+    holds: int
+    doors: tuple[str, ...] = ()
+    since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SeatLimits:
+    """The most listers in all (None: as many as are wanted) and at each door that has a limit; ``turn`` in seconds."""
+
+    pool: int | None = None
+    doors: Mapping[str, int] = field(default_factory=dict)
+    turn: float = TURN
+
+    @property
+    def anything(self) -> bool:
+        """Whether anything is limited."""
+        return self.pool is not None or bool(self.doors)
+
+
+class _Room:
+    """The seats that are not dealt out yet."""
+
+    def __init__(self, limits: SeatLimits) -> None:
+        self._pool = limits.pool
+        self._doors = dict(limits.doors)
+
+    def take(self, doors: Sequence[str], count: int = 1) -> None:
+        if self._pool is not None:
+            self._pool -= count
+        for door in self._doors.keys() & set(doors):
+            self._doors[door] -= count
+
+    def left(self, doors: Sequence[str], most: int) -> int:
+        """Give how many more listers there is room for at these doors, at most so many."""
+        rooms = [self._doors[door] for door in self._doors.keys() & set(doors)]
+        if self._pool is not None:
+            rooms.append(self._pool)
+        return max(0, min([most, *rooms]))
+
+
+def fair_shares(runs: Sequence[Seated], limits: SeatLimits, now: float) -> dict[str, int]:
+    """Give how many listers each run should have, by its name."""
+    shares = {run.run: 0 for run in runs}
+    room = _Room(limits)
+    hungry = sorted(runs, key=lambda run: _turn(run, limits.turn, now))
+    while hungry:
+        still = []
+        for run in hungry:
+            if shares[run.run] < run.wants and room.left(run.doors, 1):
+                room.take(run.doors)
+                shares[run.run] += 1
+                still.append(run)
+        # Room only ever gets less: who found none gets none any more.
+        hungry = still
+    return shares
+
+
+def may_hold(name: str, runs: Sequence[Seated], limits: SeatLimits, now: float) -> int:
+    """Give how many listers the run of this name may have at once: its share, as far as others have left their seats.
+
+    That is less than it holds when it has to give some back.
+    """
+    (run,) = [other for other in runs if other.run == name]
+    share = fair_shares(runs, limits, now)[name]
+    if share <= run.holds:
+        return share
+    room = _Room(limits)
+    for other in runs:
+        room.take(other.doors, other.holds)
+    return run.holds + room.left(run.doors, share - run.holds)
+
+
+def _turn(run: Seated, turn: float, now: float) -> tuple[int, float, str]:
+    """Sort those first whose turn it is, then those that wait, then those whose turn has lasted, the latest first."""
+    if not run.holds:
+        return 1, run.since, run.run
+    return (0, run.since, run.run) if now - run.since < turn else (2, -run.since, run.run)
