@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from actors.deployment import open_runtime as open_runtime
 from actors.listing import StoreJob
 from actors.messages import BATCH, ListerSettings, ListingPlan
+from actors.runtime import Placement
 from engine.seats import SeatLimits
 from engine.stall import StallLimits
 from engine.work import QueueLimits
@@ -54,6 +55,7 @@ def store_job(
         listers or (1 if one_lister else site.listers),
         StallLimits.of(site.stall_minutes, site.timeout),
         seat_plan(site, spec.doors),
+        Placement.of(site.placement),
     )
 
 

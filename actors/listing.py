@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
+from typing import Any
 
 import msgpack
 
@@ -16,7 +17,16 @@ from actors.messages import ListerSettings, ListingPlan
 from actors.oversight import Killed, Progress, await_answer, heed
 from actors.oversight import Oversight as Oversight
 from actors.oversight import Refused as Refused
-from actors.runtime import ActorLost, ActorRef, Answer, Runtime, dismiss
+from actors.runtime import (
+    ANYWHERE,
+    ActorLost,
+    ActorRef,
+    Answer,
+    Placement,
+    Runtime,
+    RuntimeUnavailable,
+    dismiss,
+)
 from engine.gates import root_refusal
 from engine.stall import GiveUp, GoesOn, ReplaceStuck, Say, StallLimits, StallWatch, Waiting, describe, duration
 from storage.sites.seats import SeatBook, SeatPlan
@@ -54,7 +64,8 @@ class Stalled(ListingFailed):
 class StoreJob:
     """One store to be listed, by how many listers at most, how, and how long without an answer.
 
-    With ``seats`` it shares the number of listers with other runs.
+    With ``seats`` it shares the number of listers with other runs. Listers of a store that is not of this machine run
+    where the ``placement`` says.
     """
 
     label: str
@@ -63,6 +74,7 @@ class StoreJob:
     listers: int = 1
     stall: StallLimits = field(default_factory=StallLimits)
     seats: SeatPlan | None = None
+    placement: Placement = ANYWHERE
 
 
 @dataclass(slots=True)
@@ -79,13 +91,31 @@ class _Employed:
     retiring: bool = False
 
 
+def must_have_place(runtime: Runtime, label: str, placement: Placement) -> None:
+    """Find out before anything is begun whether listers can ever be placed.
+
+    Raises:
+        RuntimeUnavailable: no machine has what the placement wants.
+    """
+    why = runtime.why_not(placement)
+    if why:
+        raise RuntimeUnavailable(f"{label}: Placement: {why}")
+
+
+def spawn_for(runtime: Runtime, job: StoreJob, name: str, actor: type, *arguments: Any) -> ActorRef:
+    """Start an actor that asks the store of a job, where it can be asked from."""
+    if job.settings.spec.is_of_this_machine:
+        return runtime.spawn(name, actor, *arguments)
+    return runtime.spawn_anywhere(name, actor, *arguments, placement=job.placement)
+
+
 class Listing:
     """One coordinator with its listers. Used as a context: leaving it ends them, and the journal stays."""
 
     def __init__(self, runtime: Runtime, job: StoreJob, oversight: Oversight) -> None:
         self._runtime = runtime
+        self._job = job
         self._label = job.label
-        self._settings = job.settings
         self._oversight = oversight
         self._listers: list[_Employed] = []
         self._hired = 0
@@ -99,6 +129,7 @@ class Listing:
         self._waiting: tuple[Waiting, ...] = ()
         self._began = time.monotonic()
         self.progress = Progress()
+        must_have_place(runtime, job.label, job.placement)
         self.coordinator = runtime.spawn(f"coordinator:{job.label}", Coordinator, job.plan)
 
     def start(self) -> None:
@@ -106,8 +137,11 @@ class Listing:
 
         Raises:
             SnapshotError, OSError: the journal cannot be gone on with, or not be written.
+            SeatError: listers cannot be shared with other runs.
             ActorLost: the coordinator did not come up.
         """
+        if self._seats is not None:
+            self._seats.check()
         await_answer(self.coordinator.ask("start"), _START_PATIENCE, self._oversight)
         self.progress = self.coordinator.ask("progress").result(_PATIENCE)
         for _ in range(self._allowed()):
@@ -189,10 +223,9 @@ class Listing:
     def _hire(self) -> None:
         self._hired += 1
         name = f"lister:{self._label}:{self._hired}"
-        spawn = self._runtime.spawn if self._settings.spec.is_of_this_machine else self._runtime.spawn_anywhere
         has_answered = bool(self.progress.answers or self.progress.resumed)
-        settings = replace(self._settings, spec=replace(self._settings.spec, has_answered=has_answered))
-        lister = spawn(name, ListerActor, name, settings, self.coordinator)
+        settings = replace(self._job.settings, spec=replace(self._job.settings.spec, has_answered=has_answered))
+        lister = spawn_for(self._runtime, self._job, name, ListerActor, name, settings, self.coordinator)
         self._listers.append(_Employed(lister, lister.ask("trouble"), time.monotonic()))
 
     def _look_for_a_stall(self, progress: Progress) -> None:
@@ -242,16 +275,28 @@ class Listing:
                 self._dismiss(lister, trouble)
         self._share_seats()
 
-    @staticmethod
-    def _trouble_of(lister: _Employed, now: float) -> str:
+    def _trouble_of(self, lister: _Employed, now: float) -> str:
         if not lister.question.done():
-            return "it does not answer" if now - lister.asked_at > lister.patience else ""
+            if now - lister.asked_at <= lister.patience:
+                return ""
+            why = self._why_no_place(lister)
+            if why:
+                # Another one would have no place either.
+                lister.asked_at = now
+                self._note_stall(f"{lister.ref.name} waits for a place: {why}")
+            return "" if why else "it does not answer"
         try:
             trouble = str(lister.question.result(0))
         except Exception as error:
             return f"{type(error).__name__}: {error}"
         lister.question, lister.asked_at, lister.patience = lister.ref.ask("trouble"), now, _LISTER_PATIENCE
         return trouble
+
+    def _why_no_place(self, lister: _Employed) -> str:
+        """Say why a lister that never answered was not started yet; empty when it should have been."""
+        if lister.patience < _START_PATIENCE or self._job.settings.spec.is_of_this_machine:
+            return ""
+        return self._runtime.why_wait(self._job.placement)
 
     def _dismiss(self, lister: _Employed, trouble: str) -> None:
         _log.warning("%s is %s: %s", lister.ref.name, "gone" if lister.retiring else "replaced", trouble)

@@ -1,4 +1,4 @@
-"""The runtime on Ray: every actor is a process, on this machine or on a cluster. Only this module imports Ray."""
+"""The runtime on Ray: every actor is a process, on this machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from actors import ray_nodes
 from actors.ray_watch import RayWatch
-from actors.runtime import ActorLost, ActorRef, RuntimeUnavailable
+from actors.runtime import ANYWHERE, ActorLost, ActorRef, Placement, RuntimeUnavailable
 from storage.listers.credentials import Credentials
 
 NAMESPACE = "dynamo-consistency"
@@ -139,6 +140,7 @@ class RayRuntime:
         # A client of a cluster has neither head nor raylet, and its own words for the loss of it.
         places = getattr(context, "address_info", {})
         self._watch = RayWatch(places.get("gcs_address") or "", places.get("raylet_socket_name") or "")
+        self.address = str(places.get("gcs_address") or address or "")
         url = getattr(context, "dashboard_url", "") or ""
         self.dashboard = f"http://{url}" if url else ""
 
@@ -166,9 +168,23 @@ class RayRuntime:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         return self._spawn(name, actor, arguments, scheduling_strategy=here)
 
-    def spawn_anywhere(self, name: str, actor: type, *arguments: Any) -> ActorRef:
-        """Start an actor on whichever node has room; actors are spread over the cluster."""
-        return self._spawn(name, actor, arguments, scheduling_strategy="SPREAD")
+    def spawn_anywhere(self, name: str, actor: type, *arguments: Any, placement: Placement = ANYWHERE) -> ActorRef:
+        """Start an actor on whichever node has room; actors are spread over those that the ``placement`` allows."""
+        options: dict[str, Any] = {"scheduling_strategy": "SPREAD"}
+        if placement.resources:
+            options["resources"] = dict(placement.resources)
+        if placement.labels:
+            options["label_selector"] = dict(placement.labels)
+        return self._spawn(name, actor, arguments, **options)
+
+    def why_not(self, placement: Placement) -> str:
+        """Say why no node is fit for a placement; see `actors.runtime.Runtime`."""
+        return ray_nodes.why_not(ray_nodes.alive(), placement)
+
+    def why_wait(self, placement: Placement) -> str:
+        """Say why no node has room for a placement; see `actors.runtime.Runtime`."""
+        nodes = ray_nodes.alive()
+        return ray_nodes.why_not(nodes, placement) or ray_nodes.why_wait(nodes, placement)
 
     def _spawn(self, name: str, actor: type, arguments: tuple[Any, ...], **placement: Any) -> ActorRef:
         remote: Any = ray.remote(num_cpus=_CPU_SHARE, max_restarts=0, max_task_retries=0)(_with_credentials(actor))

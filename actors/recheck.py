@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from actors.listing import ListingFailed
+from actors.listing import ListingFailed, spawn_for
 from actors.messages import ListerSettings
 from actors.oversight import Oversight, Progress, await_answer, heed
 from actors.runtime import ActorLost, Runtime, dismiss
@@ -229,8 +229,8 @@ def _ask(
     progress: Progress,
 ) -> Rechecked:
     """Have one actor ask, from the beginning."""
-    spawn = runtime.spawn if job.settings.spec.is_of_this_machine else runtime.spawn_anywhere
-    actor = spawn(f"recheck:{job.label}", RecheckActor, job.settings, job.plan.limits, candidates, young_after)
+    asks = (job.settings, job.plan.limits, candidates, young_after)
+    actor = spawn_for(runtime, job, f"recheck:{job.label}", RecheckActor, *asks)
     stall = _Stall(job)
     try:
         while True:

@@ -8,7 +8,8 @@ Nothing else may be assumed of it; in particular not in which process it lives. 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 _log = logging.getLogger(__name__)
@@ -23,6 +24,35 @@ class ActorLost(Exception):
 
 class RuntimeUnavailable(Exception):
     """A runtime could not be started or reached; the message says which address was tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What a machine must have for an actor to run there: ``resources``, of which each takes so much, and labels."""
+
+    resources: tuple[tuple[str, float], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, wanted: Iterable[tuple[str, float | str]]) -> Placement:
+        """Tell amounts of resources from values of labels."""
+        resources, labels = [], []
+        for name, value in wanted:
+            if isinstance(value, str):
+                labels.append((name, value))
+            else:
+                resources.append((name, value))
+        return cls(tuple(resources), tuple(labels))
+
+    @property
+    def words(self) -> str:
+        """Say it as the configuration does."""
+        return ", ".join(
+            [*(f"{name}: {amount:g}" for name, amount in self.resources), *(f"{n}: {v}" for n, v in self.labels)]
+        )
+
+
+ANYWHERE = Placement()
 
 
 class Answer(Protocol):
@@ -76,8 +106,17 @@ class Runtime(Protocol):
     def spawn(self, name: str, actor: type, *arguments: Any) -> ActorRef:
         """Start an actor on this machine and return at once."""
 
-    def spawn_anywhere(self, name: str, actor: type, *arguments: Any) -> ActorRef:
-        """Start an actor that needs no files of this machine, wherever there is room, and return at once."""
+    def spawn_anywhere(self, name: str, actor: type, *arguments: Any, placement: Placement = ANYWHERE) -> ActorRef:
+        """Start an actor that needs no files of this machine, where there is room, and return at once.
+
+        It is started as soon as a machine has what the ``placement`` wants, and room for it.
+        """
+
+    def why_not(self, placement: Placement) -> str:
+        """Say why no machine is fit for a placement, however much room there is; empty when one is."""
+
+    def why_wait(self, placement: Placement) -> str:
+        """Say why no machine has room for a placement now; empty when one has."""
 
     def shutdown(self) -> None:
         """End every actor that this runtime started."""

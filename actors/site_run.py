@@ -19,7 +19,7 @@ from actors.check_job import RunRequest, check_job, history_path, listing_job, s
 from actors.clusters import ClusterFacts, facts_of_cluster, words_of_cluster
 from actors.comparison import ComparisonResult
 from actors.dead_run import DeadRun
-from actors.listing import ListingFailed, list_store
+from actors.listing import ListingFailed, list_store, must_have_place
 from actors.narrator import Narrator
 from actors.oversight import Killed, Oversight, Progress, Refused, heed
 from actors.pulse import Pulse
@@ -27,6 +27,7 @@ from actors.quick import Results
 from actors.recheck import recheck
 from actors.recorded import recorded
 from actors.run import check_held, this_run
+from actors.runtime import Placement
 from engine.gates import Refusal
 from engine.recheck import Candidates, Rechecked
 from engine.site_states import Reporting, SiteStatus
@@ -111,6 +112,7 @@ def run_site(runtime: Runtime, run: SiteRun, oversight: Oversight) -> SiteResult
     """Run a whole check of a site.
 
     Raises:
+        RuntimeUnavailable: no machine is what its listers need.
         NotReady, BadAction: the site is not to be checked now.
         AlreadyRunning: another process checks it.
         Killed: the run was halted; its journal stays.
@@ -122,6 +124,7 @@ def run_site(runtime: Runtime, run: SiteRun, oversight: Oversight) -> SiteResult
     why = "" if run.request.unconditionally else run.backends.check.check_site(site.name)
     if why:
         raise NotReady(f"{site.name} is not to be checked now: {why}")
+    must_have_place(runtime, site.name, Placement.of(site.placement))
     started = time.time()
     directory = RunDirectory(site.var_location, site.name)
     directory.acquire(this_run(runtime, started))

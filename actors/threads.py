@@ -9,7 +9,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from queue import SimpleQueue
 from typing import Any
 
-from actors.runtime import ActorLost, ActorRef
+from actors.runtime import ANYWHERE, ActorLost, ActorRef, Placement
 
 _Mail = tuple[str, tuple[Any, ...], "Future[Any]"]
 
@@ -117,9 +117,17 @@ class ThreadRuntime:
         self._actors.append(reference)
         return reference
 
-    def spawn_anywhere(self, name: str, actor: type, *arguments: Any) -> ActorRef:
-        """Start an actor; there is only one place."""
+    def spawn_anywhere(self, name: str, actor: type, *arguments: Any, placement: Placement = ANYWHERE) -> ActorRef:
+        """Start an actor; there is only one place, whatever the ``placement``."""
         return self.spawn(name, actor, *arguments)
+
+    def why_not(self, placement: Placement) -> str:
+        """Say nothing: there is only one place."""
+        return ""
+
+    def why_wait(self, placement: Placement) -> str:
+        """Say nothing: there is always room."""
+        return ""
 
     def shutdown(self) -> None:
         """End every actor and wait a little for their threads."""

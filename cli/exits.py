@@ -49,6 +49,7 @@ def as_command_error(error: BaseException) -> CommandError | None:
     from storage.inventory import InventoryError
     from storage.runs.directory import AlreadyRunning, RunDirError
     from storage.runs.reports import ReportError
+    from storage.sites.seats import SeatError
     from storage.sites.summary import SummaryError
     from storage.snapshot import SnapshotError
     from storage.unmerged.protected_list import ProtectedListError
@@ -64,6 +65,8 @@ def as_command_error(error: BaseException) -> CommandError | None:
             return CommandError(str(error), ExitCode.NOT_LISTED)
         case Refused() | ListingFailed() | ActorLost() | TimeoutError() | OutsideUnmerged() | NotReady():
             return CommandError(str(error), ExitCode.NOT_LISTED)
+        case SeatError():
+            return CommandError(f"VarLocation: {error}")
         case RunDirError() if not isinstance(error, AlreadyRunning):
             return CommandError(f"VarLocation: {error}")
         case (

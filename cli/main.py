@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from cli import signals, streams
-from cli.app import runs, sites, web
+from cli.app import fleet, runs, sites, web
 from cli.app.plain import PlainGroup
 from cli.exits import CommandError, ExitCode, as_command_error
 from cli.session import Settings
@@ -62,6 +62,8 @@ def options(
 app.command("list")(runs.list_source)
 app.command("compare")(runs.compare)
 app.command("check", short_help="List a site, compare, record and report.")(runs.check)
+app.command("run", short_help="Check every site when it is due.")(fleet.run)
+app.command("drain", short_help="Let run finish what it does, and take no more.")(fleet.drain)
 app.command("halt", short_help="Stop the run of a site; the next one goes on.")(sites.halt)
 app.command("history")(sites.history)
 app.command("sites", short_help="Show how the sites stand.")(sites.sites)

@@ -38,6 +38,11 @@ class Settings:
         """Whether there is a configuration file at all."""
         return self.config_file is not None or DEFAULT_CONFIG.is_file()
 
+    @property
+    def path(self) -> Path:
+        """The configuration file, whether it is there or not."""
+        return self.config_file or DEFAULT_CONFIG
+
     @cached_property
     def config(self) -> KnownSites:
         """The configuration, read on first use; without a file, the defaults and the environment."""
@@ -49,7 +54,7 @@ class Settings:
         from storage.config.loading import Config
 
         if self.has_config_file:
-            return Config.load(self.config_file or DEFAULT_CONFIG, os.environ)
+            return Config.load(self.path, os.environ)
         return Config.default(os.environ)
 
     def set_up_logging(self) -> None:

@@ -28,6 +28,7 @@ from storage.runs.directory import RunDirectory
 from storage.runs.progress import RunProgress, look
 from storage.shown import printable
 from storage.sites import picker
+from storage.sites.keeper import Keeper
 from storage.sites.summary import StatsRow, SummaryDatabase, SummaryError
 
 _HALT_PATIENCE = 2.0
@@ -66,14 +67,33 @@ def show_status(settings: Settings, site: str | None, as_json: bool) -> ExitCode
     else:
         states = [state for state in states if state.at_work or state.status in BUSY]
     rows = [_status_object(state, config) for state in states]
+    keeper = Keeper(config.top_level().var_location)
+    run = _run_object(keeper) if site is None and keeper.is_held() else None
     if as_json:
-        print(json.dumps({"sites": rows}))
-    elif not rows:
+        print(json.dumps({"sites": rows} if site is not None else {"run": run, "sites": rows}))
+        return ExitCode.DONE
+    if run is not None:
+        print(_run_line(run))
+    if not rows:
         print("nothing is being checked")
     else:
         for row in rows:
             print("\n".join(_status_lines(row)))
     return ExitCode.DONE
+
+
+def _run_object(keeper: Keeper) -> dict[str, Any]:
+    info = keeper.running()
+    known = {"pid": None, "host": None, "started": None, "parallel": None} if info is None else asdict(info)
+    return {**known, "draining": keeper.drain_requested()}
+
+
+def _run_line(run: dict[str, Any]) -> str:
+    words = "sites are checked when they are due"
+    if run["pid"] is not None:
+        words += f" by process {run['pid']} on {printable(run['host'])}, since {_date(run['started'])} UTC"
+        words += f", {run['parallel']} at a time"
+    return words + ("; draining: no further check begins" if run["draining"] else "")
 
 
 def set_status(settings: Settings, site: str, word: str) -> ExitCode:

@@ -218,6 +218,11 @@ def next_site(
     return min(free, key=_turn, default=None)
 
 
+def by_turn(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Sort sites as `next_site` would pick them, one after another."""
+    return sorted(candidates, key=_turn)
+
+
 def _turn(candidate: Candidate) -> tuple[bool, float, str]:
     return (candidate.last_run is not None, candidate.last_run or 0.0, candidate.site)
 

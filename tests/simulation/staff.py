@@ -15,6 +15,7 @@ from tests.simulation.post import Handler, Post
 from tests.simulation.world import TIMEOUT, Door, World
 
 _LOOK_EVERY = 1.0
+_LEAVING = 3
 _NOTICED_AFTER = (0.5, 5.0, 30.0)
 """Seconds until somebody notices that a lister is dead, or takes one for dead that only stands still."""
 
@@ -25,6 +26,7 @@ class Worker:
     def __init__(self, clockwork: Clockwork, world: World, name: str, handle: Handler) -> None:
         self.name = name
         self.alive = True
+        self.retiring = False
         self.trouble = ""
         self._clockwork = clockwork
         self._still_until = 0.0
@@ -59,6 +61,12 @@ class Worker:
         self.alive = False
         if self._lister is not None:
             self._lister.close()
+
+    def retire(self) -> None:
+        """Take no more, and go home when what is in hand is done."""
+        self.retiring = True
+        self._pump.retire()
+        self.poke()
 
     def stand_still(self, seconds: float) -> None:
         """Do nothing for some time; what comes meanwhile waits."""
@@ -133,12 +141,19 @@ class Foreman:
         chance, troubles = self._clockwork.chance, self._world.troubles
         for worker in list(self.workers):
             if worker.at_home:
+                if worker.retiring:
+                    self._clockwork.tell(f"{worker.name} has gone")
+                    self._part_with(worker)
                 continue
             if worker.trouble or not worker.alive:
                 self._replace_soon(worker, 0.0 if worker.trouble else chance.choice(_NOTICED_AFTER))
             elif troubles.dying and chance.random() < troubles.dying:
                 self._clockwork.tell(f"{worker.name} dies")
                 worker.die()
+            elif self._may_retire(worker) and chance.random() < troubles.retiring:
+                self._clockwork.tell(f"{worker.name} is told to take no more")
+                worker.retire()
+                self._hire()
             elif troubles.pausing and chance.random() < troubles.pausing:
                 seconds = chance.choice((0.5, 3.0, 15.0))
                 self._clockwork.tell(f"{worker.name} stands still for {seconds:g} s")
@@ -147,6 +162,11 @@ class Foreman:
                     # Taken for dead although it will come back, with reports that nobody expects any more.
                     self._replace_soon(worker, chance.choice(_NOTICED_AFTER))
         self._clockwork.after(_LOOK_EVERY, self._look)
+
+    def _may_retire(self, worker: Worker) -> bool:
+        # Those that are about to go keep their seats until then, so there are never many of them.
+        leaving = sum(other.retiring for other in self.workers)
+        return self._world.troubles.retiring > 0 and not worker.retiring and leaving < _LEAVING
 
     def _replace_soon(self, worker: Worker, seconds: float) -> None:
         if worker.name not in self._told:
@@ -159,6 +179,13 @@ class Foreman:
         self._clockwork.tell(f"{worker.name} is replaced")
         if not worker.alive or worker.trouble:
             self.workers.remove(worker)
+        self._tell_of(worker)
+        self._hire()
+
+    def _part_with(self, worker: Worker) -> None:
+        self.workers.remove(worker)
+        self._tell_of(worker)
+
+    def _tell_of(self, worker: Worker) -> None:
         self.on_lost(worker.name)
         self._coordinator.lister_lost(worker.name)
-        self._hire()

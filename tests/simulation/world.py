@@ -58,6 +58,8 @@ class Troubles:
     """Once a second for each lister: it dies."""
     pausing: float = 0.0
     """Once a second for each lister: it stands still for some time."""
+    retiring: float = 0.0
+    """Once a second for each lister: it is told to take no more, and another one begins."""
     crashes: int = 0
     """So many times the run is killed or crashes before its last beginning."""
 
@@ -260,6 +262,7 @@ def draw_troubles(chance: random.Random) -> Troubles:
         dying=some(0.2, 0.05, 0.3),
         pausing=some(0.2, 0.1, 0.3),
         crashes=chance.choice((0, 0, 0, 1, 2)),
+        retiring=some(0.2, 0.1, 0.4),
     )
 
 

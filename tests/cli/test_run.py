@@ -1,0 +1,338 @@
+"""Every site is checked when it is due, each by a process of its own; what becomes of one is that one's alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.states import State
+from storage.history import HistoryDatabase
+from storage.runs.directory import RunDirectory
+from storage.sites.keeper import Keeper
+from storage.snapshot import Snapshot, SnapshotError, part_of
+from tests.cli.program import PATIENCE, Ended, eventually, run, start, wait_for
+from tests.servers.faulty_proxy import Fault, FaultyProxy
+from tests.servers.fixtures import ServedDirectory
+
+OLD = 1_700_000_000
+
+
+@dataclass
+class Park:
+    """Several sites on one server, and the configuration that knows them."""
+
+    home: Path
+    served: ServedDirectory
+    sites: dict[str, dict[str, Any]] = field(default_factory=dict)
+    keys: dict[str, Any] = field(default_factory=lambda: {"Runtime": "threads", "IgnoreAge": 0})
+
+    def add(self, name: str, directories: int = 3, door: str = "", **keys: Any) -> None:
+        """Plant a site of so many directories with two files each, of which one is missing and one an orphan."""
+        inventory = []
+        for number in range(directories):
+            directory = self.served.path / name / f"d{number:03d}"
+            directory.mkdir(parents=True)
+            for file in ("one", "two"):
+                (directory / file).write_bytes(b"x")
+                os.utime(directory / file, (OLD, OLD))
+                inventory.append(f"/d{number:03d}/{file}")
+        (self.home / f"{name}.txt").write_text(
+            "".join(f"{self._root(name)}{path}\n" for path in [*inventory[1:], "/gone"])
+        )
+        places = {"Doors": [door or self.served.url], "RootPath": self._root(name), "DirectoryList": []}
+        self.sites[name] = {**places, "Inventory": f"{name}.txt", **keys}
+        self.write()
+
+    def write(self) -> None:
+        """Write the configuration."""
+        content = json.dumps({**self.keys, "Sites": self.sites})
+        part = self.home / "config.part"
+        part.write_text(content)
+        part.replace(self.home / "consistency_config.json")
+
+    def _root(self, name: str) -> str:
+        return f"{self.served.lfn.decode()}/{name}"
+
+    @property
+    def keeper(self) -> Keeper:
+        return Keeper(self.home / "var")
+
+    def listed(self, name: str) -> int:
+        """Count the directories in the journal of a site's check."""
+        try:
+            snapshot = Snapshot(part_of(RunDirectory(self.home / "var", name).listing))
+        except (OSError, SnapshotError):
+            return 0
+        count = snapshot.table.count(State.LISTED)
+        snapshot.close()
+        return count
+
+    def is_at_work(self, name: str) -> bool:
+        """Whether a site is being checked."""
+        return RunDirectory(self.home / "var", name).is_locked()
+
+    def statuses(self, name: str) -> list[str]:
+        """How the runs of a site ended, the last one first."""
+        path = self.home / "var" / "db" / "consistency.db"
+        if not path.exists():
+            return []
+        with HistoryDatabase(path) as history:
+            return [str(row.status) for row in history.runs(name)]
+
+
+@pytest.fixture
+def park(tmp_path: Path, xrootd_directory: ServedDirectory) -> Park:
+    return Park(tmp_path, xrootd_directory)
+
+
+@pytest.fixture
+def slow_door(xrootd_directory: ServedDirectory) -> Iterator[FaultyProxy]:
+    """A door to the same server whose answers take a tenth of a second."""
+    with FaultyProxy(int(xrootd_directory.url.rpartition(":")[2]), Fault(delay=0.1)) as proxy:
+        yield proxy
+
+
+SLOWLY = {"NumThreads": 1, "InFlight": 1}
+
+
+def rows(ended: Ended) -> dict[str, dict[str, Any]]:
+    """The object that was printed for each site."""
+    return {row["site"]: row for row in map(json.loads, ended.out.splitlines())}
+
+
+def counts(row: dict[str, Any]) -> tuple[int, int, int]:
+    return row["results"]["files"], row["results"]["missing"], row["results"]["orphan"]
+
+
+@pytest.fixture
+def started(park: Park) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a run; it is ended with the test, and so are its checks."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def begin(*arguments: object) -> subprocess.Popen[str]:
+        processes.append(start("run", "--gap", 0, *arguments, cwd=park.home))
+        return processes[-1]
+
+    yield begin
+    for process in processes:
+        process.terminate()
+        process.communicate(timeout=PATIENCE)
+
+
+def test_each_site_that_is_due_is_checked_once_and_one_that_fails_is_alone(park: Park) -> None:
+    park.add("T2_A")
+    park.add("T2_B", directories=5)
+    park.add("T2_GONE", door="root://localhost:1", Retries=0)
+    first = run("run", "--once", "--parallel", 2, "--gap", 0, "--json", cwd=park.home)
+    assert first.code == 4
+    done = rows(first)
+    assert {site: (row["ended"], row["code"]) for site, row in done.items()} == {
+        "T2_A": ("done", 0),
+        "T2_B": ("done", 0),
+        "T2_GONE": ("failed", 4),
+    }
+    assert counts(done["T2_A"]) == (6, 1, 1)
+    assert counts(done["T2_B"]) == (10, 1, 1)
+    assert "connection refused" in done["T2_GONE"]["said"]
+    assert done["T2_GONE"]["results"] is None
+
+    # What came to its end is not due for days; what failed is.
+    second = run("run", "--once", "--gap", 0, "--json", cwd=park.home)
+    assert set(rows(second)) == {"T2_GONE"}
+    assert run("run", "--once", "--site", "T2_[AB]", cwd=park.home).out.endswith(" none of 2 sites is due\n")
+
+
+def test_people_read_what_begins_and_how_it_ends(park: Park) -> None:
+    park.add("T2_A")
+    ended = run("run", "--once", "--exit-code", cwd=park.home)
+    assert ended.code == 1
+    begins, done = [line.split(" ", 2)[2] for line in ended.out.splitlines()]
+    assert begins.startswith("T2_A: its check begins, as process ")
+    assert done.startswith("T2_A: done after ")
+    assert done.endswith(" s: 6 files, 1 missing, 1 orphans, 0 of another size, 0 empty, 0 unlisted")
+
+
+def test_a_site_that_cannot_be_checked_is_named(park: Park) -> None:
+    park.add("T2_A")
+    park.add("T2_B")
+    assert run("set-status", "T2_B", "disable", cwd=park.home).code == 0
+    ended = run("run", "--once", cwd=park.home)
+    assert ended.code == 0
+    assert ended.out.splitlines()[-1].endswith(" T2_B: not checked: disabled")
+
+
+def test_a_run_that_is_told_to_stop_keeps_the_journals_and_the_next_one_goes_on(
+    park: Park, slow_door: FaultyProxy, started: Callable[..., subprocess.Popen[str]]
+) -> None:
+    for name in ("T2_A", "T2_B"):
+        park.add(name, directories=80, door=slow_door.url, **SLOWLY)
+    process = started("--parallel", 2)
+    for name in ("T2_A", "T2_B"):
+        eventually(f"{name} was listed", lambda name=name: park.listed(name) > 3, process)  # type: ignore[misc]
+    process.send_signal(signal.SIGTERM)
+    ended = wait_for(process)
+    assert ended.code == 3
+    assert ended.err == "dynamo-consistency: halted: SIGTERM received; the next run goes on where this one stopped\n"
+    assert "SIGTERM received: T2_A, T2_B told to stop" in ended.out
+    assert not park.is_at_work("T2_A")
+    assert park.statuses("T2_A") == ["halted"]
+
+    slow_door.fault = Fault()
+    done = rows(run("run", "--once", "--gap", 0, "--json", cwd=park.home))
+    assert all(row["results"]["resumed"] > 3 for row in done.values())
+    assert counts(done["T2_A"]) == counts(done["T2_B"]) == (160, 1, 1)
+
+
+def test_a_run_that_drains_finishes_what_it_has_begun(
+    park: Park, slow_door: FaultyProxy, started: Callable[..., subprocess.Popen[str]]
+) -> None:
+    assert run("drain", cwd=park.home).out == "no run is on\n"
+    for name in ("T2_A", "T2_B"):
+        park.add(name, directories=60, door=slow_door.url, **SLOWLY)
+    process = started("--parallel", 1)
+    eventually("T2_A was listed", lambda: park.listed("T2_A") > 3, process)
+    assert "no further check begins" in run("drain", cwd=park.home).out
+    assert "draining" in run("status", cwd=park.home).out
+    assert run("drain", "--wait", PATIENCE, cwd=park.home).out == "the run has ended\n"
+    assert wait_for(process).code == 0
+    assert (park.statuses("T2_A"), park.statuses("T2_B")) == (["done"], [])
+
+
+def test_a_site_that_is_halted_is_left_alone_and_the_others_go_on(
+    park: Park, slow_door: FaultyProxy, started: Callable[..., subprocess.Popen[str]]
+) -> None:
+    park.add("T2_A", directories=200, door=slow_door.url, **SLOWLY)
+    park.add("T2_B")
+    process = started("--parallel", 2)
+    eventually("T2_A was listed", lambda: park.listed("T2_A") > 3, process)
+    assert run("halt", "T2_A", "--wait", PATIENCE, cwd=park.home).code == 0
+    eventually("T2_B was checked", lambda: park.statuses("T2_B") == ["done"], process)
+    # Longer than it takes to begin a check that is due.
+    time.sleep(2)
+    assert park.statuses("T2_A") == ["halted"]
+    assert not park.is_at_work("T2_A")
+    assert process.poll() is None
+
+
+def test_a_check_that_is_killed_is_gone_on_with(
+    park: Park, slow_door: FaultyProxy, started: Callable[..., subprocess.Popen[str]]
+) -> None:
+    park.add("T2_A", directories=80, door=slow_door.url, **SLOWLY)
+    process = started("--once", "--json")
+    eventually("T2_A was listed", lambda: park.listed("T2_A") > 3, process)
+    info = RunDirectory(park.home / "var", "T2_A").running()
+    assert info is not None
+    os.kill(info.pid, signal.SIGKILL)
+    slow_door.fault = Fault()
+    ended = wait_for(process)
+    assert ended.code == 0
+    killed, done = [json.loads(line) for line in ended.out.splitlines()]
+    assert (killed["ended"], killed["code"]) == ("died", -signal.SIGKILL)
+    assert done["results"]["resumed"] > 3
+    assert counts(done) == (160, 1, 1)
+
+
+def test_checks_outlive_a_run_that_is_killed_and_the_next_one_leaves_them_alone(
+    park: Park, slow_door: FaultyProxy, started: Callable[..., subprocess.Popen[str]]
+) -> None:
+    park.add("T2_A", directories=60, door=slow_door.url, **SLOWLY)
+    park.add("T2_B")
+    process = started("--parallel", 1, "--site", "T2_A")
+    eventually("T2_A was listed", lambda: park.listed("T2_A") > 3, process)
+    process.kill()
+    process.communicate()
+    again = started("--parallel", 2)
+    eventually("T2_B was checked", lambda: park.statuses("T2_B") == ["done"], again)
+    eventually("T2_A was checked", lambda: park.statuses("T2_A") == ["done"], again)
+    assert park.statuses("T2_A") == ["done"]
+
+
+def test_there_is_one_run_at_a_time(park: Park, started: Callable[..., subprocess.Popen[str]]) -> None:
+    park.add("T2_A")
+    process = started()
+    eventually("it began", park.keeper.is_held, process)
+    second = run("run", cwd=park.home)
+    assert (second.code, second.message) == (
+        2,
+        f"VarLocation: sites are being checked already by process {process.pid} on {os.uname().nodename}; "
+        "end that with: dynamo-consistency drain",
+    )
+
+
+def test_a_configuration_that_changes_counts_and_one_that_is_wrong_does_not(
+    park: Park, started: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    park.add("T2_A")
+    process = started()
+    eventually("T2_A was checked", lambda: park.statuses("T2_A") == ["done"], process)
+    right = (park.home / "consistency_config.json").read_text()
+    (park.home / "consistency_config.json").write_text('{"Doors": 1}')
+    time.sleep(16)
+    assert process.poll() is None
+    (park.home / "consistency_config.json").write_text(right)
+    park.add("T2_B")
+    eventually("T2_B was checked", lambda: park.statuses("T2_B") == ["done"], process)
+    process.send_signal(signal.SIGTERM)
+    ended = wait_for(process)
+    assert ended.out.count("the sites could not be looked at: ") == 1
+    assert ended.out.count("the configuration has changed") == 1
+
+
+def test_listers_of_all_checks_together_are_limited(park: Park, slow_door: FaultyProxy) -> None:
+    most = 0
+    for name in ("T2_A", "T2_B"):
+        park.add(name, directories=60, door=slow_door.url, NumThreads=4, InFlight=1)
+    process = start("run", "--once", "--gap", 0, "--pool", 3, "--json", cwd=park.home)
+    while process.poll() is None:
+        with suppress(FileNotFoundError):
+            kept = json.loads((park.home / "var" / "seats.json").read_text())
+            most = max(most, sum(row["holds"] for row in kept["runs"]))
+        time.sleep(0.02)
+    done = rows(wait_for(process))
+    assert counts(done["T2_A"]) == counts(done["T2_B"]) == (120, 1, 1)
+    assert most == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--parallel", 0), "expected 1 or more"),
+        (("--site", "T3"), 'no site matches "T3"; known: T2_A'),
+        (("--site", "("), "no regular expression"),
+        (("--runtime", "rays"), "expected ray or threads, found 'rays'"),
+        (("--runtime", "threads", "--address", "localhost:1"), "--address goes with --runtime ray"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_begins(park: Park, arguments: tuple[object, ...], message: str) -> None:
+    park.add("T2_A")
+    ended = run("run", *arguments, cwd=park.home)
+    assert ended.code == 2
+    assert message in ended.message
+    assert park.statuses("T2_A") == []
+
+
+def test_checks_on_ray_share_one_node(park: Park) -> None:
+    park.keys["Runtime"] = "ray"
+    park.add("T2_A")
+    park.add("T2_B")
+    ended = run("run", "--once", "--gap", 0, "--json", cwd=park.home)
+    assert ended.code == 0, ended
+    done = rows(ended)
+    assert counts(done["T2_A"]) == counts(done["T2_B"]) == (6, 1, 1)
+    dashboards = {
+        line.rpartition(" ")[2]
+        for name in done
+        for line in park.keeper.errors(name).read_text().splitlines()
+        if line.startswith("Ray dashboard: ")
+    }
+    assert len(dashboards) == 1
