@@ -38,7 +38,7 @@ def summary(home: Path) -> SummaryDatabase:
 def rows(home: Path, *arguments: str) -> list[dict[str, Any]]:
     ended = run(*arguments, "--json", cwd=home)
     assert (ended.code, ended.err) == (0, "")
-    (found,) = ended.json.values()
+    found = ended.json["sites"]
     assert isinstance(found, list)
     return found
 
