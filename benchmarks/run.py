@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from benchmarks import certainty, comparing, coordinator, far, incremental, listing, ray_overhead, scale, startup
+from benchmarks import certainty, comparing, coordinator, far, fleet, incremental, listing, ray_overhead, scale, startup
 from benchmarks.machine import machine_line
 from benchmarks.measure import Broken, Row, Unavailable
 from benchmarks.tables import table
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "listing": listing.run,
     "certainty": certainty.run,
     "incremental": incremental.run,
+    "fleet": fleet.run,
     "far": far.run,
     "ray_overhead": ray_overhead.run,
     "coordinator": coordinator.run,

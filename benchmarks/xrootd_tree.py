@@ -19,7 +19,7 @@ FILES_PER_BLOCK = 100
 @dataclass(frozen=True, slots=True)
 class Site:
     """A running server: ``address`` is host and port, ``source`` what our commands take, ``path`` the top directory,
-    ``store`` its place on the local disk.
+    ``store`` its place on the local disk, ``pid`` its process.
     """
 
     address: str
@@ -27,6 +27,7 @@ class Site:
     store: Path
     directories: int
     files: int
+    pid: int = 0
 
     @property
     def source(self) -> str:
@@ -61,4 +62,4 @@ def running_site(quick: bool, files_per_block: int = FILES_PER_BLOCK, datasets: 
         directories = make_tree(server.store, datasets, files_per_block)
         address = server.url.removeprefix("root://").rstrip("/")
         files = datasets * BLOCKS_PER_DATASET * files_per_block
-        yield Site(address, "/store", server.store, directories, files)
+        yield Site(address, "/store", server.store, directories, files, server.pid)

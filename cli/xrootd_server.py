@@ -72,6 +72,11 @@ class XRootDServer:
         return f"root://localhost:{self.port}"
 
     @property
+    def pid(self) -> int:
+        """The server's process; 0 while there is none."""
+        return 0 if self._process is None else self._process.pid
+
+    @property
     def log(self) -> str:
         """What the server wrote to its log so far."""
         path = self._admin / "log"
