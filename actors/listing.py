@@ -56,6 +56,10 @@ class ListingFailed(Exception):
     """The listing cannot go on; the message says why. The journal stays."""
 
 
+class CoordinatorLost(ListingFailed):
+    """The coordinator died or does not answer; another one can go on from its journal."""
+
+
 class Stalled(ListingFailed):
     """Nothing has answered for as long as anybody wants to wait."""
 
@@ -110,13 +114,17 @@ def spawn_for(runtime: Runtime, job: StoreJob, name: str, actor: type, *argument
 
 
 class Listing:
-    """One coordinator with its listers. Used as a context: leaving it ends them, and the journal stays."""
+    """One coordinator with its listers. Used as a context: leaving it ends them, and the journal stays.
 
-    def __init__(self, runtime: Runtime, job: StoreJob, oversight: Oversight) -> None:
+    ``asked`` are the requests of the coordinators before this one.
+    """
+
+    def __init__(self, runtime: Runtime, job: StoreJob, oversight: Oversight, asked: int = 0) -> None:
         self._runtime = runtime
         self._job = job
         self._label = job.label
         self._oversight = oversight
+        self._asked = asked
         self._listers: list[_Employed] = []
         self._hired = 0
         self._dismissed = 0
@@ -173,7 +181,8 @@ class Listing:
         Raises:
             Killed: the oversight asked to stop.
             Stalled: nothing has answered for too long.
-            ListingFailed: all listers are lost, or the coordinator is, or the runtime can start no others.
+            CoordinatorLost: the coordinator is lost.
+            ListingFailed: all listers are lost, or the runtime can start no others.
         """
         while True:
             why = self._oversight.stop()
@@ -182,14 +191,15 @@ class Listing:
                     self.coordinator.ask("kill", why).result(_PATIENCE)
                 progress: Progress = self.coordinator.ask("progress").result(_PATIENCE)
             except (ActorLost, TimeoutError) as error:
-                raise ListingFailed(f"the coordinator of {self._label} is lost: {error}") from error
+                raise CoordinatorLost(f"the coordinator of {self._label} is lost: {error}") from error
             lost = self._runtime.lost
             if lost:
                 kept = "what was listed is kept, and the next run goes on from there"
                 raise ListingFailed(f"{self._label}: {lost}; {kept}")
             self._look_for_a_stall(progress)
             note = self._stall_note or self._seat_note or progress.note
-            self.progress = replace(progress, seconds=self.seconds, note=note)
+            requests = progress.requests + self._asked
+            self.progress = replace(progress, seconds=self.seconds, note=note, requests=requests)
             self._oversight.watch(phase, self.progress)
             if self.progress.killed:
                 raise Killed(self.progress.killed)

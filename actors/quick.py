@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from actors.comparison import Comparison, ComparisonPlan, ComparisonResult
@@ -14,10 +16,15 @@ from actors.oversight import Oversight, Progress, Refused, await_answer, heed
 from actors.runtime import ActorLost, ActorRef, Runtime, dismiss
 
 if TYPE_CHECKING:
-    from actors.listing import StoreJob
+    from actors.listing import Listing, StoreJob
+
+_log = logging.getLogger(__name__)
 
 _START_PATIENCE = 120.0
 _FINISH_PATIENCE = 3600.0
+
+_COORDINATORS = 3
+"""So many have a try at one listing, where one after another is lost."""
 
 _LOOK_EVERY = 0.1
 """Seconds between two looks at whether the comparison is to stop."""
@@ -115,13 +122,12 @@ def list_and_compare(
     """
     # A comparison of two files needs nothing of what a listing does.
     from actors.doubtful import list_what_differs
-    from actors.listing import Listing, ListingFailed
+    from actors.listing import ListingFailed
 
     found: list[ComparisonResult] = []
-    with Listing(runtime, job, oversight) as listing:
+    with ExitStack() as stack:
+        listing, listed = _listed(runtime, job, oversight, stack)
         try:
-            listing.start()
-            listed = listing.run("listing")
             listing.seal()
             if listed.taken:
                 list_what_differs(listing, plan.inventory, plan.remote, lambda: heed(oversight))
@@ -141,6 +147,32 @@ def list_and_compare(
         except (ActorLost, TimeoutError) as error:
             raise ListingFailed(f"an actor of {job.label} is lost: {error}") from error
     return found[-1], progress
+
+
+def _listed(runtime: Runtime, job: StoreJob, oversight: Oversight, stack: ExitStack) -> tuple[Listing, Progress]:
+    """List until nothing is left to ask; the listing, which goes on, is left with the ``stack``.
+
+    Where the coordinator is lost, another one goes on from its journal, a few times.
+    """
+    from actors.listing import CoordinatorLost, Listing, ListingFailed
+
+    asked = 0
+    for left in reversed(range(_COORDINATORS)):
+        with ExitStack() as attempt:
+            listing = attempt.enter_context(Listing(runtime, job, oversight, asked))
+            try:
+                listing.start()
+                listed = listing.run("listing")
+            except (CoordinatorLost, ActorLost, TimeoutError) as error:
+                known = error if isinstance(error, ListingFailed) else None
+                if not left or runtime.lost:
+                    raise known or ListingFailed(f"an actor of {job.label} is lost: {error}") from error
+                _log.warning("%s; another one goes on from its journal", error)
+            else:
+                stack.push(attempt.pop_all())
+                return listing, listed
+        job, asked = replace(job, plan=replace(job.plan, resume=True)), listing.progress.requests
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _wait_for(comparison: ActorRef, oversight: Oversight) -> ComparisonResult:
