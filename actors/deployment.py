@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_runtime(name: str, address: str | None = None) -> Iterator[Runtime]:
+def open_runtime(name: str, address: str | None = None, environment: str | None = None) -> Iterator[Runtime]:
     """Start the runtime ``ray`` or ``threads`` and end it afterwards; an ``address`` is that of a Ray cluster.
 
-    Ray is loaded only when it is asked for.
+    With an ``environment``, which is Ray's ``runtime_env`` as JSON, its nodes are sent this program. Ray is loaded only
+    when it is asked for.
 
     Raises:
         RuntimeUnavailable: Ray could not be started or reached.
@@ -29,7 +30,7 @@ def open_runtime(name: str, address: str | None = None) -> Iterator[Runtime]:
         from actors.ray_runtime import RayRuntime
         from storage.listers.credentials import Credentials
 
-        runtime = RayRuntime(address, Credentials.of(os.environ))
+        runtime = RayRuntime(address, Credentials.of(os.environ), environment)
     try:
         yield runtime
     finally:

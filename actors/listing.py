@@ -22,6 +22,7 @@ from actors.runtime import (
     ActorLost,
     ActorRef,
     Answer,
+    NodeUnfit,
     Placement,
     Runtime,
     RuntimeUnavailable,
@@ -147,6 +148,7 @@ class Listing:
             SnapshotError, OSError: the journal cannot be gone on with, or not be written.
             SeatError: listers cannot be shared with other runs.
             ActorLost: the coordinator did not come up.
+            NodeUnfit: a node has another program.
         """
         if self._seats is not None:
             self._seats.check()
@@ -160,6 +162,9 @@ class Listing:
             heed(self._oversight)
             time.sleep(0.005)
         for lister in self._listers:
+            if lister.question.done():
+                # One that cannot be where it was to be ends the listing before it has begun.
+                self._trouble_of(lister, time.monotonic())
             lister.ref.ask("start")
         self._began = time.monotonic()
 
@@ -183,6 +188,7 @@ class Listing:
             Stalled: nothing has answered for too long.
             CoordinatorLost: the coordinator is lost.
             ListingFailed: all listers are lost, or the runtime can start no others.
+            NodeUnfit: a lister went to a node whose program is another one.
         """
         while True:
             why = self._oversight.stop()
@@ -297,6 +303,9 @@ class Listing:
             return "" if why else "it does not answer"
         try:
             trouble = str(lister.question.result(0))
+        except NodeUnfit:
+            # The next one might go there as well, and the one after it.
+            raise
         except Exception as error:
             return f"{type(error).__name__}: {error}"
         lister.question, lister.asked_at, lister.patience = lister.ref.ask("trouble"), now, _LISTER_PATIENCE

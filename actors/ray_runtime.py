@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
@@ -19,22 +17,24 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors import ray_nodes
+from actors import ray_guest, ray_nodes
+from actors.ray_address import LOOPBACK, current_cluster, must_answer, stay_on_loopback
 from actors.ray_watch import RayWatch
-from actors.runtime import ANYWHERE, ActorLost, ActorRef, Placement, RuntimeUnavailable
+from actors.runtime import ANYWHERE, ActorLost, ActorRef, NodeUnfit, Placement, RuntimeUnavailable
 from storage.listers.credentials import Credentials
 
 NAMESPACE = "dynamo-consistency"
 
-_LOOPBACK = "127.0.0.1"
-_PROBE_SECONDS = 5
-_HEALTH_SECONDS = 15
 _NAME_SECONDS = 5
 _LOOK_EVERY = 1.0
 _KILL_SECONDS = 5.0
+
+# There, nothing of the program need be.
+_cloudpickle: Any = ray.cloudpickle
+_cloudpickle.register_pickle_by_value(ray_guest)
 
 # Actors wait for the network, not for a processor; a share keeps Ray from counting them as whole ones.
 _CPU_SHARE = 0.01
@@ -55,8 +55,13 @@ class RayAnswer:
             try:
                 return self._future.result(min(max(give_up - time.monotonic(), 0.0), _LOOK_EVERY))
             except RayTaskError as error:
+                unfit = ray_guest.refused(error.cause)
+                if unfit:
+                    raise NodeUnfit(unfit) from error
                 # Ray wraps what the method raised; whoever asked wants the cause itself.
                 raise error.cause if isinstance(error.cause, Exception) else error from error
+            except RuntimeEnvSetupError as error:
+                raise NodeUnfit(f"a node cannot set up what RuntimeEnv says: {_reason(error)}") from error
             except RayError as error:
                 raise ActorLost(f"{self._name}: {str(error).splitlines()[0]}") from error
             except FutureTimeout as error:
@@ -112,7 +117,8 @@ class RayRuntime:
 
     ``address`` is ``HOST:PORT``, ``ray://HOST:PORT``, or ``auto`` for the cluster that ``ray start`` started on this
     machine; None takes that cluster too, and starts a node on loopback when there is none. Every actor is given the
-    ``credentials``: its process has the environment of the cluster's, not of this one.
+    ``credentials``: its process has the environment of the cluster's, not of this one. With an ``environment``, Ray's
+    ``runtime_env`` as JSON, the nodes of a cluster are sent this program, for this run alone.
 
     Raises:
         RuntimeUnavailable: from the constructor, when nothing answers at the address.
@@ -120,8 +126,11 @@ class RayRuntime:
 
     name = "ray"
 
-    def __init__(self, address: str | None = None, credentials: Credentials | None = None) -> None:
+    def __init__(
+        self, address: str | None = None, credentials: Credentials | None = None, environment: str | None = None
+    ) -> None:
         self._credentials = credentials or Credentials()
+        self._program = ray_guest.program_here()
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         options: dict[str, Any] = {
@@ -132,11 +141,12 @@ class RayRuntime:
         }
         self._actors: list[RayRef] = []
         self._is_own = False
+        self._environment = environment
         try:
             context = _interruptible(lambda: self._start(address, options))
         except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
             where = f"at {address}" if address else "on this machine"
-            raise RuntimeUnavailable(f"no Ray {where}: {str(error).splitlines()[0]}") from error
+            raise RuntimeUnavailable(f"no Ray {where}: {_one_line(error)}") from error
         # A client of a cluster has neither head nor raylet, and its own words for the loss of it.
         places = getattr(context, "address_info", {})
         self._watch = RayWatch(places.get("gcs_address") or "", places.get("raylet_socket_name") or "")
@@ -146,17 +156,19 @@ class RayRuntime:
 
     def _start(self, address: str | None, options: dict[str, Any]) -> Any:
         if address == "auto":
-            address = _current_cluster()
+            address = current_cluster()
             if address is None:
                 raise ConnectionError("no cluster runs on this machine; start one with: ray start --head")
-        address = address or _current_cluster()
+        address = address or current_cluster()
         if address:
-            _must_answer(address)
+            must_answer(address)
+            if self._environment is not None:
+                options["runtime_env"] = shipping(json.loads(self._environment))
             return ray.init(address=address, **options)
-        _stay_on_loopback()
+        stay_on_loopback()
         self._is_own = True
         try:
-            return ray.init(address="local", include_dashboard=True, dashboard_host=_LOOPBACK, **options)
+            return ray.init(address="local", include_dashboard=True, dashboard_host=LOOPBACK, **options)
         except Exception as error:
             if type(error) is not Exception:
                 raise
@@ -187,12 +199,15 @@ class RayRuntime:
         return ray_nodes.why_not(nodes, placement) or ray_nodes.why_wait(nodes, placement)
 
     def _spawn(self, name: str, actor: type, arguments: tuple[Any, ...], **placement: Any) -> ActorRef:
-        remote: Any = ray.remote(num_cpus=_CPU_SHARE, max_restarts=0, max_task_retries=0)(_with_credentials(actor))
+        guest = ray_guest.guest_of(actor)
+        remote: Any = ray.remote(num_cpus=_CPU_SHARE, max_restarts=0, max_task_retries=0)(guest)
         placed = remote.options(name=name, **placement)
+        # Credentials travel as an argument: the ``runtime_env`` of Ray stands in its logs and on its dashboard.
+        sealed = _cloudpickle.dumps((actor, self._credentials, arguments))
         give_up = time.monotonic() + _NAME_SECONDS
         while True:
             try:
-                handle = self._unless_lost(name, lambda: placed.remote(self._credentials, *arguments))
+                handle = self._unless_lost(name, lambda: placed.remote(self._program, sealed))
                 break
             except ValueError as error:
                 # An actor that was killed keeps its name for a moment.
@@ -236,19 +251,21 @@ class RayRuntime:
         ray.shutdown()
 
 
-def _with_credentials(actor: type) -> type:
-    """Give an actor that sets credentials in its process before anything else.
+def _reason(error: RuntimeEnvSetupError) -> str:
+    """Give the line that says why, behind the frames of a traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1]
 
-    They travel as an argument: the ``runtime_env`` of Ray stands in its logs and on its dashboard.
-    """
 
-    class Placed(actor):  # type: ignore[misc]
-        def __init__(self, credentials: Credentials, *arguments: Any) -> None:
-            credentials.apply()
-            super().__init__(*arguments)
+def shipping(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the packages of this program to what Ray is to set up on the nodes."""
+    return {**environment, "py_modules": ray_guest.package_directories(), "excludes": ["__pycache__", "*.pyc"]}
 
-    Placed.__name__ = Placed.__qualname__ = actor.__name__
-    return Placed
+
+def _one_line(error: Exception) -> str:
+    """Give the first line of what Ray says, or all when only all of it says which versions do not agree."""
+    said = str(error)
+    return " ".join(said.split()) if said.startswith("Version mismatch") else said.splitlines()[0]
 
 
 def _interruptible(start: Callable[[], Any]) -> Any:
@@ -300,69 +317,3 @@ def _end_descendants() -> None:
         pending += children.get(process, [])
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
-
-
-def _current_cluster() -> str | None:
-    """Give the address of the cluster that ``ray start`` started on this machine, if it still answers.
-
-    Ray's own way of finding one would also take the node that another run has started for itself and will end.
-    """
-    address: str | None = ray._private.utils.read_ray_address()
-    if address is None:
-        return None
-    try:
-        _must_answer(address)
-    except ConnectionError:
-        return None
-    return address
-
-
-def _stay_on_loopback() -> None:
-    """Keep Ray on the loopback interface: whoever reaches its ports can run code.
-
-    Ray replaces a loopback address by one that others can reach, except where it takes the system for one that has no
-    clusters. It decides on that when it is imported, hence the second line; a test looks at the result.
-    """
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
-
-
-def _must_answer(address: str) -> None:
-    """Find out in seconds what Ray itself would find out after minutes of trying.
-
-    Raises:
-        ConnectionError: nobody answers at the address, or not with Ray's protocol.
-    """
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ConnectionError(f"expected HOST:PORT, found {address!r}")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE_SECONDS).close()
-    except OSError as error:
-        raise ConnectionError(f"nobody answers there ({error.strerror or error})") from error
-    if _is_on_loopback_only(address):
-        _stay_on_loopback()
-    if not address.startswith("ray://") and not _is_healthy(address):
-        raise ConnectionError(
-            "what answers there is not a Ray cluster of this version, or it wants a token: set RAY_AUTH_MODE=token"
-        )
-
-
-def _is_on_loopback_only(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    if host not in ("localhost", _LOOPBACK):
-        return False
-    try:
-        utilities: Any = ray.util
-        socket.create_connection((utilities.get_node_ip_address(), int(port)), timeout=_PROBE_SECONDS).close()
-    except OSError:
-        return True
-    return False
-
-
-def _is_healthy(address: str) -> bool:
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-    try:
-        return subprocess.run(command, capture_output=True, timeout=_HEALTH_SECONDS, check=False).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False

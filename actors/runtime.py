@@ -26,6 +26,10 @@ class RuntimeUnavailable(Exception):
     """A runtime could not be started or reached; the message says which address was tried."""
 
 
+class NodeUnfit(RuntimeUnavailable):
+    """A node of the cluster has another program than this one, or none; the message names it, and says what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
     """What a machine must have for an actor to run there: ``resources``, of which each takes so much, and labels."""
@@ -64,6 +68,7 @@ class Answer(Protocol):
         Raises:
             TimeoutError: it did not come within ``timeout`` seconds.
             ActorLost: it will not come.
+            NodeUnfit: the actor cannot be where it was to be.
             Exception: whatever the method raised.
         """
 
@@ -126,7 +131,7 @@ def dismiss(actor: ActorRef) -> None:
     """Let an actor give back what it holds, through its method ``release``, and end it."""
     try:
         actor.ask("release").result(_RELEASE_SECONDS)
-    except (ActorLost, TimeoutError):
+    except (ActorLost, NodeUnfit, TimeoutError):
         pass
     except Exception as error:
         # Whatever ended the run matters more than what its end runs into.

@@ -54,9 +54,9 @@ def run(
     if second is not None and not os.path.isfile(second):
         raise CommandError(f"--second-inventory: expected a file, found {second!r}")
     store = _store_plan(output)
-    configured = settings.config.top_level().runtime if settings.has_config_file else None
+    configured, environment = _configured(settings)
     started = time.monotonic()
-    with ExitStack() as stack, open_runtime(options, configured, "threads") as actors:
+    with ExitStack() as stack, open_runtime(options, configured, "threads", environment) as actors:
 
         def scratch(name: str) -> Path:
             from tempfile import TemporaryDirectory
@@ -121,6 +121,14 @@ def _store_plan(output: str | None) -> StorePlan:
     if not base:
         raise CommandError(f"-o: expected how the names of the lists begin, as in DIRECTORY/BASE, found {output!r}")
     return StorePlan(Path(directory or "."), base, lists_only=True)
+
+
+def _configured(settings: Settings) -> tuple[str | None, str | None]:
+    """Give the runtime of the configuration, and what it sets up on the nodes."""
+    if not settings.has_config_file:
+        return None, None
+    site = settings.config.top_level()
+    return site.runtime, site.runtime_env
 
 
 def _side(

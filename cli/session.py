@@ -75,6 +75,7 @@ class RunOptions:
     in_flight: int | None = None
     exit_code: bool = False
     as_json: bool = False
+    ship: bool = False
 
 
 def runtime_named(name: str) -> None:
@@ -88,10 +89,12 @@ def runtime_named(name: str) -> None:
 
 
 @contextmanager
-def open_runtime(options: RunOptions, configured: str | None, default: str) -> Iterator[Runtime]:
+def open_runtime(
+    options: RunOptions, configured: str | None, default: str, environment: str | None = None
+) -> Iterator[Runtime]:
     """Start a runtime and end it afterwards: the option's, else the configuration's, else the command's own default.
 
-    Ray is loaded only when it is asked for.
+    Ray is loaded only when it is asked for; ``environment`` is what it sets up on the nodes of a cluster, as JSON.
 
     Raises:
         CommandError: an address for the runtime that has none.
@@ -103,7 +106,11 @@ def open_runtime(options: RunOptions, configured: str | None, default: str) -> I
     runtime_named(name)
     if name == "threads" and address:
         raise CommandError("--address goes with --runtime ray")
-    with deployment.open_runtime(name, address or os.environ.get("RAY_ADDRESS") or None) as runtime:
+    if name == "threads" and options.ship:
+        raise CommandError("--ship goes with --runtime ray")
+    if options.ship:
+        environment = environment or "{}"
+    with deployment.open_runtime(name, address or os.environ.get("RAY_ADDRESS") or None, environment) as runtime:
         if runtime.dashboard:
             print(f"Ray dashboard: {runtime.dashboard}", file=sys.stderr)
         yield runtime

@@ -46,5 +46,6 @@ def listing(site: str, callback: Callable[[DirectoryInfo], None] | None = None, 
     def stop() -> str:
         return "" if checker.isrunning() else f"{config.SITE} is not to be run any more"
 
-    with open_runtime(settings.runtime or _RUNTIME, os.environ.get("RAY_ADDRESS") or None) as runtime:
+    address = os.environ.get("RAY_ADDRESS") or None
+    with open_runtime(settings.runtime or _RUNTIME, address, settings.runtime_env) as runtime:
         return remote_tree(runtime, settings, of_site, Oversight(stop), callback)

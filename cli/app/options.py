@@ -14,6 +14,9 @@ RuntimeOption = Annotated[
 AddressOption = Annotated[
     str | None, typer.Option("--address", metavar="HOST:PORT", help="The address of a running Ray cluster.")
 ]
+ShipOption = Annotated[
+    bool, typer.Option("--ship", help="Send this program to the nodes of the cluster, for this run.")
+]
 ListersOption = Annotated[int | None, typer.Option("--listers", metavar="N", min=1, max=1000, help="How many listers.")]
 InFlightOption = Annotated[
     int | None,

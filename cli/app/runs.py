@@ -14,6 +14,7 @@ from cli.app.options import (
     JsonOption,
     ListersOption,
     RuntimeOption,
+    ShipOption,
     leave,
 )
 from cli.session import RunOptions
@@ -30,6 +31,7 @@ def list_source(
     ] = "snapshot",
     runtime: RuntimeOption = None,
     address: AddressOption = None,
+    ship: ShipOption = False,
     listers: ListersOption = None,
     in_flight: InFlightOption = None,
     exit_code: ExitCodeOption = False,
@@ -38,7 +40,7 @@ def list_source(
     """List a store and save what was seen."""
     from cli.list_command import run
 
-    options = RunOptions(runtime, address, listers, in_flight, exit_code, as_json)
+    options = RunOptions(runtime, address, listers, in_flight, exit_code, as_json, ship)
     leave(run(context.obj, source, output, form, options))
 
 
@@ -58,6 +60,7 @@ def compare(
     ] = None,
     runtime: RuntimeOption = None,
     address: AddressOption = None,
+    ship: ShipOption = False,
     listers: ListersOption = None,
     in_flight: InFlightOption = None,
     exit_code: ExitCodeOption = False,
@@ -66,7 +69,7 @@ def compare(
     """Compare two lists of files."""
     from cli.compare_command import run
 
-    options = RunOptions(runtime, address, listers, in_flight, exit_code, as_json)
+    options = RunOptions(runtime, address, listers, in_flight, exit_code, as_json, ship)
     leave(run(context.obj, inventory, remote, output, ignore_age, options, second_inventory))
 
 
@@ -109,6 +112,7 @@ def check(
     email: Annotated[bool, typer.Option("--email", help="Write to the addresses of Email when it fails.")] = False,
     runtime: RuntimeOption = None,
     address: AddressOption = None,
+    ship: ShipOption = False,
     listers: ListersOption = None,
     in_flight: InFlightOption = None,
     exit_code: ExitCodeOption = False,
@@ -117,7 +121,7 @@ def check(
     """Check a site: list it, compare it with its inventory, record and report what differs."""
     from cli.check_command import CheckRequest, run
 
-    options = RunOptions(runtime, address, listers, in_flight, exit_code, as_json)
+    options = RunOptions(runtime, address, listers, in_flight, exit_code, as_json, ship)
     request = CheckRequest(
         site=site,
         pattern=pattern,

@@ -231,6 +231,20 @@ def _list_deletable(value: object, info: ValidationInfo) -> str:
         raise _not(words) from error
 
 
+_RUNTIME_ENV = ("pip", "uv", "conda", "env_vars", "config")
+
+
+def _runtime_env(value: object) -> str:
+    """Take what Ray is to set up on the nodes, as JSON; the packages of the program go with it."""
+    words = f"a mapping with some of {', '.join(_RUNTIME_ENV)}"
+    if not isinstance(value, dict) or not set(value) <= set(_RUNTIME_ENV):
+        raise _not(words)
+    try:
+        return json.dumps(value, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _not(words) from error
+
+
 _Site = Annotated[str, _text("a site name of letters, digits, '_', '-' and '.'", _site_name)]
 _Plain = Annotated[str, _text("a line of text", _plain)]
 _Query = Annotated[str, _text("a query", _query)]
@@ -246,6 +260,7 @@ _Placement = Annotated[tuple[tuple[str, float | str], ...], PlainValidator(_plac
 _LocalPath = Annotated[Path, PlainValidator(_local_path)]
 _SecondInventory = Annotated[str | Path, PlainValidator(_second_inventory)]
 _Flag = Annotated[bool, PlainValidator(_flag)]
+_RuntimeEnv = Annotated[str, PlainValidator(_runtime_env)]
 _ListDeletable = Annotated[str, PlainValidator(_list_deletable)]
 _Method = Annotated[
     Literal["XRootD", "SRM", "directx", "RAL-Reader"], _expected("one of XRootD, SRM, directx and RAL-Reader")
@@ -353,6 +368,7 @@ class CommonKeys(Model):
     Backends: dict[_Part, _Plain] = {}
     SQL: SQLKeys | None = None
     Runtime: _Runtime | None = None
+    RuntimeEnv: _RuntimeEnv | None = None
     NumThreads: _AtATime = 1
     Placement: _Placement = ()
     CheckEvery: _Days = 7.0

@@ -146,6 +146,7 @@ class Config:
             backends=tuple(sorted(keys.Backends.items())),
             sql=_sql_settings(keys.SQL),
             runtime=keys.Runtime,
+            runtime_env=keys.RuntimeEnv,
             listers=keys.NumThreads,
             placement=keys.Placement,
             check_every=keys.CheckEvery,

@@ -23,7 +23,7 @@ KEYS = frozenset(
         *("BannedDoors", "Dump", "Inventory", "InventoryFormat", "InventoryTable", "Backend", "Backends", "SQL"),
         "InventoryProcesses",
         "SecondInventory",
-        *("Runtime", "NumThreads", "GFALThreads", "InFlight", "Connections", "Retries"),
+        *("Runtime", "RuntimeEnv", "NumThreads", "GFALThreads", "InFlight", "Connections", "Retries"),
         *("StallMinutes", "Placement", "CheckEvery", "Pool", "DoorLimits"),
         *("Incremental", "IncrementalSample", "IncrementalFullRuns", "IncrementalDelay"),
         *("Timeout", "MaxDepth", "InventoryAge", "ListAge", "SaveCache", "VarLocation", "WebDir", "MaxMissing"),
@@ -98,6 +98,7 @@ class SiteConfig:
     backends: tuple[tuple[str, str], ...] = ()
     sql: SQLSettings | None = None
     runtime: str | None = None
+    runtime_env: str | None = None
     listers: int = 1
     placement: tuple[tuple[str, float | str], ...] = ()
     check_every: float = 7.0
