@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -98,7 +100,7 @@ def _is_on_loopback_only(address: str) -> bool:
 
 def _must_be_ray(address: str) -> None:
     answer = _ask_head(address, os.environ)
-    if answer is None and _AUTH_MODE not in os.environ and _has_token():
+    if answer is None and _AUTH_MODE not in os.environ and has_token():
         # Ray tries a token of this machine's with clusters that it has found by itself only.
         answer = _ask_head(address, {**os.environ, _AUTH_MODE: "token"})
         if answer is not None:
@@ -117,7 +119,27 @@ def _must_be_ray(address: str) -> None:
         )
 
 
-def _has_token() -> bool:
+def make_token() -> None:
+    """Make a token for this user, in its usual place, where nobody else can read it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    place = Path.home() / ".ray" / "auth_token"
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(secrets.token_hex(32))
+    _raylet.AuthenticationTokenLoader.instance().reset_cache()
+
+
+def note_of_address() -> Path:
+    """Give the file in which Ray notes which cluster was started last on this machine."""
+    from ray._common.utils import get_ray_address_file
+
+    return Path(get_ray_address_file(None))
+
+
+def has_token() -> bool:
     """Whether this user has a token, which nothing was said about using."""
     return bool(_raylet.AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True))
 

@@ -109,7 +109,7 @@ class RayRef:
         # Without a head, asking for that hangs; Ray ends the actor with this program.
         if self._watch is None or not self._watch.gone:
             with suppress(FutureTimeout):
-                _in_thread(lambda: ray.kill(self._handle)).result(_KILL_SECONDS)
+                in_thread(lambda: ray.kill(self._handle)).result(_KILL_SECONDS)
 
 
 class RayRuntime:
@@ -158,7 +158,7 @@ class RayRuntime:
         if address == "auto":
             address = current_cluster()
             if address is None:
-                raise ConnectionError("no cluster runs on this machine; start one with: ray start --head")
+                raise ConnectionError("no cluster runs on this machine; start one with: dynamo-consistency cluster up")
         address = address or current_cluster()
         if address:
             must_answer(address)
@@ -224,7 +224,7 @@ class RayRuntime:
         Raises:
             ActorLost: Ray is gone.
         """
-        started = _in_thread(start)
+        started = in_thread(start)
         while True:
             if self.lost:
                 raise ActorLost(f"{name}: {self.lost}")
@@ -275,7 +275,7 @@ def _interruptible(start: Callable[[], Any]) -> Any:
     after most of a minute that nobody needs them.
     """
     # Linux ends Ray's processes with the thread that started them, so it stays as long as this process.
-    started = _in_thread(start, threading.Event().wait)
+    started = in_thread(start, threading.Event().wait)
     try:
         while not started.done():
             with suppress(FutureTimeout):
@@ -287,7 +287,7 @@ def _interruptible(start: Callable[[], Any]) -> Any:
         raise
 
 
-def _in_thread(call: Callable[[], Any], and_then: Callable[[], Any] = lambda: None) -> Future[Any]:
+def in_thread(call: Callable[[], Any], and_then: Callable[[], Any] = lambda: None) -> Future[Any]:
     """Call in a thread that nothing waits for in the end; what comes ``and_then`` is behind the result."""
     called: Future[Any] = Future()
 

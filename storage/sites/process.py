@@ -31,8 +31,7 @@ class Owner:
     def this(cls) -> Owner:
         """Give the process that asks."""
         pid = os.getpid()
-        seen = _look_at(pid)
-        return cls(pid, socket.gethostname(), seen[1] if seen else "")
+        return cls(pid, socket.gethostname(), started_at(pid))
 
     @property
     def is_done(self) -> bool:
@@ -55,6 +54,12 @@ class Owner:
         state, start = seen
         # What is only left for its parent to collect is no process any more.
         return state not in _GONE and (not self.start or start == self.start)
+
+
+def started_at(pid: int) -> str:
+    """Give when a process of this machine began, as the system says it; empty when not known."""
+    seen = _look_at(pid)
+    return seen[1] if seen else ""
 
 
 def observer() -> str:
