@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = Path("ray_cluster.yaml")
 
+TOKEN = "~/.ray/auth_token"
+"""Where Ray looks for it."""
+
 _EXAMPLES = tuple(ipaddress.ip_network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"))
 """Addresses that stand in documentation, and on no machine."""
 
@@ -39,6 +42,8 @@ def bring_up(file: Path | None, yes: bool, request: LocalRequest, as_json: bool)
     if request != LocalRequest() or as_json:
         raise CommandError("--workers, --resources, --port, --dashboard-port and --json of cluster up go with --local")
     path = _cluster_file(file)
+    if TOKEN in path.read_text(encoding="utf-8", errors="replace"):
+        _ensure_token()
     _must_be_ready(path)
     return _launch("up", path, yes)
 
@@ -110,8 +115,7 @@ def bring_up_local(file: Path | None, request: LocalRequest, as_json: bool) -> E
 
     _no_file(file)
     resources = _resources(request.resources)
-    if ray_local.ensure_token():
-        print("made a token for Ray in ~/.ray/auth_token: without it nobody is let in", file=sys.stderr)
+    _ensure_token()
     directory = ray_local.state_directory()
     started = ray_local.start(directory, request.port, request.dashboard_port, request.workers, resources)
     if as_json:
@@ -137,6 +141,13 @@ def take_down_local(file: Path | None, as_json: bool) -> ExitCode:
     else:
         print(f"ended the Ray cluster at {ended.address}")
     return ExitCode.DONE
+
+
+def _ensure_token() -> None:
+    from actors import ray_local
+
+    if ray_local.ensure_token():
+        print(f"made a token for Ray in {TOKEN}: without it nobody is let in", file=sys.stderr)
 
 
 def _no_file(file: Path | None) -> None:

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import copy
+import os
+import re
+import secrets
 import shlex
+import shutil
+import signal
 import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +23,9 @@ import yaml
 from jsonschema import ValidationError
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.scripts.scripts import start
+
+from tests.cli.program import environment, run
+from tests.servers.ray_cluster import free_port
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,7 +39,8 @@ def cluster() -> dict[str, Any]:
 
 def start_options(key: str) -> dict[str, Any]:
     """What ``ray start`` understands of the arguments that the file gives it."""
-    command = cluster()[key][-1].rpartition(";")[2]
+    # What the shell puts in has no blanks in it.
+    command = re.sub(r"\$\([^)]*\)", "{}", cluster()[key][-1].rpartition(";")[2])
     program, subcommand, *arguments = shlex.split(command)
     assert program.endswith("/ray")
     assert subcommand == "start"
@@ -79,4 +93,95 @@ def test_what_is_copied_to_the_machines_is_what_the_commands_install() -> None:
     for remote, local in config["file_mounts"].items():
         assert remote in installing
         # The wheel is built before the cluster is launched; the rest is part of the project.
-        assert local == "dist" or (ROOT / local).exists()
+        assert local in ("dist", "~/.ray/auth_token") or (ROOT / local).exists()
+
+
+@pytest.mark.parametrize("key", ["head_start_ray_commands", "worker_start_ray_commands"])
+def test_every_node_wants_the_token(key: str) -> None:
+    assert "export RAY_AUTH_MODE=token" in cluster()[key][-1]
+    assert "~/.ray/auth_token" in cluster()["file_mounts"]
+
+
+class Machine:
+    """The start commands of the file with a home, ports and an address of a test's own, and no `ray stop`."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        (home / "dynamo-consistency").mkdir()
+        (home / "dynamo-consistency/venv").symlink_to(sys.prefix)
+        (home / "ray").mkdir()
+        provider = {"type": "local", "head_ip": "127.0.0.2", "worker_ips": []}
+        config = {**cluster(), "provider": provider, "file_mounts": {}, "max_workers": 0}
+        (home / "ray_bootstrap_config.yaml").write_text(yaml.safe_dump(prepare_config(config)))
+        (home / ".ray").mkdir()
+        (home / ".ray/auth_token").write_text(secrets.token_hex(32))
+        self.ports = {"6379": str(free_port())}
+
+    def start(self, key: str, address: str) -> None:
+        """Run what starts Ray; each node has other ports, but for those that they agree on."""
+        command: str = cluster()[key][-1]
+        first = 30_000 + 10 * secrets.randbelow(1500)
+        own = {str(number): str(first + number - 6380) for number in range(6380, 6387)}
+        workers = {"20000": str(first + 100), "20999": str(first + 300)}
+        ports = {**own, **workers, "8265": str(free_port()), **self.ports}
+        command = re.sub(r"(?<==)\d+|(?<=:)\d+", lambda found: ports.get(found[0], found[0]), command)
+        env = {"HOME": str(self.home), "RAY_TMPDIR": str(self.home / "ray"), "RAY_HEAD_IP": "127.0.0.2"}
+        done = subprocess.run(
+            ["bash", "-c", command],
+            env=environment(SSH_CONNECTION=f"127.0.0.1 50000 {address} 22", **env),
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def end(self) -> None:
+        """End what was started and nothing else: it all has the directory in its command line."""
+        for _ in range(200):
+            alive = [process for process in Path("/proc").glob("[0-9]*/cmdline") if self._is_ours(process)]
+            for process in alive:
+                with suppress(ProcessLookupError):
+                    os.kill(int(process.parent.name), signal.SIGKILL)
+            if not alive:
+                return
+            time.sleep(0.1)
+        raise AssertionError("processes of Ray would not end")
+
+    def _is_ours(self, process: Path) -> bool:
+        try:
+            return str(self.home).encode() in process.read_bytes() or (
+                f"HOME={self.home}\0".encode() in process.with_name("environ").read_bytes()
+            )
+        except OSError:
+            return False
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    # Paths of sockets are short, so not below pytest's directory.
+    home = Path(tempfile.mkdtemp(prefix="dc-file-"))
+    machine = Machine(home)
+    yield machine
+    machine.end()
+    shutil.rmtree(home)
+
+
+@pytest.mark.timeout(900)
+def test_its_commands_start_a_head_and_a_worker_that_has_what_its_file_says(machine: Machine) -> None:
+    machine.start("head_start_ray_commands", "127.0.0.2")
+    (machine.home / "dynamo-consistency/resources.json").write_text('{"near_T2_EXAMPLE": 1}')
+    machine.start("worker_start_ray_commands", "127.0.0.3")
+    env = {"HOME": str(machine.home), "RAY_TMPDIR": str(machine.home / "ray")}
+    address = f"127.0.0.2:{machine.ports['6379']}"
+    ended = run("cluster", "status", "--address", address, "--json", cwd=machine.home, env=env)
+    assert ended.code == 0, ended.err
+    nodes = ended.json["nodes"]
+    assert [(node["address"], node["head"], node["alive"]) for node in nodes] == [
+        ("127.0.0.2", True, True),
+        ("127.0.0.3", False, True),
+    ]
+    assert nodes[1]["resources"] == {"near_T2_EXAMPLE": {"free": 1.0, "total": 1.0}}
+    # It says on its loopback, and nowhere else, what is in the dashboard.
+    assert ended.json["dashboard"].startswith("http://127.0.0.1:")
