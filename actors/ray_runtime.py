@@ -26,6 +26,8 @@ from actors.ray_watch import RayWatch
 from actors.runtime import ANYWHERE, ActorLost, ActorRef, NodeUnfit, Placement, RuntimeUnavailable
 from storage.listers.credentials import Credentials
 
+_log = logging.getLogger(__name__)
+
 NAMESPACE = "dynamo-consistency"
 
 _NAME_SECONDS = 5
@@ -143,6 +145,7 @@ class RayRuntime:
         self._is_own = False
         self._environment = environment
         try:
+            _log_what_ray_would_print()
             context = _interruptible(lambda: self._start(address, options))
         except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
             where = f"at {address}" if address else "on this machine"
@@ -266,6 +269,20 @@ def _one_line(error: Exception) -> str:
     """Give the first line of what Ray says, or all when only all of it says which versions do not agree."""
     said = str(error)
     return " ".join(said.split()) if said.startswith("Version mismatch") else said.splitlines()[0]
+
+
+def _log_what_ray_would_print() -> None:
+    """Put into the log what Ray tells every program of its cluster, such as that a node was lost.
+
+    It prints that on stdout, whatever it was told about logs, and there a result may be expected.
+    """
+
+    def log(data: dict[str, Any], *_rest: Any, **_options: Any) -> None:
+        for line in data["lines"]:
+            _log.info("Ray: %s", line)
+
+    module: Any = ray._private.worker
+    module.print_to_stdstream = log
 
 
 def _interruptible(start: Callable[[], Any]) -> Any:

@@ -244,8 +244,9 @@ class _Shift:
         if runtime == "ray" and self.address:
             after += ["--address", self.address]
         elif runtime == "ray":
-            after += ["--address", self._node.address()]
-            environment |= self._node.environment
+            address, its_own = self._node.for_use()
+            after += ["--address", address]
+            environment |= its_own
         after += [] if options.listers is None else ["--listers", str(options.listers)]
         after += [] if options.in_flight is None else ["--in-flight", str(options.in_flight)]
         after += ["--exit-code"] if options.exit_code else []

@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -154,3 +155,18 @@ def unused_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+def test_what_ray_says_of_the_cluster_is_logged_and_not_printed(
+    ray_runtime: Runtime, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import ray
+
+    asked: Any = ray
+    with caplog.at_level("INFO", logger="actors.ray_runtime"):
+        asked._private.utils.push_error_to_driver(asked._private.worker.global_worker, "test", "a node was lost")
+        give_up = time.monotonic() + 60
+        while "Ray: a node was lost" not in caplog.text:
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+    assert capfd.readouterr().out == ""

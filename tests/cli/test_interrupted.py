@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.planted import PlantedSite
 from tests.cli.program import eventually, run, start, wait_for
+from tests.servers.processes import is_running, processes_below
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -80,30 +81,6 @@ def test_a_run_that_was_killed_is_never_shown_as_running(site: PlantedSite) -> N
     process.communicate()
     shown = json.loads(run("history", site.name, "--json", cwd=site.home).out)
     assert [row["status"] for row in shown["runs"]] == ["died"]
-
-
-def processes_below(parent: int) -> set[int]:
-    """Give the processes that were started by this one, directly or not."""
-    children: dict[int, list[int]] = {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            above = int(status.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-        children.setdefault(above, []).append(int(status.parent.name))
-    pending, found = children.get(parent, []), set()
-    while pending:
-        found.add(pending[-1])
-        pending += children.get(pending.pop(), [])
-    return found
-
-
-def is_running(process: int) -> bool:
-    """Whether it is there, and not only waits for its parent to take note of its end."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_a_signal_while_ray_starts_is_a_halt_and_leaves_no_process_behind(site: PlantedSite) -> None:

@@ -31,8 +31,8 @@ from storage.runs.directory import RunDirectory, directory_name
 from storage.sites.summary import SummaryDatabase
 from storage.snapshot import Snapshot
 from tests.cli.program import PATIENCE, PROGRAM, Ended, environment, run, wait_for
-from tests.cli.test_interrupted import is_running, processes_below
 from tests.faults.site import OLD, FaultySite
+from tests.servers.processes import is_running, processes_below
 from tests.servers.xrootd import XRootDServer
 
 LISTERS, IN_FLIGHT = 2, 4

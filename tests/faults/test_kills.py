@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.program import Ended, wait_for
-from tests.cli.test_interrupted import is_running, processes_below
 from tests.faults.kills import HELD, KillableSite, Trial, end, find_below, lacking, repeated, title_of, wait_until
 from tests.faults.site import FaultySite
+from tests.servers.processes import is_running, processes_below
 from tests.servers.xrootd import XRootDServer
 
 _DIRECTORIES = 300

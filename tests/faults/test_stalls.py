@@ -14,9 +14,9 @@ from subprocess import Popen
 import pytest
 
 from tests.cli.program import Ended, eventually, wait_for
-from tests.cli.test_interrupted import is_running, processes_below
 from tests.faults.kills import find_below, wait_until
 from tests.faults.site import FaultySite
+from tests.servers.processes import is_running, processes_below
 from tests.servers.xrootd import XRootDServer
 
 _WIDE = 400
