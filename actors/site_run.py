@@ -20,9 +20,10 @@ from actors.clusters import ClusterFacts, facts_of_cluster, words_of_cluster
 from actors.comparison import ComparisonResult
 from actors.dead_run import DeadRun
 from actors.listing import ListingFailed, list_store, must_have_place
+from actors.live_page import LivePage, expected_directories
 from actors.narrator import Narrator
 from actors.oversight import Killed, Oversight, Progress, Refused, heed
-from actors.pulse import Pulse
+from actors.pulse import Follower, Pulse
 from actors.quick import Results
 from actors.recheck import recheck
 from actors.recorded import recorded
@@ -133,7 +134,13 @@ def run_site(runtime: Runtime, run: SiteRun, oversight: Oversight) -> SiteResult
         directory,
         _noted(run, started) as is_running,
         open_run_log(site.var_location, summary.parent, site.name, started) as log,
-        Pulse(site.name, summary if run.request.summary else None, lambda: _show(run), oversight.watch) as pulse,
+        Pulse(
+            site.name,
+            summary if run.request.summary else None,
+            lambda: _show(run),
+            oversight.watch,
+            followers=_followers(run, started, log),
+        ) as pulse,
     ):
         narrator = Narrator()
 
@@ -157,6 +164,16 @@ def run_site(runtime: Runtime, run: SiteRun, oversight: Oversight) -> SiteResult
         # Last of all: until here, whatever ends the run leaves it to the next one to go on with.
         directory.forget()
         return done
+
+
+def _followers(run: SiteRun, started: float, log: RunLog) -> list[Follower]:
+    """Name those who show elsewhere how far the run is."""
+    if not run.request.summary:
+        return []
+    name, summary, history = run.site.name, picker.summary_path(run.config), history_path(run.site)
+    return [
+        LivePage(summary.parent, name, started, lambda: log.run, lambda: expected_directories(name, history, summary))
+    ]
 
 
 def _waits_for(run: SiteRun) -> dict[str, str]:

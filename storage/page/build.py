@@ -14,12 +14,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.site_states import BUSY
 from storage.atomic import naming, sync_directory
 from storage.page import render, words
 from storage.page.facts import SiteFacts, gather
 from storage.page.files import present
 from storage.page.install import COLUMNS, INDEX, head_of, install_fixed, is_own, write_page
 from storage.page.limits import PageLimits
+from storage.page.live import clear_live
 from storage.page.site_page import site_page
 from storage.page.state import state_of
 from storage.page.table import SITES, table_row
@@ -69,6 +71,7 @@ def build_page(
         # The last one, so that it leads to pages that are there.
         written += write_page(web_dir / INDEX, render.index_page(rows, frame))
         _remove_others(web_dir, {words.page_name(site.row.site) for site in facts.sites})
+        clear_live(web_dir, {site.row.site for site in facts.sites if site.row.status in BUSY}, now)
         for directory in (web_dir / SITES, web_dir):
             sync_directory(directory)
     return Built(len(facts.sites), written, facts.notices)

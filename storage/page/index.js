@@ -191,6 +191,8 @@
     apply();
   });
   document.addEventListener("visibilitychange", refresh);
+  /* A run that begins or ends is in the table in a moment. */
+  document.addEventListener("consistency:runs", () => setTimeout(refresh, 2000));
 
   byId("views").hidden = false;
   byId("find").hidden = false;

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from storage.atomic import AtomicFile, naming
 from storage.page import render
+from storage.page.live import LIVE, put_list_right
 from storage.page.table import SITES
 
 INDEX, COLUMNS, ASSETS = "index.html", "columns.html", "assets"
@@ -39,11 +40,13 @@ def install_fixed(web_dir: Path) -> None:
     Raises:
         ReportError: the directory cannot be made or written.
     """
+    directories = (web_dir, web_dir / ASSETS, web_dir / SITES, web_dir / LIVE)
     with naming(web_dir):
-        for directory in (web_dir, web_dir / ASSETS, web_dir / SITES):
+        for directory in directories:
             directory.mkdir(parents=True, exist_ok=True)
-    for directory in (web_dir, web_dir / ASSETS, web_dir / SITES):
+    for directory in directories:
         clear_up(directory)
+    put_list_right(web_dir / LIVE)
     for name in render.ASSETS:
         write_page(web_dir / ASSETS / name, (render.HERE / name).read_text(encoding="utf-8"))
 

@@ -31,7 +31,7 @@ POLICY = (
 HERE = Path(__file__).parent
 """Where templates and assets are."""
 
-ASSETS = ("page.css", "theme.js", "sort.js", "index.js", "site.js", "icon.svg")
+ASSETS = ("page.css", "theme.js", "sort.js", "index.js", "site.js", "live.js", "running.js", "icon.svg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,7 @@ def index_page(rows: Sequence[TableRow], frame: Frame) -> str:
         built_words=words.utc(frame.now),
         columns=COLUMNS,
         rows=rows,
+        running=[row for row in rows if row.status == "running"],
         chips=chips(rows, frame.now),
         counts={"act": acting, "dry": len(rows) - acting, "all": len(rows)},
     )

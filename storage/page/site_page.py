@@ -9,11 +9,13 @@ from pathlib import Path
 from engine import paths
 from engine.actions import ActionLimits
 from engine.columns import UNKNOWN_SIZE
+from engine.site_states import SiteStatus
 from storage.history import FileRow
 from storage.history.changes import Changed
 from storage.page import files, words
 from storage.page.charts import Chart, charts
 from storage.page.facts import NAMES, RUNS, SiteFacts
+from storage.page.live import live_name
 from storage.page.runs import Run
 from storage.page.state import Tone, concerns, reporting_words, state_of
 from storage.page.strip import Strip, strip
@@ -86,9 +88,14 @@ class SiteList:
 
 @dataclass(frozen=True, slots=True)
 class SitePage:
-    """All that the page of a site shows."""
+    """All that the page of a site shows. ``live`` is the name of the file that its run writes as long as it goes on,
+    ``href`` leads to the page itself.
+    """
 
     site: str
+    href: str
+    live: str
+    running: bool
     state: str
     tone: Tone
     reporting: str
@@ -112,6 +119,9 @@ def site_page(facts: SiteFacts, limits: ActionLimits, web_dir: Path, now: float)
     lists = facts.lists
     return SitePage(
         site=words.shown(facts.row.site),
+        href=words.address(words.page_name(facts.row.site)),
+        live=live_name(facts.row.site),
+        running=facts.row.status == SiteStatus.RUNNING,
         state=state.words,
         tone=state.tone,
         reporting=reporting_words(facts.row),

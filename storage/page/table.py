@@ -13,6 +13,7 @@ from engine.site_states import Reporting
 from storage.history.changes import Changed
 from storage.page import words
 from storage.page.facts import SiteFacts
+from storage.page.live import live_name
 from storage.page.runs import Run
 from storage.page.state import Tone, concerns, is_empty, is_fresh, reporting_words, state_of
 from storage.page.strip import LENGTH, Strip, strip
@@ -47,7 +48,7 @@ class Cell:
 class TableRow:
     """One site, by its name as it is shown. ``running_since`` is in seconds since the epoch, or None.
 
-    ``strip`` goes into the column ``runs``.
+    ``strip`` goes into the column ``runs``; ``live`` is the name of the file that its run writes as long as it goes on.
     """
 
     site: str
@@ -58,6 +59,7 @@ class TableRow:
     cells: tuple[Cell, ...]
     strip: Strip
     page: str
+    live: str
     off: bool
     """Halted, disabled or not ready."""
 
@@ -97,6 +99,7 @@ def table_row(facts: SiteFacts, limits: ActionLimits, now: float) -> TableRow:
         cells=cells,
         strip=strip(facts.runs),
         page=page,
+        live=live_name(facts.row.site),
         off=state.tone == Tone.GRAY,
     )
 

@@ -30,6 +30,8 @@
   show(current);
   /* A long table is laid out once, when all of it is there and in order, and not again with each piece that comes. */
   root.classList.add("js", "loading");
+  /* From a disk nothing can be asked for, so that nothing is shown that only an answer could fill. */
+  if (location.protocol.startsWith("http")) root.classList.add("served");
 
   document.addEventListener("DOMContentLoaded", () => {
     root.classList.remove("loading");

@@ -45,8 +45,9 @@ def test_a_page_is_made_in_a_directory_that_is_not_there_yet(tmp_path: Path) -> 
     assert (built.sites, built.notices) == (0, ())
     found = {path.relative_to(web).as_posix() for path in web.rglob("*") if path.is_file()}
     assert found == {
-        *("index.html", "columns.html", ".page.lock"),
-        *(f"assets/{name}" for name in ("page.css", "theme.js", "sort.js", "index.js", "site.js", "icon.svg")),
+        *("index.html", "columns.html", ".page.lock", "live/~running.json"),
+        *(f"assets/{name}" for name in ("page.css", "icon.svg")),
+        *(f"assets/{name}.js" for name in ("theme", "sort", "index", "site", "live", "running")),
     }
 
 

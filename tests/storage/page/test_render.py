@@ -31,7 +31,7 @@ ALLOWED = {
     *("html", "head", "meta", "title", "link", "script", "body", "a", "header", "div", "nav", "button", "main", "p"),
     *("h1", "h2", "h3", "h4", "b", "label", "span", "input", "table", "caption", "thead", "tbody", "tr", "th", "td"),
     *("small", "svg", "path", "code", "time", "section", "ul", "li", "dl", "dt", "dd", "figure", "figcaption", "text"),
-    *("circle", "details", "summary", "kbd", "document"),
+    *("circle", "details", "summary", "kbd", "progress", "document"),
 }
 
 
