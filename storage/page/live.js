@@ -97,7 +97,7 @@ window.consistency.live = (function () {
   /* Words */
 
   function count(value) {
-    return number(value) === null ? "–" : Math.round(value).toLocaleString("en");
+    return number(value) === null ? "-" : Math.round(value).toLocaleString("en");
   }
 
   function counted(value, one, many) {
@@ -105,13 +105,13 @@ window.consistency.live = (function () {
   }
 
   function rate(value) {
-    if (number(value) === null) return "–";
+    if (number(value) === null) return "-";
     return `${value > 0 && value < 10 ? value.toFixed(1) : count(value)}/s`;
   }
 
   function size(value) {
     let left = number(value);
-    if (left === null) return "–";
+    if (left === null) return "-";
     for (const unit of ["bytes", "kB", "MB", "GB", "TB"]) {
       if (left < 1000) return `${unit === "bytes" || left >= 100 ? Math.round(left) : left.toFixed(1)} ${unit}`;
       left /= 1000;
@@ -147,7 +147,7 @@ window.consistency.live = (function () {
 
   function moment(value) {
     const at = new Date((number(value) ?? NaN) * 1000);
-    return Number.isNaN(at.getTime()) ? "–" : `${at.toISOString().slice(0, 16).replace("T", " ")} UTC`;
+    return Number.isNaN(at.getTime()) ? "-" : `${at.toISOString().slice(0, 16).replace("T", " ")} UTC`;
   }
 
   function isQuiet(run) {

@@ -52,12 +52,12 @@
 
   function leftOf(run) {
     const says = run.says;
-    if (!run.known || live.isQuiet(run)) return ["–", ""];
-    if (says.more_than_last === true) return ["–", "more than last time"];
+    if (!run.known || live.isQuiet(run)) return ["-", ""];
+    if (says.more_than_last === true) return ["-", "more than last time"];
     const left = live.left(says.seconds_left);
     if (left) return [left, "until all is listed"];
-    if (live.text(says.phase) !== "listing") return ["–", ""];
-    return ["–", live.number(says.expected) === null ? "nothing to go by yet" : "not known yet"];
+    if (live.text(says.phase) !== "listing") return ["-", ""];
+    return ["-", live.number(says.expected) === null ? "nothing to go by yet" : "not known yet"];
   }
 
   function doorsOf(run) {
@@ -138,9 +138,9 @@
     const [left, until] = leftOf(run);
     put(cells.left, left);
     put(cells.until, until);
-    const speed = quiet ? "–" : live.rate(says.rate);
+    const speed = quiet ? "-" : live.rate(says.rate);
     put(cells.rate, speed);
-    put(cells.unit, speed === "–" ? "" : "directories");
+    put(cells.unit, speed === "-" ? "" : "directories");
     const [doors, latency] = doorsOf(run);
     put(cells.doors, doors);
     put(cells.latency, latency);
@@ -238,7 +238,7 @@
     const [left, until] = leftOf(run);
     set("left", left);
     set("until", until);
-    set("rate", quiet ? "–" : live.rate(says.rate));
+    set("rate", quiet ? "-" : live.rate(says.rate));
     set("listed", live.count(says.listed));
     const others = [
       [says.resumed, "resumed"],

@@ -107,9 +107,9 @@ class Browser:
         """Take what the console has collected: errors of scripts, what could not be loaded, what the policy refused."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
-    def eventually(self, what: str, happened: Callable[[], object]) -> None:
-        """Wait until something is so."""
-        end = time.monotonic() + PATIENCE
+    def eventually(self, what: str, happened: Callable[[], object], patience: float = PATIENCE) -> None:
+        """Wait until something is so, for up to so many seconds."""
+        end = time.monotonic() + patience
         while True:
             try:
                 if happened():
