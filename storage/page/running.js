@@ -4,6 +4,7 @@
   "use strict";
   const live = window.consistency.live;
   const section = document.getElementById("running");
+  const title = document.getElementById("running-title");
   const news = document.getElementById("running-news");
   const asked = document.getElementById("running-asked");
 
@@ -14,9 +15,9 @@
     return element;
   }
 
-  function put(element, words, title = "") {
+  function put(element, words, hint = "") {
     if (element.textContent !== words) element.textContent = words;
-    if (element.title !== title) element.title = title;
+    if (element.title !== hint) element.title = hint;
   }
 
   /* What both show */
@@ -105,9 +106,11 @@
       latency: make("small"),
       failed: make("span"),
       reason: make("small"),
+      words: make("div", "c-words"),
     };
     row.append(
       make("div", "c-who", cells.who, cells.since),
+      cells.words,
       make("div", "c-far", make("div", "line", cells.phase, cells.note, cells.percent), bar, cells.far),
       make("div", "c-left", cells.left, cells.until),
       make("div", "c-rate", cells.rate, cells.unit),
@@ -117,15 +120,20 @@
     return { row, cells };
   }
 
-  function fill({ row, cells }, run) {
-    const says = run.says;
-    const site = live.text(says?.site) || run.stem;
-    const quiet = live.isQuiet(run);
-    row.classList.toggle("silent", quiet || !run.known);
+  function fill({ row, cells }, { site, stem, run, words }) {
+    row.classList.toggle("in-words", !run?.known);
+    row.classList.toggle("silent", Boolean(run) && live.isQuiet(run));
     put(cells.who, site, site);
-    cells.who.href = `sites/${encodeURIComponent(`${run.stem}.html`)}`;
+    cells.who.href = `sites/${encodeURIComponent(`${stem}.html`)}`;
+    if (!run?.known) {
+      put(cells.since, "");
+      put(cells.words, run ? "running; another version of this program tells of it" : words, words);
+      return;
+    }
+    const says = run.says;
+    const quiet = live.isQuiet(run);
+    put(cells.words, "");
     put(cells.phase, phaseOf(run));
-    if (!run.known) return;
     const progress = progressOf(run);
     put(cells.since, `for ${live.taken(says.written - says.started)}`, `since ${live.moment(says.started)}`);
     put(cells.note, quiet ? "" : noteOf(run), live.text(says.note));
@@ -152,46 +160,63 @@
     put(cells.reason, failed && last ? live.text(last.reason) || why : "", last ? `${live.text(last.path)}: ${why}` : "");
   }
 
-  function inOrder(runs) {
+  /* Whoever runs, by name, so that nobody changes places: those with a file, and those of whom the table alone knows. A
+     run that had a file is over, even where the table does not know that yet. */
+  const over = new Set();
+
+  function everyone(runs) {
+    const found = new Map(
+      runs.map((run) => [run.name, { stem: run.stem, site: live.text(run.says.site) || run.stem, run, words: "" }]),
+    );
+    for (const [name, { run }] of shown) if (run && !found.has(name)) over.add(name);
+    const noted = new Set();
+    for (const row of document.querySelectorAll("#sites tbody tr[data-status=running]")) {
+      const name = row.dataset.live;
+      noted.add(name);
+      if (found.has(name) || over.has(name)) continue;
+      const words = row.querySelector(".state").textContent;
+      found.set(name, { stem: name.slice(0, -".json".length), site: row.dataset.site, run: null, words });
+    }
+    for (const name of [...over]) if (found.has(name) || !noted.has(name)) over.delete(name);
     const compare = new Intl.Collator("en", { numeric: true }).compare;
-    const nameOf = (run) => live.text(run.says?.site).toLowerCase() || run.stem;
-    return [...runs].sort((a, b) => compare(nameOf(a), nameOf(b)));
+    return new Map([...found].sort(([, a], [, b]) => compare(a.site.toLowerCase(), b.site.toLowerCase())));
   }
 
-  function tell(runs) {
-    const now = new Map(runs.map((run) => [run.name, live.text(run.says?.site) || run.stem]));
-    const begun = [...now].filter(([name]) => !rows.has(name)).map(([, site]) => site);
-    const over = [...rows].filter(([name]) => !now.has(name)).map(([, { cells }]) => cells.who.textContent);
-    if (!begun.length && !over.length) return;
-    put(
-      news,
-      [
-        begun.length ? `Running now: ${begun.join(", ")}.` : "",
-        over.length ? `No longer running: ${over.join(", ")}.` : "",
-      ].join(" ").trim(),
-    );
+  function tell(now) {
+    const names = (these, those) => [...these].filter(([name]) => !those.has(name)).map(([, { site }]) => site);
+    const [begun, ended] = [names(now, shown), names(shown, now)];
+    if (!begun.length && !ended.length) return;
+    const said = [
+      begun.length ? `Running now: ${begun.join(", ")}.` : "",
+      ended.length ? `No longer running: ${ended.join(", ")}.` : "",
+    ];
+    put(news, said.join(" ").trim());
     document.dispatchEvent(new Event("consistency:runs"));
   }
 
+  let shown = new Map();
   let drawn = false;
 
   function showRows(runs, silent) {
     say(runs, silent);
     if (runs === null) return;
+    const now = everyone(runs);
+    if (drawn) tell(now);
+    for (const name of [...rows.keys()]) if (!now.has(name)) rows.delete(name);
+    for (const [name, entry] of now) {
+      if (!rows.has(name)) rows.set(name, rowOf(name));
+      fill(rows.get(name), entry);
+    }
     const body = document.getElementById("running-rows");
-    if (drawn) tell(runs);
-    const ordered = inOrder(runs);
-    for (const run of ordered) if (!rows.has(run.name)) rows.set(run.name, rowOf(run.name));
-    for (const name of [...rows.keys()]) if (!runs.some((run) => run.name === name)) rows.delete(name);
-    const wanted = ordered.map((run) => rows.get(run.name).row);
+    const wanted = [...now.keys()].map((name) => rows.get(name).row);
     if (wanted.length !== body.children.length || wanted.some((row, index) => row !== body.children[index])) {
       const focus = document.activeElement;
       body.replaceChildren(...wanted);
       if (body.contains(focus)) focus.focus({ preventScroll: true });
     }
-    for (const run of ordered) fill(rows.get(run.name), run);
-    put(document.getElementById("running-title"), `Running now: ${live.counted(runs.length, "site", "sites")}`);
-    section.hidden = runs.length === 0;
+    put(title, `Running now: ${live.counted(now.size, "site", "sites")}`);
+    section.hidden = now.size === 0;
+    shown = now;
     drawn = true;
   }
 
@@ -199,24 +224,25 @@
 
   const fields = new Map([...section.querySelectorAll("[data-f]")].map((element) => [element.dataset.f, element]));
 
-  function set(key, words, title = "") {
-    put(fields.get(key), words, title);
+  function set(key, words, hint = "") {
+    put(fields.get(key), words, hint);
   }
 
   function showPanel(runs, silent) {
     say(runs, silent);
     if (runs === null) return;
     const [run] = runs;
+    /* Where no file was seen, only the words of the build are known, and not that the run is over. */
+    section.classList.toggle("in-words", !run && !drawn);
+    section.classList.toggle("over", !run && drawn);
+    document.getElementById("running-over").hidden = Boolean(run) || !drawn;
     if (!run) {
-      const ends = drawn || !section.hidden;
-      document.getElementById("running-over").hidden = !ends;
-      section.classList.toggle("over", ends);
-      if (drawn) put(news, "The run is over.");
-      drawn = false;
+      if (drawn) {
+        put(news, "The run is over.");
+        put(title, title.textContent.replace("Running now: run", "Run").replace("Running now", "The last run"));
+      }
       return;
     }
-    document.getElementById("running-over").hidden = true;
-    section.classList.remove("over");
     section.classList.toggle("silent", live.isQuiet(run) || !run.known);
     section.hidden = false;
     drawn = true;
@@ -256,7 +282,7 @@
     set("taken", live.taken(says.written - says.started));
     set("started", `since ${live.moment(says.started).slice("2026-".length)}`, live.moment(says.started));
     const number = live.number(says.run);
-    put(document.getElementById("running-title"), number === null ? "Running now" : `Running now: run ${number}`);
+    put(title, number === null ? "Running now" : `Running now: run ${number}`);
     fillDoors(live.list(says.doors));
     fillFailures(live.list(says.failures));
   }

@@ -154,6 +154,8 @@ def test_everything_can_be_done_with_the_keyboard(browser: Browser) -> None:
     assert browser.js("return document.activeElement.getBoundingClientRect().top") >= 0, "it can be seen"
     browser.type(Keys.ENTER)
     browser.type(Keys.TAB)
+    assert browser.focused().text == "T1_UK_Running", "what runs comes first"
+    browser.type(Keys.TAB, Keys.TAB)
     assert browser.focused().get_attribute("data-view") == "act"
     browser.type(Keys.SPACE)
     assert browser.hash() == "#view=act"

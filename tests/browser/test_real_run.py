@@ -16,7 +16,7 @@ from tests.servers.faulty_proxy import FORWARD, Fault, FaultyProxy
 from tests.servers.fixtures import ServedDirectory
 
 DIRECTORIES = 400
-SLOW = Fault(delay=0.05)
+SLOW = Fault(delay=0.25)
 
 
 @pytest.fixture

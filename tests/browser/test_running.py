@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,19 +107,28 @@ def lines(browser: Browser) -> list[dict[str, str]]:
     """Give what each line shows, by the class of the cell."""
     found: list[dict[str, str]] = browser.js(
         "return [...document.querySelectorAll('#running-rows li')].map((row) => Object.fromEntries("
-        "[...row.children].map((cell) => [cell.className, cell.innerText.split('\\n').filter(Boolean).join(' | ')])))"
+        "[...row.children].filter((cell) => cell.offsetParent)"
+        ".map((cell) => [cell.className, cell.innerText.split('\\n').filter(Boolean).join(' | ')])))"
     )
     return found
 
 
 def line_of(browser: Browser, site: str) -> dict[str, str]:
-    return next((line for line in lines(browser) if line["c-who"].startswith(site)), {})
+    """Give that of a site; what it does not show is empty."""
+    return defaultdict(str, next((line for line in lines(browser) if line["c-who"].startswith(site)), {}))
 
 
 def open_with_numbers(browser: Browser, page: str = "index.html") -> None:
     browser.open(page)
     number = "#running .percent" if page == "index.html" else "#running [data-f=percent]"
     browser.eventually("numbers", lambda: browser.all(number) and any(found.text for found in browser.all(number)))
+
+
+def asked(browser: Browser) -> int:
+    count: int = browser.js(
+        "return performance.getEntriesByType('resource').filter((entry) => entry.name.includes('/live/')).length"
+    )
+    return count
 
 
 def test_every_run_has_a_line_with_what_it_does_and_when_it_may_end(browser: Browser, web: Path) -> None:
@@ -196,11 +206,41 @@ def test_hostile_names_are_names_here_too(browser: Browser, web: Path) -> None:
 
 
 def test_where_nothing_runs_there_is_nothing_to_see(browser: Browser, web: Path) -> None:
+    planted = Planted(web.parent)
+    planted.site(LARGE)
+    planted.build(now=time.time())
     browser.open()
-    browser.eventually("an answer", lambda: not browser.find("#running").is_displayed())
-    browser.open(f"sites/{NEW}.html")
-    time.sleep(0.2)
+    browser.eventually("an answer", lambda: asked(browser) > 0)
     assert not browser.find("#running").is_displayed()
+    browser.open(f"sites/{NEW}.html")
+    browser.eventually("an answer", lambda: asked(browser) > 0)
+    assert not browser.find("#running").is_displayed()
+
+
+def test_a_run_without_a_file_is_told_of_in_the_words_of_the_table(browser: Browser, web: Path) -> None:
+    """It may have just begun, be of an earlier version of the program, or be unable to write."""
+    put(web, NEW)
+    open_with_numbers(browser)
+    assert lines(browser)[0] == {"c-who": LARGE, "c-words": "running"}
+    assert browser.find("#running-title").text == "Running now: 2 sites"
+    put(web, LARGE)
+    soon(browser, "its numbers", lambda: line_of(browser, LARGE)["c-rate"])
+    LiveFile(web, LARGE).remove()
+    soon(browser, "that it is over, whatever the table knows", lambda: len(lines(browser)) == 1)
+    poke(browser)
+    time.sleep(0.5)
+    assert len(lines(browser)) == 1
+    put(web, LARGE)
+    soon(browser, "the next run", lambda: line_of(browser, LARGE)["c-rate"])
+
+
+def test_the_page_of_a_site_does_not_call_a_run_over_that_has_no_file_yet(browser: Browser, web: Path) -> None:
+    browser.open(f"sites/{LARGE}.html")
+    browser.eventually("its words", lambda: browser.find("#running .c-words").is_displayed())
+    assert not browser.find("#running-over").is_displayed()
+    assert not browser.find("#running .figures").is_displayed()
+    put(web, LARGE)
+    soon(browser, "its numbers", lambda: browser.find("#running .figures").is_displayed())
 
 
 def test_numbers_change_where_they_stand(browser: Browser, web: Path) -> None:
@@ -276,13 +316,6 @@ def test_a_server_that_is_away_makes_the_numbers_old(browser: Browser, web: Path
         set_offline(browser, False)
     soon(browser, "an answer", lambda: browser.find("#running-asked").text == "")
     assert all("ERR_INTERNET_DISCONNECTED" in said for said in browser.complaints())
-
-
-def asked(browser: Browser) -> int:
-    count: int = browser.js(
-        "return performance.getEntriesByType('resource').filter((entry) => entry.name.includes('/live/')).length"
-    )
-    return count
 
 
 def test_a_page_that_nobody_looks_at_asks_for_nothing(browser: Browser, web: Path) -> None:
@@ -367,6 +400,7 @@ def test_the_page_of_a_site_says_when_its_run_is_over(browser: Browser, web: Pat
     LiveFile(web, LARGE).remove()
     soon(browser, "the end", lambda: browser.find("#running-over").is_displayed())
     assert browser.find("#running").size["height"] == height
+    assert browser.find("#running-title").text == "Run 12"
     browser.find("#running-over a").click()
     browser.eventually("the page again", lambda: browser.find("h1").text == LARGE)
     assert browser.js("return location.pathname") == f"/sites/{LARGE}.html"
@@ -445,6 +479,9 @@ def test_a_name_of_a_thousand_characters(browser: Browser, web: Path) -> None:
     site = "T2_" + "x" * 1000
     put(web, site)
     browser.open()
-    browser.eventually("its line", lambda: len(lines(browser)) == 1)
-    assert browser.find("#running-rows a").get_attribute("href") == f"{browser.base}sites/{live_name(site)[:-5]}.html"
+    browser.eventually("its line", lambda: len(lines(browser)) == 2)
+    assert (
+        browser.find("#running-rows li:last-child a").get_attribute("href")
+        == f"{browser.base}sites/{live_name(site)[:-5]}.html"
+    )
     assert browser.js("return document.documentElement.scrollWidth") <= 1400
