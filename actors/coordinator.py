@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
 import msgpack
@@ -73,6 +73,7 @@ class Coordinator:
         self._queue = WorkQueue(plan.limits, self._ignored)
         self._requests: dict[str, int] = {}
         self._paces: dict[str, tuple[DoorPace, ...]] = {}
+        self._failed_by: Counter[Reason] = Counter()
         self._verdicts: list[Verdict] = []
         self._failures: deque[tuple[bytes, Reason, str]] = deque(maxlen=_LAST_FAILURES)
         self._files = self._size = self._resumed = self._answers = 0
@@ -185,6 +186,8 @@ class Coordinator:
         entry = report.entry
         event: Event
         self._answers += not entry.reason.is_silence
+        if entry.state == State.FAILED:
+            self._failed_by[entry.reason] += 1
         state = self._earlier.state
         if state is not None and state.is_asked(entry.path):
             self._take_second_look(lister, report, state)
@@ -286,6 +289,7 @@ class Coordinator:
         event: Event
         self._answers += not verdict.unknown or not verdict.reason.is_silence
         if verdict.unknown:
+            self._failed_by[verdict.reason] += 1
             event = ConfirmationFailed(lister, verdict.path, verdict.attempt, verdict.reason, verdict.detail)
         else:
             event = NamesConfirmed(lister, verdict.path, verdict.attempt)
@@ -383,6 +387,7 @@ class Coordinator:
             doors=by_door([pace for paces in self._paces.values() for pace in paces]),
             taken=earlier.taken if earlier is not None else 0,
             distrust=earlier.distrust if earlier is not None else "",
+            failed_by=tuple(sorted(self._failed_by.items())),
         )
 
     def kill(self, why: str) -> None:
@@ -393,7 +398,7 @@ class Coordinator:
 
     def lister_lost(self, lister: str) -> None:
         """Take back what a lister held that is gone."""
-        self._paces.pop(lister, None)
+        self._paces[lister] = tuple(pace.left for pace in self._paces.get(lister, ()))
         self._handle(ListerLost(lister))
 
     def confirm(self, packed: bytes) -> None:

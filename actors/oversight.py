@@ -46,8 +46,8 @@ class Progress:
     listers began; ``note`` is one line that somebody who watches should see, such as that a journal was of no use.
     ``answers`` counts what the store has answered, refusals included and silence not; ``waiting`` has the few tasks
     that listers have had in hand for longest, and ``doors`` how each door is asked at the moment, by all listers.
-    ``taken`` counts directories taken over from the last complete listing;
-    ``distrust`` says why none is any more, empty while there is no reason.
+    ``failed_by`` counts what failed, by the reason, each time that it was tried. ``taken`` counts directories taken
+    over from the last complete listing; ``distrust`` says why none is any more, empty while there is no reason.
     """
 
     listed: int = 0
@@ -69,6 +69,7 @@ class Progress:
     doors: tuple[DoorPace, ...] = ()
     taken: int = 0
     distrust: str = ""
+    failed_by: tuple[tuple[Reason, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

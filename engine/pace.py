@@ -76,6 +76,9 @@ class PaceLimits:
 class DoorPace:
     """How a door is asked at the moment: the requests and connections that it is given, the requests that are under
     way, and what an answer takes in seconds, smoothed.
+
+    ``ended`` counts the requests that had an outcome so far, and ``failed`` those of them of which the door is to
+    blame: it kept silent, could not be reached, or let nobody in.
     """
 
     door: str
@@ -83,11 +86,18 @@ class DoorPace:
     connections: int
     in_flight: int
     latency: float
+    ended: int = 0
+    failed: int = 0
+
+    @property
+    def left(self) -> DoorPace:
+        """What stays of it when the lister is lost: its counts."""
+        return DoorPace(self.door, 0, 0, 0, 0.0, self.ended, self.failed)
 
     @property
     def words(self) -> str:
         """Say it in a few words."""
-        connections = f"{self.connections} connection{'s' if self.connections > 1 else ''}"
+        connections = f"{self.connections} connection{'' if self.connections == 1 else 's'}"
         return f"{self.in_flight} of {self.window} in flight on {connections}, {self.latency * 1000:,.0f} ms an answer"
 
 
@@ -107,6 +117,8 @@ def _sum(one: DoorPace, other: DoorPace) -> DoorPace:
         one.connections + other.connections,
         one.in_flight + other.in_flight,
         max(one.latency, other.latency),
+        one.ended + other.ended,
+        one.failed + other.failed,
     )
 
 

@@ -15,6 +15,9 @@ from engine.pace import DoorPace, Pace, PaceLimits
 from engine.states import Reason
 from storage.listers.protocol import Lister, Request, Sink
 
+_OF_THE_DOOR = (Reason.TIMEOUT, Reason.CONNECTION, Reason.AUTHENTICATION)
+"""The failures that say something of the door, and nothing of what it was asked about."""
+
 
 class Spreadable(Lister, Protocol):
     """A lister that can be told while it works over how many connections to spread what it is asked."""
@@ -40,6 +43,7 @@ class PacedLister:
         self._lock = threading.Lock()
         self._pace = Pace(limits)
         self._asked: dict[int, float] = {}
+        self._ended = self._failed = 0
         self._connections = self._pace.connections
         self._lister = opener(self._take, self._connections)
 
@@ -57,7 +61,8 @@ class PacedLister:
     def paces(self) -> tuple[DoorPace, ...]:
         """How it is asked at the moment."""
         pace = self._pace
-        return (DoorPace(self._name, pace.window, self._connections, len(self._asked), pace.latency),)
+        in_flight, counts = len(self._asked), (self._ended, self._failed)
+        return (DoorPace(self._name, pace.window, self._connections, in_flight, pace.latency, *counts),)
 
     def submit(self, request: Request) -> None:
         """Send one request; see `storage.listers.protocol.Lister`. Nothing is held back here."""
@@ -85,7 +90,10 @@ class PacedLister:
             self._sink(number, outcome)
 
     def _observe(self, asked_at: float, now: float, outcome: Outcome) -> None:
-        match outcome.reason if isinstance(outcome, Failed) else Reason.NONE:
+        reason = outcome.reason if isinstance(outcome, Failed) else Reason.NONE
+        self._ended += 1
+        self._failed += reason in _OF_THE_DOOR
+        match reason:
             case Reason.TIMEOUT:
                 self._pace.timed_out(asked_at, now)
             case Reason.CONNECTION:

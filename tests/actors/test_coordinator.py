@@ -15,6 +15,7 @@ from engine.confirm import Verdict, unpack_verdicts
 from engine.findings import Finding, Kind, pack_findings
 from engine.index import Entry
 from engine.listing import Failed, Listed, ListingOutcome
+from engine.pace import DoorPace
 from engine.record import DirectoryRecord
 from engine.states import Reason, State
 from engine.work import QueueLimits, TaskKind
@@ -95,6 +96,8 @@ def test_a_failure_is_tried_again_and_then_written_down(make: Maker, tmp_path: P
     progress = coordinator.progress()
     assert progress.idle
     assert [(path, reason) for path, reason, _ in progress.failures] == [(TOP, Reason.TIMEOUT)]
+    # Each time that it was tried.
+    assert progress.failed_by == ((Reason.TIMEOUT, 2),)
     coordinator.seal()
     table = Snapshot(tmp_path / "s").table
     assert [reason for _, reason, _ in table.unlisted()] == [Reason.TIMEOUT]
@@ -161,6 +164,16 @@ def test_the_work_of_a_lost_lister_goes_to_another(make: Maker) -> None:
     assert coordinator.exchange("two", NOTHING, 10).wait > 0
     coordinator.lister_lost("one")
     assert paths_of(coordinator.exchange("two", NOTHING, 10)) == [TOP]
+
+
+def test_what_a_lost_lister_has_counted_stays_counted(make: Maker) -> None:
+    coordinator = make()
+    coordinator.exchange("one", Batch(requests=9, paces=[DoorPace("door", 8, 2, 3, 0.5, 9, 4)]).pack(), 10)
+    coordinator.lister_lost("one")
+    coordinator.exchange("two", Batch(requests=1, paces=[DoorPace("door", 6, 1, 1, 0.1, 1, 0)]).pack(), 10)
+    progress = coordinator.progress()
+    assert progress.requests == 10
+    assert progress.doors == (DoorPace("door", 6, 1, 1, 0.1, 10, 4),)
 
 
 def test_missing_candidates_are_asked_for_and_the_verdicts_handed_on(make: Maker) -> None:

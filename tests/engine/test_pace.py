@@ -221,3 +221,9 @@ def test_the_paces_of_several_listers_are_put_together_by_door() -> None:
     assert together == (DoorPace("a", 30, 5, 11, 0.2), DoorPace("b", 1, 1, 1, 0.1))
     assert together[0].words == "11 of 30 in flight on 5 connections, 200 ms an answer"
     assert together[1].words == "1 of 1 in flight on 1 connection, 100 ms an answer"
+
+
+def test_of_a_lister_that_is_lost_the_counts_of_its_doors_stay() -> None:
+    lost = DoorPace("a", 10, 2, 5, 0.1, ended=7, failed=3)
+    (together,) = by_door([lost.left, DoorPace("a", 20, 3, 6, 0.2, ended=2, failed=1)])
+    assert together == DoorPace("a", 20, 3, 6, 0.2, ended=9, failed=4)

@@ -65,7 +65,7 @@ def test_whatever_comes_is_passed_on_and_what_it_took_is_told() -> None:
     table.clock.now = 0.25
     table.desk.answer(2, Listed())
     assert (table.given, table.lister.requests) == ([2], 3)
-    assert paces_of(table.lister) == (DoorPace("door:1", 8, 2, 2, 0.25),)
+    assert paces_of(table.lister) == (DoorPace("door:1", 8, 2, 2, 0.25, ended=1),)
     table.lister.close()
     assert table.desk.connections == [2, 0]
 
@@ -97,7 +97,18 @@ def test_what_need_not_come_from_the_door_says_nothing() -> None:
     for number in range(100):
         table.desk.answer(number, Failed(Reason.BAD_NAME))
         table.desk.answer(100 + number, Failed(Reason.AUTHENTICATION))
-    assert paces_of(table.lister) == (DoorPace("door:1", 8, 2, 0, 0.0),)
+    assert paces_of(table.lister) == (DoorPace("door:1", 8, 2, 0, 0.0, ended=200, failed=100),)
+
+
+def test_what_a_door_is_to_blame_for_is_counted() -> None:
+    table = Table(PaceLimits(8, 2))
+    reasons = [Reason.TIMEOUT, Reason.CONNECTION, Reason.AUTHENTICATION, Reason.PERMISSION, Reason.NOT_FOUND]
+    table.ask(*range(6))
+    for number, reason in enumerate(reasons):
+        table.desk.answer(number, Failed(reason))
+    table.desk.answer(5, Listed())
+    (pace,) = paces_of(table.lister)
+    assert (pace.ended, pace.failed) == (6, 3)
 
 
 def test_more_connections_are_opened_where_answers_come_one_after_another() -> None:
