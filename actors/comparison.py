@@ -25,6 +25,7 @@ from engine.states import Reason, State
 from engine.table import DirectoryTable
 from engine.usual import ANY_NUMBER, UsualFiles
 from storage.snapshot import Snapshot
+from storage.threads import named
 
 if TYPE_CHECKING:
     from actors.confirmation import Confirmation
@@ -121,7 +122,7 @@ class Comparison:
         self._error: Exception | None = None
         self._stopped = False
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="comparison", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=named("comparison"), daemon=True)
         self._thread.start()
 
     def result(self, patience: float = 0.0) -> ComparisonResult | None:

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_runtime(name: str, address: str | None = None, environment: str | None = None) -> Iterator[Runtime]:
+def open_runtime(
+    name: str, address: str | None = None, environment: str | None = None, command: str = "", site: str = ""
+) -> Iterator[Runtime]:
     """Start the runtime ``ray`` or ``threads`` and end it afterwards; an ``address`` is that of a Ray cluster.
 
     With an ``environment``, which is Ray's ``runtime_env`` as JSON, its nodes are sent this program. Ray is loaded only
-    when it is asked for.
+    when it is asked for; its dashboard shows the ``command`` and the ``site``.
 
     Raises:
         RuntimeUnavailable: Ray could not be started or reached.
@@ -30,7 +32,7 @@ def open_runtime(name: str, address: str | None = None, environment: str | None 
         from actors.ray_runtime import RayRuntime
         from storage.listers.credentials import Credentials
 
-        runtime = RayRuntime(address, Credentials.of(os.environ), environment)
+        runtime = RayRuntime(address, Credentials.of(os.environ), environment, command, site)
     try:
         yield runtime
     finally:

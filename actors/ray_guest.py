@@ -107,9 +107,10 @@ class Guest:
             self._refused = refusal(node_here(), here, sender, sys.executable)
             return
         try:
-            actor, credentials, arguments = pickle.loads(sealed)
-            # Before anything that might look for them.
-            credentials.apply()
+            actor, first, arguments = pickle.loads(sealed)
+            # Credentials and the log, before anything that might look for them.
+            for prepare in first:
+                prepare()
             self._actor = actor(*arguments)
         except ModuleNotFoundError as error:
             self._refused = lacks(node_here(), str(error.name), sys.executable)

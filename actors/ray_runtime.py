@@ -13,11 +13,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
+from ray.job_config import JobConfig
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors import ray_guest, ray_nodes
@@ -25,6 +27,7 @@ from actors.ray_address import LOOPBACK, current_cluster, must_answer, stay_on_l
 from actors.ray_watch import RayWatch
 from actors.runtime import ANYWHERE, ActorLost, ActorRef, NodeUnfit, Placement, RuntimeUnavailable
 from storage.listers.credentials import Credentials
+from storage.runs.log import log_of_actor
 
 _log = logging.getLogger(__name__)
 
@@ -120,7 +123,8 @@ class RayRuntime:
     ``address`` is ``HOST:PORT``, ``ray://HOST:PORT``, or ``auto`` for the cluster that ``ray start`` started on this
     machine; None takes that cluster too, and starts a node on loopback when there is none. Every actor is given the
     ``credentials``: its process has the environment of the cluster's, not of this one. With an ``environment``, Ray's
-    ``runtime_env`` as JSON, the nodes of a cluster are sent this program, for this run alone.
+    ``runtime_env`` as JSON, the nodes of a cluster are sent this program, for this run alone. The ``command`` and the
+    ``site`` that it is about are the name of this program among the jobs of the dashboard.
 
     Raises:
         RuntimeUnavailable: from the constructor, when nothing answers at the address.
@@ -129,9 +133,15 @@ class RayRuntime:
     name = "ray"
 
     def __init__(
-        self, address: str | None = None, credentials: Credentials | None = None, environment: str | None = None
+        self,
+        address: str | None = None,
+        credentials: Credentials | None = None,
+        environment: str | None = None,
+        command: str = "",
+        site: str = "",
     ) -> None:
         self._credentials = credentials or Credentials()
+        self._about = site
         self._program = ray_guest.program_here()
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -140,6 +150,7 @@ class RayRuntime:
             "log_to_driver": False,
             "logging_level": logging.ERROR,
             "configure_logging": True,
+            "job_config": JobConfig(metadata=_metadata(command, site)),
         }
         self._actors: list[RayRef] = []
         self._is_own = False
@@ -178,6 +189,10 @@ class RayRuntime:
             # Ray has no name for a node that does not come up.
             raise ConnectionError(str(error)) from error
 
+    def label(self, about: str) -> None:
+        """Say what is done from now on; the logs of actors, which the dashboard shows, say so."""
+        self._about = about
+
     def spawn(self, name: str, actor: type, *arguments: Any) -> ActorRef:
         """Start an actor on the node that this process is on, where its files are."""
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -206,7 +221,8 @@ class RayRuntime:
         remote: Any = ray.remote(num_cpus=_CPU_SHARE, max_restarts=0, max_task_retries=0)(guest)
         placed = remote.options(name=name, **placement)
         # Credentials travel as an argument: the ``runtime_env`` of Ray stands in its logs and on its dashboard.
-        sealed = _cloudpickle.dumps((actor, self._credentials, arguments))
+        first = (partial(log_of_actor, f"{self._about} {name}".strip()), self._credentials.apply)
+        sealed = _cloudpickle.dumps((actor, first, arguments))
         give_up = time.monotonic() + _NAME_SECONDS
         while True:
             try:
@@ -252,6 +268,12 @@ class RayRuntime:
                 reference.kill()
         self._actors.clear()
         ray.shutdown()
+
+
+def _metadata(command: str, site: str) -> dict[str, str]:
+    """Give what the dashboard shows of a job; ``job_name`` is what it calls the name."""
+    shown = {"job_name": f"{command} {site}".strip(), "site": site}
+    return {key: value for key, value in shown.items() if value}
 
 
 def _reason(error: RuntimeEnvSetupError) -> str:

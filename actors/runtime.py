@@ -108,6 +108,9 @@ class Runtime(Protocol):
     def lost(self) -> str:
         """Why no actor can be started any more, so that a run had better end; empty while all is well."""
 
+    def label(self, about: str) -> None:
+        """Say what is done from now on, such as which run of which site: logs of actors that are started say so."""
+
     def spawn(self, name: str, actor: type, *arguments: Any) -> ActorRef:
         """Start an actor on this machine and return at once."""
 

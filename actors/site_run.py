@@ -320,6 +320,7 @@ class _Run:
 
     def _number(self, run: int) -> None:
         self._log.run = run
+        self._runtime.label(self._log.context())
         _log.info("on the runtime %s, doors: %s", self._runtime.name, ", ".join(self._run.store.spec.doors))
 
     def _list_only(self) -> Results:

@@ -111,6 +111,9 @@ class ThreadRuntime:
     def __init__(self) -> None:
         self._actors: list[ThreadRef] = []
 
+    def label(self, about: str) -> None:
+        """Nothing is to be done: actors write into the log of this process, which says what it is about."""
+
     def spawn(self, name: str, actor: type, *arguments: Any) -> ActorRef:
         """Start an actor in a thread of its own."""
         reference = ThreadRef(name, actor, arguments)

@@ -87,7 +87,7 @@ def check(settings: Settings, request: CheckRequest, options: RunOptions) -> Sit
         what = SiteRun(settings.config, site, store, _backends(settings, site, request), _asked(request, options))
         doors = ", ".join(store.spec.doors or store.identity)
         with (
-            open_runtime(options, site.runtime, "ray", site.runtime_env) as actors,
+            open_runtime(options, site.runtime, "ray", site.runtime_env, "check", site.name) as actors,
             overseen(site.name, doors, "the next check goes on from there") as oversight,
         ):
             try:

@@ -90,11 +90,17 @@ def runtime_named(name: str) -> None:
 
 @contextmanager
 def open_runtime(
-    options: RunOptions, configured: str | None, default: str, environment: str | None = None
+    options: RunOptions,
+    configured: str | None,
+    default: str,
+    environment: str | None = None,
+    command: str = "",
+    site: str = "",
 ) -> Iterator[Runtime]:
     """Start a runtime and end it afterwards: the option's, else the configuration's, else the command's own default.
 
-    Ray is loaded only when it is asked for; ``environment`` is what it sets up on the nodes of a cluster, as JSON.
+    Ray is loaded only when it is asked for; ``environment`` is what it sets up on the nodes of a cluster, as JSON, and
+    its dashboard shows the ``command`` and the ``site``.
 
     Raises:
         CommandError: an address for the runtime that has none.
@@ -110,7 +116,8 @@ def open_runtime(
         raise CommandError("--ship goes with --runtime ray")
     if options.ship:
         environment = environment or "{}"
-    with deployment.open_runtime(name, address or os.environ.get("RAY_ADDRESS") or None, environment) as runtime:
+    address = address or os.environ.get("RAY_ADDRESS") or None
+    with deployment.open_runtime(name, address, environment, command, site) as runtime:
         if runtime.dashboard:
             print(f"Ray dashboard: {runtime.dashboard}", file=sys.stderr)
         yield runtime

@@ -44,7 +44,7 @@ def run(settings: Settings, request: UnmergedRequest, options: RunOptions) -> Ex
         request.fresh,
     )
     with (
-        open_runtime(options, site.runtime, "ray", site.runtime_env) as actors,
+        open_runtime(options, site.runtime, "ray", site.runtime_env, "unmerged", site.name) as actors,
         overseen(site.name, ", ".join(store.spec.doors), "the next one goes on from there") as oversight,
     ):
         try:

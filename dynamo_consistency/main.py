@@ -126,7 +126,7 @@ def extras(site: str) -> dict[str, tuple[int, int]]:
 
     backends = _backends(settings)
     history.hand_over(site)
-    with open_runtime(settings.runtime or _RUNTIME, _ray_address(), settings.runtime_env) as runtime:
+    with open_runtime(settings.runtime or _RUNTIME, _ray_address(), settings.runtime_env, "unmerged", site) as runtime:
         options = CleaningOptions(more_logs=_given("MORELOGS"))
         watch = HaltWatch(picker.summary_path(config.current()), site, _CHECK_EVERY)
         oversight = Oversight(lambda: "" if watch.is_running() else "the site was set to halt")
@@ -180,7 +180,7 @@ def _run(site: str, request: RunRequest) -> SiteResults:
     settings = config.site(site)
     what = SiteRun(config.current(), settings, site_source(settings), _backends(settings), request)
     history.hand_over(site)
-    with open_runtime(settings.runtime or _RUNTIME, _ray_address(), settings.runtime_env) as runtime:
+    with open_runtime(settings.runtime or _RUNTIME, _ray_address(), settings.runtime_env, "check", site) as runtime:
         return run_site(runtime, what, Oversight())
 
 

@@ -23,6 +23,7 @@ from storage.listers.dump_end import LastInOrder
 from storage.listers.dump_file import DumpError, dump_into_snapshot
 from storage.listers.protocol import Ask, Request, Sink
 from storage.snapshot import Snapshot, SnapshotError, is_snapshot
+from storage.threads import named
 
 _KEPT = 64
 """Directories whose names are kept, for questions about several files in one."""
@@ -48,7 +49,7 @@ class DumpLister:
         self._requests = 0
         self._closed = False
         self._queue: SimpleQueue[Request | None] = SimpleQueue()
-        threading.Thread(target=self._work, name="dump-lister", daemon=True).start()
+        threading.Thread(target=self._work, name=named("dump-lister"), daemon=True).start()
 
     @property
     def requests(self) -> int:

@@ -19,6 +19,7 @@ from engine.listing import Absent, Failed, Listed, ListingOutcome, NamesListed, 
 from engine.states import Reason
 from storage.listers.doors import Door
 from storage.listers.protocol import Ask, Request, Sink
+from storage.threads import named
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,7 @@ class MemoryLister:
         self._due: list[tuple[float, int, Request, Failed | None]] = []
         self._changed = threading.Condition()
         self._closed = False
-        threading.Thread(target=self._deliver, name="memory-lister", daemon=True).start()
+        threading.Thread(target=self._deliver, name=named("memory-lister"), daemon=True).start()
 
     @property
     def requests(self) -> int:

@@ -13,6 +13,7 @@ from engine.listing import Outcome
 from engine.outage import Instruction, Outage, OutageLimits, Send
 from engine.pace import DoorPace
 from storage.listers.protocol import Lister, Request, Sink, paces_of, window_of
+from storage.threads import named
 
 _TICK = 0.5
 """Seconds between two looks at what is held, during an outage."""
@@ -96,7 +97,7 @@ class PatientLister:
         """Have somebody look at what is held from now on, under the lock."""
         self._stirred.set()
         if self._thread is None and not self._closed.is_set():
-            self._thread = threading.Thread(target=self._watch, name="lister-outage", daemon=True)
+            self._thread = threading.Thread(target=self._watch, name=named("lister-outage"), daemon=True)
             self._thread.start()
 
     def _watch(self) -> None:

@@ -19,6 +19,7 @@ from engine.listing import Failed, Outcome
 from engine.states import Reason
 from storage.listers.protocol import Request, Sink
 from storage.listers.watchdog import GRACE, Watchdog
+from storage.threads import named
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class PoolLister:
         worker = self._hire()
         self._workers.append(worker)
         # Daemons: nothing that a program does may keep ours from ending.
-        thread = threading.Thread(target=self._work, args=(worker,), name="lister-worker", daemon=True)
+        thread = threading.Thread(target=self._work, args=(worker,), name=named("lister-worker"), daemon=True)
         self._threads.append(thread)
         thread.start()
 
@@ -98,7 +99,7 @@ class PoolLister:
             replaced = worker is not None and self._replace(worker)
         if worker is not None and replaced:
             # What it is stuck in may end by that; and it may not.
-            threading.Thread(target=worker.close, name="lister-worker-close", daemon=True).start()
+            threading.Thread(target=worker.close, name=named("lister-worker-close"), daemon=True).start()
         self._sink(number, outcome)
 
     def _replace(self, stuck: Worker) -> bool:

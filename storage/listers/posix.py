@@ -22,6 +22,7 @@ from engine.states import Reason
 from storage.listers.doors import Door
 from storage.listers.protocol import Ask, Request, Sink
 from storage.listers.watchdog import Flight, Watchdog
+from storage.threads import named
 
 _MAX_THREADS = 8
 """Calls at a time, but for those that were given up."""
@@ -100,7 +101,7 @@ class PosixLister:
         if not self._closed and self._usable < _MAX_THREADS and self._threads < _MOST_THREADS:
             self._threads += 1
             # Daemons: a thread that hangs in the kernel must not keep the program from ending.
-            threading.Thread(target=self._work, name="posix-lister", daemon=True).start()
+            threading.Thread(target=self._work, name=named("posix-lister"), daemon=True).start()
 
     def _replace(self, flight: Flight) -> bool:
         """Take note of a call that hangs; what waits behind it may be well."""

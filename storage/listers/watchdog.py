@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from engine.listing import Failed, Outcome
 from engine.states import Reason
 from storage.listers.protocol import Request, Sink
+from storage.threads import named
 
 GRACE = 5.0
 """Seconds past the timeout of a request, after which an answer that the library itself did not time out is missed."""
@@ -63,7 +64,7 @@ class Watchdog:
         self._last_end = time.monotonic()
         self._newest_ended_start = self._last_end
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="lister-watchdog", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name=named("lister-watchdog"), daemon=True)
         self._thread.start()
 
     def __len__(self) -> int:

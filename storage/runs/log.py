@@ -1,12 +1,15 @@
 """The log of a run: a file for each run of a site, and a copy beside the page that shows the last one.
 
 ``VarLocation/logs/SITE/TIME.log`` and ``WebDir/SITE.log``. Both grow while the run goes on, so that a run that is
-killed has left in them what it had to say. A line has the time (UTC), the level, the site, the run and the logger.
+killed has left in them what it had to say. A line has the time (UTC), the level, the site, the run, the actor where
+it comes from one, and the logger.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +18,7 @@ from pathlib import Path
 from storage.atomic import naming
 from storage.runs.directory import directory_name
 from storage.shown import printable
+from storage.threads import actor_of
 
 OUR_LOGGERS = ("actors", "cli", "dynamo_consistency", "engine", "storage")
 """What is logged from INFO on; of other libraries only warnings and worse are."""
@@ -33,10 +37,32 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Give the line. Names come from stores: none of their control characters reaches the file."""
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        words = [f"{moment}.{int(record.msecs):03}Z", record.levelname, self._context(), f"{record.name}:"]
+        about = _about(self._context(), record)
+        words = [f"{moment}.{int(record.msecs):03}Z", record.levelname, about, f"{record.name}:"]
         line = " ".join([word for word in words if word]) + f" {printable(record.getMessage())}"
         trace = self.formatException(record.exc_info) if record.exc_info else ""
         return "\n    ".join([line, *map(printable, trace.splitlines())])
+
+
+class NamingFormatter(logging.Formatter):
+    """Formats a record as another formatter does, and puts what it is about before the name of the logger."""
+
+    def __init__(self, inner: logging.Formatter, context: Callable[[], str]) -> None:
+        super().__init__()
+        self._inner = inner
+        self._context = context
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give the line, or lines."""
+        named = copy.copy(record)
+        named.name = " ".join(filter(None, [_about(self._context(), record), record.name]))
+        return self._inner.format(named)
+
+
+def _about(context: str, record: logging.LogRecord) -> str:
+    """Say what a record is about: the site and the run, and the actor where it comes from one."""
+    actor = actor_of(record.threadName or "")
+    return context if actor in context.split() else f"{context} {actor}".strip()
 
 
 class RunLog:
@@ -74,8 +100,8 @@ def is_ours(name: str) -> bool:
 def open_run_log(var_location: Path, web_dir: Path, site: str, started: float) -> Iterator[RunLog]:
     """Log what happens in a run of a site that started at ``started``, in seconds since the epoch.
 
-    What is logged elsewhere, such as on stderr, stays as it was. A run that goes on with an earlier one, which has the
-    same start, goes on with its log.
+    What is logged elsewhere, such as on stderr, stays as it was, but that it names the site and the run before the
+    logger. A run that goes on with an earlier one, which has the same start, goes on with its log.
 
     Raises:
         ReportError: a file or its directory cannot be written.
@@ -99,8 +125,31 @@ def open_run_log(var_location: Path, web_dir: Path, site: str, started: float) -
                 handler.stream.write(earlier.decode("utf-8", "replace"))
             handler.setFormatter(LineFormatter(log.context))
             handlers.append(handler)
+        stack.enter_context(_named(log.context))
         stack.enter_context(_listening(handlers))
         yield log
+
+
+def log_of_actor(about: str) -> None:
+    """Send the log of a process that is a single actor's to stderr; each line says that it is ``about`` that one."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter(lambda: about))
+    logging.getLogger().addHandler(handler)
+    for name in OUR_LOGGERS:
+        logging.getLogger(name).setLevel(logging.INFO)
+
+
+@contextmanager
+def _named(context: Callable[[], str]) -> Iterator[None]:
+    """Let handlers that are there already say what their lines are about."""
+    before = [(handler, handler.formatter) for handler in logging.getLogger().handlers]
+    for handler, formatter in before:
+        handler.setFormatter(NamingFormatter(formatter or logging.Formatter(), context))
+    try:
+        yield
+    finally:
+        for handler, formatter in before:
+            handler.setFormatter(formatter)
 
 
 @contextmanager

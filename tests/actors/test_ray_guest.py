@@ -113,7 +113,7 @@ def _sealed(actor: type, *arguments: object) -> bytes:
 
     from ray import cloudpickle
 
-    packed: bytes = cloudpickle.dumps((actor, _Applied(), arguments))
+    packed: bytes = cloudpickle.dumps((actor, (_Applied().apply,), arguments))
     assert pickle.loads(packed)
     return packed
 

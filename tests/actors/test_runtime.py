@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +36,11 @@ class Caller:
     def add_there(self, number: int) -> int:
         # A handler must not wait for another actor; this one only shows that a reference travels.
         return int(self._other.ask("add", number).result(60))
+
+
+class Talker:
+    def say(self, words: str) -> None:
+        logging.getLogger("storage.listers").info(words)
 
 
 class Broken:
@@ -110,6 +117,18 @@ def test_ray_shows_its_dashboard_and_the_names_of_the_actors(ray_runtime: Runtim
     actor.ask("add", 1).result(60)
     assert ray_runtime.dashboard.startswith("http://127.0.0.1:")
     assert "lister:T2_TEST:3" in {state.name for state in list_actors(address=ray_runtime.dashboard)}
+
+
+def test_the_log_of_an_actor_on_ray_says_which_run_and_which_actor_it_is(ray_runtime: Runtime) -> None:
+    import ray
+
+    ray_runtime.label("T2_TEST run 3")
+    actor = ray_runtime.spawn("lister:T2_TEST:7", Talker)
+    actor.ask("say", "slow today").result(60)
+    node = ray._private.worker.global_worker.node
+    said = [path.read_text() for path in Path(node.get_logs_dir_path()).glob("worker-*.err")]
+    (line,) = [line for text in said for line in text.splitlines() if "slow today" in line]
+    assert line.partition("Z ")[2] == "INFO T2_TEST run 3 lister:T2_TEST:7 storage.listers: slow today"
 
 
 def test_a_node_of_our_own_is_on_loopback(ray_runtime: Runtime) -> None:

@@ -29,6 +29,7 @@ from storage.listers.wire.connections import Connections
 from storage.listers.wire.protocol import Answer, ProtocolError, Status
 from storage.listers.wire.questions import Asking, BodyReader, Question, Reply, asking, unsendable
 from storage.listers.xrootd_errors import answered, refused
+from storage.threads import named
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ class WireLister:
         self._is_closed = False
         self._loop = asyncio.new_event_loop()
         self._loop.call_soon(self._tick)
-        self._thread = threading.Thread(target=self._run, name="wire-lister", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=named("wire-lister"), daemon=True)
         self._thread.start()
 
     @property

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import io
 import logging
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +38,48 @@ def test_a_line_says_when_where_and_what(tmp_path: Path) -> None:
     assert re.fullmatch(rf"{moment} INFO T2_A actors\.test: before its number is known", lines[0])
     assert re.fullmatch(rf"{moment} WARNING T2_A run 7 actors\.test: 3 directories", lines[1])
     assert len(lines) == 2
+
+
+def test_a_line_of_an_actor_names_it(tmp_path: Path) -> None:
+    with open_run_log(tmp_path / "var", tmp_path / "www", "T2_A", START) as log:
+        log.run = 7
+        thread = threading.Thread(target=lambda: OURS.warning("slow"), name="lister:T2_A:1 wire-lister")
+        thread.start()
+        thread.join()
+    assert log.path.read_text().endswith("Z WARNING T2_A run 7 lister:T2_A:1 actors.test: slow\n")
+
+
+def test_what_is_logged_elsewhere_says_which_run_it_is_about_as_well(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        with open_run_log(tmp_path / "var", tmp_path / "www", "T2_A", START) as log:
+            log.run = 7
+            OURS.warning("within")
+        OURS.warning("behind it")
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert stream.getvalue() == "WARNING T2_A run 7 actors.test: within\nWARNING actors.test: behind it\n"
+
+
+def test_a_process_that_is_a_single_actor_names_it_in_each_line() -> None:
+    code = """
+import logging, threading
+from storage.runs.log import log_of_actor
+log_of_actor("T2_A run 7 lister:T2_A:1")
+logging.getLogger("storage.listers").info("info")
+logging.getLogger("other").info("other info")
+thread = threading.Thread(target=lambda: logging.getLogger("other").warning("warning"), name="lister:T2_A:1 pump")
+thread.start()
+thread.join()
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    assert [line.partition("Z ")[2] for line in done.stderr.splitlines()] == [
+        "INFO T2_A run 7 lister:T2_A:1 storage.listers: info",
+        "WARNING T2_A run 7 lister:T2_A:1 other: warning",
+    ]
 
 
 def test_the_page_has_a_copy_while_the_run_goes_on(tmp_path: Path) -> None:
