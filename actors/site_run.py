@@ -21,6 +21,7 @@ from actors.comparison import ComparisonResult
 from actors.dead_run import DeadRun
 from actors.listing import ListingFailed, list_store, must_have_place
 from actors.live_page import LivePage, expected_directories
+from actors.metrics import RunMeasures, followers_of
 from actors.narrator import Narrator
 from actors.oversight import Killed, Oversight, Progress, Refused, heed
 from actors.pulse import Follower, Pulse
@@ -130,6 +131,8 @@ def run_site(runtime: Runtime, run: SiteRun, oversight: Oversight) -> SiteResult
     directory = RunDirectory(site.var_location, site.name)
     directory.acquire(this_run(runtime, started))
     summary = picker.summary_path(run.config)
+    measures = RunMeasures(site.name, history_path(site), started)
+    metrics = followers_of(runtime, measures, site.metrics_dir)
     with (
         directory,
         _noted(run, started) as is_running,
@@ -139,7 +142,7 @@ def run_site(runtime: Runtime, run: SiteRun, oversight: Oversight) -> SiteResult
             summary if run.request.summary else None,
             lambda: _show(run),
             oversight.watch,
-            followers=_followers(run, started, log),
+            followers=[*metrics, *_live_page(run, started, log)],
         ) as pulse,
     ):
         narrator = Narrator()
@@ -158,16 +161,18 @@ def run_site(runtime: Runtime, run: SiteRun, oversight: Oversight) -> SiteResult
         try:
             done = _Run(runtime, run, directory, Oversight(why_stop, watch), started, log).go()
         except Exception as error:
+            measures.ended(error)
             # Whoever made the run says it on the screen.
             _log.info("the run ends: %s", str(error) or type(error).__name__)
             raise
         # Last of all: until here, whatever ends the run leaves it to the next one to go on with.
         directory.forget()
+        measures.ended(done.failure)
         return done
 
 
-def _followers(run: SiteRun, started: float, log: RunLog) -> list[Follower]:
-    """Name those who show elsewhere how far the run is."""
+def _live_page(run: SiteRun, started: float, log: RunLog) -> list[Follower]:
+    """Give who shows on the page how far the run is, unless the run leaves that alone."""
     if not run.request.summary:
         return []
     name, summary, history = run.site.name, picker.summary_path(run.config), history_path(run.site)

@@ -32,6 +32,23 @@ apt_install() {
     rm -f "$log"
 }
 
+# The tests start servers of their own, on loopback: a service that comes with a package is not started, here and now.
+hold_services() {
+    local policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
+}
+
+# Nor is one that listens on all interfaces when the machine starts the next time.
+disable_services() {
+    if [[ " $* " == *" prometheus "* ]] && command -v systemctl >/dev/null; then
+        systemctl --quiet disable prometheus.service || true
+    fi
+}
+
 may_apt() {
     [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null
 }
@@ -109,7 +126,8 @@ set_up_programs() {
     if [ ${#programs[@]} -eq 0 ]; then
         return
     fi
-    if may_apt && apt_install "${packages[@]}"; then
+    if may_apt && hold_services && apt_install "${packages[@]}"; then
+        disable_services "${packages[@]}"
         return
     fi
     fail "Programs are missing: ${programs[*]}." \
@@ -125,6 +143,7 @@ readonly servers=(
     chromedriver:chromium-driver
     pg_ctlcluster:postgresql
     mariadbd:mariadb-server
+    prometheus:prometheus
     "gfal-ls:gfal2-util-scripts gfal2-plugin-xrootd gfal2-plugin-file"
 )
 

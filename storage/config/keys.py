@@ -388,6 +388,7 @@ class CommonKeys(Model):
     SaveCache: _Flag = False
     VarLocation: _LocalPath = Path("var")
     WebDir: _LocalPath = Path("www")
+    MetricsDir: _LocalPath | None = None
     MaxMissing: _Count = 100
     MaxOrphan: _Count = 1000
     MaxMissingFraction: _Fraction | None = None
@@ -440,7 +441,7 @@ KEYS: tuple[str, ...] = tuple(TopKeys.model_fields)
 VERBATIM_KEYS = frozenset(
     (
         *("RootPath", "Inventory", "InventoryFormat", "InventoryTable", "SecondInventory", "Backend", "Dump"),
-        *("VarLocation", "WebDir", "Runtime", "Lister"),
+        *("VarLocation", "WebDir", "MetricsDir", "Runtime", "Lister"),
     )
 )
 """Keys whose value is text, which an environment variable holds as it is."""

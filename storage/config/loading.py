@@ -169,6 +169,7 @@ class Config:
             save_cache=keys.SaveCache,
             var_location=keys.VarLocation,
             web_dir=keys.WebDir,
+            metrics_dir=keys.MetricsDir,
             max_missing=keys.MaxMissing,
             max_orphan=keys.MaxOrphan,
             max_missing_fraction=keys.MaxMissingFraction,

@@ -23,6 +23,7 @@ KEYS = frozenset(
         *("BannedDoors", "Dump", "Inventory", "InventoryFormat", "InventoryTable", "Backend", "Backends", "SQL"),
         "InventoryProcesses",
         "SecondInventory",
+        "MetricsDir",
         *("Runtime", "RuntimeEnv", "NumThreads", "GFALThreads", "InFlight", "Connections", "Retries"),
         *("StallMinutes", "Placement", "CheckEvery", "Pool", "DoorLimits"),
         *("Incremental", "IncrementalSample", "IncrementalFullRuns", "IncrementalDelay"),
@@ -121,6 +122,7 @@ class SiteConfig:
     save_cache: bool = False
     var_location: Path = field(default_factory=lambda: Path.cwd() / "var")
     web_dir: Path = field(default_factory=lambda: Path.cwd() / "www")
+    metrics_dir: Path | None = None
     max_missing: int = 100
     max_orphan: int = 1000
     max_missing_fraction: float | None = None

@@ -24,6 +24,8 @@ def keep_apart(site: SiteConfig, store: StoreSource) -> None:
     """
     ignored = PatternFilter(site.ignore_directories)
     own = {"VarLocation": site.var_location, "WebDir": site.web_dir}
+    if site.metrics_dir is not None:
+        own["MetricsDir"] = site.metrics_dir
     prefixes = [parse_door(door).path for door in store.spec.doors if door.startswith("file://")]
     for prefix in prefixes:
         for top in store.tops:

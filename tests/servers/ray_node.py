@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 _SERVE = """
 import sys
 import ray
 from actors.ray_runtime import RayRuntime
 runtime = RayRuntime()
-print(ray.get_runtime_context().gcs_address, flush=True)
+print(ray.get_runtime_context().gcs_address, runtime.dashboard, ray.nodes()[0]["MetricsExportPort"], flush=True)
 sys.stdin.read()
 runtime.shutdown()
 """
@@ -25,19 +28,30 @@ _STOP_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class RayNode:
-    """A running node: its address, and what a client's environment needs to reach it."""
+    """A running node: its address, and what a client's environment needs to reach it.
+
+    ``dashboard`` is a URL, ``metrics_port`` where the node gives out the metrics of its processes.
+    """
 
     address: str
     env: dict[str, str]
+    dashboard: str = ""
+    metrics_port: int = 0
+
+    def see(self, path: str) -> Any:
+        """Give what the dashboard's HTTP API says, which is JSON."""
+        token = {"Authorization": f"Bearer {self.env['RAY_AUTH_TOKEN']}"}
+        with urllib.request.urlopen(urllib.request.Request(self.dashboard + path, headers=token), timeout=60) as answer:
+            return json.load(answer)
 
 
 @contextmanager
-def running_ray_node() -> Iterator[RayNode]:
-    """Start a node with a token that is its own, and end it afterwards."""
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+def running_ray_node(more: Mapping[str, str] | None = None) -> Iterator[RayNode]:
+    """Start a node with a token that is its own, and end it afterwards; it and its clients have ``more`` to heed."""
+    env = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), **(more or {})}
     process = subprocess.Popen(
         [sys.executable, "-c", _SERVE],
-        env=os.environ | token,
+        env=os.environ | env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -45,8 +59,8 @@ def running_ray_node() -> Iterator[RayNode]:
     )
     try:
         assert process.stdout is not None
-        address = process.stdout.readline().strip()
-        assert address
-        yield RayNode(address, token)
+        said = process.stdout.readline().split()
+        assert said
+        yield RayNode(said[0], env, said[1], int(said[2]))
     finally:
         process.communicate(timeout=_STOP_SECONDS)

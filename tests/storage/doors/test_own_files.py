@@ -18,7 +18,14 @@ def _keep_apart(home: Path, door: str, **changes: Any) -> None:
     keep_apart(site, StoreSource(StoreSpec((door,)), (b"/store/data",), site, "T2_X"))
 
 
-@pytest.mark.parametrize(("key", "changed"), [("VarLocation", {"var_location": "x/var"}), ("WebDir", {"web_dir": ""})])
+@pytest.mark.parametrize(
+    ("key", "changed"),
+    [
+        ("VarLocation", {"var_location": "x/var"}),
+        ("WebDir", {"web_dir": ""}),
+        ("MetricsDir", {"metrics_dir": "metrics"}),
+    ],
+)
 def test_what_the_program_writes_may_not_lie_in_what_is_listed(
     tmp_path: Path, key: str, changed: dict[str, str]
 ) -> None:
