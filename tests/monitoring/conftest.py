@@ -85,7 +85,7 @@ def watched(xrootd_server: XRootDServer, tmp_path_factory: pytest.TempPathFactor
     home = tmp_path_factory.mktemp("monitored")
     store = xrootd_server.store / "monitored"
     store.mkdir()
-    more = {"RAY_metrics_report_interval_ms": "1000"}
+    more = {"RAY_metrics_report_interval_ms": "3000"}
     with (
         FaultyProxy(int(xrootd_server.url.rpartition(":")[2])) as slow,
         FaultyProxy(1) as dead,

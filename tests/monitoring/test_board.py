@@ -36,7 +36,7 @@ def test_every_query_is_of_the_chosen_sites_and_of_metrics_that_there_are() -> N
 
 
 def test_the_board_is_what_grafana_imports() -> None:
-    assert BOARD["schemaVersion"] >= 36
+    assert BOARD["schemaVersion"] >= 37
     assert [variable["name"] for variable in BOARD["templating"]["list"]] == ["datasource", "site"]
     assert [variable["type"] for variable in BOARD["templating"]["list"]] == ["datasource", "query"]
     panels = BOARD["panels"]
