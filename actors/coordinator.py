@@ -55,6 +55,9 @@ _log = logging.getLogger(__name__)
 _SYNC_EVERY = 10.0
 """Seconds between two times that the journal is forced to the disk."""
 
+_SAY_EVERY = 60.0
+"""Seconds between two lines about how far the listing is."""
+
 _LAST_FAILURES = 20
 
 _SHOWN_WAITING = 3
@@ -81,7 +84,7 @@ class Coordinator:
         self._said: VerdictJournal | None = None
         self._open = self._has_waited = False
         self._earlier = EarlierListings(plan)
-        self._synced = clock()
+        self._synced = self._say_at = clock()
 
     def start(self) -> None:
         """Open the journal, or go on from the one that is there, and queue what is to be listed.
@@ -368,7 +371,7 @@ class Coordinator:
         self._take_a_portion()
         self._save()
         index, earlier = self._journal.index, self._earlier.state
-        return Progress(
+        progress = Progress(
             listed=index.count(State.LISTED),
             failed=index.count(State.FAILED),
             ignored=index.count(State.IGNORED),
@@ -389,6 +392,23 @@ class Coordinator:
             distrust=earlier.distrust if earlier is not None else "",
             failed_by=tuple(sorted(self._failed_by.items())),
         )
+        self._say(progress)
+        return progress
+
+    def _say(self, progress: Progress) -> None:
+        """Say now and then how far it is, to whoever reads the log of this actor alone; a run has its own words."""
+        now = self._clock()
+        if now >= self._say_at:
+            self._say_at = now + _SAY_EVERY
+            _log.debug(
+                "%d directories, %d files, %d in the queue, %d in flight, %d failed, %d requests",
+                progress.listed,
+                progress.files,
+                progress.queued,
+                progress.in_flight,
+                progress.failed,
+                progress.requests,
+            )
 
     def kill(self, why: str) -> None:
         """Stop handing out work; listers go home at their next pull, and the journal stays."""

@@ -56,7 +56,7 @@ def run(
     store = _store_plan(output)
     configured, environment = _configured(settings)
     started = time.monotonic()
-    with ExitStack() as stack, open_runtime(options, configured, "threads", environment) as actors:
+    with ExitStack() as stack, open_runtime(options, configured, "threads", environment, "compare") as actors:
 
         def scratch(name: str) -> Path:
             from tempfile import TemporaryDirectory

@@ -84,7 +84,7 @@ def _named(settings: Settings, name: str | None) -> SiteConfig:
 def _made(settings: Settings, site: SiteConfig, request: DumpRequest, options: RunOptions) -> DirectoryInfo:
     if request.remote:
         with (
-            open_runtime(options, site.runtime, "threads", site.runtime_env) as actors,
+            open_runtime(options, site.runtime, "threads", site.runtime_env, "dump-tree", site.name) as actors,
             overseen(site.name, ", ".join(site.doors)) as oversight,
         ):
             return remote_tree(actors, site, _kind, oversight, None, options.listers, options.in_flight)

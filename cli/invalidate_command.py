@@ -42,7 +42,9 @@ def run(settings: Settings, pattern: str | None, dry_run: bool, without_asking: 
             if not runtimes:
                 site = settings.config.top_level() if settings.has_config_file else None
                 configured, environment = (site.runtime, site.runtime_env) if site else (None, None)
-                runtimes.append(stack.enter_context(open_runtime(options, configured, "threads", environment)))
+                runtimes.append(
+                    stack.enter_context(open_runtime(options, configured, "threads", environment, "invalidate"))
+                )
             return runtimes[0]
 
         for row in _chosen(settings.config, pattern):

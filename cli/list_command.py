@@ -51,7 +51,7 @@ def run(
         store = resolve(store)
     with (
         tempfile.TemporaryDirectory(prefix="dynamo-consistency-") as scratch,
-        open_runtime(options, site.runtime, "threads", site.runtime_env) as actors,
+        open_runtime(options, site.runtime, "threads", site.runtime_env, "list", site.name) as actors,
     ):
         direct = output is not None and form == "snapshot"
         path = output if direct and output is not None else Path(scratch) / "listing.snapshot"

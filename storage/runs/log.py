@@ -137,6 +137,8 @@ def log_of_actor(about: str) -> None:
     logging.getLogger().addHandler(handler)
     for name in OUR_LOGGERS:
         logging.getLogger(name).setLevel(logging.INFO)
+    # How far a listing is: the log of a run has it from elsewhere.
+    logging.getLogger("actors.coordinator").setLevel(logging.DEBUG)
 
 
 @contextmanager

@@ -166,6 +166,22 @@ def test_the_work_of_a_lost_lister_goes_to_another(make: Maker) -> None:
     assert paths_of(coordinator.exchange("two", NOTHING, 10)) == [TOP]
 
 
+def test_its_log_says_once_a_minute_how_far_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "actors.coordinator")
+    moment = [0.0]
+    header = SnapshotHeader("listing", "memory", 1, "SITE", (TOP,))
+    coordinator = Coordinator(ListingPlan(header, tmp_path / "s", QueueLimits()), lambda: moment[0])
+    coordinator.start()
+    for moment[0] in (0.0, 1.0, 59.0, 60.0, 61.0):
+        coordinator.progress()
+        coordinator.exchange("one", answer(TOP, 1, listed((b"f",))), 10)
+    coordinator.release()
+    assert [record.getMessage() for record in caplog.records] == [
+        "0 directories, 0 files, 1 in the queue, 0 in flight, 0 failed, 0 requests",
+        "1 directories, 1 files, 0 in the queue, 0 in flight, 0 failed, 1 requests",
+    ]
+
+
 def test_what_a_lost_lister_has_counted_stays_counted(make: Maker) -> None:
     coordinator = make()
     coordinator.exchange("one", Batch(requests=9, paces=[DoorPace("door", 8, 2, 3, 0.5, 9, 4)]).pack(), 10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,8 +24,8 @@ from tests.servers.xrootd import XRootDServer
 MONITORING = Path(__file__).parents[2] / "docs/monitoring"
 WAYS = ("textfile", "ray")
 
-_SLOW = Fault(delay=0.1)
-"""Slow enough for a listing to be looked at."""
+_SLOW = Fault(delay=0.3)
+"""Slow enough for a listing to be looked at, with few requests at a time."""
 
 _WIDE = 1000
 _RATE = "15s"
@@ -57,7 +58,9 @@ def queries() -> list[Query]:
 
 @dataclass
 class Watched:
-    """Two runs of a site that were watched: ``jobs`` and ``actors`` are what Ray's dashboard said during the second."""
+    """Two runs of a site that were watched: ``jobs`` and ``actors`` are what Ray's dashboard said during the
+    second, and ``log`` what its coordinator wrote into its log.
+    """
 
     site: PlantedSite
     prometheus: Prometheus
@@ -67,6 +70,7 @@ class Watched:
     ended: Ended | None = None
     jobs: list[dict[str, Any]] = field(default_factory=list)
     actors: list[dict[str, Any]] = field(default_factory=list)
+    log: str = ""
 
     def has_data(self, query: Query, way: str) -> bool:
         """Whether a query has given any number since the beginning."""
@@ -94,7 +98,13 @@ def watched(xrootd_server: XRootDServer, tmp_path_factory: pytest.TempPathFactor
         dead.shut()
         site = PlantedSite(home, store, "/store/monitored", slow.url, wide=_WIDE)
         site.configure(
-            Doors=[slow.url, dead.url], Layout="shared", Runtime="ray", NumThreads=2, MaxMissing=1, MetricsDir="metrics"
+            Doors=[slow.url, dead.url],
+            Layout="shared",
+            Runtime="ray",
+            NumThreads=2,
+            InFlight=4,
+            MaxMissing=1,
+            MetricsDir="metrics",
         )
         (home / "metrics").mkdir()
         rules = [MONITORING / "alerts.yaml"]
@@ -128,14 +138,25 @@ def _check_twice(watched: Watched, door: FaultyProxy) -> None:
     assert first.code == 0, first.err
     door.fault = _SLOW
     process = start(*check, cwd=site.home, env=node.env)
-    running = f'max by (job) (dynamo_consistency_run_phase{{site="{site.name}",phase="listing"}})'
-    eventually(
-        "both ways show the listing", lambda: set(watched.prometheus.values(running, "job")) == set(WAYS), process
-    )
+    try:
+        _look(watched, process)
+    except BaseException:
+        process.kill()
+        process.communicate()
+        raise
+    door.fault = FORWARD
+    watched.ended = wait_for(process)
+
+
+def _look(watched: Watched, process: subprocess.Popen[str]) -> None:
+    """Take note of what a run shows, until there is data for all queries, or it has ended."""
+    site, node = watched.site, watched.node
+    slow = f'max by (job) (dynamo_consistency_door_latency_seconds{{door="{watched.door}"}}) > 0.2'
+    eventually("the door is slow, both ways", lambda: set(watched.prometheus.values(slow, "job")) == set(WAYS), process)
     watched.jobs = node.see("/api/jobs/")
     watched.actors = node.see("/api/v0/actors?limit=1000")["data"]["result"]["result"]
+    processes = {actor["name"]: actor["pid"] for actor in watched.actors if actor["state"] == "ALIVE"}
+    watched.log = node.log_of(processes[f"coordinator:{site.name}"])
     give_up = time.monotonic() + _PATIENCE
     while watched.without_data() and process.poll() is None and time.monotonic() < give_up:
         time.sleep(1)
-    door.fault = FORWARD
-    watched.ended = wait_for(process)

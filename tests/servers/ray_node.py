@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 _SERVE = """
@@ -18,7 +19,8 @@ import sys
 import ray
 from actors.ray_runtime import RayRuntime
 runtime = RayRuntime()
-print(ray.get_runtime_context().gcs_address, runtime.dashboard, ray.nodes()[0]["MetricsExportPort"], flush=True)
+print(ray.get_runtime_context().gcs_address, runtime.dashboard, ray.nodes()[0]["MetricsExportPort"])
+print(ray._private.worker.global_worker.node.get_logs_dir_path(), flush=True)
 sys.stdin.read()
 runtime.shutdown()
 """
@@ -30,19 +32,26 @@ _STOP_SECONDS = 60.0
 class RayNode:
     """A running node: its address, and what a client's environment needs to reach it.
 
-    ``dashboard`` is a URL, ``metrics_port`` where the node gives out the metrics of its processes.
+    ``dashboard`` is a URL, ``metrics_port`` where the node gives out the metrics of its processes,
+    ``logs`` where they have their logs.
     """
 
     address: str
     env: dict[str, str]
     dashboard: str = ""
     metrics_port: int = 0
+    logs: Path = Path()
 
     def see(self, path: str) -> Any:
         """Give what the dashboard's HTTP API says, which is JSON."""
         token = {"Authorization": f"Bearer {self.env['RAY_AUTH_TOKEN']}"}
         with urllib.request.urlopen(urllib.request.Request(self.dashboard + path, headers=token), timeout=60) as answer:
             return json.load(answer)
+
+    def log_of(self, pid: int) -> str:
+        """Give the log of an actor's process, which the dashboard shows where its agent has the port that it wants."""
+        (file,) = self.logs.glob(f"worker-*-{pid}.err")
+        return file.read_text()
 
 
 @contextmanager
@@ -61,6 +70,7 @@ def running_ray_node(more: Mapping[str, str] | None = None) -> Iterator[RayNode]
         assert process.stdout is not None
         said = process.stdout.readline().split()
         assert said
-        yield RayNode(said[0], env, said[1], int(said[2]))
+        logs = Path(process.stdout.readline().rstrip("\n"))
+        yield RayNode(said[0], env, said[1], int(said[2]), logs)
     finally:
         process.communicate(timeout=_STOP_SECONDS)
