@@ -204,8 +204,8 @@ class Listing:
                 raise ListingFailed(f"{self._label}: {lost}; {kept}")
             self._look_for_a_stall(progress)
             note = self._stall_note or self._seat_note or progress.note
-            requests = progress.requests + self._asked
-            self.progress = replace(progress, seconds=self.seconds, note=note, requests=requests)
+            requests, listers = progress.requests + self._asked, len(self._listers)
+            self.progress = replace(progress, seconds=self.seconds, note=note, requests=requests, listers=listers)
             self._oversight.watch(phase, self.progress)
             if self.progress.killed:
                 raise Killed(self.progress.killed)

@@ -68,6 +68,7 @@ ANSWERS = _metric("answers_total", "What the store has answered in this run, ref
 FAILURES = _metric("failures_total", "What failed in this run, each time that it was tried.", "reason")
 QUEUED = _metric("queued_directories", "Directories that wait to be asked for.")
 IN_FLIGHT = _metric("in_flight_directories", "Directories that listers have in hand.")
+LISTERS = _metric("listers", "Listers that work for the run.")
 
 DOOR_WINDOW = _metric("door_window_requests", "Requests that listers may have under way at a door.", "door")
 DOOR_IN_FLIGHT = _metric("door_in_flight_requests", "Requests that are under way at a door.", "door")
@@ -179,6 +180,7 @@ def _of_progress(make: _Maker, phase: str, progress: Progress, running: bool) ->
     yield make(PHASE, 1, phase)
     yield make(QUEUED, progress.queued)
     yield make(IN_FLIGHT, progress.in_flight)
+    yield make(LISTERS, progress.listers)
     for pace in progress.doors:
         yield make(DOOR_WINDOW, pace.window, pace.door)
         yield make(DOOR_IN_FLIGHT, pace.in_flight, pace.door)

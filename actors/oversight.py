@@ -48,6 +48,7 @@ class Progress:
     that listers have had in hand for longest, and ``doors`` how each door is asked at the moment, by all listers.
     ``failed_by`` counts what failed, by the reason, each time that it was tried. ``taken`` counts directories taken
     over from the last complete listing; ``distrust`` says why none is any more, empty while there is no reason.
+    ``listers`` is how many listers work.
     """
 
     listed: int = 0
@@ -70,6 +71,7 @@ class Progress:
     taken: int = 0
     distrust: str = ""
     failed_by: tuple[tuple[Reason, int], ...] = ()
+    listers: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,15 @@ def values(found: list[Measure], name: str) -> dict[str, float]:
 
 def test_a_run_says_how_far_it_is() -> None:
     progress = Progress(
-        listed=5, failed=1, files=7, size=70, queued=3, in_flight=2, requests=9, failed_by=((Reason.TIMEOUT, 4),)
+        listed=5,
+        failed=1,
+        files=7,
+        size=70,
+        queued=3,
+        in_flight=2,
+        requests=9,
+        listers=4,
+        failed_by=((Reason.TIMEOUT, 4),),
     )
     found = measures(SITE, "listing", progress, Past(), 10.0, 15.0)
     assert {measure.values[0] for measure in found} == {SITE}
@@ -58,7 +66,7 @@ def test_a_run_says_how_far_it_is() -> None:
     assert values(found, "updated_timestamp_seconds") == {"": 15.0}
     names = ("listed_directories", "failed_directories", "listed_files", "listed_bytes", "queued_directories")
     assert [values(found, name)[""] for name in names] == [5, 1, 7, 70, 3]
-    assert [values(found, name)[""] for name in ("in_flight_directories", "requests_total")] == [2, 9]
+    assert [values(found, name)[""] for name in ("in_flight_directories", "requests_total", "listers")] == [2, 9, 4]
     assert values(found, "failures_total") == {"timeout": 4.0}
     assert values(found, "last_run_success") == {}
 
