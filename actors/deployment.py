@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from actors.runtime import Runtime
 
 
+def with_token(token: str) -> dict[str, str]:
+    """Give what the environment of whoever starts or uses a Ray node has to have for it to ask for this token."""
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+
+
 @contextmanager
 def open_runtime(
     name: str, address: str | None = None, environment: str | None = None, command: str = "", site: str = ""

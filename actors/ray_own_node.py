@@ -9,18 +9,26 @@ from __future__ import annotations
 import os
 import sys
 
+from actors.deployment import with_token
+
+_START = "start"
+
 
 def main() -> None:
     """Start the node, say where it is, and wait."""
-    token = sys.stdin.readline().strip()
-    from actors.ray_address import current_cluster
+    if sys.argv[1:] != [_START]:
+        token = sys.stdin.readline().strip()
+        from actors.ray_address import current_cluster
+
+        if current_cluster() is not None:
+            print("auto", flush=True)
+            return
+        # Ray looks at its environment when it is loaded, which it is by now.
+        again = [sys.executable, "-m", "actors.ray_own_node", _START]
+        os.execve(sys.executable, again, {**os.environ, **with_token(token)})
     from actors.ray_runtime import RayRuntime
     from actors.runtime import RuntimeUnavailable
 
-    if current_cluster() is not None:
-        print("auto", flush=True)
-        return
-    os.environ.update(environment(token))
     try:
         runtime = RayRuntime()
     except RuntimeUnavailable as error:
@@ -30,11 +38,6 @@ def main() -> None:
         sys.stdin.read()
     finally:
         runtime.shutdown()
-
-
-def environment(token: str) -> dict[str, str]:
-    """Give what the environment of whoever uses a node with this token needs."""
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from select import select
 
-from actors.ray_own_node import environment
+from actors.deployment import with_token
 from cli.exits import CommandError
 
 _START_SECONDS = 180.0
@@ -44,7 +44,7 @@ class SharedNode:
             # It may be gone by the next time.
             self.stop()
             return _CLUSTER, {}
-        return self._address, environment(self._token)
+        return self._address, with_token(self._token)
 
     def _start(self) -> None:
         self._process = subprocess.Popen(
