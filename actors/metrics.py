@@ -18,9 +18,6 @@ from storage.shown import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from actors.pulse import Follower
-    from actors.runtime import Runtime
-
 _LOOK_BACK = 100
 """So many runs are looked through for one with results."""
 
@@ -133,15 +130,3 @@ def text(found: Sequence[Measure]) -> str:
     registry = CollectorRegistry()
     registry.register(Collected())
     return generate_latest(registry).decode()
-
-
-def followers_of(runtime: Runtime, source: RunMeasures, directory: Path | None) -> list[Follower]:
-    """Give those who show the measures of a run: in a file of the directory, if there is one, and on Ray."""
-    followers: list[Follower] = []
-    if directory is not None:
-        followers.append(MetricsFile(source, directory))
-    if runtime.name == "ray":
-        from actors.ray_metrics import RayGauges
-
-        followers.append(RayGauges(source))
-    return followers

@@ -19,9 +19,10 @@ from actors.check_job import RunRequest, check_job, history_path, listing_job, s
 from actors.clusters import ClusterFacts, facts_of_cluster, words_of_cluster
 from actors.comparison import ComparisonResult
 from actors.dead_run import DeadRun
+from actors.followers import followers_of
 from actors.listing import ListingFailed, list_store, must_have_place
 from actors.live_page import LivePage, expected_directories
-from actors.metrics import RunMeasures, followers_of
+from actors.metrics import RunMeasures
 from actors.narrator import Narrator
 from actors.oversight import Killed, Oversight, Progress, Refused, heed
 from actors.pulse import Follower, Pulse

@@ -1,0 +1,26 @@
+"""Who shows the measures of a run elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.metrics import MetricsFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from actors.metrics import RunMeasures
+    from actors.pulse import Follower
+    from actors.runtime import Runtime
+
+
+def followers_of(runtime: Runtime, source: RunMeasures, directory: Path | None) -> list[Follower]:
+    """Give those who show the measures of a run: in a file of the directory, if there is one, and on Ray."""
+    followers: list[Follower] = []
+    if directory is not None:
+        followers.append(MetricsFile(source, directory))
+    if runtime.name == "ray":
+        from actors.ray_metrics import RayGauges
+
+        followers.append(RayGauges(source))
+    return followers
