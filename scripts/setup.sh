@@ -139,6 +139,7 @@ readonly servers=(
     "${xrootd[@]}"
     "/usr/lib/*/libXrdAccSciTokens-5.so:xrootd-scitokens-plugins"
     openssl:openssl
+    systemd-analyze:systemd
     chromium:chromium
     chromedriver:chromium-driver
     pg_ctlcluster:postgresql
