@@ -65,6 +65,8 @@ def run(settings: Settings, request: RunRequest, options: RunOptions) -> ExitCod
     runtime_named(options.runtime or "ray")
     if options.runtime == "threads" and options.address:
         raise CommandError("--address goes with --runtime ray")
+    if options.runtime == "threads" and options.ship:
+        raise CommandError("--ship goes with --runtime ray")
     keeper = Keeper(settings.config.top_level().var_location)
     address = options.address or os.environ.get("RAY_ADDRESS") or ""
     info = KeeperInfo(os.getpid(), socket.gethostname(), time.time(), options.runtime or "", address, request.parallel)
@@ -242,7 +244,7 @@ class _Shift:
         runtime = options.runtime or picker.settings_of(self._config, site).runtime or "ray"
         after = ["--runtime", runtime, "--json"]
         if runtime == "ray" and self.address:
-            after += ["--address", self.address]
+            after += ["--address", self.address, *(["--ship"] if options.ship else [])]
         elif runtime == "ray":
             address, its_own = self._node.for_use()
             after += ["--address", address]

@@ -12,6 +12,7 @@ from cli.app.options import (
     InFlightOption,
     ListersOption,
     RuntimeOption,
+    ShipOption,
     leave,
 )
 from cli.session import RunOptions
@@ -35,6 +36,7 @@ def run(
     ] = None,
     runtime: RuntimeOption = None,
     address: AddressOption = None,
+    ship: ShipOption = False,
     listers: ListersOption = None,
     in_flight: InFlightOption = None,
     exit_code: ExitCodeOption = False,
@@ -46,7 +48,7 @@ def run(
     from cli.run_command import RunRequest
     from cli.run_command import run as run_all
 
-    options = RunOptions(runtime, address, listers, in_flight, exit_code, as_json)
+    options = RunOptions(runtime, address, listers, in_flight, exit_code, as_json, ship)
     leave(run_all(context.obj, RunRequest(pattern, parallel, gap, pool, once), options))
 
 

@@ -122,6 +122,16 @@ def test_a_check_finds_it_without_an_address_and_a_token_without_being_told(clus
     assert ended.err == f"Ray dashboard: {dashboard_of(cluster)}\n"
 
 
+def test_a_run_of_all_sites_shares_it(cluster: Place, site: PlantedSite) -> None:
+    site.configure(Runtime="ray")
+    ended = run("run", "--once", "--json", cwd=site.home, env=cluster.env)
+    assert ended.code == 0, ended.err
+    assert ended.json["ended"] == "done"
+    assert findings(ended.json["results"]) == site.expected()
+    said = (site.home / "var/run" / f"{site.name}.err").read_text()
+    assert said == f"Ray dashboard: {dashboard_of(cluster)}\n"
+
+
 def dashboard_of(cluster: Place) -> str:
     started = recorded(cluster.states)
     assert started is not None
