@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -27,9 +28,12 @@ _AUTH_MODE = "RAY_AUTH_MODE"
 
 _ASK = """
 import json, sys
-from ray._raylet import GcsClient
+from ray._raylet import GcsClient, GcsClientOptions, GlobalStateAccessor
 from ray._common.usage.usage_lib import get_cluster_metadata
-print(json.dumps(get_cluster_metadata(GcsClient(address=sys.argv[1]))))
+print(json.dumps(get_cluster_metadata(GcsClient(address=sys.argv[1]))), flush=True)
+state = GlobalStateAccessor(GcsClientOptions.create(sys.argv[1], None, True, False))
+state.connect()
+print(json.dumps([node["RayletSocketName"] for node in state.get_node_table() if node["Alive"]]))
 """
 """Asks a head what it is, in a process of its own: Ray's client ends or hangs with what it does not like."""
 
@@ -52,14 +56,16 @@ def current_cluster() -> str | None:
     return address
 
 
-def must_answer(address: str) -> None:
+def must_answer(address: str, from_a_node: bool = True) -> None:
     """Make sure that a Ray cluster answers, which this program can join; that it wants a token is found out besides.
+
+    Whoever only asks the head something need not be on a node of the cluster.
 
     Raises:
         ConnectionError: nobody answers at the address, or not with Ray's protocol, or not to us.
     """
     host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+    if not colon or "/" in host or not port.isdigit() or not 0 < int(port) < 65536:
         raise ConnectionError(f"expected HOST:PORT, found {address!r}")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE_SECONDS).close()
@@ -70,7 +76,12 @@ def must_answer(address: str) -> None:
     if _is_on_loopback_only(address):
         stay_on_loopback()
     if not address.startswith("ray://"):
-        _must_be_ray(address)
+        sockets = _must_be_ray(address)
+        if from_a_node and not any(_is_socket_here(path) for path in sockets):
+            start = f"RAY_AUTH_MODE=token ray start --address={address}"
+            raise ConnectionError(
+                f"this machine is no node of the cluster: start one here ({start}), or run this on a machine that is one"
+            )
 
 
 def stay_on_loopback() -> None:
@@ -98,7 +109,15 @@ def _is_on_loopback_only(address: str) -> bool:
     return host in ("localhost", LOOPBACK) and not _is_open(f"{utilities.get_node_ip_address()}:{port}")
 
 
-def _must_be_ray(address: str) -> None:
+def _is_socket_here(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path.removeprefix("unix:")).st_mode)
+    except OSError:
+        return False
+
+
+def _must_be_ray(address: str) -> list[str]:
+    """Make sure that what answers is a head of this version of Ray; gives the sockets of the nodes."""
     answer = _ask_head(address, os.environ)
     if answer is None and _AUTH_MODE not in os.environ and has_token():
         # Ray tries a token of this machine's with clusters that it has found by itself only.
@@ -111,12 +130,14 @@ def _must_be_ray(address: str) -> None:
             "the cluster wants another token: put that of its head (~/.ray/auth_token) into RAY_AUTH_TOKEN, or into "
             "the same file here, and set RAY_AUTH_MODE=token"
         )
-    version = str(answer.get("ray_version", ray.__version__))
+    metadata, sockets = answer
+    version = str(metadata.get("ray_version", ray.__version__))
     if version != ray.__version__:
         raise ConnectionError(
-            f"the cluster runs Ray {version} (Python {answer.get('python_version')}), and this program has Ray "
+            f"the cluster runs Ray {version} (Python {metadata.get('python_version')}), and this program has Ray "
             f"{ray.__version__}: install the same on every machine"
         )
+    return sockets
 
 
 def make_token() -> None:
@@ -144,8 +165,8 @@ def has_token() -> bool:
     return bool(_raylet.AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True))
 
 
-def _ask_head(address: str, environment: Any) -> dict[str, Any] | None:
-    """Ask what a head is; None when it wants another token.
+def _ask_head(address: str, environment: Any) -> tuple[dict[str, Any], list[str]] | None:
+    """Ask what a head is, and for the sockets of the nodes that are alive; None when it wants another token.
 
     Raises:
         ConnectionError: what answers is no Ray.
@@ -188,10 +209,13 @@ def _ask_head(address: str, environment: Any) -> dict[str, Any] | None:
             stream.close()
     if refused.is_set():
         return None
+    lines = said[0].splitlines()
     try:
-        answer = json.loads(said[0])
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
+        metadata = json.loads(lines[0])
+        # Another version may not say more than which it is.
+        sockets = json.loads(lines[1]) if len(lines) > 1 else []
+    except (ValueError, LookupError):
+        metadata, sockets = None, []
+    if not isinstance(metadata, dict):
         raise ConnectionError("what answers there is not a Ray cluster, or one of quite another version")
-    return answer
+    return metadata, sockets

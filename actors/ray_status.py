@@ -85,7 +85,7 @@ def look_at(address: str | None, with_programs: bool = True) -> ClusterFacts:
             "no Ray cluster runs on this machine: dynamo-consistency cluster up starts one, or give --address HOST:PORT"
         )
     try:
-        must_answer(address)
+        must_answer(address, from_a_node=False)
         facts = in_thread(lambda: _ask_head(address)).result(_PATIENCE)
     except ConnectionError as error:
         raise RuntimeUnavailable(f"no Ray at {address}: {error}") from error
@@ -143,11 +143,8 @@ def _actors(accessor: Any, names: dict[str, str]) -> list[tuple[str, str]]:
 
 def _with_programs(facts: ClusterFacts) -> ClusterFacts:
     """Have every node say which program it has."""
-    living = [node.number for node in facts.nodes if node.is_alive]
-    if not any(is_of_this_machine(node.address) for node in facts.nodes if node.is_alive):
-        return replace(facts, note="this machine is no node of the cluster, so no node was asked which program it has")
     try:
-        programs = _ask_nodes(facts.address, living)
+        programs = _ask_nodes(facts.address, [node.number for node in facts.nodes if node.is_alive])
     except RuntimeUnavailable as error:
         return replace(facts, note=f"no node was asked which program it has: {error}")
     return replace(facts, nodes=tuple(_with_program(node, programs) for node in facts.nodes))

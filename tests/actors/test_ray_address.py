@@ -77,6 +77,24 @@ def test_a_cluster_that_wants_another_token_says_so_in_one_line(
     ]
 
 
+def test_a_machine_that_is_no_node_of_the_cluster_says_what_to_do(cluster: RayCluster, tmp_path: Path) -> None:
+    # Another machine has no socket of a node; this one does as if it had none.
+    hidden = "from actors import ray_address\nray_address._is_socket_here = lambda path: False\n"
+    done = subprocess.run(
+        [sys.executable, "-c", hidden + _JOIN, cluster.address],
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=str(Path(__file__).parents[2]), **cluster.env),
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"no Ray at {cluster.address}: this machine is no node of the cluster: start one here (RAY_AUTH_MODE=token ray "
+        f"start --address={cluster.address}), or run this on a machine that is one"
+    ]
+
+
 def test_a_cluster_of_another_ray_names_both_versions(cluster: RayCluster, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import ray\nours, ray.__version__ = ray.__version__, '1.2.3'\n")
     done = subprocess.run(

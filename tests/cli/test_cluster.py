@@ -256,6 +256,7 @@ def test_resources_are_numbers_by_name(tmp_path: Path, text: str) -> None:
         ("127.0.0.1:{port}", "nobody answers there (Connection refused); is the cluster up, and its port open"),
         ("nowhere.invalid:6379", "nobody answers there ("),
         ("127.0.0.1", "expected HOST:PORT, found '127.0.0.1'"),
+        ("http://127.0.0.1:8265", "expected HOST:PORT, found 'http://127.0.0.1:8265'"),
     ],
 )
 def test_the_status_of_what_cannot_be_reached(tmp_path: Path, address: str, words: str) -> None:
