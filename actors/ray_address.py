@@ -80,7 +80,7 @@ def must_answer(address: str, from_a_node: bool = True) -> None:
         if from_a_node and not any(_is_socket_here(path) for path in sockets):
             start = f"RAY_AUTH_MODE=token ray start --address={address}"
             raise ConnectionError(
-                f"this machine is no node of the cluster: start one here ({start}), or run this on a machine that is one"
+                f"this machine is no node of the cluster: start one here ({start}), or run this on one that is"
             )
 
 

@@ -244,11 +244,12 @@ class _Shift:
         runtime = options.runtime or picker.settings_of(self._config, site).runtime or "ray"
         after = ["--runtime", runtime, "--json"]
         if runtime == "ray" and self.address:
-            after += ["--address", self.address, *(["--ship"] if options.ship else [])]
+            after += ["--address", self.address]
         elif runtime == "ray":
             address, its_own = self._node.for_use()
             after += ["--address", address]
             environment |= its_own
+        after += ["--ship"] if runtime == "ray" and options.ship else []
         after += [] if options.listers is None else ["--listers", str(options.listers)]
         after += [] if options.in_flight is None else ["--in-flight", str(options.in_flight)]
         after += ["--exit-code"] if options.exit_code else []

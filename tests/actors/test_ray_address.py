@@ -91,7 +91,7 @@ def test_a_machine_that_is_no_node_of_the_cluster_says_what_to_do(cluster: RayCl
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         f"no Ray at {cluster.address}: this machine is no node of the cluster: start one here (RAY_AUTH_MODE=token ray "
-        f"start --address={cluster.address}), or run this on a machine that is one"
+        f"start --address={cluster.address}), or run this on one that is"
     ]
 
 
