@@ -25,7 +25,7 @@ from storage.inventory import InventoryError
 from storage.runs.directory import Datasets, directory_name
 
 if TYPE_CHECKING:
-    from actors.listing import StoreJob
+    from actors.store_job import StoreJob
     from storage.backends.protocols import Backends, DatasetFilter
     from storage.config.site import SiteConfig
     from storage.doors.source import StoreSource

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.deployment import open_runtime as open_runtime
-from actors.listing import StoreJob
 from actors.messages import BATCH, ListerSettings, ListingPlan
 from actors.runtime import Placement
+from actors.store_job import StoreJob
 from engine.seats import SeatLimits
 from engine.stall import StallLimits
 from engine.work import QueueLimits

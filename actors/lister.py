@@ -164,6 +164,9 @@ class Pump:
     def _open(self) -> Lister | None:
         try:
             return self._open_store(self._settings.spec, lambda number, outcome: self._inbox.put((number, outcome)))
+        except ModuleNotFoundError:
+            # Another one in its place would not find it either: this is the machine's trouble, and said as such.
+            raise
         except Exception as error:
             self.trouble = f"{type(error).__name__}: {error}"
             return None

@@ -14,6 +14,7 @@ from actors.comparison import Comparison, ComparisonPlan, ComparisonResult
 from actors.history_store import HistoryStore, StorePlan
 from actors.oversight import Oversight, Progress, Refused, await_answer, heed
 from actors.runtime import ActorLost, ActorRef, Runtime, dismiss
+from storage.sites.seats import SeatError
 
 if TYPE_CHECKING:
     from actors.listing import Listing, StoreJob
@@ -156,10 +157,10 @@ def _listed(runtime: Runtime, job: StoreJob, oversight: Oversight, stack: ExitSt
     """
     from actors.listing import CoordinatorLost, Listing, ListingFailed
 
-    asked = 0
+    before: Listing | None = None
     for left in reversed(range(_COORDINATORS)):
         with ExitStack() as attempt:
-            listing = attempt.enter_context(Listing(runtime, job, oversight, asked))
+            listing = attempt.enter_context(Listing(runtime, job, oversight, before))
             try:
                 listing.start()
                 listed = listing.run("listing")
@@ -168,10 +169,16 @@ def _listed(runtime: Runtime, job: StoreJob, oversight: Oversight, stack: ExitSt
                 if not left or runtime.lost:
                     raise known or ListingFailed(f"an actor of {job.label} is lost: {error}") from error
                 _log.warning("%s; another one goes on from its journal", error)
+            except SeatError as error:
+                if before is None:
+                    raise
+                raise ListingFailed(f"{job.label}: {error}") from error
             else:
                 stack.push(attempt.pop_all())
                 return listing, listed
-        job, asked = replace(job, plan=replace(job.plan, resume=True)), listing.progress.requests
+        # A store that is not believed any more has nothing taken over, by whoever goes on.
+        earlier = None if listing.progress.distrust else job.plan.earlier
+        job, before = replace(job, plan=replace(job.plan, resume=True, earlier=earlier)), listing
     raise AssertionError("the last attempt returns or raises")
 
 

@@ -91,8 +91,8 @@ def refusal(node: str, there: Program, sender: Program, python: str) -> str:
 def lacks(node: str, module: str, python: str) -> str:
     """Say in one line that a node lacks a package that the program needs."""
     return (
-        f"the node {node} lacks the Python package {module}, which dynamo-consistency needs: install there what it "
-        f"depends on ({python} -m pip install WHEEL)"
+        f"the node {node} lacks the Python package {module}, which dynamo-consistency needs: install it there with "
+        f"{python} -m pip, or let Ray do so by the key RuntimeEnv"
     )
 
 
@@ -113,7 +113,7 @@ class Guest:
                 prepare()
             self._actor = actor(*arguments)
         except ModuleNotFoundError as error:
-            self._refused = lacks(node_here(), str(error.name), sys.executable)
+            self._refused = lacks(node_here(), str(error.name).partition(".")[0], sys.executable)
 
     def _pass_on(self, method: str, arguments: tuple[Any, ...]) -> Any:
         if self._refused:

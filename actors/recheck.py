@@ -9,15 +9,17 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from heapq import heappop, heappush
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from actors.listing import ListingFailed, spawn_for
 from actors.messages import ListerSettings
 from actors.oversight import Oversight, Progress, await_answer, heed
 from actors.runtime import ActorLost, Runtime, dismiss
+from actors.store_job import ListingFailed, spawn_for
 from engine.confirm import ConfirmLimits
 from engine.listing import Failed, Outcome
 from engine.recheck import Candidates, Query, Recheck, Rechecked
@@ -25,9 +27,10 @@ from engine.stall import GiveUp, GoesOn, Say, StallWatch, describe, duration
 from engine.work import QueueLimits
 from storage.listers.factory import open_lister
 from storage.listers.protocol import LONGEST_LISTED_NAME, Ask, Request
+from storage.sites.seats import SeatBook, SeatError
 
 if TYPE_CHECKING:
-    from actors.listing import StoreJob
+    from actors.store_job import StoreJob
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +41,9 @@ _PATIENCE = 300.0
 
 _LOOK_EVERY = 0.1
 """Seconds between two looks at whether the result is there."""
+
+_SEAT_EVERY = 1.0
+"""Seconds between two questions for a seat."""
 
 _ACTORS = 2
 """How many are tried one after another, where one is lost."""
@@ -229,6 +235,42 @@ def _ask(
     progress: Progress,
 ) -> Rechecked:
     """Have one actor ask, from the beginning."""
+    with _seated(job, oversight, progress):
+        return _ask_seated(runtime, job, candidates, young_after, oversight, progress)
+
+
+@contextmanager
+def _seated(job: StoreJob, oversight: Oversight, progress: Progress) -> Iterator[None]:
+    """Have one of the seats that listers share, for as long as it takes to get one.
+
+    Raises:
+        ListingFailed: they cannot be shared.
+    """
+    if job.seats is None:
+        yield
+        return
+    book = SeatBook(job.seats, job.label)
+    try:
+        while not book.ask(1, 0):
+            heed(oversight)
+            note = f"waits for a lister: all that there may be are at {', '.join(book.others) or 'other sites'}"
+            oversight.watch(_PHASE, replace(progress, note=note))
+            time.sleep(_SEAT_EVERY)
+        yield
+    except SeatError as error:
+        raise ListingFailed(f"the store could not be asked again for what was found: {error}") from error
+    finally:
+        book.leave()
+
+
+def _ask_seated(
+    runtime: Runtime,
+    job: StoreJob,
+    candidates: Candidates,
+    young_after: float | None,
+    oversight: Oversight,
+    progress: Progress,
+) -> Rechecked:
     asks = (job.settings, job.plan.limits, candidates, young_after)
     actor = spawn_for(runtime, job, f"recheck:{job.label}", RecheckActor, *asks)
     stall = _Stall(job)

@@ -20,7 +20,7 @@ from actors.clusters import ClusterFacts, facts_of_cluster, words_of_cluster
 from actors.comparison import ComparisonResult
 from actors.dead_run import DeadRun
 from actors.followers import followers_of
-from actors.listing import ListingFailed, list_store, must_have_place
+from actors.listing import ListingFailed, list_store
 from actors.live_page import LivePage, expected_directories
 from actors.metrics import RunMeasures
 from actors.narrator import Narrator
@@ -31,6 +31,7 @@ from actors.recheck import recheck
 from actors.recorded import recorded
 from actors.run import check_held, this_run
 from actors.runtime import Placement
+from actors.store_job import must_have_place
 from engine.gates import Refusal
 from engine.recheck import Candidates, Rechecked
 from engine.site_states import Reporting, SiteStatus
@@ -45,6 +46,7 @@ from storage.runs.log import RunLog, open_run_log
 from storage.runs.reports import ReportError
 from storage.sites import picker
 from storage.sites.process import Owner
+from storage.sites.seats import SeatError
 from storage.sites.summary import StatsRow, SummaryDatabase
 from storage.sites.watch import HaltWatch, RunWatch
 from storage.snapshot import SnapshotError
@@ -127,7 +129,7 @@ def run_site(runtime: Runtime, run: SiteRun, oversight: Oversight) -> SiteResult
     why = "" if run.request.unconditionally else run.backends.check.check_site(site.name)
     if why:
         raise NotReady(f"{site.name} is not to be checked now: {why}")
-    must_have_place(runtime, site.name, Placement.of(site.placement))
+    must_have_place(runtime, site.name, run.store.spec, Placement.of(site.placement))
     started = time.time()
     directory = RunDirectory(site.var_location, site.name)
     directory.acquire(this_run(runtime, started))
@@ -446,7 +448,7 @@ class _Run:
         )
         try:
             _, result = clean_held(self._runtime, self._site, self._run.store, self._oversight, options)
-        except (ConfigError, ProtectedListError, OutsideUnmerged, Refused, ListingFailed, Killed) as error:
+        except (ConfigError, ProtectedListError, OutsideUnmerged, Refused, ListingFailed, SeatError, Killed) as error:
             self._note("the unmerged area was not cleaned", error)
             return None
         try:

@@ -9,7 +9,19 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from benchmarks import certainty, comparing, coordinator, far, fleet, incremental, listing, ray_overhead, scale, startup
+from benchmarks import (
+    certainty,
+    comparing,
+    coordinator,
+    far,
+    fleet,
+    incremental,
+    listing,
+    nodes,
+    ray_overhead,
+    scale,
+    startup,
+)
 from benchmarks.machine import machine_line
 from benchmarks.measure import Broken, Row, Unavailable
 from benchmarks.tables import table
@@ -20,6 +32,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "certainty": certainty.run,
     "incremental": incremental.run,
     "fleet": fleet.run,
+    "nodes": nodes.run,
     "far": far.run,
     "ray_overhead": ray_overhead.run,
     "coordinator": coordinator.run,

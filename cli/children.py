@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from cli.exits import ExitCode
 from engine.roster import Ending
@@ -42,7 +42,8 @@ class Ended:
     def ending(self) -> Ending:
         """What that means for the next one."""
         if self.code in _PASSED:
-            return Ending.DONE
+            # Python itself ends with 1 when it cannot even load the program.
+            return Ending.DONE if self.results is not None else Ending.DIED
         if self.code == ExitCode.HALTED:
             return Ending.HALTED
         return Ending.DIED if self.code < 0 or self.code >= ExitCode.INTERNAL else Ending.FAILED
@@ -62,9 +63,13 @@ class Child:
         """Start the program with these arguments.
 
         Raises:
-            OSError: it cannot be started.
+            OSError, ValueError: it cannot be started, or has a name that no program can be given.
         """
-        with keeper.output(site).open("wb") as out, keeper.errors(site).open("wb") as err:
+        errors = keeper.errors(site)
+        if errors.is_file() and errors.stat().st_size:
+            # What ended the one before may be asked for while this one goes on behind it.
+            errors.replace(errors.with_suffix(".err.1"))
+        with _own_file(keeper.output(site)) as out, _own_file(errors) as err:
             process = subprocess.Popen(
                 [*_program(), *arguments],
                 stdin=subprocess.DEVNULL,
@@ -103,11 +108,17 @@ class Child:
         return results if isinstance(results, dict) else None
 
 
+def _own_file(path: Path) -> BinaryIO:
+    """Open a file to be written anew, in a directory where others may have put something else in its place."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    return open(os.open(path, flags, 0o644), "wb")
+
+
 def _program() -> list[str]:
     script = Path(sys.executable).with_name("dynamo-consistency")
     if script.is_file():
         return [sys.executable, str(script)]
-    return [sys.executable, "-c", "from cli.main import main; main()"]
+    return [sys.executable, "-P", "-c", "from cli.main import main; main()"]
 
 
 def _end_of(path: Path) -> str:

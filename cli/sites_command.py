@@ -24,7 +24,7 @@ from engine.site_states import (
 )
 from storage.backends import choose
 from storage.config.site import KnownSites
-from storage.runs.directory import RunDirectory
+from storage.runs.directory import RunDirectory, RunDirError
 from storage.runs.progress import RunProgress, look
 from storage.shown import printable
 from storage.sites import picker
@@ -68,7 +68,7 @@ def show_status(settings: Settings, site: str | None, as_json: bool) -> ExitCode
         states = [state for state in states if state.at_work or state.status in BUSY]
     rows = [_status_object(state, config) for state in states]
     keeper = Keeper(config.top_level().var_location)
-    run = _run_object(keeper) if site is None and keeper.is_held() else None
+    run = _run_object(keeper) if site is None and _is_held(keeper) else None
     if as_json:
         print(json.dumps({"sites": rows} if site is not None else {"run": run, "sites": rows}))
         return ExitCode.DONE
@@ -80,6 +80,14 @@ def show_status(settings: Settings, site: str | None, as_json: bool) -> ExitCode
         for row in rows:
             print("\n".join(_status_lines(row)))
     return ExitCode.DONE
+
+
+def _is_held(keeper: Keeper) -> bool:
+    try:
+        return keeper.is_held()
+    except RunDirError:
+        # Who may not even look is told of the sites all the same.
+        return False
 
 
 def _run_object(keeper: Keeper) -> dict[str, Any]:

@@ -41,10 +41,13 @@ class RosterLimits:
     gap: float = 0.0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Trouble:
+    """So many times in a row a check came to no end, the last time ``since``; it is tried again after a ``delay``."""
+
     times: int
-    again_at: float
+    since: float
+    delay: float
 
 
 @dataclass(slots=True)
@@ -60,21 +63,25 @@ class Roster:
     unfinished: set[str] = field(default_factory=set)
     running: set[str] = field(default_factory=set)
     _troubles: dict[str, _Trouble] = field(default_factory=dict)
+    _began: dict[str, float] = field(default_factory=dict)
     _begun_at: float = -math.inf
 
-    def due_at(self, candidate: Candidate) -> float:
+    def due_at(self, candidate: Candidate, now: float) -> float:
         """Give when a site is due; minus infinity for one that was never checked."""
         site = candidate.site
         trouble = self._troubles.get(site)
         if trouble is not None:
-            return trouble.again_at
-        if candidate.last_run is None or site in self.unfinished:
+            return min(trouble.since, now) + trouble.delay
+        # What was begun here counts, whatever becomes of the summary.
+        began = [moment for moment in (candidate.last_run, self._began.get(site)) if moment is not None]
+        if not began or site in self.unfinished:
             return -math.inf
-        return candidate.last_run + interval(site, self.intervals.get(site, 0.0))
+        # A clock that was set back makes none wait longer than its interval.
+        return min(max(began), now) + interval(site, self.intervals.get(site, 0.0))
 
     def due(self, candidates: Iterable[Candidate], now: float) -> list[Candidate]:
         """Give those that are due and not at work here, whoever waits longest first."""
-        return by_turn(c for c in candidates if c.site not in self.running and self.due_at(c) <= now)
+        return by_turn(c for c in candidates if c.site not in self.running and self.due_at(c, now) <= now)
 
     def next(
         self, candidates: Sequence[Candidate], held: Collection[str], now: float, others: int = 0
@@ -88,13 +95,14 @@ class Roster:
         # A clock that was set back must not hold everything up.
         if 0 <= now - self._begun_at < self.limits.gap:
             return None
-        return next((c for c in self.due(candidates, now) if not why_not(c, None, held)), None)
+        taken = {*held, *(c.lock for c in candidates if c.lock and c.site in self.running)}
+        return next((c for c in self.due(candidates, now) if not why_not(c, None, taken)), None)
 
     def begun(self, site: str, now: float) -> None:
         """Take note that a check began."""
         self.running.add(site)
         self.unfinished.discard(site)
-        self._begun_at = now
+        self._began[site] = self._begun_at = now
 
     def ended(self, site: str, ending: Ending, now: float) -> None:
         """Take note of how a check ended."""
@@ -108,7 +116,7 @@ class Roster:
         if ending is Ending.FAILED:
             # Where an interval is short, there is no hurry beyond it.
             delay = min(delay, max(_DIED_AGAIN, self.intervals.get(site, math.inf)))
-        self._troubles[site] = _Trouble(times, now + delay)
+        self._troubles[site] = _Trouble(times, now, delay)
 
     def troubles(self, site: str) -> int:
         """Give how often in a row the checks of a site did not come to their end."""

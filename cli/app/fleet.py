@@ -45,8 +45,8 @@ def run(
     ] = False,
 ) -> None:
     """Check every site when it is due, several at a time, each in a process of its own, until told to stop."""
-    from cli.run_command import RunRequest
     from cli.run_command import run as run_all
+    from cli.shift import RunRequest
 
     options = RunOptions(runtime, address, listers, in_flight, exit_code, as_json, ship)
     leave(run_all(context.obj, RunRequest(pattern, parallel, gap, pool, once), options))

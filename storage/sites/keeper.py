@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,9 @@ from storage.runs.directory import RunDirError, directory_name
 from storage.sites.lock import SiteLock
 
 _LOCK = "run"
+
+_COARSE = 0.05
+"""Seconds by which the time of a file may lie behind the clock."""
 
 
 class AlreadyKeeping(RunDirError):
@@ -67,13 +71,14 @@ class Keeper:
             AlreadyKeeping: another process has it.
             RunDirError: the directory cannot be used.
         """
+        begun = time.time()
         if not self._lock.acquire():
             other = self.running()
             who = f" by process {other.pid} on {other.host}" if other else ""
             raise AlreadyKeeping(f"sites are being checked already{who}; end that with: dynamo-consistency drain")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._drain.unlink(missing_ok=True)
+            self._forget_old_drain(begun)
             write_json(self._info, asdict(info))
         except OSError as error:
             self._lock.release()
@@ -81,6 +86,12 @@ class Keeper:
         except ReportError as error:
             self._lock.release()
             raise RunDirError(str(error)) from error
+
+    def _forget_old_drain(self, begun: float) -> None:
+        """Remove what was asked of another one; who asks at this moment may mean this one."""
+        with suppress(FileNotFoundError):
+            if self._drain.stat().st_mtime < begun - _COARSE:
+                self._drain.unlink()
 
     def __enter__(self) -> Keeper:
         return self

@@ -6,8 +6,10 @@ that ends.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 import time
 from pathlib import Path
 from types import TracebackType
@@ -49,12 +51,16 @@ class SiteLock:
     def is_held(self) -> bool:
         """Whether a process, this one included, has the lock now."""
         try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                os.close(descriptor)
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         except FileNotFoundError:
             return False
         except OSError as error:
             raise RunDirError(f"cannot use {self.path}: {error.strerror}") from error
-        if not _take(descriptor, self.path, 0.0):
+        # Shared, so that two who look do not take each other for the holder.
+        if not _take(descriptor, self.path, 0.0, fcntl.LOCK_SH):
             return True
         os.close(descriptor)
         return False
@@ -68,12 +74,12 @@ class SiteLock:
         self.release()
 
 
-def _take(descriptor: int, path: Path, patience: float) -> bool:
+def _take(descriptor: int, path: Path, patience: float, how: int = fcntl.LOCK_EX) -> bool:
     """Lock an open file; it is closed unless that works."""
     end = time.monotonic() + patience
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
             if time.monotonic() > end:

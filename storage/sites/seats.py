@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,8 @@ _log = logging.getLogger(__name__)
 
 _FORMAT, _VERSION = "dynamo-consistency-seats", 1
 
-_SILENCE = 300.0
-"""Seconds after which whoever has not come again has no seat any more."""
+_SILENCE = 900.0
+"""Seconds after which a run of another machine that has not come again has no seat any more."""
 
 _PATIENCE = 2.0
 """Seconds to wait for others, each of whom needs a few milliseconds."""
@@ -68,7 +68,12 @@ class _Row:
         return Seated(self.name, self.wants, self.holds, self.doors, self.since)
 
     def is_over(self, now: float) -> bool:
-        return now - self.seen > _SILENCE or (self.owner.is_here and not self.owner.is_alive())
+        # A run of this machine that lives may have other things to do for long, with all its listers idle.
+        return not self.owner.is_alive() if self.owner.is_here else now - self.seen > _SILENCE
+
+    def not_after(self, now: float) -> _Row:
+        # What is said to come from the future was said before a clock was set back.
+        return replace(self, since=min(self.since, now), seen=min(self.seen, now))
 
 
 @dataclass(slots=True)
@@ -81,6 +86,7 @@ class SeatBook:
     """The sites whose listers had seats when this one came last."""
     _owner: Owner = field(default_factory=Owner.this)
     _problem: str = ""
+    _has_come: bool = False
 
     @property
     def path(self) -> Path:
@@ -90,26 +96,24 @@ class SeatBook:
     def ask(self, wants: int, holds: int) -> int:
         """Say how many listers this run wants and has, and give how many it may have from now on.
 
-        Those that it may have count as had until it comes again. When the file cannot be used, it may have what it has,
-        and the log says so.
+        Those that it may have count as had until it comes again. When the file cannot be used any more, it may have
+        what it has, and the log says so.
+
+        Raises:
+            SeatError: it cannot be used, the first time that this run comes.
         """
         try:
             with self._alone():
-                return self._enter(wants, holds)
+                allowed = self._enter(wants, holds)
         except SeatError as error:
+            if not self._has_come:
+                raise
             if str(error) != self._problem:
                 _log.warning("%s: no lister is added meanwhile: %s", self.site, error)
             self._problem = str(error)
             return holds
-
-    def check(self) -> None:
-        """Make sure that seats can be shared at all.
-
-        Raises:
-            SeatError: they cannot.
-        """
-        with self._alone():
-            self._write(self._read())
+        self._problem, self._has_come = "", True
+        return allowed
 
     def leave(self) -> None:
         """Give all seats back."""
@@ -122,7 +126,7 @@ class SeatBook:
 
     def _enter(self, wants: int, holds: int) -> int:
         now = time.time()
-        rows = [row for row in self._read() if not row.is_over(now)]
+        rows = [row.not_after(now) for row in self._read() if not row.is_over(now)]
         before = next((row for row in rows if (row.owner, row.site) == (self._owner, self.site)), None)
         rows = [row for row in rows if row is not before]
 
@@ -135,7 +139,6 @@ class SeatBook:
         allowed = may_hold(mine.name, [*(row.seated() for row in rows), mine.seated()], self.plan.limits, now)
         self._write([*rows, entry(max(allowed, holds))])
         self.others = tuple(sorted({row.site for row in rows if row.holds}))
-        self._problem = ""
         return allowed
 
     @contextmanager
@@ -144,7 +147,7 @@ class SeatBook:
             self.plan.location.mkdir(parents=True, exist_ok=True)
             lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise SeatError(f"cannot use {self.path}: {error.strerror}") from error
+            raise SeatError(f"cannot use {self.path.with_suffix('.lock')}: {error.strerror}") from error
         try:
             self._lock(lock)
             yield
@@ -181,8 +184,10 @@ class SeatBook:
         content = {"format": _FORMAT, "version": _VERSION, "runs": [_item(row) for row in rows]}
         # Not brought to the disk: after a power cut nobody has a seat.
         part = self.path.with_suffix(".part")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            part.write_text(json.dumps(content))
+            with open(os.open(part, flags, 0o644), "w") as file:
+                file.write(json.dumps(content))
             part.replace(self.path)
         except OSError as error:
             raise SeatError(f"cannot write {self.path}: {error.strerror}") from error

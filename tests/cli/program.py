@@ -54,17 +54,20 @@ def environment(**changes: str) -> dict[str, str]:
     return {**ours, "COLUMNS": "200", "TERM": "xterm", **changes}
 
 
-def start(*arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    """Start the program and leave it running."""
-    return subprocess.Popen(
-        [PROGRAM, *map(str, arguments)],
-        cwd=cwd,
-        env=environment(**(env or {})),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start(
+    *arguments: object, cwd: Path, env: Mapping[str, str] | None = None, out: Path | None = None
+) -> subprocess.Popen[str]:
+    """Start the program and leave it running; what it prints on stdout goes to the file ``out``, if there is one."""
+    with open(out or os.devnull, "w") as file:
+        return subprocess.Popen(
+            [PROGRAM, *map(str, arguments)],
+            cwd=cwd,
+            env=environment(**(env or {})),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if out is None else file,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
 
 def wait_for(process: subprocess.Popen[str]) -> Ended:
@@ -77,7 +80,7 @@ def wait_for(process: subprocess.Popen[str]) -> Ended:
         raise AssertionError(f"it did not end; stdout: {out}; stderr: {err}") from None
     assert "Traceback" not in err, err
     assert "internal error" not in err, err
-    return Ended(process.returncode, out, err)
+    return Ended(process.returncode, out or "", err)
 
 
 def run(*arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> Ended:

@@ -142,6 +142,30 @@ def test_an_environment_that_cannot_be_had_says_why_and_is_not_tried_for_ever(
     assert ended.err.count("\n") == 2
 
 
+@pytest.fixture(scope="module")
+def poor_python(tmp_path_factory: pytest.TempPathFactory, bare_python: str) -> str:
+    """The same interpreter, which does not find XRootD's library."""
+    place = tmp_path_factory.mktemp("poor")
+    hidden = "import sys\nsys.modules.update({'XRootD': None, 'pyxrootd': None})\n"
+    (place / "sitecustomize.py").write_text(hidden)
+    return str(place)
+
+
+def test_a_node_that_lacks_a_package_says_which_and_nobody_goes_on_trying(
+    site: PlantedSite, cluster: RayCluster, bare_python: str, poor_python: str
+) -> None:
+    worker = cluster.add_node('--resources={"near_T2": 1}', env={"PYTHONPATH": poor_python}, python=bare_python)
+    site.configure(Runtime="ray", Lister="bindings", Placement={"near_T2": 0.1})
+    ended = run("check", "--ship", "--address", cluster.address, cwd=site.home, env=cluster.env)
+    cluster.stop(worker)
+    assert ended.code == 2
+    assert re.fullmatch(
+        r"the node \S+ \(127\.0\.0\.1\) lacks the Python package \w+, which dynamo-consistency needs: install it there "
+        r"with \S+/bin/python -m pip, or let Ray do so by the key RuntimeEnv",
+        last_line(ended.err),
+    ), ended.err
+
+
 def last_line(said: str) -> str:
     """Give what is said of the error; the line before it names the dashboard."""
     *before, last = said.splitlines()

@@ -27,7 +27,7 @@ def test_a_site_is_due_when_its_interval_has_gone_by_and_at_once_when_it_was_nev
     now = 100 * DAY
     sites = [ready("fresh", now - 6 * DAY), ready("old", now - 8 * DAY), ready("new")]
     assert [candidate.site for candidate in ours.due(sites, now)] == ["new", "old"]
-    assert ours.due_at(sites[0]) == now - 6 * DAY + interval("fresh", 7 * DAY)
+    assert ours.due_at(sites[0], now) == now - 6 * DAY + interval("fresh", 7 * DAY)
 
 
 def test_intervals_are_spread_by_a_twentieth_and_stay_the_same() -> None:
@@ -93,17 +93,44 @@ def test_trouble_is_tried_again_later_each_time(ending: Ending, after: list[int]
         ours.begun("a", 1000.0)
         ours.ended("a", ending, 1000.0)
         assert ours.troubles("a") == number + 1
-        assert ours.due_at(ready("a", 1000.0)) == 1000.0 + seconds
+        assert ours.due_at(ready("a", 1000.0), 1000.0) == 1000.0 + seconds
     ours.begun("a", 9000.0)
     ours.ended("a", Ending.DONE, 9100.0)
     assert ours.troubles("a") == 0
-    assert ours.due_at(ready("a", 9000.0)) > 9100.0 + 6 * DAY
+    assert ours.due_at(ready("a", 9000.0), 9100.0) > 9100.0 + 6 * DAY
 
 
 def test_after_a_failure_nothing_is_in_more_of_a_hurry_than_the_interval() -> None:
     ours = Roster(RosterLimits(), {"a": 60.0})
     ours.ended("a", Ending.FAILED, 0.0)
-    assert ours.due_at(ready("a", 0.0)) == 60.0
+    assert ours.due_at(ready("a", 0.0), 0.0) == 60.0
+
+
+def test_sites_that_need_the_same_lock_are_not_begun_together() -> None:
+    ours = roster("a", "b", "c", parallel=3)
+    sites = [ready("a", lock="gfal"), ready("b", lock="gfal"), ready("c")]
+    ours.begun("a", 0.0)
+    chosen = ours.next(sites, (), 1.0)
+    assert chosen is not None
+    assert chosen.site == "c"
+
+
+def test_what_was_begun_here_is_not_due_again_although_the_summary_knows_nothing_of_it() -> None:
+    ours = roster("a")
+    ours.begun("a", 1000.0)
+    ours.ended("a", Ending.DONE, 1001.0)
+    assert not ours.due([ready("a")], 1002.0)
+    assert not ours.due([ready("a", 5.0)], 1000.0 + 6 * DAY)
+    assert ours.due([ready("a")], 1000.0 + 8 * DAY)
+
+
+def test_a_clock_that_is_set_back_makes_nobody_wait_for_it() -> None:
+    ours = roster("a", "b")
+    now = 100 * DAY
+    ours.begun("a", now)
+    ours.ended("a", Ending.FAILED, now)
+    assert ours.due_at(ready("a", now), now - DAY) == now - DAY + 300
+    assert ours.due_at(ready("b", now), now - DAY) <= now - DAY + 7.4 * DAY
 
 
 @given(

@@ -61,6 +61,12 @@ class FaultyProxy:
         self.open()
 
     @property
+    def open_connections(self) -> int:
+        """How many clients are connected now."""
+        with self._lock:
+            return len(self._open) // 2
+
+    @property
     def url(self) -> str:
         """The door, without a path."""
         return f"root://localhost:{self.port}"

@@ -70,9 +70,9 @@ def test_seats_of_another_machine_that_says_nothing_are_free_in_the_end(
 ) -> None:
     assert book("far", owner=Owner(1, "elsewhere.example", "x")).ask(4, 0) == 4
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + 299)
+    monkeypatch.setattr(time, "time", lambda: now + 899)
     assert book("near").ask(2, 0) == 0
-    monkeypatch.setattr(time, "time", lambda: now + 301)
+    monkeypatch.setattr(time, "time", lambda: now + 901)
     assert book("near").ask(2, 0) == 2
 
 
@@ -121,9 +121,8 @@ def test_without_its_file_a_run_keeps_what_it_has(
         f"one: no lister is added meanwhile: cannot write {one.path}: Is a directory"
     ]
     with pytest.raises(SeatError, match="cannot write"):
-        one.check()
+        book("two").ask(4, 0)
     one.path.with_suffix(".part").rmdir()
-    one.check()
     assert one.ask(4, 3) == 4
 
 
@@ -135,7 +134,7 @@ def test_a_file_that_another_has_for_too_long(book: Callable[..., SeatBook], mon
     monkeypatch.setattr("storage.sites.seats._PATIENCE", 0.05)
     assert one.ask(4, 2) == 2
     with pytest.raises(SeatError, match="for too long"):
-        one.check()
+        book("two").ask(1, 0)
     os.close(lock)
 
 
@@ -176,3 +175,30 @@ def test_processes_that_ask_at_the_same_time_never_have_too_many(tmp_path: Path)
         for run in runs:
             run.kill()
             run.wait()
+
+
+def test_a_run_that_has_other_things_to_do_for_long_keeps_its_seats(
+    book: Callable[..., SeatBook], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert book("long").ask(4, 0) == 4
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 86_400)
+    assert book("other").ask(2, 0) == 0
+
+
+def test_a_clock_that_is_set_back_gives_nobody_a_longer_turn(
+    book: Callable[..., SeatBook], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = book("one", 1), book("two", 1)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 86_400)
+    assert one.ask(1, 0) == 1
+    far = book("far", 1, owner=Owner(1, "elsewhere.example", "x"))
+    assert far.ask(1, 0) == 0
+    monkeypatch.setattr(time, "time", lambda: now)
+    assert two.ask(1, 0) == 0
+    monkeypatch.setattr(time, "time", lambda: now + 901)
+    assert one.ask(1, 1) == 0, "its ten minutes are over"
+    assert two.ask(1, 0) == 0
+    assert one.ask(1, 0) == 0
+    assert two.ask(1, 0) == 1, "nobody waits for a machine that is not heard of"
