@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import time
 
 from cli.exits import CommandError, ExitCode
 from cli.session import RunOptions, Settings, runtime_named
 from cli.shift import RunRequest, Shift
 from storage.sites.keeper import Keeper, KeeperInfo
+
+_REACH = """
+import sys
+from actors.ray_address import must_answer
+try:
+    must_answer(sys.argv[1])
+except ConnectionError as error:
+    sys.exit(str(error))
+"""
+
+_REACH_SECONDS = 120.0
 
 
 def run(settings: Settings, request: RunRequest, options: RunOptions) -> ExitCode:
@@ -22,9 +35,30 @@ def run(settings: Settings, request: RunRequest, options: RunOptions) -> ExitCod
     keeper = Keeper(settings.config.top_level().var_location)
     address = options.address or os.environ.get("RAY_ADDRESS") or ""
     info = KeeperInfo(os.getpid(), socket.gethostname(), time.time(), options.runtime or "", address, request.parallel)
+    if options.address:
+        _must_answer(options.address)
     keeper.acquire(info)
     with keeper:
         return Shift(settings, request, options, keeper, address).work()
+
+
+def _must_answer(address: str) -> None:
+    """Find out once, and not with each check, that there is no cluster to run on.
+
+    Raises:
+        CommandError: there is none.
+    """
+    # In a process of its own: this one waits for months, and need not have Ray in its memory.
+    asked = subprocess.run(
+        [sys.executable, "-P", "-c", _REACH, address],
+        capture_output=True,
+        text=True,
+        timeout=_REACH_SECONDS,
+        check=False,
+    )
+    if asked.returncode:
+        lines = asked.stderr.strip().splitlines() or ["it cannot be told why"]
+        raise CommandError(f"no Ray at {address}: {lines[-1]}")
 
 
 def drain(settings: Settings, wait: float) -> ExitCode:

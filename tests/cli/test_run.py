@@ -18,6 +18,7 @@ from tests.cli.park import SLOWLY, Park, counts, rows
 from tests.cli.program import PATIENCE, Ended, eventually, run, start, wait_for
 from tests.servers.faulty_proxy import Fault, FaultyProxy
 from tests.servers.fixtures import ServedDirectory
+from tests.servers.processes import processes_below
 
 
 @pytest.fixture
@@ -201,6 +202,23 @@ def test_checks_outlive_a_run_that_is_killed_and_the_next_one_leaves_them_alone(
     assert park.statuses("T2_A") == ["done"]
 
 
+def test_when_the_machine_is_lost_the_next_run_goes_on_where_this_one_was(
+    park: Park, slow_door: FaultyProxy, started: Callable[..., Started]
+) -> None:
+    for name in ("T2_A", "T2_B"):
+        park.add(name, directories=80, door=slow_door.url, **SLOWLY)
+    ours = started("--parallel", 2)
+    for name in ("T2_A", "T2_B"):
+        eventually(f"{name} was listed", lambda name=name: park.listed(name) > 3, ours.process)  # type: ignore[misc]
+    for victim in [*processes_below(ours.process.pid), ours.process.pid]:
+        os.kill(victim, signal.SIGKILL)
+    ours.process.communicate()
+    slow_door.fault = Fault()
+    done = rows(run("run", "--once", "--gap", 0, "--json", cwd=park.home))
+    assert all(row["results"]["resumed"] > 3 for row in done.values())
+    assert counts(done["T2_A"]) == counts(done["T2_B"]) == (160, 1, 1)
+
+
 def test_checks_of_others_count_and_are_named(
     park: Park, slow_door: FaultyProxy, started: Callable[..., Started]
 ) -> None:
@@ -294,6 +312,7 @@ def test_listers_of_all_checks_together_are_limited(park: Park, slow_door: Fault
         (("--site", "("), "no regular expression"),
         (("--runtime", "rays"), "expected ray or threads, found 'rays'"),
         (("--runtime", "threads", "--address", "localhost:1"), "--address goes with --runtime ray"),
+        (("--address", "localhost:1"), "no Ray at localhost:1: nobody answers there (Connection refused)"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_begins(park: Park, arguments: tuple[object, ...], message: str) -> None:
