@@ -49,13 +49,11 @@ def _must_answer(address: str) -> None:
         CommandError: there is none.
     """
     # In a process of its own: this one waits for months, and need not have Ray in its memory.
-    asked = subprocess.run(
-        [sys.executable, "-P", "-c", _REACH, address],
-        capture_output=True,
-        text=True,
-        timeout=_REACH_SECONDS,
-        check=False,
-    )
+    asking = [sys.executable, "-P", "-c", _REACH, address]
+    try:
+        asked = subprocess.run(asking, capture_output=True, text=True, timeout=_REACH_SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise CommandError(f"no Ray at {address}: no answer within {_REACH_SECONDS:g} s") from error
     if asked.returncode:
         lines = asked.stderr.strip().splitlines() or ["it cannot be told why"]
         raise CommandError(f"no Ray at {address}: {lines[-1]}")
