@@ -30,6 +30,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _without_rays(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if not name.startswith("RAY_")}
+
+
 @dataclass
 class RayCluster:
     """A head and the workers that were added; ``env`` is what a client needs to reach it."""
@@ -68,7 +72,8 @@ class RayCluster:
             process = subprocess.Popen(
                 [*python, "-P", str(launcher), "--disable-usage-stats", "--num-cpus=2", *options],
                 cwd=node,
-                env={**os.environ, **self.env, **(env or {})},
+                # What Ray in this process has left there is not meant for others.
+                env={**_without_rays(os.environ), **self.env, **(env or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=subprocess.STDOUT,
