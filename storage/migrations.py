@@ -42,8 +42,10 @@ def check(db: Database, schema: Schema) -> None:
         SchemaError: it is not of this schema, has had a step that is not known here, or lacks what its steps have made.
         sqlite3.DatabaseError: it cannot be read.
     """
+    # In this order: whoever makes the database at this moment sets both in one step, and its mark is seen last.
+    has_tables = db.execute("SELECT 1 FROM sqlite_master").fetchone() is not None
     (mark,) = db.execute("PRAGMA application_id").fetchone()
-    if mark != schema.application_id and (mark or db.execute("SELECT 1 FROM sqlite_master").fetchone()):
+    if mark != schema.application_id and (mark or has_tables):
         raise SchemaError(f"an SQLite database, but not a {schema.name} database of this program")
     applied = {step.name for step in _migrations(schema).applied(db)}
     known = {name for name, _ in schema.steps}
