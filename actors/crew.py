@@ -83,8 +83,8 @@ class Crew:
 
     @property
     def asks(self) -> bool:
-        """Whether there is any lister that can ask: one at least is up."""
-        return any(lister.up for lister in self._listers)
+        """Whether there is any lister that asks, or is about to; those that wait for a place do not."""
+        return bool(self._listers) and (not self._place_note or any(lister.up for lister in self._listers))
 
     @property
     def note(self) -> str:
