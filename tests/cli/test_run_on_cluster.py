@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -142,40 +140,3 @@ def test_a_place_that_is_nowhere_is_told_of_before_anything_begins(
     assert f"T2_A: Placement: {said}" in ended.err.splitlines()[-1]
     assert "region: south" in ended.err
     assert park.statuses("T2_A") == []
-
-
-FILL = """
-import sys
-import numpy, ray
-ray.init(address=sys.argv[1], namespace="filler", log_to_driver=False)
-held = []
-while True:
-    try:
-        held.append(ray.put(numpy.zeros(4 << 20, dtype=numpy.uint8)))
-        used = ray.cluster_resources()["object_store_memory"]
-    except ray.exceptions.ObjectStoreFullError:
-        break
-    if len(held) * (4 << 20) > 0.95 * used:
-        break
-print(len(held), flush=True)
-sys.stdin.read()
-"""
-
-
-def test_a_full_object_store_is_nothing_to_a_check(park: Park) -> None:
-    park.add("T2_A", directories=20)
-    with ray_cluster() as small:
-        small.start_head("--object-store-memory", str(80 << 20))
-        with subprocess.Popen(
-            [sys.executable, "-c", FILL, small.address],
-            env={**os.environ, **small.env},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as filler:
-            assert filler.stdout is not None
-            assert int(filler.stdout.readline()) >= 15
-            ended = run("check", "T2_A", "--address", small.address, "--json", cwd=park.home, env=small.env)
-            assert ended.code == 0, ended
-            assert (ended.json["files"], ended.json["missing"], ended.json["orphan"]) == (40, 1, 1)
-            filler.communicate("")
