@@ -215,9 +215,7 @@ class Crew:
             return self._wanted
         wanted = self._wanted if self._may_replace else len(self._listers)
         allowed = self._seats.ask(wanted, len(self._listers))
-        note = ""
-        if not allowed and not self._listers:
-            note = f"waits for a lister: all that there may be are at {', '.join(self._seats.others) or 'other sites'}"
+        note = "" if allowed or self._listers else self._seats.waiting
         if note and not self._seat_note:
             _log.info("%s: %s", self._job.label, note)
         self._seat_note = note

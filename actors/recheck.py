@@ -215,28 +215,17 @@ def recheck(
     """
     if not candidates:
         return Rechecked()
-    left = _ACTORS
-    while True:
-        left -= 1
-        try:
-            return _ask(runtime, job, candidates, young_after, oversight, progress)
-        except (ActorLost, TimeoutError, ValueError) as error:
-            if not left or runtime.lost:
-                raise ListingFailed(f"the store could not be asked again for what was found: {error}") from error
-            _log.warning("%s: who asks the store again is replaced: %s: %s", job.label, type(error).__name__, error)
-
-
-def _ask(
-    runtime: Runtime,
-    job: StoreJob,
-    candidates: Candidates,
-    young_after: float | None,
-    oversight: Oversight,
-    progress: Progress,
-) -> Rechecked:
-    """Have one actor ask, from the beginning."""
     with _seated(job, oversight, progress):
-        return _ask_seated(runtime, job, candidates, young_after, oversight, progress)
+        left = _ACTORS
+        while True:
+            left -= 1
+            try:
+                return _ask(runtime, job, candidates, young_after, oversight, progress)
+            except (ActorLost, TimeoutError, ValueError) as error:
+                if not left or runtime.lost:
+                    raise ListingFailed(f"the store could not be asked again for what was found: {error}") from error
+                said = f"{type(error).__name__}: {error}"
+                _log.warning("%s: who asks the store again is replaced: %s", job.label, said)
 
 
 @contextmanager
@@ -253,8 +242,7 @@ def _seated(job: StoreJob, oversight: Oversight, progress: Progress) -> Iterator
     try:
         while not book.ask(1, 0):
             heed(oversight)
-            note = f"waits for a lister: all that there may be are at {', '.join(book.others) or 'other sites'}"
-            oversight.watch(_PHASE, replace(progress, note=note))
+            oversight.watch(_PHASE, replace(progress, note=book.waiting))
             time.sleep(_SEAT_EVERY)
         yield
     except SeatError as error:
@@ -263,7 +251,7 @@ def _seated(job: StoreJob, oversight: Oversight, progress: Progress) -> Iterator
         book.leave()
 
 
-def _ask_seated(
+def _ask(
     runtime: Runtime,
     job: StoreJob,
     candidates: Candidates,
@@ -271,6 +259,7 @@ def _ask_seated(
     oversight: Oversight,
     progress: Progress,
 ) -> Rechecked:
+    """Have one actor ask, from the beginning."""
     asks = (job.settings, job.plan.limits, candidates, young_after)
     actor = spawn_for(runtime, job, f"recheck:{job.label}", RecheckActor, *asks)
     stall = _Stall(job)

@@ -93,6 +93,11 @@ class SeatBook:
         """The file."""
         return self.plan.location / "seats.json"
 
+    @property
+    def waiting(self) -> str:
+        """Say in one line what a run waits for that may have no lister now."""
+        return f"waits for a lister: all that there may be are at {', '.join(self.others) or 'other sites'}"
+
     def ask(self, wants: int, holds: int) -> int:
         """Say how many listers this run wants and has, and give how many it may have from now on.
 
