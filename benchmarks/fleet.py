@@ -10,7 +10,9 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.far import SERVICE
 from benchmarks.measure import Broken, Command, Cost, Measured, Row, measure, program
+from benchmarks.slow_proxy import slow_door
 from benchmarks.xrootd_tree import BLOCKS_PER_DATASET, Site, running_site
 
 LARGE, SMALL = 20, 4
@@ -19,6 +21,10 @@ DATASETS = 100
 
 CORES = 2
 """How many checks work at a time, each of which keeps about one core busy, with the server's share."""
+
+AT_ONCE = 512
+LISTERS, CONNECTIONS = 4, 4
+"""What all sites share where the small ones are begun beside large ones, behind a door that takes its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +58,24 @@ class _Fleet:
         path.write_text("".join(f"{self._site.path}/{file}\n" for file in files))
         return path
 
-    def _home(self, large: int, small: int) -> Path:
+    def _home(self, large: int, small: int, address: str) -> Path:
         home = self._work / f"home{next(self._homes)}"
         home.mkdir()
-        keys = {"Doors": [f"root://{self._site.address}/"], "RootPath": self._site.path, "Inventory": str(self._large)}
+        keys = {"Doors": [f"root://{address}/"], "RootPath": self._site.path, "Inventory": str(self._large)}
         sites = {f"T2_LARGE_{number:02d}": {**keys, "DirectoryList": ["mc"]} for number in range(large)}
         few = {**keys, "Inventory": str(self._small), "DirectoryList": [self.small[0]]}
         sites |= {f"T3_SMALL_{number:02d}": few for number in range(small)}
-        settings = {"IgnoreAge": 0, "Runtime": "threads", "Sites": sites}
+        settings = {"IgnoreAge": 0, "Runtime": "threads", "Connections": CONNECTIONS, "Sites": sites}
         (home / "consistency_config.json").write_text(json.dumps(settings))
         return home
 
-    def run(self, large: int, small: int, parallel: int) -> tuple[_Work, list[str]]:
+    def run(
+        self, large: int, small: int, parallel: int, address: str = "", more: tuple[str, ...] = ()
+    ) -> tuple[_Work, list[str]]:
         """Have all checked once; gives the cost, and the sites in the order in which they ended."""
-        home = self._home(large, small)
+        home = self._home(large, small, address or self._site.address)
         said = home / "said.jsonl"
-        options = ("--once", "--gap", "0", "--parallel", str(parallel), "--json")
+        options = ("--once", "--gap", "0", "--parallel", str(parallel), *more, "--json")
         before = self._server_cpu()
         cost = measure(Command((program(), "run", *options), said, home))
         server = self._server_cpu() - before
@@ -83,14 +91,14 @@ class _Fleet:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _rows(fleet: _Fleet, runs: int) -> Iterator[Row]:
+def _rows(fleet: _Fleet, door: str, runs: int) -> Iterator[Row]:
     fleet.run(1, 0, 1)
     alone, together, mixed, late = [], [], [], 0
     for _ in range(runs):
         alone.append(fleet.run(1, 0, 1)[0])
         together.append(fleet.run(LARGE, SMALL, CORES)[0])
     for _ in range(runs):
-        work, order = fleet.run(CORES, SMALL, CORES + SMALL)
+        work, order = fleet.run(SMALL, SMALL, 2 * SMALL, door, ("--pool", str(LISTERS)))
         mixed.append(work.cost)
         late = max(late, sum("LARGE" in site for site in order[:SMALL]))
     one = sum(work.cpu for work in alone) / len(alone)
@@ -104,7 +112,8 @@ def _rows(fleet: _Fleet, runs: int) -> Iterator[Row]:
         f"the server's share: {sum(work.server for work in together) / len(together):.1f} s of CPU",
     )
     yield Row(
-        f"{CORES} large and {SMALL} small sites begun together",
+        f"{SMALL} large and {SMALL} small sites begun together, {LISTERS} listers for all, "
+        f"a door of {SERVICE * 1000:.0f} ms a request and connection",
         Measured.of(mixed),
         note=f"at most {late} large ones among the first {SMALL} that ended",
     )
@@ -113,5 +122,9 @@ def _rows(fleet: _Fleet, runs: int) -> Iterator[Row]:
 def run(quick: bool) -> list[Row]:
     """Make a tree, serve it, and have it checked as many sites."""
     program()
-    with running_site(quick, datasets=DATASETS) as site, TemporaryDirectory(prefix="fleet-") as work:
-        return list(_rows(_Fleet(site, Path(work)), 1 if quick else 3))
+    with (
+        running_site(quick, datasets=DATASETS) as site,
+        slow_door("serial", site.address, SERVICE, AT_ONCE) as door,
+        TemporaryDirectory(prefix="fleet-") as work,
+    ):
+        return list(_rows(_Fleet(site, Path(work)), door, 1 if quick else 3))

@@ -36,7 +36,8 @@ def park(tmp_path: Path, xrootd_directory: ServedDirectory) -> Park:
 
 @pytest.fixture
 def slow_door(xrootd_directory: ServedDirectory) -> Iterator[FaultyProxy]:
-    with FaultyProxy(int(xrootd_directory.url.rpartition(":")[2]), Fault(delay=0.2)) as proxy:
+    # So slow that a listing by it goes on until the door is mended, however slow this machine is.
+    with FaultyProxy(int(xrootd_directory.url.rpartition(":")[2]), Fault(delay=1.0)) as proxy:
         yield proxy
 
 

@@ -69,9 +69,14 @@ def listed_once(site: FaultySite, leaves: int = LEAVES, **keys: object) -> None:
     site.assert_found()
 
 
-def check(site: FaultySite) -> Ended:
-    """Check to the end, in another second than before: of a listing of this one nothing would be taken over."""
+def another_second() -> None:
+    """Wait until the second is over: nothing is taken over from a listing that is no second older."""
     time.sleep(1.0 - time.time() % 1.0)
+
+
+def check(site: FaultySite) -> Ended:
+    """Check to the end, in another second than before."""
+    another_second()
     ended = site.check()
     assert ended.code == 0, ended.err
     return ended
@@ -175,6 +180,7 @@ def test_a_store_that_is_late(site: FaultySite) -> None:
     site.configure(Incremental=True, IncrementalSample=1, IncrementalDelay=5)
     site.put("data/0/leaf0/new.root", known=False)
     age(site, "data/0/leaf0")
+    another_second()
     process = site.start_check()
     eventually("waiting", lambda: "waiting until 5 s have passed" in site.log, process)
     os.utime(site.path("data/0/leaf0"))
