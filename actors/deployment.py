@@ -34,7 +34,7 @@ def open_runtime(
 
         runtime = ThreadRuntime()
     else:
-        from actors.ray_runtime import RayRuntime
+        from actors.on_ray.runtime import RayRuntime
         from storage.listers.credentials import Credentials
 
         runtime = RayRuntime(address, Credentials.of(os.environ), environment, command, site)

@@ -20,7 +20,7 @@ def followers_of(runtime: Runtime, source: RunMeasures, directory: Path | None) 
     if directory is not None:
         followers.append(MetricsFile(source, directory))
     if runtime.name == "ray":
-        from actors.ray_metrics import RayGauges
+        from actors.on_ray.metrics import RayGauges
 
         followers.append(RayGauges(source))
     return followers

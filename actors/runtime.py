@@ -2,7 +2,7 @@
 
 An actor is an instance of a plain class whose methods are called one at a time, in the order in which they were asked.
 Nothing else may be assumed of it; in particular not in which process it lives. `actors.threads` and
-`actors.ray_runtime` are the two that exist.
+`actors.on_ray.runtime` are the two that exist.
 """
 
 from __future__ import annotations

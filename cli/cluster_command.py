@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cli.exits import CommandError, ExitCode
 
 if TYPE_CHECKING:
-    from actors.ray_status import ClusterFacts, NodeFacts
+    from actors.on_ray.status import ClusterFacts, NodeFacts
 
 DEFAULT_FILE = Path("ray_cluster.yaml")
 
@@ -111,13 +111,13 @@ def _launch(what: str, path: Path, yes: bool) -> ExitCode:
 
 def bring_up_local(file: Path | None, request: LocalRequest, as_json: bool) -> ExitCode:
     """Start a cluster on this machine, and say where it answers."""
-    from actors import ray_local
+    from actors.on_ray import local
 
     _no_file(file)
     resources = _resources(request.resources)
     _ensure_token()
-    directory = ray_local.state_directory()
-    started = ray_local.start(directory, request.port, request.dashboard_port, request.workers, resources)
+    directory = local.state_directory()
+    started = local.start(directory, request.port, request.dashboard_port, request.workers, resources)
     if as_json:
         print(json.dumps({"address": started.address, "dashboard": started.dashboard, "nodes": len(started.nodes)}))
         return ExitCode.DONE
@@ -130,10 +130,10 @@ def bring_up_local(file: Path | None, request: LocalRequest, as_json: bool) -> E
 
 def take_down_local(file: Path | None, as_json: bool) -> ExitCode:
     """End the cluster that was started on this machine, and nothing else."""
-    from actors import ray_local
+    from actors.on_ray import local
 
     _no_file(file)
-    ended = ray_local.stop(ray_local.state_directory())
+    ended = local.stop(local.state_directory())
     if as_json:
         print(json.dumps({"address": ended.address if ended else None, "nodes": len(ended.nodes) if ended else 0}))
     elif ended is None:
@@ -144,9 +144,9 @@ def take_down_local(file: Path | None, as_json: bool) -> ExitCode:
 
 
 def _ensure_token() -> None:
-    from actors import ray_local
+    from actors.on_ray import local
 
-    if ray_local.ensure_token():
+    if local.ensure_token():
         print(f"made a token for Ray in {TOKEN}: without it nobody is let in", file=sys.stderr)
 
 
@@ -169,7 +169,7 @@ def _resources(text: str | None) -> dict[str, float]:
 
 def show_status(address: str | None, as_json: bool) -> ExitCode:
     """Ask a cluster what it is, and show it."""
-    from actors.ray_status import look_at
+    from actors.on_ray.status import look_at
 
     facts = look_at(address or os.environ.get("RAY_ADDRESS") or None)
     if as_json:
@@ -199,7 +199,7 @@ def _show(facts: ClusterFacts) -> None:
 
 def _tunnel(facts: ClusterFacts) -> str:
     """Say how a dashboard on the loopback of another machine is reached."""
-    from actors.ray_status import is_of_this_machine
+    from actors.on_ray.status import is_of_this_machine
 
     host, _, port = facts.dashboard.removeprefix("http://").rpartition(":")
     head = next((node.address for node in facts.nodes if node.is_head), "")

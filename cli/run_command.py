@@ -15,7 +15,7 @@ from storage.sites.keeper import Keeper, KeeperInfo
 
 _REACH = """
 import sys
-from actors.ray_address import must_answer
+from actors.on_ray.address import must_answer
 try:
     must_answer(sys.argv[1])
 except ConnectionError as error:

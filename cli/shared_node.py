@@ -60,7 +60,7 @@ class SharedNode:
         with self._errors.open("w") as errors:
             self._process = subprocess.Popen(
                 # Nothing that happens to lie in the working directory is taken for a part of the program.
-                [sys.executable, "-P", "-m", "actors.ray_own_node"],
+                [sys.executable, "-P", "-m", "actors.on_ray.own_node"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

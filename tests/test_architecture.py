@@ -138,16 +138,11 @@ def outside_of_engine(imports: list[Import]) -> list[str]:
 
 def stray_ray(imports: list[Import]) -> list[str]:
     """Name the imports of Ray outside the modules that deploy on it, and whatever loads those while being imported."""
-    runtimes = {
-        found.importer.removesuffix(".py").replace("/", ".")
-        for found in imports
-        if found.importer.startswith("actors/") and "ray" in found.importer.rpartition("/")[2]
-    }
-    inside = {runtime.replace(".", "/") + ".py" for runtime in runtimes}
     return [
         str(found)
         for found in imports
-        if found.importer not in inside and (found.package == "ray" or (found.at_import and found.module in runtimes))
+        if not found.importer.startswith("actors/on_ray/")
+        and (found.package == "ray" or (found.at_import and found.module.startswith("actors.on_ray")))
     ]
 
 
@@ -216,10 +211,10 @@ def test_what_the_engine_may_not_use_is_seen(source: str) -> None:
 
 
 def test_ray_is_seen_wherever_it_hides() -> None:
-    runtime = imports_in("import ray", "actors/ray_runtime.py")
-    lazily = imports_in("def f():\n    from actors.ray_runtime import start", "cli/main.py")
-    typing_only = imports_in("if TYPE_CHECKING:\n    from actors.ray_runtime import start", "cli/main.py")
-    eagerly = imports_in("from actors.ray_runtime import start", "actors/start.py")
+    runtime = imports_in("import ray", "actors/on_ray/runtime.py")
+    lazily = imports_in("def f():\n    from actors.on_ray.runtime import start", "cli/main.py")
+    typing_only = imports_in("if TYPE_CHECKING:\n    from actors.on_ray.runtime import start", "cli/main.py")
+    eagerly = imports_in("from actors.on_ray.runtime import start", "actors/start.py")
     directly = imports_in("def f():\n    import ray", "actors/start.py")
     assert stray_ray([*runtime, *lazily, *typing_only]) == []
     assert len(stray_ray([*runtime, *eagerly])) == 1

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def ray_runtime() -> Iterator[Runtime]:
     """One Ray node for all tests: it takes seconds to start."""
-    from actors.ray_runtime import RayRuntime
+    from actors.on_ray.runtime import RayRuntime
 
     runtime = RayRuntime()
     yield runtime

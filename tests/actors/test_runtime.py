@@ -150,7 +150,7 @@ def test_a_node_of_our_own_is_on_loopback(ray_runtime: Runtime) -> None:
 def test_an_address_where_no_ray_is_says_so_in_one_line(
     address: str, words: str, unused_port: int, silent_listener: int
 ) -> None:
-    from actors.ray_runtime import RayRuntime
+    from actors.on_ray.runtime import RayRuntime
 
     address = address.format(port=unused_port, other=silent_listener)
     with pytest.raises(RuntimeUnavailable, match=words) as told:
@@ -182,7 +182,7 @@ def test_what_ray_says_of_the_cluster_is_logged_and_not_printed(
     import ray
 
     asked: Any = ray
-    with caplog.at_level("INFO", logger="actors.ray_runtime"):
+    with caplog.at_level("INFO", logger="actors.on_ray.runtime"):
         asked._private.utils.push_error_to_driver(asked._private.worker.global_worker, "test", "a node was lost")
         give_up = time.monotonic() + 60
         while "Ray: a node was lost" not in caplog.text:

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from actors.ray_guest import program_here
-from actors.ray_local import recorded
+from actors.on_ray.guest import program_here
+from actors.on_ray.local import recorded
 from tests.cli.planted import PlantedSite, findings
 from tests.cli.program import environment, run
 from tests.servers.ray_cluster import free_port
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(900)
 
 _ACTORS = """
 import sys
-from actors.ray_runtime import RayRuntime
+from actors.on_ray.runtime import RayRuntime
 class Waiting:
     def wait(self):
         return True

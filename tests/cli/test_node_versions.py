@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.ray_guest import PACKAGES, program_here
+from actors.on_ray.guest import PACKAGES, program_here
 from tests.cli.planted import PlantedSite, findings
 from tests.cli.program import environment, run
 from tests.servers.ray_cluster import RayCluster, ray_cluster
@@ -103,7 +103,7 @@ def test_a_node_without_the_program_says_so(site: PlantedSite, cluster: RayClust
 
 _WHERE = """
 import json, sys
-from actors.ray_runtime import RayRuntime
+from actors.on_ray.runtime import RayRuntime
 class Where:
     def look(self):
         import actors, os, ray

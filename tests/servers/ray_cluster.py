@@ -64,7 +64,7 @@ class RayCluster:
     def _start(
         self, python: list[str], options: tuple[str, ...], env: Mapping[str, str] | None
     ) -> subprocess.Popen[bytes]:
-        launcher = Path(__file__).parents[2] / "actors" / "ray_local_node.py"
+        launcher = Path(__file__).parents[2] / "actors" / "on_ray" / "local_node.py"
         log = self.directory / f"node-{len(self.nodes)}.log"
         node = self.directory / f"node-{len(self.nodes)}"
         node.mkdir()

@@ -17,7 +17,7 @@ from typing import Any
 _SERVE = """
 import sys
 import ray
-from actors.ray_runtime import RayRuntime
+from actors.on_ray.runtime import RayRuntime
 runtime = RayRuntime()
 print(ray.get_runtime_context().gcs_address, runtime.dashboard, ray.nodes()[0]["MetricsExportPort"])
 print(ray._private.worker.global_worker.node.get_logs_dir_path(), flush=True)

@@ -22,9 +22,10 @@ from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
 from ray.job_config import JobConfig
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors import ray_guest, ray_nodes
-from actors.ray_address import LOOPBACK, current_cluster, must_answer, stay_on_loopback
-from actors.ray_watch import RayWatch
+from actors.on_ray import guest
+from actors.on_ray.address import LOOPBACK, current_cluster, must_answer, stay_on_loopback
+from actors.on_ray.nodes import alive, why_not, why_wait
+from actors.on_ray.watch import RayWatch
 from actors.runtime import ANYWHERE, ActorLost, ActorRef, NodeUnfit, Placement, RuntimeUnavailable
 from storage.listers.credentials import Credentials
 from storage.runs.log import log_of_actor
@@ -39,7 +40,7 @@ _KILL_SECONDS = 5.0
 
 # There, nothing of the program need be.
 _cloudpickle: Any = ray.cloudpickle
-_cloudpickle.register_pickle_by_value(ray_guest)
+_cloudpickle.register_pickle_by_value(guest)
 
 # Actors wait for the network, not for a processor; a share keeps Ray from counting them as whole ones.
 _CPU_SHARE = 0.01
@@ -60,7 +61,7 @@ class RayAnswer:
             try:
                 return self._future.result(min(max(give_up - time.monotonic(), 0.0), _LOOK_EVERY))
             except RayTaskError as error:
-                unfit = ray_guest.refused(error.cause)
+                unfit = guest.refused(error.cause)
                 if unfit:
                     raise NodeUnfit(unfit) from error
                 # Ray wraps what the method raised; whoever asked wants the cause itself.
@@ -142,7 +143,7 @@ class RayRuntime:
     ) -> None:
         self._credentials = credentials or Credentials()
         self._about = site
-        self._program = ray_guest.program_here()
+        self._program = guest.program_here()
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         options: dict[str, Any] = {
@@ -209,16 +210,16 @@ class RayRuntime:
 
     def why_not(self, placement: Placement) -> str:
         """Say why no node is fit for a placement; see `actors.runtime.Runtime`."""
-        return ray_nodes.why_not(ray_nodes.alive(), placement)
+        return why_not(alive(), placement)
 
     def why_wait(self, placement: Placement) -> str:
         """Say why no node has room for a placement; see `actors.runtime.Runtime`."""
-        nodes = ray_nodes.alive()
-        return ray_nodes.why_not(nodes, placement) or ray_nodes.why_wait(nodes, placement)
+        nodes = alive()
+        return why_not(nodes, placement) or why_wait(nodes, placement)
 
     def _spawn(self, name: str, actor: type, arguments: tuple[Any, ...], **placement: Any) -> ActorRef:
-        guest = ray_guest.guest_of(actor)
-        remote: Any = ray.remote(num_cpus=_CPU_SHARE, max_restarts=0, max_task_retries=0)(guest)
+        visitor = guest.guest_of(actor)
+        remote: Any = ray.remote(num_cpus=_CPU_SHARE, max_restarts=0, max_task_retries=0)(visitor)
         placed = remote.options(name=name, **placement)
         # Credentials travel as an argument: the ``runtime_env`` of Ray stands in its logs and on its dashboard.
         first = (partial(log_of_actor, f"{self._about} {name}".strip()), self._credentials.apply)
@@ -284,7 +285,7 @@ def _reason(error: RuntimeEnvSetupError) -> str:
 
 def shipping(environment: Mapping[str, Any]) -> dict[str, Any]:
     """Add the packages of this program to what Ray is to set up on the nodes."""
-    return {**environment, "py_modules": ray_guest.package_directories(), "excludes": ["__pycache__", "*.pyc"]}
+    return {**environment, "py_modules": guest.package_directories(), "excludes": ["__pycache__", "*.pyc"]}
 
 
 def _one_line(error: Exception) -> str:

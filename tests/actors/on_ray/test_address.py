@@ -16,7 +16,7 @@ from tests.servers.ray_cluster import RayCluster, ray_cluster
 
 _JOIN = """
 import sys
-from actors.ray_runtime import RayRuntime
+from actors.on_ray.runtime import RayRuntime
 from actors.runtime import RuntimeUnavailable
 class Adding:
     def add(self, one, other):
@@ -45,7 +45,7 @@ def join(cluster: RayCluster, home: Path, **env: str) -> subprocess.CompletedPro
     return subprocess.run(
         [sys.executable, "-c", _JOIN, cluster.address],
         cwd=home,
-        env=environment(HOME=str(home), PYTHONPATH=os.pathsep.join([str(Path(__file__).parents[2])]), **env),
+        env=environment(HOME=str(home), PYTHONPATH=os.pathsep.join([str(Path(__file__).parents[3])]), **env),
         capture_output=True,
         text=True,
         timeout=240,
@@ -79,11 +79,11 @@ def test_a_cluster_that_wants_another_token_says_so_in_one_line(
 
 def test_a_machine_that_is_no_node_of_the_cluster_says_what_to_do(cluster: RayCluster, tmp_path: Path) -> None:
     # Another machine has no socket of a node; this one does as if it had none.
-    hidden = "from actors import ray_address\nray_address._is_socket_here = lambda path: False\n"
+    hidden = "from actors.on_ray import address\naddress._is_socket_here = lambda path: False\n"
     done = subprocess.run(
         [sys.executable, "-c", hidden + _JOIN, cluster.address],
         cwd=tmp_path,
-        env=environment(PYTHONPATH=str(Path(__file__).parents[2]), **cluster.env),
+        env=environment(PYTHONPATH=str(Path(__file__).parents[3]), **cluster.env),
         capture_output=True,
         text=True,
         timeout=240,
@@ -100,7 +100,7 @@ def test_a_cluster_of_another_ray_names_both_versions(cluster: RayCluster, tmp_p
     done = subprocess.run(
         [sys.executable, "-c", _JOIN, cluster.address],
         cwd=tmp_path,
-        env=environment(PYTHONPATH=os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])]), **cluster.env),
+        env=environment(PYTHONPATH=os.pathsep.join([str(tmp_path), str(Path(__file__).parents[3])]), **cluster.env),
         capture_output=True,
         text=True,
         timeout=240,

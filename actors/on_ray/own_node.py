@@ -18,15 +18,15 @@ def main() -> None:
     """Start the node, say where it is, and wait."""
     if sys.argv[1:] != [_START]:
         token = sys.stdin.readline().strip()
-        from actors.ray_address import current_cluster
+        from actors.on_ray.address import current_cluster
 
         if current_cluster() is not None:
             print("auto", flush=True)
             return
         # Ray looks at its environment when it is loaded, which it is by now.
-        again = [sys.executable, "-m", "actors.ray_own_node", _START]
+        again = [sys.executable, "-m", "actors.on_ray.own_node", _START]
         os.execve(sys.executable, again, {**os.environ, **with_token(token)})
-    from actors.ray_runtime import RayRuntime
+    from actors.on_ray.runtime import RayRuntime
     from actors.runtime import RuntimeUnavailable
 
     try:

@@ -18,9 +18,9 @@ from ray.core.generated import gcs_pb2
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors import ray_guest
-from actors.ray_address import current_cluster, must_answer
-from actors.ray_runtime import NAMESPACE, RayRuntime, in_thread
+from actors.on_ray import guest
+from actors.on_ray.address import current_cluster, must_answer
+from actors.on_ray.runtime import NAMESPACE, RayRuntime, in_thread
 from actors.runtime import RuntimeUnavailable
 
 _PATIENCE = 20.0
@@ -106,7 +106,7 @@ def _ask_head(address: str) -> ClusterFacts:
     where = (ray_constants.KV_NAMESPACE_DASHBOARD, ray_constants.DASHBOARD_ADDRESS.encode())
     url = accessor.get_internal_kv(*where)
     dashboard = f"http://{url.decode()}" if url else ""
-    ours = ray_guest.words_of(ray_guest.program_here())
+    ours = guest.words_of(guest.program_here())
     actors = _actors(accessor, {node.number: node.name for node in nodes})
     return ClusterFacts(address, dashboard, ray.__version__, ours, tuple(nodes), tuple(actors))
 
@@ -150,20 +150,20 @@ def _with_programs(facts: ClusterFacts) -> ClusterFacts:
     return replace(facts, nodes=tuple(_with_program(node, programs) for node in facts.nodes))
 
 
-def _with_program(node: NodeFacts, programs: dict[str, ray_guest.Program | None]) -> NodeFacts:
+def _with_program(node: NodeFacts, programs: dict[str, guest.Program | None]) -> NodeFacts:
     if not node.is_alive:
         return node
     there = programs[node.number]
     if there is None:
         return replace(node, is_fit=False, why=f"no process of it answered within {_ASKING:.0f} s")
-    words = ray_guest.words_of(there) if there[1] else "none"
-    return replace(node, program=words, is_fit=ray_guest.are_same(there, ray_guest.program_here()))
+    words = guest.words_of(there) if there[1] else "none"
+    return replace(node, program=words, is_fit=guest.are_same(there, guest.program_here()))
 
 
-def _ask_nodes(address: str, numbers: list[str]) -> dict[str, ray_guest.Program | None]:
+def _ask_nodes(address: str, numbers: list[str]) -> dict[str, guest.Program | None]:
     runtime = RayRuntime(address)
     try:
-        task: Any = ray.remote(num_cpus=0, max_retries=0)(ray_guest.program_here)
+        task: Any = ray.remote(num_cpus=0, max_retries=0)(guest.program_here)
         asked = {}
         for number in numbers:
             there = NodeAffinitySchedulingStrategy(number, soft=False)
@@ -174,9 +174,9 @@ def _ask_nodes(address: str, numbers: list[str]) -> dict[str, ray_guest.Program 
         runtime.shutdown()
 
 
-def _said(answer: Any) -> ray_guest.Program | None:
+def _said(answer: Any) -> guest.Program | None:
     try:
-        program: ray_guest.Program = ray.get(answer)
+        program: guest.Program = ray.get(answer)
     except RayError:
         return None
     return program

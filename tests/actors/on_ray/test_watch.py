@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.ray_watch import RayWatch
+from actors.on_ray.watch import RayWatch
 
 _PATIENCE = 10.0
 

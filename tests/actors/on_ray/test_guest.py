@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from actors import ray_guest
-from actors.ray_guest import PACKAGES, Guest, are_same, guest_of, lacks, program_here, refused
+from actors.on_ray import guest
+from actors.on_ray.guest import PACKAGES, Guest, are_same, guest_of, lacks, program_here, refused
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 OURS = ("1.0", "0123abcd", "3.11.2")
 
@@ -29,7 +29,7 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_same_sources_elsewhere_are_the_same_program(copied: Path) -> None:
     there = program_here()
     assert (copied / "actors").exists()
-    assert ray_guest.package_directories() == [str(copied / package) for package in PACKAGES]
+    assert guest.package_directories() == [str(copied / package) for package in PACKAGES]
     shutil.rmtree(copied)
     assert there[1] == program_here()[1] != ""
 
@@ -82,7 +82,7 @@ def test_a_directory_that_happens_to_have_the_name_is_no_program(
         (("1.0", "", "3.11.2"), False),
     ],
 )
-def test_sources_and_python_decide(there: ray_guest.Program, same: bool) -> None:
+def test_sources_and_python_decide(there: guest.Program, same: bool) -> None:
     assert are_same(there, OURS) is same
 
 
@@ -139,10 +139,10 @@ def test_nothing_is_unpacked_for_another_program() -> None:
 
 
 def test_a_package_that_the_node_lacks_is_named() -> None:
-    guest: Guest = guest_of(_Importing)(program_here(), _sealed(_Importing))
+    visitor: Guest = guest_of(_Importing)(program_here(), _sealed(_Importing))
     with pytest.raises(RuntimeError) as told:
-        guest._pass_on("anything", ())
-    assert refused(told.value) == lacks(ray_guest.node_here(), "no_such_package", sys.executable)
+        visitor._pass_on("anything", ())
+    assert refused(told.value) == lacks(guest.node_here(), "no_such_package", sys.executable)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from actors.ray_nodes import Node, alive, why_not, why_wait
+from actors.on_ray.nodes import Node, alive, why_not, why_wait
 from actors.runtime import ANYWHERE, Placement, Runtime
 
 NORTH = Node("192.0.2.1", {"near_a": 1.0, "disk": 4.0}, {"near_a": 1.0, "disk": 4.0}, {"region": "north"})

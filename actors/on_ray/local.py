@@ -114,7 +114,14 @@ class _Starting:
 
     def node(self, name: str, *options: str) -> None:
         log = self._directory / f"cluster-{name}.log"
-        command = [sys.executable, "-P", "-m", "actors.ray_local_node", f"--node-name={name}", "--disable-usage-stats"]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "actors.on_ray.local_node",
+            f"--node-name={name}",
+            "--disable-usage-stats",
+        ]
         with log.open("wb") as said:
             process = subprocess.Popen(
                 [*command, f"--object-store-memory={_OBJECT_STORE}", *options],
@@ -188,7 +195,7 @@ def _below(node: Owner) -> list[Owner]:
 
 def ensure_token() -> bool:
     """Make sure that this user has a token for Ray, readable by nobody else; whether it had to be made."""
-    from actors.ray_address import has_token, make_token
+    from actors.on_ray.address import has_token, make_token
 
     if has_token():
         return False
@@ -198,7 +205,7 @@ def ensure_token() -> bool:
 
 def _forget_address(address: str) -> None:
     """Remove Ray's note of which cluster was started last on this machine, if it is this one."""
-    from actors.ray_address import note_of_address
+    from actors.on_ray.address import note_of_address
 
     note = note_of_address()
     with suppress(OSError):
