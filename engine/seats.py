@@ -4,7 +4,9 @@ A lister takes a seat in the pool and one at each door of its store. Seats are d
 the fewest: so a run that wants little gets all of it, and what others leave is shared evenly (max-min fairness).
 
 Where there are fewer seats than runs, they take turns: whoever has waited for one is served before those whose turn has
-lasted long enough.
+lasted long enough. A first turn is short and each further one as long as all before it, so that a run which needs days
+does not change seats all the time; and one that never had a seat waits for nothing but the first part of others' turns,
+so that a run which needs little is soon done.
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+FIRST_TURN = 10.0
 TURN = 600.0
-"""Seconds that a run has its seats for at least, before those that wait for one are served in its stead."""
+"""Seconds that a run has its seats for, the first time and at most, before those that wait are served in its stead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,8 @@ class Seated:
     """A run that shares seats with others.
 
     It ``wants`` so many listers and ``holds`` so many, those that are about to go included, at each of its ``doors``.
-    ``since`` is when it got the first of them, or, while it holds none, since when it has waited; in seconds.
+    ``since`` is when it got the first of them, or, while it holds none, since when it has waited; ``had`` is how long
+    it held some in the turns before this one; in seconds.
     """
 
     run: str
@@ -29,14 +33,19 @@ class Seated:
     holds: int
     doors: tuple[str, ...] = ()
     since: float = 0.0
+    had: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class SeatLimits:
-    """The most listers in all (None: as many as are wanted) and at each door that has a limit; ``turn`` in seconds."""
+    """The most listers in all (None: as many as are wanted) and at each door that has a limit.
+
+    ``first_turn`` and ``turn`` are the shortest and the longest turn, in seconds.
+    """
 
     pool: int | None = None
     doors: Mapping[str, int] = field(default_factory=dict)
+    first_turn: float = FIRST_TURN
     turn: float = TURN
 
     @property
@@ -70,7 +79,7 @@ def fair_shares(runs: Sequence[Seated], limits: SeatLimits, now: float) -> dict[
     """Give how many listers each run should have, by its name."""
     shares = {run.run: 0 for run in runs}
     room = _Room(limits)
-    hungry = sorted(runs, key=lambda run: _turn(run, limits.turn, now))
+    hungry = sorted(runs, key=lambda run: _turn(run, limits, now))
     while hungry:
         still = []
         for run in hungry:
@@ -98,8 +107,11 @@ def may_hold(name: str, runs: Sequence[Seated], limits: SeatLimits, now: float) 
     return run.holds + room.left(run.doors, share - run.holds)
 
 
-def _turn(run: Seated, turn: float, now: float) -> tuple[int, float, str]:
-    """Sort those first whose turn it is, then those that wait, then those whose turn has lasted, the latest first."""
+def _turn(run: Seated, limits: SeatLimits, now: float) -> tuple[int, float, str]:
+    """Sort by who is served first, and of those whose turn is over the latest first."""
     if not run.holds:
-        return 1, run.since, run.run
-    return (0, run.since, run.run) if now - run.since < turn else (2, -run.since, run.run)
+        return 3 if run.had else 1, run.since, run.run
+    has_lasted, first = now - run.since, min(limits.first_turn, limits.turn)
+    if has_lasted < first:
+        return 0, run.since, run.run
+    return (2, run.since, run.run) if has_lasted < min(max(first, run.had), limits.turn) else (4, -run.since, run.run)

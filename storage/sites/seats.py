@@ -50,7 +50,10 @@ class SeatPlan:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A run as it stands in the file: whose, for which site, and when it came last (seconds since the epoch)."""
+    """A run as it stands in the file: whose, for which site, and when it came last (seconds since the epoch).
+
+    ``had`` is for how many seconds it had seats in the turns before this one.
+    """
 
     owner: Owner
     site: str
@@ -59,13 +62,14 @@ class _Row:
     doors: tuple[str, ...]
     since: float
     seen: float
+    had: float = 0.0
 
     @property
     def name(self) -> str:
         return f"{self.site} {self.owner.pid} {self.owner.host}"
 
     def seated(self) -> Seated:
-        return Seated(self.name, self.wants, self.holds, self.doors, self.since)
+        return Seated(self.name, self.wants, self.holds, self.doors, self.since, self.had)
 
     def is_over(self, now: float) -> bool:
         # A run of this machine that lives may have other things to do for long, with all its listers idle.
@@ -136,9 +140,12 @@ class SeatBook:
         rows = [row for row in rows if row is not before]
 
         def entry(count: int) -> _Row:
-            same = before is not None and bool(before.holds) == bool(count)
-            since = before.since if before is not None and same else now
-            return _Row(self._owner, self.site, wants, count, self.plan.doors, since, now)
+            since, had = now, 0.0
+            if before is not None:
+                is_same = bool(before.holds) == bool(count)
+                since = before.since if is_same else now
+                had = before.had + (now - before.since if before.holds and not count else 0.0)
+            return _Row(self._owner, self.site, wants, count, self.plan.doors, since, now, had)
 
         mine = entry(holds)
         allowed = may_hold(mine.name, [*(row.seated() for row in rows), mine.seated()], self.plan.limits, now)
@@ -201,7 +208,7 @@ class SeatBook:
 def _item(row: _Row) -> dict[str, Any]:
     owner = {"pid": row.owner.pid, "host": row.owner.host, "process": row.owner.start}
     counts = {"wants": row.wants, "holds": row.holds, "doors": row.doors}
-    return {**owner, "site": row.site, **counts, "since": row.since, "seen": row.seen}
+    return {**owner, "site": row.site, **counts, "since": row.since, "seen": row.seen, "had": row.had}
 
 
 def _row(item: dict[str, Any]) -> _Row:
@@ -213,4 +220,5 @@ def _row(item: dict[str, Any]) -> _Row:
         tuple(str(door) for door in item["doors"]),
         float(item["since"]),
         float(item["seen"]),
+        float(item.get("had", 0.0)),
     )

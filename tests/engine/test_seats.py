@@ -39,14 +39,28 @@ def test_a_seat_is_taken_when_it_is_free_and_not_before() -> None:
 
 
 def test_with_fewer_seats_than_runs_they_take_turns() -> None:
-    runs = [Seated("x", 4, 1, since=0.0), Seated("y", 4, 0, since=1.0)]
-    limits = SeatLimits(pool=1, turn=600.0)
+    runs = [Seated("x", 4, 1, since=0.0, had=900.0), Seated("y", 4, 0, since=1.0, had=10.0)]
+    limits = SeatLimits(pool=1, first_turn=10.0, turn=600.0)
     assert fair_shares(runs, limits, now=599.0) == {"x": 1, "y": 0}
     assert fair_shares(runs, limits, now=600.0) == {"x": 0, "y": 1}
-    # The other one has its seat now, and a turn of its own.
-    turned = [Seated("x", 4, 0, since=605.0), Seated("y", 4, 1, since=605.0)]
-    assert fair_shares(turned, limits, now=1204.0) == {"x": 0, "y": 1}
-    assert fair_shares(turned, limits, now=1205.0) == {"x": 1, "y": 0}
+    # The other one has its seat now, and a turn of its own, as long as what it had before.
+    turned = [Seated("x", 4, 0, since=605.0, had=1505.0), Seated("y", 4, 1, since=605.0, had=40.0)]
+    assert fair_shares(turned, limits, now=644.0) == {"x": 0, "y": 1}
+    assert fair_shares(turned, limits, now=645.0) == {"x": 1, "y": 0}
+
+
+def test_who_never_had_a_seat_waits_for_a_first_turn_and_no_longer() -> None:
+    long, waiting, new = (
+        Seated("long", 4, 1, since=0.0, had=900.0),
+        Seated("waiting", 4, 0, since=1.0, had=900.0),
+        Seated("new", 1, 0, since=2.0),
+    )
+    limits = SeatLimits(pool=1, first_turn=10.0, turn=600.0)
+    assert fair_shares([long, waiting, new], limits, now=9.0) == {"long": 1, "waiting": 0, "new": 0}
+    assert fair_shares([long, waiting, new], limits, now=10.0) == {"long": 0, "waiting": 0, "new": 1}
+    seated, left = replace(new, holds=1, since=10.0), replace(long, holds=0, since=10.0)
+    assert fair_shares([left, waiting, seated], limits, now=19.0) == {"long": 0, "waiting": 0, "new": 1}
+    assert fair_shares([left, waiting, seated], limits, now=20.0) == {"long": 0, "waiting": 1, "new": 0}
 
 
 DOORS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=3, unique=True).map(tuple)
@@ -54,6 +68,7 @@ LIMITS = st.builds(
     SeatLimits,
     st.none() | st.integers(1, 12),
     st.dictionaries(st.sampled_from(["a", "b"]), st.integers(1, 6)),
+    st.just(10.0),
     st.just(10.0),
 )
 RUNS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), DOORS, st.integers(0, 30)), min_size=1, max_size=6).map(
@@ -106,14 +121,15 @@ def test_runs_that_ask_one_after_another_never_exceed_a_limit_and_come_to_their_
 
 @given(RUNS, st.integers(1, 3))
 def test_nobody_waits_for_ever(runs: list[Seated], pool: int) -> None:
-    limits = SeatLimits(pool, turn=10.0)
+    limits = SeatLimits(pool, first_turn=2.0, turn=10.0)
     runs = [replace(run, wants=max(1, run.wants), holds=0, doors=(), since=0.0) for run in runs]
-    had = {run.run: 0.0 for run in runs}
+    last = {run.run: 0.0 for run in runs}
     for now in range(400):
         for number, run in enumerate(runs):
             holds = may_hold(run.run, runs, limits, now)
-            changed = bool(holds) != bool(run.holds)
-            runs[number] = replace(run, holds=holds, since=now if changed else run.since)
+            if bool(holds) != bool(run.holds):
+                run = replace(run, since=now, had=run.had + (0.0 if holds else now - run.since))
+            runs[number] = replace(run, holds=holds)
             if holds:
-                had[run.run] = now
-        assert all(now - at <= 10.0 * len(runs) + len(runs) for at in had.values())
+                last[run.run] = now
+        assert all(now - at <= 10.0 * len(runs) + len(runs) for at in last.values())

@@ -107,7 +107,41 @@ def test_the_file_is_as_documented(book: Callable[..., SeatBook]) -> None:
         "wants": 3,
         "holds": 3,
         "doors": [DOOR],
+        "had": 0.0,
     }
+
+
+def test_a_file_of_before_there_were_short_turns_is_gone_on_with(book: Callable[..., SeatBook]) -> None:
+    one, two = book("one"), book("two")
+    one.ask(4, 0)
+    kept = json.loads(one.path.read_text())
+    for run in kept["runs"]:
+        del run["had"]
+    one.path.write_text(json.dumps(kept))
+    assert two.ask(4, 0) == 0
+
+
+def test_a_run_that_never_had_a_seat_takes_one_when_a_first_turn_is_over(
+    book: Callable[..., SeatBook], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    large, small = book("large", 1), book("small", 1, replace(Owner.this(), pid=os.getppid(), start=""))
+    monkeypatch.setattr(Owner, "is_alive", lambda self: True)
+    assert (large.ask(4, 0), small.ask(1, 0)) == (1, 0)
+    now += 9
+    assert (large.ask(4, 1), small.ask(1, 0)) == (1, 0)
+    now += 1
+    assert large.ask(4, 1) == 0
+    assert large.ask(4, 0) == 0
+    assert small.ask(1, 0) == 1
+    # Now it has had ten seconds, and after them the next turn is as long again.
+    now += 10
+    assert small.ask(1, 1) == 0
+    assert small.ask(1, 0) == 0
+    assert large.ask(4, 0) == 1
+    (row,) = [row for row in json.loads(large.path.read_text())["runs"] if row["site"] == "large"]
+    assert row["had"] == 10.0
 
 
 def test_without_its_file_a_run_keeps_what_it_has(
