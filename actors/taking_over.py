@@ -88,7 +88,7 @@ class EarlierListings:
         """Begin with the journal of a run before; gives what is to be listed of that which it had taken over."""
         again = self.begin(header, index.listed_until(header.taken_until))
         if self._state is not None:
-            self._state.go_on()
+            self._state.go_on(index.paths())
         return again
 
     @property

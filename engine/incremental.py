@@ -126,6 +126,8 @@ class TakeOver:
         # listed and once for what is to be listed after all.
         self._put_off: deque[array[int]] = deque()
         self._gone_on = self._after_all = len(table)
+        # Leaves below which the run before has found directories.
+        self._grown: frozenset[bytes] = frozenset()
 
     @property
     def taken(self) -> int:
@@ -206,13 +208,16 @@ class TakeOver:
         if rows:
             self._put_off.append(array("q", reversed(rows)))
 
-    def go_on(self) -> None:
+    def go_on(self, known: Iterable[bytes]) -> None:
         """Begin to go through all that may be taken over, after a run before that has listed some of it (`portion`).
 
         What it has listed, although it could have been taken over, is held against the last listing; what it did not
-        come to is listed, held against it as well, or taken over, as it would have been.
+        come to is listed, held against it as well, or taken over, as it would have been. ``known`` are all directories
+        of which that run heard.
         """
         self._gone_on = 0
+        above = {path.rpartition(b"/")[0] for path in known}
+        self._grown = frozenset(path for path in above if path and self._row_of(path) is not None)
 
     def may_be_taken(self, path: bytes) -> bool:
         """Whether it is known what to do with a directory of which the last listing has one that may be taken over."""
@@ -299,7 +304,7 @@ class TakeOver:
             if choice != Choice.LIST:
                 self.sample([row])
                 if sight.state == State.LISTED:
-                    self.listed(path, sight.digest, plain=True, now=now)
+                    self.listed(path, sight.digest, plain=path not in self._grown, now=now)
 
     def listed(self, path: bytes, digest: bytes, plain: bool, now: float) -> None:
         """Hold a new listing against the last one, where there is a claim that they are the same.

@@ -7,7 +7,7 @@ named, in columns: about 250 bytes a directory and nothing for its files.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -169,6 +169,10 @@ class IndexBuilder:
             return None
         digest = bytes(self._digests[row * DIGEST_SIZE : (row + 1) * DIGEST_SIZE])
         return Known(State(self._states[row]), self._mtimes[row], self._ids[row], digest)
+
+    def paths(self) -> Iterable[bytes]:
+        """Give all paths, in the order in which they became known."""
+        return self._rows.keys()
 
     def listed_until(self, until: int) -> list[bytes]:
         """Give the directories whose listing was answered then (seconds since the epoch) or before."""

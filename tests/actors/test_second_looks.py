@@ -192,16 +192,20 @@ def test_a_kill_ends_a_wait_at_once(site: Site) -> None:
     assert not coordinator.progress().distrust
 
 
-def test_a_run_that_ends_while_it_waits_is_gone_on_with_by_one_that_waits_as_long(site: Site) -> None:
+@pytest.mark.parametrize("more", [b"", b"/directory"], ids=["a file more", "nothing but a directory more"])
+def test_a_run_that_ends_while_it_waits_is_gone_on_with_by_one_that_waits_as_long(site: Site, more: bytes) -> None:
     site.share, site.delay = 1.0, 120.0
     site.store.honest = False
-    site.store.put(TOP + b"/1/leaf1", b"new")
+    if more:
+        site.store.make(TOP + b"/1/leaf1" + more)
+    else:
+        site.store.put(TOP + b"/1/leaf1", b"new")
     coordinator = site.begin()
     until_it_waits(site)
     coordinator.release()
     site.clock = 0.0
     site.begin(resume=True)
-    assert until_it_waits(site).resumed == 25
+    assert until_it_waits(site).resumed == len(site.store.directories)
     assert site.store.asked == []
     progress = site.go_on()
     assert site.clock >= 120

@@ -296,7 +296,7 @@ def test_a_run_that_goes_on_holds_what_was_listed_before_it_against_the_last_lis
         b"/s/d": Known(State.LISTED, OLD + 9, 0, b"other"),
     }
     assert not state.unfinished
-    state.go_on()
+    state.go_on(())
     assert state.portion(10, 7.0, known.get) == Portion([], [])
     assert not state.unfinished
     assert state.due(6.0 + CACHED_FOR) == []
@@ -316,7 +316,7 @@ def test_a_run_that_goes_on_does_with_what_was_not_come_to_as_the_one_before_wou
     share: float, taken: list[int]
 ) -> None:
     state = taking_over(*SITE, share=share)
-    state.go_on()
+    state.go_on(())
     known = {row.path: Known(State.UNFILLED, OLD, 0, b"") for row in SITE[:5]}
     known[b"/s/c"] = Known(State.UNFILLED, OLD + 1, 0, b"")
     portion = state.portion(10, 0.0, known.get, lambda path: path == b"/s")
