@@ -36,6 +36,7 @@ from engine.work import (
     GoHome,
     Instruction,
     KillRequested,
+    ListerLeft,
     ListerLost,
     NamesConfirmed,
     NoMoreWork,
@@ -418,8 +419,16 @@ class Coordinator:
 
     def lister_lost(self, lister: str) -> None:
         """Take back what a lister held that is gone."""
-        self._paces[lister] = tuple(pace.left for pace in self._paces.get(lister, ()))
+        self._take_leave(lister)
         self._handle(ListerLost(lister))
+
+    def lister_left(self, lister: str) -> None:
+        """Take back what a lister holds that goes so that others have its place; that counts against nothing."""
+        self._take_leave(lister)
+        self._handle(ListerLeft(lister))
+
+    def _take_leave(self, lister: str) -> None:
+        self._paces[lister] = tuple(pace.left for pace in self._paces.get(lister, ()))
 
     def confirm(self, packed: bytes) -> None:
         """Queue missing candidates (`pack_findings`) to be asked for one by one, but for those that were, before."""

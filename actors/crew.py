@@ -1,12 +1,14 @@
 """The listers of one listing: how many there are, who is replaced, and who goes because others are in need.
 
 Processes that start take the processors from those that work already, so all begin together. A lister that died, gave
-up or does not answer is replaced, up to a number of times. One that is one too many finishes what it has in hand.
+up or does not answer is replaced, up to a number of times. One that is one too many has a moment to finish what it has
+in hand; the rest goes to others.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -33,12 +35,16 @@ _LISTER_PATIENCE = 30.0
 _LOOK_EVERY = 1.0
 """Seconds between two looks at the listers."""
 
+_LEAVE_SECONDS = 5.0
+"""Seconds that a lister that is one too many has to finish; a slow door may need minutes for what it was asked."""
+
 
 @dataclass(slots=True)
 class _Employed:
     """A lister, and the question after its trouble that is under way: since when, and how long it may take.
 
-    One that is ``up`` has answered such a question; one that is ``retiring`` was told to take no more.
+    One that is ``up`` has answered such a question; one that is ``retiring`` was told to take no more, and goes at
+    ``leaves_at`` in any case.
     """
 
     ref: ActorRef
@@ -47,6 +53,7 @@ class _Employed:
     patience: float = _START_PATIENCE
     up: bool = False
     retiring: bool = False
+    leaves_at: float = math.inf
 
 
 class Crew:
@@ -131,8 +138,8 @@ class Crew:
         last = ""
         for lister in list(self._listers):
             trouble = self._trouble_of(lister, now)
-            if trouble == RETIRED:
-                self._part_with(lister)
+            if trouble == RETIRED or (not trouble and now > lister.leaves_at):
+                self._part_with(lister, "lister_left")
             elif trouble:
                 last = trouble
                 self._dismiss(lister, trouble)
@@ -195,7 +202,7 @@ class Crew:
 
     def _dismiss(self, lister: _Employed, trouble: str) -> None:
         _log.warning("%s is %s: %s", lister.ref.name, "gone" if lister.retiring else "replaced", trouble)
-        self._part_with(lister)
+        self._part_with(lister, "lister_lost")
         self._dismissed += 1
         if self._may_replace and not lister.retiring:
             self._hire_another()
@@ -204,10 +211,10 @@ class Crew:
     def _may_replace(self) -> bool:
         return self._dismissed <= 3 * self._wanted + 4
 
-    def _part_with(self, lister: _Employed) -> None:
+    def _part_with(self, lister: _Employed, how: str) -> None:
         self._listers.remove(lister)
         lister.ref.kill()
-        self._coordinator.ask("lister_lost", lister.ref.name).result(_PATIENCE)
+        self._coordinator.ask(how, lister.ref.name).result(_PATIENCE)
 
     def _allowed(self) -> int:
         """Give how many listers there may be now."""
@@ -230,10 +237,10 @@ class Crew:
         staying = sorted((lister for lister in self._listers if not lister.retiring), key=lambda lister: not lister.up)
         for lister in staying[allowed:]:
             if lister.up:
-                lister.retiring = True
+                lister.retiring, lister.leaves_at = True, time.monotonic() + _LEAVE_SECONDS
                 lister.ref.ask("retire")
             else:
-                self._part_with(lister)
+                self._part_with(lister, "lister_left")
         if self._may_replace:
             for _ in range(allowed - len(self._listers)):
                 self._hire_another()

@@ -23,7 +23,7 @@ CORES = 2
 """How many checks work at a time, each of which keeps about one core busy, with the server's share."""
 
 AT_ONCE = 512
-LISTERS, CONNECTIONS = 4, 4
+LISTERS, CONNECTIONS = 4, 2
 """What all sites share where the small ones are begun beside large ones, behind a door that takes its time."""
 
 

@@ -150,6 +150,13 @@ class ListerLost:
 
 
 @dataclass(frozen=True, slots=True)
+class ListerLeft:
+    """A lister went so that others have its place; what it had in hand is nobody's fault."""
+
+    lister: str
+
+
+@dataclass(frozen=True, slots=True)
 class KillRequested:
     """The run is to end now."""
 
@@ -174,6 +181,7 @@ Event = (
     | TimePassed
     | DirectoriesSeeded
     | ListerLost
+    | ListerLeft
     | KillRequested
     | NoMoreWork
 )

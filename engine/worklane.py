@@ -41,6 +41,11 @@ def _after_failure(before: History, lister: str) -> History:
     return History(before.tries + 1, before.attempt + 1, before.failed_by | {lister})
 
 
+@lru_cache(maxsize=4096)
+def _after_return(before: History) -> History:
+    return History(before.tries, before.attempt + 1, before.failed_by)
+
+
 class Lane:
     """Open tasks of one kind, by path."""
 
@@ -129,6 +134,11 @@ class Lane:
             self._offer_again(path)
         else:
             heappush(self._delayed, (due, path))
+
+    def give_back(self, path: bytes, lease: Lease) -> None:
+        """Make a task pending again whose lease was released without anybody's fault; no try is counted."""
+        self._retried[path] = _after_return(lease.history)
+        self._offer_again(path)
 
     def check(self) -> None:
         """Assert that every open path is in exactly one place."""

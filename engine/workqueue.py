@@ -8,7 +8,7 @@ directory whose end has been told is forgotten.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from heapq import nsmallest
 from typing import assert_never
@@ -29,6 +29,7 @@ from engine.work import (
     GoHome,
     Instruction,
     KillRequested,
+    ListerLeft,
     ListerLost,
     NamesConfirmed,
     NoMoreWork,
@@ -114,6 +115,9 @@ class WorkQueue:
                 return self._on_seeds(event)
             case ListerLost():
                 return self._on_lost(event)
+            case ListerLeft():
+                self._on_left(event)
+                return []
             case KillRequested():
                 if self._killed_because is None:
                     self._killed_because = event.why
@@ -247,17 +251,24 @@ class WorkQueue:
         return Assign(tuple(tasks)) if tasks else Wait(self._limits.idle_wait)
 
     def _on_lost(self, event: ListerLost) -> list[Instruction]:
-        lister = event.lister
-        self._listers.pop(lister, None)
-        detail = f"lister {lister} was lost"
+        detail = f"lister {event.lister} was lost"
         instructions: list[Instruction] = []
+        for kind, path, lease in self._take_back(event.lister):
+            instructions += self._fail(kind, path, lease, Reason.LISTER_LOST, detail, None)
+        return instructions
+
+    def _on_left(self, event: ListerLeft) -> None:
+        for kind, path, lease in self._take_back(event.lister):
+            self._lane(kind).give_back(path, lease)
+
+    def _take_back(self, lister: str) -> Iterator[tuple[TaskKind, bytes, Lease]]:
+        self._listers.pop(lister, None)
         for kind in TaskKind:
             lane = self._lane(kind)
             for path, lease in lane.leases():
                 if lease.lister == lister:
                     lane.release(path, lister, lease.attempt)
-                    instructions += self._fail(kind, path, lease, Reason.LISTER_LOST, detail, None)
-        return instructions
+                    yield kind, path, lease
 
     def _expire(self, now: float) -> list[Instruction]:
         # After a kill nothing is tried again, and a late report is still worth having.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from actors import crew
 from actors.listing import Listing, Oversight, Refused, Stalled, StoreJob, list_store
 from actors.messages import EarlierListing, Killed, ListerSettings, ListingPlan, Progress
 from actors.runtime import Runtime
@@ -259,3 +260,34 @@ def test_a_run_without_a_seat_waits_for_one_and_says_so(tmp_path: Path, start_th
     assert (progress.listed, progress.files) == (2, 1)
     assert notes[0] == "waits for a lister: all that there may be are at OTHER"
     assert notes[-1] == ""
+
+
+def test_a_lister_that_waits_for_a_slow_door_leaves_its_seat_all_the_same(
+    tmp_path: Path, start_threads: Callable[[], Runtime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "_LEAVE_SECONDS", 0.2)
+    monkeypatch.setattr(crew, "_LOOK_EVERY", 0.05)
+    store = MemoryStore()
+    store.add_file(b"/store/slow/f", 5)
+    store.misbehave(b"/store/slow", Fault(delay=60.0))
+    seats = SeatPlan(tmp_path, SeatLimits(1, first_turn=0.2))
+    other = SeatBook(seats, "OTHER")
+    shared = replace(job(publish("leaving", store), b"/store", tmp_path / "s"), seats=seats)
+    shared = replace(shared, settings=replace(shared.settings, spec=replace(shared.settings.spec, timeout=120.0)))
+    turns, waits = 0, False
+
+    def watch(_phase: str, progress: Progress) -> None:
+        nonlocal turns, waits
+        if turns < 4 and (progress.in_flight or waits):
+            waits = not other.ask(1, 0)
+            if not waits:
+                turns += 1
+                if turns == 4:
+                    # More often than anything may fail.
+                    store.misbehave(b"/store/slow", None)
+                other.leave()
+
+    progress = list_store(start_threads(), shared, Oversight(watch=watch))
+    assert (progress.files, progress.listed, progress.failed, progress.failed_by) == (1, 2, 0, ())
+    assert turns == 4
+    assert progress.requests > progress.listed

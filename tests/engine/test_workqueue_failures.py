@@ -11,6 +11,7 @@ from engine.work import (
     DirectoryListed,
     Discard,
     Event,
+    ListerLeft,
     ListerLost,
     QueueLimits,
     Settle,
@@ -183,6 +184,22 @@ def test_a_lost_lister_gives_its_leases_back_at_once() -> None:
     assert desk.tell(ListerLost("a")) == []
     assert sorted(desk.take("b", 9), key=lambda task: task.path) == [Task(LIST, b"/1", 2), Task(LIST, b"/2", 2)]
     assert desk.tell(DirectoryListed("a", b"/1", 1)) == [Discard(LIST, b"/1")]
+
+
+def test_what_a_lister_leaves_counts_against_nothing() -> None:
+    desk = seeded(b"/1", limits=QueueLimits(max_attempts=2))
+    for attempt in range(1, 6):
+        assert desk.take("a") == [Task(LIST, b"/1", attempt)]
+        assert desk.tell(ListerLeft("a")) == []
+    assert desk.take("b") == [Task(LIST, b"/1", 6)]
+    assert desk.tell(DirectoryListed("a", b"/1", 5)) == [Discard(LIST, b"/1")]
+    # What failed before is still known: the second failure is the last.
+    assert desk.tell(DirectoryFailed("b", b"/1", 6, Reason.SERVER)) == []
+    desk.now += 1000.0
+    assert desk.take("c") == [Task(LIST, b"/1", 7)]
+    assert desk.tell(ListerLeft("c")) == []
+    assert desk.take("d") == [Task(LIST, b"/1", 8)]
+    assert [type(told) for told in desk.tell(DirectoryFailed("d", b"/1", 8, Reason.SERVER))] == [Settle]
 
 
 def test_a_directory_cannot_kill_listers_for_ever() -> None:

@@ -29,6 +29,7 @@ from engine.work import (
     GoHome,
     Instruction,
     KillRequested,
+    ListerLeft,
     ListerLost,
     NamesConfirmed,
     NoMoreWork,
@@ -146,6 +147,17 @@ class QueueMachine(RuleBasedStateMachine):
         self.reported.pop(lister, None)
         lost = [key for key, held in self.held.items() if held.lister == lister]
         self.expect_failures(lost, Reason.LISTER_LOST, instructions, None)
+        self.play(turn)
+
+    @precondition(lambda self: self.held)
+    @rule(lister=listers, turn=turns)
+    def leave(self, lister: str, turn: Turn) -> None:
+        assert self.tell(ListerLeft(lister)) == []
+        self.heard.pop(lister, None)
+        self.reported.pop(lister, None)
+        # No try is counted, and nobody is spared what it had in hand.
+        for key in [key for key, held in self.held.items() if held.lister == lister]:
+            del self.held[key]
         self.play(turn)
 
     @rule(seconds=st.sampled_from((4.0, 0.5, 1.0, 2.0, 7.5, 8.0)), turn=turns)

@@ -16,6 +16,7 @@ from tests.simulation.world import TIMEOUT, Door, World
 
 _LOOK_EVERY = 1.0
 _LEAVING = 3
+_CUT_OFF = 0.1
 _NOTICED_AFTER = (0.5, 5.0, 30.0)
 """Seconds until somebody notices that a lister is dead, or takes one for dead that only stands still."""
 
@@ -114,6 +115,7 @@ class Foreman:
         self._hired = 0
         self._told: set[str] = set()
         self.on_lost: Callable[[str], None] = lambda name: None
+        self.on_left: Callable[[str], None] = lambda name: None
         self.dismissed = False
         self.workers: list[Worker] = []
         for _ in range(clockwork.chance.choice((1, 1, 2, 3))):
@@ -154,6 +156,12 @@ class Foreman:
                 self._clockwork.tell(f"{worker.name} is told to take no more")
                 worker.retire()
                 self._hire()
+            elif worker.retiring and worker.name not in self._told and chance.random() < _CUT_OFF:
+                self._clockwork.tell(f"{worker.name} leaves what it has in hand")
+                worker.die()
+                self.workers.remove(worker)
+                self.on_left(worker.name)
+                self._coordinator.lister_left(worker.name)
             elif troubles.pausing and chance.random() < troubles.pausing:
                 seconds = chance.choice((0.5, 3.0, 15.0))
                 self._clockwork.tell(f"{worker.name} stands still for {seconds:g} s")

@@ -143,6 +143,7 @@ class Story:
         self._watch.check()
         self._foreman = Foreman(self.clockwork, self.world, coordinator, self._watch.handle)
         self._foreman.on_lost = self._watch.lost
+        self._foreman.on_left = self._watch.left
 
     def _read_the_journal(self) -> dict[bytes, State]:
         """Read what an earlier beginning left, by other means than its successor."""
@@ -357,7 +358,8 @@ class Story:
         ever = len({*world.directories, *self._watch.known, *world.tops})
         assert world.asked[Ask.LIST] <= self._watch.handed_out
         again = self._watch.asked_again
-        assert world.asked[Ask.LIST] <= (ever * self._beginnings + again) * world.limits.max_attempts
+        tries = (ever * self._beginnings + again) * world.limits.max_attempts
+        assert world.asked[Ask.LIST] <= tries + self._watch.left_behind
         if world.calm and self._before is not None:
             listed = table.count(State.LISTED) - len(self._watch.taken) + self._watch.asked_again
             asked = listed + sum(1 for _, reason, _ in table.unlisted() if reason.name != "DEPTH")

@@ -50,7 +50,7 @@ class Watch:
         self._before = before
         # What stands in the journal as the last listing had it, and what is asked for although it has ended.
         self.taken: set[bytes] = set()
-        self.asked_again = self.taken_ever = 0
+        self.asked_again = self.taken_ever = self.left_behind = 0
         self.distrust = ""
         self._may_be_asked_again: set[bytes] = set()
         self._closed: set[Key] = set()
@@ -141,10 +141,21 @@ class Watch:
 
     def lost(self, lister: str) -> None:
         """Note that the coordinator is told of a lister that is gone."""
+        self._take_back(lister)
+
+    def left(self, lister: str) -> None:
+        """Note that the coordinator is told of a lister that leaves, which counts as no try."""
+        for key in self._take_back(lister):
+            self._tries[key] -= 1
+            self.left_behind += 1
+
+    def _take_back(self, lister: str) -> list[tuple[TaskKind, bytes]]:
         self._touched = True
-        for key in [key for key, held in self._held.items() if held.lister == lister]:
+        keys = [key for key, held in self._held.items() if held.lister == lister]
+        for key in keys:
             del self._held[key]
         self._reported.pop(lister, None)
+        return keys
 
     def check(self) -> None:
         """Assert what must hold after each event; those that did not reach the coordinator changed nothing in it."""
