@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from actors import crew
-from actors.listing import Listing, Oversight, Refused, Stalled, StoreJob, list_store
+from actors.listing import Listing, ListingFailed, Oversight, Refused, Stalled, StoreJob, list_store
 from actors.messages import EarlierListing, Killed, ListerSettings, ListingPlan, Progress
 from actors.runtime import Runtime
 from engine.incremental import SAFELY
@@ -291,3 +291,13 @@ def test_a_lister_that_waits_for_a_slow_door_leaves_its_seat_all_the_same(
     assert (progress.files, progress.listed, progress.failed, progress.failed_by) == (1, 2, 0, ())
     assert turns == 4
     assert progress.requests > progress.listed
+
+
+def test_a_run_that_has_lost_all_its_listers_ends(
+    tmp_path: Path, start_threads: Callable[[], Runtime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "_LOOK_EVERY", 0.01)
+    with pytest.raises(ListingFailed, match=r"all listers of SITE are lost; the last one: .*nowhere"):
+        list_store(start_threads(), job("memory://nowhere", b"/store", tmp_path / "s"), Oversight())
+    # Whoever goes on from here finds a journal without anything in it.
+    assert Snapshot(part_of(tmp_path / "s")).table.count(State.LISTED) == 0

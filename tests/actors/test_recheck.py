@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -18,12 +19,14 @@ from actors.oversight import Killed, Oversight
 from actors.runtime import Runtime
 from actors.site_run import SiteResults, SiteRun, run_site
 from engine.recheck import Dropped
+from engine.seats import SeatLimits
 from engine.site_states import Reporting
 from storage.backends import choose
 from storage.backends.queue import RequestQueue, Table, queue_path
 from storage.config.loading import Config
 from storage.doors.source import site_source
 from storage.history import HistoryDatabase, RunStatus
+from storage.sites.seats import SeatBook, SeatPlan
 from storage.sites.summary import SummaryDatabase
 from tests.servers.fixtures import ServedDirectory
 from tests.servers.xrootd import XRootDServer
@@ -43,6 +46,7 @@ class Site:
     lfn: str
     door: str
     keys: dict[str, Any] = field(default_factory=dict)
+    top_keys: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("mc/kept", *ORPHANS):
@@ -76,7 +80,7 @@ class Site:
             **self.keys,
         }
         path = self.home / "config.json"
-        path.write_text(json.dumps({"Sites": {SITE: keys}}))
+        path.write_text(json.dumps({**self.top_keys, "Sites": {SITE: keys}}))
         config = Config.load(path, {})
         settings = config.site(SITE)
         changed: list[object] = []
@@ -225,3 +229,27 @@ def test_a_recheck_that_cannot_be_made_asks_for_nothing(
     assert done.refusal.gate == "recheck"
     assert (site.requests("deletions"), site.requests("transfers")) == ([], [])
     assert done.results.comparison.missing == 9
+
+
+def test_asking_again_waits_for_a_seat(threads: Runtime, site: Site) -> None:
+    site.top_keys["Pool"] = 1
+    other = SeatBook(SeatPlan(site.home / "var", SeatLimits(1)), "OTHER")
+    when_it_left: list[list[str]] = []
+
+    def leave() -> None:
+        when_it_left.append(site.requests("deletions"))
+        other.leave()
+
+    timer = Timer(1.5, leave)
+
+    def take_the_seat() -> None:
+        # The listers of the listing have given theirs back.
+        assert other.ask(1, 0) == 1
+        timer.start()
+
+    done = site.run(threads, take_the_seat)
+    timer.join()
+    assert when_it_left == [[]]
+    assert done.acted.dropped == Dropped()
+    assert site.requests("deletions") == sorted([*ORPHANS, *EMPTY])
+    assert json.loads((site.home / "var/seats.json").read_text())["runs"] == []
