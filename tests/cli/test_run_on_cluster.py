@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from cli.xrootd_server import XRootDServer
 from storage.runs.directory import RunDirectory
 from storage.snapshot import part_of
-from tests.cli.park import Park, counts, rows
+from tests.cli.park import OLD, Park, counts, rows
 from tests.cli.program import eventually, run, start, wait_for
 from tests.servers.faulty_proxy import Fault, FaultyProxy
 from tests.servers.fixtures import ServedDirectory
@@ -141,3 +143,41 @@ def test_a_place_that_is_nowhere_is_told_of_before_anything_begins(
     assert f"T2_A: Placement: {said}" in ended.err.splitlines()[-1]
     assert "region: south" in ended.err
     assert park.statuses("T2_A") == []
+
+
+FILL = """
+import sys
+import numpy, ray
+from actors.on_ray.address import stay_on_loopback
+stay_on_loopback()
+ray.init(address=sys.argv[1], namespace="filler", log_to_driver=False)
+held = [ray.put(numpy.zeros(4 << 20, dtype=numpy.uint8)) for _ in range(60)]
+print("full", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_full_object_store_is_nothing_to_a_check(park: Park) -> None:
+    park.add("T2_A", directories=20)
+    # More in one answer than Ray sends without its object store.
+    for number in range(3000):
+        file = park.served.path / "T2_A" / "d003" / f"a-rather-long-name-of-a-file-{number:050d}.root"
+        file.touch()
+        os.utime(file, (OLD, OLD))
+    with ray_cluster() as small:
+        # Three times as much is put into it and held; without a place to put that aside Ray maps files instead.
+        size = ("--object-store-memory", str(80 << 20))
+        small.start_head(*size, env={"RAY_automatic_object_spilling_enabled": "0"})
+        with subprocess.Popen(
+            [sys.executable, "-c", FILL, small.address],
+            env={**os.environ, **small.env},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as filler:
+            assert filler.stdout is not None
+            assert filler.stdout.readline() == "full\n"
+            ended = run("check", "T2_A", "--address", small.address, "--json", cwd=park.home, env=small.env)
+            assert ended.code == 0, ended
+            assert (ended.json["files"], ended.json["missing"], ended.json["orphan"]) == (3040, 1, 3001)
+            filler.communicate("")
