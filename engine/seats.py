@@ -95,16 +95,18 @@ def fair_shares(runs: Sequence[Seated], limits: SeatLimits, now: float) -> dict[
 def may_hold(name: str, runs: Sequence[Seated], limits: SeatLimits, now: float) -> int:
     """Give how many listers the run of this name may have at once: its share, as far as others have left their seats.
 
-    That is less than it holds when it has to give some back.
+    That is less than it holds when it has to give some back. A seat that was left is kept for those who are served
+    before it: else whoever gives one back, and has waited from then on, takes it again before they come.
     """
     (run,) = [other for other in runs if other.run == name]
-    share = fair_shares(runs, limits, now)[name]
-    if share <= run.holds:
-        return share
-    room = _Room(limits)
+    shares = fair_shares(runs, limits, now)
+    if shares[name] <= run.holds:
+        return shares[name]
+    room, rank = _Room(limits), _turn(run, limits, now)
     for other in runs:
-        room.take(other.doors, other.holds)
-    return run.holds + room.left(run.doors, share - run.holds)
+        is_first = _turn(other, limits, now) < rank
+        room.take(other.doors, max(other.holds, shares[other.run]) if is_first else other.holds)
+    return run.holds + room.left(run.doors, shares[name] - run.holds)
 
 
 def _turn(run: Seated, limits: SeatLimits, now: float) -> tuple[int, float, str]:

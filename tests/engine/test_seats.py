@@ -63,6 +63,20 @@ def test_who_never_had_a_seat_waits_for_a_first_turn_and_no_longer() -> None:
     assert fair_shares([left, waiting, seated], limits, now=20.0) == {"long": 0, "waiting": 1, "new": 0}
 
 
+def test_a_seat_that_was_left_is_kept_for_whoever_is_served_first() -> None:
+    left, new, other = (
+        Seated("left", 1, 0, since=15.0, had=15.0),
+        Seated("new", 1, 0, since=2.0),
+        Seated("other", 1, 1, since=1.0),
+    )
+    limits = SeatLimits(pool=2, first_turn=10.0)
+    # The other one's turn is over as well, so both that wait have a share; but only one seat is free.
+    runs = [left, new, other]
+    assert fair_shares(runs, limits, now=15.0) == {"left": 1, "new": 1, "other": 0}
+    assert may_hold("left", runs, limits, now=15.0) == 0
+    assert may_hold("new", runs, limits, now=15.0) == 1
+
+
 DOORS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=3, unique=True).map(tuple)
 LIMITS = st.builds(
     SeatLimits,
