@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from actors.applying import BACKEND_ERRORS, NOTHING, AskRegistry, apply_items
 from actors.listing import ListingFailed
-from actors.oversight import Killed, Oversight, heed
+from actors.oversight import Killed, Oversight
+from actors.planning import Due, due, due_missing, open_plan
 from engine import paths
-from engine.actions import Findings, action_refusal, closed_gates, found_before, needed_runs, together
-from engine.doubles import without_doubles
+from engine.actions import Findings, action_refusal, closed_gates, together
 from engine.gates import Refusal
 from engine.recheck import Candidates, Dropped, Rechecked
 from engine.usage import usage
-from storage.backends.protocols import BackendError, Transfers
-from storage.config.files import ConfigError
-from storage.history import FileRow, HistoryDatabase
-from storage.inventory import InventoryError
+from storage.atomic import ReportError
+from storage.backends.protocols import Transfers
+from storage.history import HistoryDatabase
+from storage.plans.audit import AuditLog
 from storage.runs.lists import SiteLists
 from storage.snapshot import Snapshot
 
@@ -27,16 +28,26 @@ if TYPE_CHECKING:
     from actors.comparison import ComparisonResult
     from storage.backends.protocols import Backends
     from storage.config.site import SiteConfig
+    from storage.runs.directory import RunDirectory
 
 _log = logging.getLogger(__name__)
 
 LEFT = "not acted on"
 """With these words a message in the history begins that says which gate kept a run from acting."""
 
-_NOTHING = "nothing was asked for"
 
-BACKEND_ERRORS = (BackendError, ConfigError, InventoryError)
-"""What a backend may raise; one that looks into a file of the inventory may find it changed, or gone."""
+@dataclass(frozen=True, slots=True)
+class RecordedRun:
+    """A run that the history at a path has: its number, the directory with its snapshots and plan.
+
+    ``young_after`` is as in `engine.recheck`, and ``mark`` says which store was listed.
+    """
+
+    number: int
+    directory: RunDirectory
+    history: Path
+    young_after: float | None
+    mark: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +76,17 @@ def act(
     backends: Backends,
     acting: bool,
     found: ComparisonResult,
-    history: Path,
-    inventory: Path,
-    listing: Path,
+    run: RecordedRun,
     oversight: Oversight,
     now: float,
     recheck: Callable[[Candidates], Rechecked],
 ) -> Acted:
-    """Make the requests that follow from the last run of a site, which the history at a path has.
+    """Plan what follows from a run of a site, and make the requests where the site is set to act.
 
     Orphans and empty directories are to be deleted, missing files to be brought back, if both are known for as many
-    runs and days as the site wants; ``now`` is in seconds since the epoch. ``inventory`` is the snapshot of what should
-    be there: a directory that it names is not deleted. ``listing`` is that of what is there: orphans of a directory
-    that looks like another's twin are left alone. What remains goes through ``recheck``, which asks the store again and
-    may raise `Killed` and `ListingFailed`. When the ``oversight`` asks to stop, nothing more is asked for. A backend
-    that fails takes nothing away from what was.
+    runs and days as the site wants; ``now`` is in seconds since the epoch. What remains goes through ``recheck``, which
+    asks the store again and may raise `Killed` and `ListingFailed`. When the ``oversight`` asks to stop, nothing more
+    is asked for. A backend that fails takes nothing away from what was.
 
     Raises:
         HistoryError, SnapshotError, OSError: nothing was asked for.
@@ -89,31 +96,50 @@ def act(
     for gate in gates or (refusal,):
         if gate is not None:
             _log.info("%s: nothing is acted on: %s: %s", site.name, gate.gate, gate.message)
-    if found.missing > limits.max_missing:
-        return Acted(refusal, gates=gates)
-    with HistoryDatabase(history) as database:
-        missing = [path for path, _, _ in due_missing(database, site, now)]
-        if refusal is not None:
-            return replace(_only_tell(site, backends, list(map(paths.decode, missing)), refusal), gates=gates)
-        known = found_before(now, site.orphan_days)
-        orphans = list(database.orphans(site.name, least=site.orphan_runs, before=known))
-        empty = [path for path, _ in database.empty_directories(site.name)]
-    orphans, doubles = _singles(orphans, listing)
-    if doubles:
-        _log.info("%s: %d orphans lie in twins of other directories, as behind a link, and stay", site.name, doubles)
-    candidates = Candidates(missing, orphans, list(_not_expected(empty, inventory)))
+    directory = run.directory
+    few_missing, few_orphans = found.missing <= limits.max_missing, found.orphan <= limits.max_orphan
+    # A store that looks empty, or an inventory that does, would make a plan of millions that nobody may apply.
+    what = due(site, run.history, directory.inventory, directory.listing, now) if few_missing and few_orphans else Due()
     try:
-        heed(oversight)
-        still = recheck(candidates)
-    except Killed as error:
-        return Acted(Refusal("halted", str(error)), doubles=doubles, failed=_NOTHING, failure=error)
-    except ListingFailed as error:
-        return Acted(Refusal("recheck", str(error)), doubles=doubles, failed=_NOTHING, failure=error)
-    if still.dropped.total:
-        _log.info("%s: asked again before acting: %s; these are left alone", site.name, still.dropped.words)
-    going = [paths.decode(path) for path in (*still.orphans, *still.empty)]
-    acted = _ask(site, backends, going, list(map(paths.decode, still.missing)), oversight)
-    return replace(acted, doubles=doubles, dropped=still.dropped)
+        plan, state = open_plan(site, directory, run.number, what, gates, run.young_after, run.mark, now)
+    except ReportError as error:
+        return Acted(Refusal("plan", str(error)), failed=f"no plan was made, and {NOTHING}", failure=error, gates=gates)
+    if not few_missing:
+        return Acted(refusal, gates=gates)
+    missing = [paths.decode(path) for path, _, _ in what.missing]
+    if refusal is not None:
+        if not few_orphans:
+            with HistoryDatabase(run.history) as database:
+                missing = [paths.decode(path) for path, _, _ in due_missing(database, site, now)]
+        return replace(_only_tell(site, backends, missing, refusal), gates=gates)
+    registry = AskRegistry(backends.registry, site.name)
+    audit = AuditLog(directory.audit)
+    applied = apply_items(plan.name, plan.items, state, audit, registry, recheck, oversight)
+    if applied.dropped.total:
+        said = applied.dropped.words
+        _log.info("%s: asked again before acting: %s; these are left alone", site.name, said)
+    acted = Acted(None, applied.deletions, what.doubles, applied.dropped, applied.transfers)
+    if applied.failure is not None:
+        gate = Refusal(_gate_of(applied.failure), str(applied.failure))
+        return replace(acted, refusal=gate, failed=applied.failed, failure=applied.failure)
+    transfers = len(applied.transfers.requested)
+    _log.info("%s: %d new deletions, %d transfers were asked for", site.name, applied.deletions, transfers)
+    if site.use_transfer_queue:
+        return acted
+    told = _only_tell(site, backends, missing, None)
+    return replace(acted, transfers=told.transfers, failed=told.failed, failure=told.failure)
+
+
+def _gate_of(failure: Exception) -> str:
+    match failure:
+        case Killed():
+            return "halted"
+        case ListingFailed():
+            return "recheck"
+        case ReportError():
+            return "plan"
+        case _:
+            return "backend"
 
 
 def _counts(found: ComparisonResult, now: float) -> Findings:
@@ -131,16 +157,6 @@ def _counts(found: ComparisonResult, now: float) -> Findings:
     )
 
 
-def due_missing(database: HistoryDatabase, site: SiteConfig, now: float) -> Iterator[FileRow]:
-    """Give the missing files of a site that are known for as many runs and days as it wants.
-
-    Raises:
-        HistoryError: the database cannot be read.
-    """
-    least = needed_runs(database.runs_with_findings(site.name) - 1, site.missing_runs)
-    return database.missing(site.name, least=least, before=found_before(now, site.missing_days))
-
-
 def what_followed(acted: Acted) -> str:
     """Say for the history what was left alone, and why; empty when all was acted on, or could have been."""
     parts = []
@@ -154,50 +170,11 @@ def what_followed(acted: Acted) -> str:
     return "; ".join(parts)
 
 
-def _only_tell(site: SiteConfig, backends: Backends, missing: list[str], refusal: Refusal) -> Acted:
+def _only_tell(site: SiteConfig, backends: Backends, missing: list[str], refusal: Refusal | None) -> Acted:
     try:
         return Acted(refusal, transfers=backends.registry.sources(site.name, missing))
     except BACKEND_ERRORS as error:
         return Acted(refusal, failed="where else the missing files are could not be found out", failure=error)
-
-
-def _ask(site: SiteConfig, backends: Backends, going: list[str], missing: list[str], oversight: Oversight) -> Acted:
-    deletions = 0
-    failed = _NOTHING
-    try:
-        heed(oversight)
-        failed = "the deletions could not be asked for, and no transfers were"
-        deletions = backends.registry.delete(site.name, going)
-        failed = "deletions were asked for, and no transfers"
-        heed(oversight)
-        transfers = backends.registry.transfer(site.name, missing)
-    except Killed as error:
-        return Acted(Refusal("halted", str(error)), deletions, failed=failed, failure=error)
-    except BACKEND_ERRORS as error:
-        return Acted(Refusal("backend", str(error)), deletions, failed=failed, failure=error)
-    _log.info("%s: %d new deletions, %d transfers were asked for", site.name, deletions, len(transfers.requested))
-    return Acted(None, deletions, transfers=transfers)
-
-
-def _singles(orphans: list[FileRow], listing: Path) -> tuple[list[FileRow], int]:
-    snapshot = Snapshot(listing)
-    try:
-        left, doubles = without_doubles([path for path, _, _ in orphans], snapshot.table)
-    finally:
-        snapshot.close()
-    if not doubles:
-        return orphans, 0
-    single = frozenset(left)
-    return [row for row in orphans if row[0] in single], doubles
-
-
-def _not_expected(directories: list[bytes], inventory: Path) -> Iterator[bytes]:
-    """Leave out the directories in which, or below which, the inventory has files."""
-    snapshot = Snapshot(inventory)
-    try:
-        yield from (path for path in directories if snapshot.table.find(path) is None)
-    finally:
-        snapshot.close()
 
 
 def write_lists(

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.acting import due_missing
 from actors.listing import ListingFailed
 from actors.oversight import Oversight, Progress, heed
+from actors.planning import due_missing
 from engine import paths
 from engine.actions import TOP, Findings, action_refusal
 from engine.recheck import Candidates, Dropped, Rechecked

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from actors.acting import BACKEND_ERRORS, Acted, act, what_followed, write_lists, write_storage
+from actors.acting import Acted, RecordedRun, act, what_followed, write_lists, write_storage
+from actors.applying import BACKEND_ERRORS
 from actors.check_job import RunRequest, check_job, history_path, listing_job, store_mark
 from actors.clusters import ClusterFacts, facts_of_cluster, words_of_cluster
 from actors.comparison import ComparisonResult
@@ -264,6 +265,7 @@ class _Run:
         self._log = log
         self._failed: tuple[str, Exception | None] = ("", None)
         self._dead: DeadRun | None = None
+        self._left_alone = 0
         self._history = history_path(run.site)
         self._lists = SiteLists(run.site.web_dir, directory_name(run.site.name))
 
@@ -360,19 +362,24 @@ class _Run:
     def _act(self, results: Results) -> Acted:
         """Make the requests, of what the store still says when it is asked again."""
         found = results.comparison
-        acting, inventory = self._is_acting(), self._directory.inventory
-        listing = self._directory.listing
         site, backends, oversight, now = self._site, self._run.backends, self._oversight, time.time()
-        job = listing_job(site, self._run.store, self._run.request, self._directory)
+        store, directory = self._run.store, self._directory
+        job = listing_job(site, store, self._run.request, directory)
+        limit = found.young_after if self._dead is None else self._dead.young_after
+        run = RecordedRun(results.run, directory, self._history, limit, store_mark(site, store))
 
         def still(candidates: Candidates) -> Rechecked:
-            candidates = self._still_meant(candidates, results.run)
-            limit = found.young_after if self._dead is None else self._dead.young_after
+            candidates = self._still_meant(candidates)
             left = recheck(self._runtime, job, candidates, limit, oversight, results.listing)
             oversight.watch(_ASKING, results.listing)
             return left
 
-        acted = act(site, backends, acting, found, self._history, inventory, listing, oversight, now, still)
+        acted = act(site, backends, self._is_acting(), found, run, oversight, now, still)
+        if self._left_alone:
+            left = f"left alone since the run was recorded: {self._left_alone}"
+            said = f"{left}, of which inventory or settings say otherwise now"
+            _log.info("%s: %s", self._site.name, said)
+            self._tell_history(results.run, said, ())
         if acted.failure is not None:
             self._note(acted.failed, acted.failure)
         said = what_followed(acted)
@@ -380,7 +387,7 @@ class _Run:
             self._tell_history(results.run, said, acted.gates)
         return acted
 
-    def _still_meant(self, candidates: Candidates, run: int) -> Candidates:
+    def _still_meant(self, candidates: Candidates) -> Candidates:
         """Leave out what is not meant any more, where the run was recorded by a process that died since."""
         if self._dead is None:
             return candidates
@@ -389,11 +396,7 @@ class _Run:
         except (*BACKEND_ERRORS, SnapshotError, OSError) as error:
             # Like a store that gives no answer: what cannot be asked about is not acted on.
             raise ListingFailed(str(error)) from error
-        dropped = len(candidates) - len(left)
-        if dropped:
-            said = f"left alone since the run was recorded: {dropped}, of which inventory or settings say otherwise now"
-            _log.info("%s: %s", self._site.name, said)
-            self._tell_history(run, said, ())
+        self._left_alone += len(candidates) - len(left)
         return left
 
     def _tell_history(self, run: int, said: str, gates: tuple[Refusal, ...]) -> None:

@@ -7,8 +7,9 @@ which there is no certain answer are dropped. The next run judges them anew.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
@@ -53,6 +54,10 @@ class Dropped:
         """All of them."""
         return sum(getattr(self, field.name) for field in fields(self))
 
+    def plus(self, other: Dropped) -> Dropped:
+        """Count both together."""
+        return Dropped(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
     @property
     def words(self) -> str:
         """Say how many there are of each that there is; empty when there is none."""
@@ -69,12 +74,16 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Rechecked:
-    """What is still to be acted on, in the order of the candidates, and how many were dropped."""
+    """What is still to be acted on, in the order of the candidates, and how many were dropped.
+
+    ``fates`` says of those that were dropped why, with the name of a field of `Dropped`.
+    """
 
     missing: tuple[bytes, ...] = ()
     orphans: tuple[bytes, ...] = ()
     empty: tuple[bytes, ...] = ()
     dropped: Dropped = Dropped()
+    fates: Mapping[bytes, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,29 +145,23 @@ class Recheck:
 
     def result(self) -> Rechecked:
         """Judge. What was not answered is uncertain."""
-        absent: set[bytes] = set()
-        counts = dict.fromkeys((field.name for field in fields(Dropped)), 0)
+        sides = (
+            list(self._missing_fates()),
+            [(path, self._fates.get(path, "uncertain")) for path in self._orphans],
+            self._empty_fates(),
+        )
+        missing, orphans, empty = (tuple(path for path, fate in side if not fate) for side in sides)
+        fates = {path: fate for side in sides for path, fate in side if fate}
+        counts = Counter(fate for side in sides for _, fate in side if fate)
+        return Rechecked(missing, orphans, empty, Dropped(**counts), fates)
+
+    def _missing_fates(self) -> Iterator[tuple[bytes, str]]:
+        fates: dict[bytes, str] = {}
         for directory, confirmation in self._missing.items():
             verdict = confirmation.verdict(directory, 0)
-            counts["back"] += len(verdict.present)
-            left = frozenset(verdict.present).union(verdict.unknown)
-            absent.update(paths.join(directory, name) for name in verdict.absent if name not in left)
-        missing = tuple(path for path in self._candidates.missing if path in absent)
-        counts["uncertain"] += len(self._candidates.missing) - len(missing) - counts["back"]
-        orphans = []
-        for path in self._orphans:
-            fate = self._fates.get(path, "uncertain")
-            if fate:
-                counts[fate] += 1
-            else:
-                orphans.append(path)
-        empty = []
-        for path, fate in self._empty_fates():
-            if fate:
-                counts[fate] += 1
-            else:
-                empty.append(path)
-        return Rechecked(missing, tuple(orphans), tuple(empty), Dropped(**counts))
+            for names, fate in ((verdict.absent, ""), (verdict.unknown, "uncertain"), (verdict.present, "back")):
+                fates.update((paths.join(directory, name), fate) for name in names)
+        return ((path, fates.get(path, "uncertain")) for path in self._candidates.missing)
 
     def _empty_fates(self) -> list[tuple[bytes, str]]:
         """Say what became of the empty directories: nothing but such as stay empty may be in them."""

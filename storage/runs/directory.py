@@ -106,6 +106,16 @@ class RunDirectory:
         return self.path / "lists.json"
 
     @property
+    def plan(self) -> Path:
+        """What follows from the findings of the last run (`storage.plans.plan_file`)."""
+        return self.path / "plan.jsonl"
+
+    @property
+    def audit(self) -> Path:
+        """The log of all that was done because of plans (`storage.plans.audit`)."""
+        return self.path / "audit.jsonl"
+
+    @property
     def second_inventory(self) -> Path:
         """The snapshot of the inventory that is read after the listing."""
         return self.path / "second.snapshot"

@@ -1,0 +1,202 @@
+"""What is to be done at a site because of the findings of a run, item by item, and how far that is.
+
+A plan is made whole and never changed. What becomes of its items is told by events, one after another, which are kept
+elsewhere; `PlanState` makes of them what is left to do. An item that was begun and never ended, since the program was
+killed in between, is open: whoever goes on finds out what became of it before anything is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from engine.gates import Refusal
+
+
+class Action(StrEnum):
+    """What is done with an item."""
+
+    DELETE = "delete"
+    """An orphan or an empty directory goes."""
+    TRANSFER = "transfer"
+    """A missing file is brought back, or said to be lost: what exactly is the registry's business."""
+
+
+class Cause(StrEnum):
+    """The finding that an item follows from."""
+
+    MISSING = "missing"
+    ORPHAN = "orphan"
+    EMPTY = "empty"
+
+    @property
+    def action(self) -> Action:
+        """What follows from it."""
+        return Action.TRANSFER if self is Cause.MISSING else Action.DELETE
+
+
+@dataclass(frozen=True, slots=True)
+class PlanItem:
+    """One thing to be done: its place in the plan, from 1, the LFN, and why.
+
+    ``size`` (bytes) and ``mtime`` (seconds since the epoch) are as they were found, `engine.columns.UNKNOWN_SIZE` and
+    `UNKNOWN_MTIME` when not known; those of a missing file are the inventory's.
+    """
+
+    number: int
+    cause: Cause
+    path: bytes
+    size: int
+    mtime: int
+    reason: str
+
+    @property
+    def action(self) -> Action:
+        """What is done."""
+        return self.cause.action
+
+    @property
+    def weight(self) -> int:
+        """Its bytes, as far as they are known."""
+        return max(0, self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanHeader:
+    """Where a plan comes from: the site, the number of the run, when it was made (seconds since the epoch).
+
+    What changed after ``young_after`` (likewise; None without an age limit) is left alone. ``gates`` closed when it was
+    made. ``mark`` says in JSON's terms which store was listed; a plan for another one is not applied. ``audit`` is how
+    long the audit log was then, in bytes: nothing about this plan stands before.
+    """
+
+    site: str
+    run: int
+    made: float
+    young_after: float | None = None
+    gates: tuple[Refusal, ...] = ()
+    mark: dict[str, object] = field(default_factory=dict)
+    audit: int = 0
+
+
+@dataclass(slots=True)
+class PlanSums:
+    """How many items follow from each finding, and their bytes as far as they are known."""
+
+    items: dict[Cause, int] = field(default_factory=dict)
+    size: dict[Cause, int] = field(default_factory=dict)
+
+    def add(self, item: PlanItem) -> None:
+        """Count one."""
+        self.items[item.cause] = self.items.get(item.cause, 0) + 1
+        self.size[item.cause] = self.size.get(item.cause, 0) + item.weight
+
+    @classmethod
+    def of(cls, items: Iterable[PlanItem]) -> PlanSums:
+        """Count all."""
+        sums = cls()
+        for item in items:
+            sums.add(item)
+        return sums
+
+    @property
+    def total(self) -> int:
+        """All items."""
+        return sum(self.items.values())
+
+    @property
+    def total_size(self) -> int:
+        """The bytes of all."""
+        return sum(self.size.values())
+
+
+class ItemEvent(StrEnum):
+    """What happens to an item."""
+
+    BEGUN = "begun"
+    DONE = "done"
+    DROPPED = "dropped"
+    """It is not any more as it was found, and is left alone for good: the next run judges it anew."""
+    FAILED = "failed"
+    """It could not be done, and may be tried again."""
+
+
+class PlanState:
+    """How far a plan is, by the events about it, in their order."""
+
+    def __init__(self) -> None:
+        self.rejected = False
+        self.doubles = 0
+        self._last: dict[int, ItemEvent] = {}
+
+    def take(self, numbers: Iterable[int], event: ItemEvent) -> None:
+        """Take an event about some items in. What has ended stays so, whatever comes behind it."""
+        last = self._last
+        for number in numbers:
+            if last.get(number) in (ItemEvent.DONE, ItemEvent.DROPPED):
+                self.doubles += 1
+            else:
+                last[number] = event
+
+    def count(self, event: ItemEvent) -> int:
+        """Count the items of which this is the last word."""
+        return sum(last == event for last in self._last.values())
+
+    def is_open(self, number: int) -> bool:
+        """Whether there is something left to do with an item."""
+        return self._last.get(number) not in (ItemEvent.DONE, ItemEvent.DROPPED)
+
+    def is_in_doubt(self, number: int) -> bool:
+        """Whether an item was begun, and nobody knows what became of it."""
+        return self._last.get(number) == ItemEvent.BEGUN
+
+    def open_items(self, items: Iterable[PlanItem]) -> Iterator[PlanItem]:
+        """Give what is left to do, in the order of the plan."""
+        return (item for item in items if self.is_open(item.number))
+
+
+def portion(items: Sequence[PlanItem], limit: int | None, most_bytes: int | None) -> list[PlanItem]:
+    """Give the first items, at most ``limit`` of them and no more bytes than ``most_bytes``; None: any number.
+
+    Bytes are those of what is deleted. An item that alone has more is where it ends, so that nothing is passed over.
+    """
+    chosen: list[PlanItem] = []
+    left = most_bytes
+    for item in items:
+        if limit is not None and len(chosen) >= limit:
+            break
+        if left is not None and item.action is Action.DELETE:
+            left -= item.weight
+            if left < 0:
+                break
+        chosen.append(item)
+    return chosen
+
+
+def refusal_of(
+    header: PlanHeader, state: PlanState, now: float, oldest: float, latest_run: int, mark: dict[str, object]
+) -> Refusal | None:
+    """Say why a plan must not be applied now; None when it may be.
+
+    ``oldest`` is how old it may be, in days; ``latest_run`` is the site's last run with findings, and ``mark`` says
+    which store its settings name now.
+    """
+    again = f"check {header.site} makes a new one"
+    if state.rejected:
+        return Refusal("rejected", f"the plan was rejected; {again}")
+    if header.run != latest_run:
+        return Refusal(
+            "superseded", f"the plan is of run {header.run}, and run {latest_run} has found out more; {again}"
+        )
+    if header.mark != mark:
+        return Refusal("other-store", f"the settings of {header.site} name another store than the plan is for; {again}")
+    age = (now - header.made) / 86400
+    if age > oldest:
+        return Refusal("plan-old", f"the plan is {age:.1f} days old, MaxPlanAge is {oldest:g}; {again}")
+    if age < 0:
+        return Refusal("plan-future", f"the plan was made {-age:.1f} days from now: a clock was set; {again}")
+    if header.gates:
+        gate = header.gates[0]
+        return Refusal(gate.gate, f"{gate.message}; the plan of such a run is not applied")
+    return None
