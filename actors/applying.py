@@ -47,6 +47,14 @@ _WORDS = {
 }
 
 
+_FEW_UNCERTAIN = 5
+"""So many items without a certain answer are never too many."""
+
+
+class Trouble(Exception):
+    """So much went wrong that nothing more is done; the message says what."""
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What became of items: how many are ``done``, how many deletions among them were new to the registry.
@@ -103,13 +111,15 @@ def apply_items(
     executor: Executor,
     recheck: Callable[[Candidates], Rechecked],
     oversight: Oversight,
+    most_uncertain: float = 1.0,
 ) -> Applied:
     """Do what is left of the items of the plan of that name, which ``state`` knows, in their order.
 
     ``recheck`` asks the store again, and may raise `Killed` and `ListingFailed`. Whatever goes wrong ends it, with what
-    was done by then.
+    was done by then; so does a store that gives no certain answer about more than the part ``most_uncertain`` of what
+    it is asked at a time.
     """
-    work = _Work(plan, state, audit, executor, recheck)
+    work = _Work(plan, state, audit, executor, recheck, most_uncertain)
     applied = Applied()
     try:
         for batch in _batches(list(state.open_items(items))):
@@ -153,6 +163,7 @@ class _Work:
     audit: AuditLog
     executor: Executor
     recheck: Callable[[Candidates], Rechecked]
+    most_uncertain: float
 
     def do(self, batch: Sequence[PlanItem], so_far: Applied, oversight: Oversight) -> Applied:
         """Do one batch; gives all that was done by now.
@@ -176,7 +187,7 @@ class _Work:
             except BACKEND_ERRORS as error:
                 self._note(ItemEvent.FAILED, todo, [str(error)] * len(todo))
                 raise
-        except (*BACKEND_ERRORS, ReportError, Killed) as error:
+        except (*BACKEND_ERRORS, ReportError, Trouble, Killed) as error:
             raise _Ended(replace(applied, failed=_not_done(applied), failure=error)) from error
         return applied
 
@@ -206,6 +217,11 @@ class _Work:
         doubtful = [item for item, fate in fates if fate == "uncertain"]
         self._note(ItemEvent.DROPPED, [item for item, _ in certain], [words for _, words in certain])
         self._note(ItemEvent.FAILED, doubtful, [_WORDS["uncertain"]] * len(doubtful))
+        asked = len(items) + len(still.missing) + len(still.orphans) + len(still.empty)
+        if len(doubtful) > max(_FEW_UNCERTAIN, self.most_uncertain * asked):
+            raise Trouble(
+                f"the store gave no certain answer about {len(doubtful)} of {asked} asked for; look at its doors"
+            )
 
     def _note(self, event: ItemEvent, items: Sequence[PlanItem], details: Sequence[str] = ()) -> None:
         self.audit.note(self.plan, event, items, details)

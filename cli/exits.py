@@ -36,6 +36,7 @@ class CommandError(Exception):
 def as_command_error(error: BaseException) -> CommandError | None:
     """Translate an error that is expected; None for what only a fault of the program can raise."""
     # Loaded here because the way to an error is the only one on which all of them are needed.
+    from actors.applying import Trouble
     from actors.listing import ListingFailed
     from actors.oversight import Killed, Refused
     from actors.runtime import ActorLost, RuntimeUnavailable
@@ -47,6 +48,7 @@ def as_command_error(error: BaseException) -> CommandError | None:
     from storage.doors.source import DoorsError, SourceError
     from storage.history import HistoryError
     from storage.inventory import InventoryError
+    from storage.plans.plan_file import PlanError
     from storage.runs.directory import AlreadyRunning, RunDirError
     from storage.runs.reports import ReportError
     from storage.sites.seats import SeatError
@@ -63,7 +65,7 @@ def as_command_error(error: BaseException) -> CommandError | None:
             return CommandError(f"halted: {error}", ExitCode.HALTED)
         case DoorsError():
             return CommandError(str(error), ExitCode.NOT_LISTED)
-        case Refused() | ListingFailed() | ActorLost() | TimeoutError() | OutsideUnmerged() | NotReady():
+        case Refused() | ListingFailed() | Trouble() | ActorLost() | TimeoutError() | OutsideUnmerged() | NotReady():
             return CommandError(str(error), ExitCode.NOT_LISTED)
         case SeatError():
             return CommandError(f"VarLocation: {error}")
@@ -76,6 +78,7 @@ def as_command_error(error: BaseException) -> CommandError | None:
             | ProtectedListError()
             | ReportError()
             | HistoryError()
+            | PlanError()
             | RunDirError()
             | SnapshotError()
             | BackendError()

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from cli import signals, streams
-from cli.app import cluster, fleet, runs, sites, web
+from cli.app import cluster, fleet, plans, runs, sites, web
 from cli.app.plain import PlainGroup
 from cli.exits import CommandError, ExitCode, as_command_error
 from cli.session import Settings
@@ -72,6 +72,7 @@ app.command("set-status", short_help="Set a site ready, halt or disable it; act 
 app.command("invalidate", short_help="Have missing files brought back.")(sites.invalidate)
 app.command("unmerged", short_help="Find what may be deleted in an unmerged area.")(sites.unmerged)
 app.command("dump-tree", short_help="Save the tree of a site.")(sites.dump_tree)
+app.add_typer(plans.plan)
 app.add_typer(web.web)
 app.add_typer(cluster.cluster)
 app.command("demo", short_help="Check a small site with known faults.")(runs.demo)

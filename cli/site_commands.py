@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from cli.exits import CommandError, ExitCode
 from cli.session import Settings
+from engine import paths
 from storage.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from storage.history import RunRow
+    from storage.plans.audit import AuditEvent
 
 
 def halt_site(settings: Settings, site: str, wait: float) -> ExitCode:
@@ -62,6 +64,31 @@ def show_history(settings: Settings, site: str, limit: int, as_json: bool) -> Ex
     else:
         _print_runs(runs)
     return ExitCode.DONE
+
+
+def show_actions(settings: Settings, site: str, limit: int, as_json: bool) -> ExitCode:
+    """Print the last lines of the audit log of a site, newest last."""
+    from collections import deque
+
+    from storage.plans.audit import AuditLog
+
+    log = AuditLog(RunDirectory(_var_location(settings, site), site).audit)
+    events = deque(log.events(), maxlen=limit)
+    if not events:
+        raise CommandError(f"nothing was ever planned or done at {site}: {log.path} does not exist, or is empty")
+    if as_json:
+        print(json.dumps({"site": site, "actions": [_action(event) for event in events]}))
+        return ExitCode.DONE
+    for event in events:
+        at = datetime.fromtimestamp(event.at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        what = "" if event.item is None else f" {event.item} {event.action} {paths.escape(event.path)}"
+        detail = f": {event.detail}" if event.detail else ""
+        print(f"{at} {event.who} {event.plan} {event.event}{what}{detail}")
+    return ExitCode.DONE
+
+
+def _action(event: AuditEvent) -> dict[str, object]:
+    return {**asdict(event), "path": paths.decode(event.path) if event.item is not None else None}
 
 
 def _as_object(row: RunRow) -> dict[str, object]:

@@ -139,6 +139,10 @@ class PlanState:
             else:
                 last[number] = event
 
+    def last(self, number: int) -> ItemEvent | None:
+        """Give the last word on an item; None when there is none."""
+        return self._last.get(number)
+
     def count(self, event: ItemEvent) -> int:
         """Count the items of which this is the last word."""
         return sum(last == event for last in self._last.values())

@@ -38,12 +38,15 @@ def history(
     limit: Annotated[
         int, typer.Option("--limit", metavar="N", min=1, max=1_000_000, help="How many runs, newest first.")
     ] = 10,
+    actions: Annotated[
+        bool, typer.Option("--actions", help="What was done because of plans, instead of runs.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the last runs of a site."""
-    from cli.site_commands import show_history
+    """Show the last runs of a site, or what was done there."""
+    from cli.site_commands import show_actions, show_history
 
-    leave(show_history(context.obj, site, limit, as_json))
+    leave((show_actions if actions else show_history)(context.obj, site, limit, as_json))
 
 
 def unmerged(

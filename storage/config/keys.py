@@ -385,6 +385,7 @@ class CommonKeys(Model):
     IncrementalDelay: _Seconds = 120.0
     InventoryAge: _Days = 0.00005
     ListAge: _Days = 1
+    MaxPlanAge: _Days = 7
     SaveCache: _Flag = False
     VarLocation: _LocalPath = Path("var")
     WebDir: _LocalPath = Path("www")

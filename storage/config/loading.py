@@ -166,6 +166,7 @@ class Config:
             incremental_delay=keys.IncrementalDelay,
             inventory_age=keys.InventoryAge,
             list_age=keys.ListAge,
+            max_plan_age=keys.MaxPlanAge,
             save_cache=keys.SaveCache,
             var_location=keys.VarLocation,
             web_dir=keys.WebDir,

@@ -27,7 +27,8 @@ KEYS = frozenset(
         *("Runtime", "RuntimeEnv", "NumThreads", "GFALThreads", "InFlight", "Connections", "Retries"),
         *("StallMinutes", "Placement", "CheckEvery", "Pool", "DoorLimits"),
         *("Incremental", "IncrementalSample", "IncrementalFullRuns", "IncrementalDelay"),
-        *("Timeout", "MaxDepth", "InventoryAge", "ListAge", "SaveCache", "VarLocation", "WebDir", "MaxMissing"),
+        *("Timeout", "MaxDepth", "InventoryAge", "ListAge", "MaxPlanAge", "SaveCache", "VarLocation", "WebDir"),
+        "MaxMissing",
         *("MaxOrphan", "MaxMissingFraction", "MaxOrphanFraction", "MaxMissingSize", "MaxOrphanSize", "MaxUnlisted"),
         *("MaxRunAge", "MinFiles", "MissingRuns", "MissingDays", "OrphanRuns", "OrphanDays"),
         *("DeleteOrphans", "UseTransferQueue", "FreeMem", "UnmergedLogsAge", "ListDeletable", "Email"),
@@ -119,6 +120,7 @@ class SiteConfig:
     incremental_delay: float = 120.0
     inventory_age: float = 0.00005
     list_age: float = 1.0
+    max_plan_age: float = 7.0
     save_cache: bool = False
     var_location: Path = field(default_factory=lambda: Path.cwd() / "var")
     web_dir: Path = field(default_factory=lambda: Path.cwd() / "www")

@@ -27,7 +27,7 @@ def test_the_help_lists_every_command_whole(tmp_path: Path) -> None:
     assert re.findall(r"^  ([\w-]+)  ", listed, re.MULTILINE) == COMMANDS
     known = [
         *("list", "compare", "check", "run", "drain", "halt", "history", "sites", "status", "set-status"),
-        *("invalidate", "unmerged", "dump-tree", "demo", "web", "cluster"),
+        *("invalidate", "unmerged", "dump-tree", "demo", "plan", "web", "cluster"),
     ]
     assert known == COMMANDS
     assert "..." not in listed

@@ -1,0 +1,61 @@
+"""The commands of plans."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli.app.options import AddressOption, JsonOption, RuntimeOption, ShipOption, leave
+from cli.session import RunOptions
+
+plan = typer.Typer(name="plan", help="Look at what a check wants done, and have it done.", no_args_is_help=True)
+
+SiteArgument = Annotated[str, typer.Argument(metavar="SITE", help="The site.")]
+
+
+@plan.command("show", short_help="Show what would be done at a site, and why.")
+def show(
+    context: typer.Context,
+    site: SiteArgument,
+    items: Annotated[bool, typer.Option("--list", help="Each item, and what became of it.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the plan that the last check of a site made, how far it is, and whether it may be applied."""
+    from cli.plan_command import show_plan
+
+    leave(show_plan(context.obj, site, items, as_json))
+
+
+@plan.command("apply", short_help="Do what the plan of a site says.")
+def apply(
+    context: typer.Context,
+    site: SiteArgument,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", min=0, help="The first N items that are left, at most.")
+    ] = None,
+    most_bytes: Annotated[
+        int | None, typer.Option("--max-bytes", metavar="N", min=0, help="No more bytes than this to be deleted.")
+    ] = None,
+    runtime: RuntimeOption = None,
+    address: AddressOption = None,
+    ship: ShipOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Do what the plan of a site says, of what its store still confirms; a second call goes on from there."""
+    from cli.plan_command import apply as run
+
+    options = RunOptions(runtime, address, as_json=as_json, ship=ship)
+    leave(run(context.obj, site, limit, most_bytes, options))
+
+
+@plan.command("reject", short_help="Have the plan of a site never applied.")
+def reject(
+    context: typer.Context,
+    site: SiteArgument,
+    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="What the audit log says about it.")] = "",
+) -> None:
+    """Note that the plan of a site is never to be applied; the next check makes another one."""
+    from cli.plan_command import reject_plan
+
+    leave(reject_plan(context.obj, site, why))

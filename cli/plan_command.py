@@ -1,0 +1,157 @@
+"""The commands ``plan show``, ``plan apply`` and ``plan reject``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from actors.plan_run import ApplyRequest, PlanRefused, PlanView, apply_plan, look, reject
+from actors.threads import ThreadRuntime
+from cli.display import human_bytes, human_count
+from cli.exits import CommandError, ExitCode, as_command_error
+from cli.session import RunOptions, Settings, open_runtime, overseen
+from engine import paths
+from engine.plan import Cause, PlanItem, PlanSums
+from storage.backends import choose
+
+if TYPE_CHECKING:
+    from actors.applying import Applied
+
+_WHAT = {Cause.ORPHAN: "orphan", Cause.EMPTY: "empty directory", Cause.MISSING: "missing file"}
+_PLURAL = {Cause.EMPTY: "empty directories"}
+_VERB = {Cause.ORPHAN: "delete", Cause.EMPTY: "delete", Cause.MISSING: "bring back"}
+
+
+def show_plan(settings: Settings, site: str, items: bool, as_json: bool) -> ExitCode:
+    """Show the plan of a site: what would be done and why, and how far it is."""
+    view = look(settings.config.site(site))
+    if as_json:
+        print(json.dumps(_object(view, items)))
+        return ExitCode.DONE
+    for line in _lines(view):
+        print(line)
+    if items:
+        for item in view.plan.items:
+            print(f"{item.number} {item.action} {item.cause} {_state(view, item)} {paths.escape(item.path)}")
+    return ExitCode.DONE
+
+
+def apply(settings: Settings, site: str, limit: int | None, most_bytes: int | None, options: RunOptions) -> ExitCode:
+    """Apply the plan of a site, or a part of it.
+
+    Raises:
+        CommandError: it may not be applied, or something ended it before its end.
+    """
+    config = settings.config
+    settings_of_site = config.site(site)
+    backends = choose(config, settings_of_site)
+    request = ApplyRequest(limit, most_bytes)
+    with (
+        open_runtime(
+            options, settings_of_site.runtime, "threads", settings_of_site.runtime_env, "plan", site
+        ) as actors,
+        overseen(site, kept="the next plan apply goes on from there") as oversight,
+    ):
+        try:
+            view, applied = apply_plan(actors, config, settings_of_site, backends, request, oversight)
+        except PlanRefused as error:
+            raise CommandError(str(error), ExitCode.NOT_LISTED) from error
+    if options.as_json:
+        print(json.dumps({**_object(view, False), "now": _applied(applied)}))
+    else:
+        print(f"{site}: plan {view.plan.name}: {_said(view, applied)}")
+    if applied.failure is not None:
+        known = as_command_error(applied.failure)
+        code = ExitCode.USAGE if known is None else known.code
+        raise CommandError(f"{site}: {applied.failed}: {applied.failure}; plan apply {site} goes on from there", code)
+    return ExitCode.DONE
+
+
+def reject_plan(settings: Settings, site: str, why: str) -> ExitCode:
+    """Reject the plan of a site."""
+    view = reject(settings.config.site(site), ThreadRuntime(), why)
+    print(f"{site}: plan {view.plan.name} of run {view.plan.header.run} is rejected; the next check makes another one")
+    return ExitCode.DONE
+
+
+def _lines(view: PlanView) -> Iterator[str]:
+    plan, header = view.plan, view.plan.header
+    made = datetime.fromtimestamp(header.made, UTC).strftime("%Y-%m-%d %H:%M")
+    yield f"{header.site}: plan {plan.name}, made {made} UTC after run {header.run}"
+    if not plan.items:
+        yield "nothing is to be done"
+    sums = PlanSums.of(plan.items)
+    reasons = {item.cause: item.reason for item in plan.items}
+    for cause, count in sums.items.items():
+        size = f", {human_bytes(sums.size[cause])}" if sums.size[cause] else ""
+        what = human_count(count, _WHAT[cause], _PLURAL.get(cause, ""))
+        yield f"{_VERB[cause]} {what}{size}: {reasons[cause]}"
+    counts = view.counts
+    if counts["done"] or counts["dropped"] or counts["failed"]:
+        yield (
+            f"{counts['done']:,} done, {counts['dropped']:,} left alone since they changed, {counts['left']:,} left"
+            + (f", of which {counts['failed']:,} were tried in vain" if counts["failed"] else "")
+        )
+    if view.refusal is not None:
+        yield f"it may not be applied: {view.refusal.gate}: {view.refusal.message}"
+    elif counts["left"]:
+        yield f"apply it with: dynamo-consistency plan apply {header.site}"
+
+
+def _state(view: PlanView, item: PlanItem) -> str:
+    event = view.state.last(item.number)
+    return "-" if event is None else event.value
+
+
+def _object(view: PlanView, items: bool) -> dict[str, Any]:
+    header, sums = view.plan.header, PlanSums.of(view.plan.items)
+    refusal = view.refusal
+    about = {
+        "site": header.site,
+        "plan": view.plan.name,
+        "digest": f"sha256:{view.plan.digest}",
+        "run": header.run,
+        "made": header.made,
+        "rejected": view.state.rejected,
+        "refusal": None if refusal is None else {"gate": refusal.gate, "message": refusal.message},
+        "sums": {cause.value: {"items": count, "bytes": sums.size[cause]} for cause, count in sums.items.items()},
+        **view.counts,
+    }
+    if not items:
+        return about
+    return {**about, "list": [_item(view, item) for item in view.plan.items]}
+
+
+def _item(view: PlanView, item: PlanItem) -> dict[str, Any]:
+    return {
+        "item": item.number,
+        "action": item.action.value,
+        "cause": item.cause.value,
+        "path": paths.decode(item.path),
+        "state": _state(view, item),
+        "reason": item.reason,
+    }
+
+
+def _applied(applied: Applied) -> dict[str, Any]:
+    return {
+        "done": applied.done,
+        "new_deletions": applied.deletions,
+        "transfers": len(applied.transfers.requested),
+        "sourceless": applied.sourceless,
+        "dropped": applied.dropped.total,
+        "failure": None if applied.failure is None else str(applied.failure),
+    }
+
+
+def _said(view: PlanView, applied: Applied) -> str:
+    parts = [f"{applied.done:,} done"]
+    if applied.dropped.total:
+        parts.append(f"left alone: {applied.dropped.words}")
+    if applied.sourceless:
+        parts.append(f"{applied.sourceless:,} missing without any source")
+    left = view.counts["left"]
+    parts.append(f"{left:,} left" if left else "nothing is left")
+    return ", ".join(parts)

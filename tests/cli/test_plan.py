@@ -1,0 +1,213 @@
+"""The commands of plans, as an operator types them, on sites that were checked."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from storage.backends.queue import RequestQueue, Table, queue_path
+from storage.plans.audit import AuditLog
+from storage.runs.directory import RunDirectory
+from tests.cli.park import OLD, Park
+from tests.cli.program import Ended, run
+from tests.servers.fixtures import ServedDirectory
+
+SITE = "T2_PLANNED"
+
+
+@pytest.fixture
+def park(tmp_path: Path, xrootd_directory: ServedDirectory) -> Park:
+    """A site with four orphans, an empty directory and a missing file, which was checked once."""
+    park = Park(tmp_path, xrootd_directory)
+    park.add(SITE, Retries=0, Timeout=5)
+    for name in ("d001/left", "d001/over", "d002/more"):
+        put(park, name)
+    empty = park.served.path / SITE / "empty"
+    empty.mkdir()
+    os.utime(empty, (OLD, OLD))
+    assert check(park).code == 0
+    return park
+
+
+def put(park: Park, name: str, content: bytes = b"0123456789") -> Path:
+    path = park.served.path / SITE / name
+    path.write_bytes(content)
+    os.utime(path, (OLD, OLD))
+    return path
+
+
+def check(park: Park) -> Ended:
+    return run("check", SITE, "--json", cwd=park.home)
+
+
+def plan(park: Park, command: str, *more: object) -> Ended:
+    return run("plan", command, SITE, *more, cwd=park.home)
+
+
+def requests(park: Park, table: Table) -> list[str]:
+    path = queue_path(park.home / "var")
+    found = RequestQueue(path).requests(table, SITE) if path.exists() else []
+    return [request.lfn.decode().partition(f"{SITE}/")[2] for request in found]
+
+
+def test_a_dry_site_is_planned_for_and_acted_on_when_somebody_says_so(park: Park) -> None:
+    shown = plan(park, "show").out.splitlines()
+    assert shown[0].startswith(f"{SITE}: plan ")
+    assert "after run 1" in shown[0]
+    assert shown[1:] == [
+        "delete 4 orphans, 31 bytes: on the store and not in the inventory",
+        "delete 1 empty directory: a directory without any file below it",
+        "bring back 1 missing file: in the inventory and not on the store",
+        f"apply it with: dynamo-consistency plan apply {SITE}",
+    ]
+    assert (requests(park, "deletions"), requests(park, "transfers")) == ([], [])
+    done = plan(park, "apply", "--json").json
+    assert (done["items"], done["done"], done["left"], done["refusal"]) == (6, 6, 0, None)
+    assert done["now"] == {
+        "done": 6,
+        "new_deletions": 5,
+        "transfers": 1,
+        "sourceless": 0,
+        "dropped": 0,
+        "failure": None,
+    }
+    assert requests(park, "deletions") == ["d000/one", "d001/left", "d001/over", "d002/more", "empty"]
+    assert requests(park, "transfers") == ["gone"]
+    again = plan(park, "apply")
+    assert (again.code, again.out) == (0, f"{SITE}: plan {done['plan']}: 0 done, nothing is left\n")
+    assert "6 done, 0 left alone since they changed, 0 left" in plan(park, "show").out
+    events = list(AuditLog(RunDirectory(park.home / "var", SITE).audit).events())
+    assert [event.event for event in events] == ["planned", *["begun"] * 4, *["done"] * 4, *["begun", "done"] * 2]
+
+
+def test_history_tells_what_was_done(park: Park) -> None:
+    name = plan(park, "apply", "--limit", 1, "--json").json["plan"]
+    told = run("history", SITE, "--actions", cwd=park.home).out.splitlines()
+    assert [line.split(" ", 3)[3] for line in told] == [
+        f"{name} planned: run 1: 6 items",
+        f"{name} begun 1 delete {xrootd_name(park)}/d000/one",
+        f"{name} done 1 delete {xrootd_name(park)}/d000/one",
+    ]
+    last = run("history", SITE, "--actions", "--limit", 1, "--json", cwd=park.home).json["actions"]
+    assert [(action["event"], action["item"]) for action in last] == [("done", 1)]
+
+
+def test_a_part_of_a_plan_is_applied_and_then_the_rest(park: Park) -> None:
+    assert plan(park, "apply", "--limit", 2).out.endswith("2 done, 4 left\n")
+    assert requests(park, "deletions") == ["d000/one", "d001/left"]
+    assert plan(park, "apply", "--max-bytes", 9).out.endswith("0 done, 4 left\n")
+    assert plan(park, "apply", "--max-bytes", 20).out.endswith("4 done, nothing is left\n")
+
+
+def test_what_has_changed_since_is_left_alone_and_told_apart(park: Park) -> None:
+    put(park, "d001/left", b"another one")
+    (park.served.path / SITE / "d001/over").unlink()
+    put(park, "empty/new")
+    put(park, "gone")
+    ended = plan(park, "apply")
+    assert ended.code == 0
+    assert ended.out.endswith(
+        "2 done, left alone: 1 missing before and there now, 1 gone by themselves, 1 changed since the listing, "
+        "1 not empty any more, nothing is left\n"
+    )
+    assert requests(park, "deletions") == ["d000/one", "d002/more"]
+    listed = plan(park, "show", "--list", "--json").json["list"]
+    assert [row["state"] for row in listed] == ["done", "dropped", "dropped", "done", "dropped", "dropped"]
+    events = AuditLog(RunDirectory(park.home / "var", SITE).audit).events()
+    assert [event.detail for event in events if event.event == "dropped"] == [
+        "it has changed since the listing",
+        "it is gone",
+        "it is not empty",
+        "it is there",
+    ]
+
+
+def refused(park: Park) -> str:
+    ended = plan(park, "apply")
+    assert ended.code == 4, ended
+    assert (requests(park, "deletions"), requests(park, "transfers")) == ([], [])
+    message = ended.message
+    assert message.startswith(f"{SITE}: nothing was done: ")
+    return message.partition("nothing was done: ")[2].rstrip("\n")
+
+
+def test_a_plan_that_was_rejected_is_never_applied(park: Park) -> None:
+    said = plan(park, "reject", "--why", "these belong to a user").out
+    assert said.endswith("of run 1 is rejected; the next check makes another one\n")
+    assert refused(park) == f"rejected: the plan was rejected; check {SITE} makes a new one"
+    assert "it may not be applied: rejected" in plan(park, "show").out
+    assert check(park).code == 0
+    assert plan(park, "apply").code == 0
+    assert len(requests(park, "deletions")) == 5
+
+
+def test_a_plan_is_not_applied_when_the_site_has_changed(park: Park) -> None:
+    assert run("set-status", SITE, "disable", cwd=park.home).code == 0
+    assert refused(park) == f"site: the site is disabled; set-status {SITE} ready"
+    assert run("set-status", SITE, "ready", cwd=park.home).code == 0
+    park.sites[SITE]["MaxPlanAge"] = 0
+    park.write()
+    assert refused(park).startswith("plan-old: the plan is 0.0 days old, MaxPlanAge is 0; ")
+    del park.sites[SITE]["MaxPlanAge"]
+    park.sites[SITE]["IgnoreDirectories"] = ["tmp"]
+    park.write()
+    assert refused(park).startswith(f"other-store: the settings of {SITE} name another store than the plan is for")
+
+
+def test_a_plan_behind_a_closed_gate_is_shown_and_not_applied(park: Park) -> None:
+    park.sites[SITE]["MaxOrphan"] = 2
+    park.write()
+    assert check(park).code == 0
+    assert refused(park).startswith("too-many: too many to act on: 4 orphans, MaxOrphan is 2")
+
+
+def test_a_plan_that_was_edited_is_refused(park: Park) -> None:
+    path = RunDirectory(park.home / "var", SITE).plan
+    path.write_bytes(path.read_bytes().replace(b"d001/left", b"d001/two"))
+    for command in ("show", "apply", "reject"):
+        ended = plan(park, command)
+        assert ended.code == 2
+        assert "it was changed by hand, cut off or damaged, and is not applied" in ended.message
+    assert requests(park, "deletions") == []
+
+
+def test_a_registry_that_fails_leaves_the_plan_for_later(park: Park) -> None:
+    queue = queue_path(park.home / "var")
+    queue.write_bytes(b"no database at all" * 100)
+    ended = plan(park, "apply")
+    assert ended.code == 2
+    assert f"{SITE}: nothing was asked for: registry " in ended.err
+    assert ended.err.endswith(f"; plan apply {SITE} goes on from there\n")
+    assert "of which 4 were tried in vain" in plan(park, "show").out
+    queue.unlink()
+    assert plan(park, "apply").code == 0
+    assert len(requests(park, "deletions")) == 5
+
+
+def test_a_site_without_a_plan_says_what_makes_one(tmp_path: Path, xrootd_directory: ServedDirectory) -> None:
+    park = Park(tmp_path, xrootd_directory)
+    park.add(SITE)
+    ended = plan(park, "show")
+    assert (ended.code, ended.message) == (2, f"{SITE} has no plan; check {SITE} makes one")
+
+
+def test_the_json_is_as_documented(park: Park) -> None:
+    shown = plan(park, "show", "--json", "--list").json
+    assert json.loads(json.dumps(shown["sums"]))["missing"] == {"items": 1, "bytes": 0}
+    assert shown["made"] == pytest.approx(time.time(), abs=120)
+    assert shown["list"][0] == {
+        "item": 1,
+        "action": "delete",
+        "cause": "orphan",
+        "path": f"{xrootd_name(park)}/d000/one",
+        "state": "-",
+        "reason": "on the store and not in the inventory",
+    }
+
+
+def xrootd_name(park: Park) -> str:
+    return f"{park.served.lfn.decode()}/{SITE}"

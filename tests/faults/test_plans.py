@@ -1,0 +1,138 @@
+"""Plans that are applied while the program, the store or the disk fails."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engine import paths
+from engine.plan import ItemEvent
+from storage.backends.queue import RequestQueue, queue_path
+from storage.plans.audit import AuditLog
+from storage.plans.plan_file import read_plan
+from storage.runs.directory import RunDirectory
+from tests.cli.program import run, start
+from tests.faults.site import FaultySite
+from tests.servers.xrootd import XRootDServer
+
+ORPHANS = 6000
+
+
+def planted(site: FaultySite) -> RunDirectory:
+    """Plant orphans of several batches, and lost files, and have them planned for."""
+    site.put("data/kept.root")
+    for number in range(ORPHANS):
+        site.put(f"data/{number % 7}/orphan-{number}.root", 1 + number % 5, known=False)
+    for number in range(1500):
+        site.know(f"data/kept/lost-{number}.root")
+    site.prepare(MaxOrphan=ORPHANS, MaxMissing=2000)
+    assert site.check().code == 0
+    return RunDirectory(site.home / "var", site.name)
+
+
+def apply_and_kill(site: FaultySite, after: float) -> bool:
+    """Apply, and kill it after so many seconds; gives whether it was at work until then."""
+    process = start("plan", "apply", site.name, cwd=site.home)
+    time.sleep(after)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    return process.returncode == -signal.SIGKILL
+
+
+def assert_done_once(site: FaultySite, directory: RunDirectory) -> None:
+    """Each item was asked for once, and is noted as done once, between what stands before it and behind it."""
+    plan = read_plan(directory.plan, site.name)
+    wanted = {"deletions": set(), "transfers": set()}
+    for item in plan.items:
+        wanted["deletions" if item.action == "delete" else "transfers"].add(item.path)
+    queue = RequestQueue(queue_path(site.home / "var"))
+    for table in ("deletions", "transfers"):
+        asked = Counter(request.lfn for request in queue.requests(table))
+        assert set(asked) == wanted[table]
+        assert set(asked.values()) == {1}
+    events = [event for event in AuditLog(directory.audit).events() if event.item is not None]
+    done = Counter(event.item for event in events if event.event == ItemEvent.DONE)
+    assert set(done) == {item.number for item in plan.items}
+    assert set(done.values()) == {1}
+    begun = {event.item for event in events if event.event == ItemEvent.BEGUN}
+    assert begun == set(done)
+    paths_of = {item.number: item.path for item in plan.items}
+    assert all(event.path == paths_of[event.item] for event in events)
+
+
+@pytest.mark.fault(
+    "plans",
+    "plan apply is killed (kill -9) at random moments, again and again",
+    "the last one goes on from there; each item is asked for and noted as done once, and none is forgotten",
+)
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.soak)])
+def test_killed_again_and_again(site: FaultySite, kills: int) -> None:
+    directory = planted(site)
+    chance = random.Random(kills)
+    struck = 0
+    for _ in range(4 * kills):
+        if struck == kills:
+            break
+        # The program needs half a second to begin.
+        struck += apply_and_kill(site, chance.uniform(0.4, 1.6))
+    ended = run("plan", "apply", site.name, "--json", cwd=site.home)
+    assert ended.code == 0, ended
+    assert ended.json["left"] == 0
+    assert struck
+    assert_done_once(site, directory)
+
+
+@pytest.mark.fault(
+    "plans",
+    "the server goes away for good in the middle of plan apply, and a day later it is back",
+    "it ends and says so; what was not done is done by the next one",
+)
+def test_the_store_goes_away(start_xrootd: Callable[..., XRootDServer], make_site: Callable[..., FaultySite]) -> None:
+    server = start_xrootd()
+    site = make_site([server.store], "/store", [server.url])
+    directory = planted(site)
+    ended = run("plan", "apply", site.name, "--limit", 2000, cwd=site.home)
+    assert ended.code == 0
+    server.kill()
+    ended = run("plan", "apply", site.name, cwd=site.home)
+    assert ended.code == 4
+    assert "goes on from there" in ended.err
+    state = AuditLog(directory.audit).state_of(read_plan(directory.plan, site.name).name, 0)
+    assert state.count(ItemEvent.DONE) == 2000
+    assert state.count(ItemEvent.DROPPED) == 0
+    server.restart()
+    ended = run("plan", "apply", site.name, "--json", cwd=site.home)
+    assert (ended.code, ended.json["left"]) == (0, 0)
+    assert_done_once(site, directory)
+
+
+@pytest.mark.fault(
+    "plans",
+    "a name of any bytes is in a plan",
+    "it is shown escaped, asked for as it is, and noted as it is",
+)
+def test_names(tmp_path: Path, make_site: Callable[..., FaultySite]) -> None:
+    disk = tmp_path / "disk"
+    site = make_site([disk / "store"], "/store", [f"file://{disk}"])
+    names = [b"data/a b.root", b"data/n\newline", b"data/\xff\xfe", b"data/-x \"q' \\udc80", b"data/\xe2\x82\xac%41"]
+    for size, name in enumerate(names):
+        site.put(name, 11 + size, known=False)
+    site.put("data/kept.root")
+    site.prepare()
+    assert site.check().code == 0
+    ended = run("plan", "apply", site.name, cwd=site.home)
+    assert ended.code == 0
+    directory = RunDirectory(site.home / "var", site.name)
+    asked = {request.lfn for request in RequestQueue(queue_path(site.home / "var")).requests("deletions")}
+    assert asked == {site.lfn.encode() + b"/" + name for name in names}
+    shown = run("plan", "show", site.name, "--list", cwd=site.home).out
+    for path in asked:
+        assert f" done {paths.escape(path)}\n" in shown
+    noted = {event.path for event in AuditLog(directory.audit).events() if event.event == ItemEvent.DONE}
+    assert noted == asked
