@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from actors.applying import BACKEND_ERRORS, NOTHING, AskRegistry, apply_items
+from actors.applying import (
+    BACKEND_ERRORS,
+    NOTHING,
+    AskRegistry,
+    Doubts,
+    Trouble,
+    apply_items,
+    ended_before,
+)
+from actors.applying import (
+    together as both,
+)
 from actors.listing import ListingFailed
 from actors.oversight import Killed, Oversight
 from actors.planning import Due, due, due_missing, open_plan
 from engine import paths
 from engine.actions import Findings, action_refusal, closed_gates, together
 from engine.gates import Refusal
-from engine.recheck import Candidates, Dropped, Rechecked
+from engine.plan import PlanRun
+from engine.recheck import Dropped
 from engine.usage import usage
 from storage.atomic import ReportError
 from storage.backends.protocols import Transfers
-from storage.history import HistoryDatabase
+from storage.history import HistoryDatabase, Table
 from storage.plans.audit import AuditLog
 from storage.runs.lists import SiteLists
 from storage.snapshot import Snapshot
@@ -40,14 +51,14 @@ LEFT = "not acted on"
 class RecordedRun:
     """A run that the history at a path has: its number, the directory with its snapshots and plan.
 
-    ``young_after`` is as in `engine.recheck`, and ``mark`` says which store was listed.
+    ``young_after`` is as in `engine.recheck`, and ``mark`` as in `engine.plan`.
     """
 
     number: int
     directory: RunDirectory
     history: Path
     young_after: float | None
-    mark: Mapping[str, Any]
+    mark: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +90,14 @@ def act(
     run: RecordedRun,
     oversight: Oversight,
     now: float,
-    recheck: Callable[[Candidates], Rechecked],
+    doubts: Doubts,
 ) -> Acted:
     """Plan what follows from a run of a site, and make the requests where the site is set to act.
 
     Orphans and empty directories are to be deleted, missing files to be brought back, if both are known for as many
-    runs and days as the site wants; ``now`` is in seconds since the epoch. What remains goes through ``recheck``, which
-    asks the store again and may raise `Killed` and `ListingFailed`. When the ``oversight`` asks to stop, nothing more
-    is asked for. A backend that fails takes nothing away from what was.
+    runs and days as the site wants; ``now`` is in seconds since the epoch. What remains goes through the ``doubts``.
+    When the ``oversight`` asks to stop, nothing more is asked for. A backend that fails takes nothing away from what
+    was.
 
     Raises:
         HistoryError, SnapshotError, OSError: nothing was asked for.
@@ -101,7 +112,7 @@ def act(
     # A store that looks empty, or an inventory that does, would make a plan of millions that nobody may apply.
     what = due(site, run.history, directory.inventory, directory.listing, now) if few_missing and few_orphans else Due()
     try:
-        plan, state = open_plan(site, directory, run.number, what, gates, run.young_after, run.mark, now)
+        plan, state = open_plan(site, directory, _plan_run(site, run, found), what, gates, run.mark, now)
     except ReportError as error:
         return Acted(Refusal("plan", str(error)), failed=f"no plan was made, and {NOTHING}", failure=error, gates=gates)
     if not few_missing:
@@ -112,13 +123,20 @@ def act(
             with HistoryDatabase(run.history) as database:
                 missing = [paths.decode(path) for path, _, _ in due_missing(database, site, now)]
         return replace(_only_tell(site, backends, missing, refusal), gates=gates)
+    if state.rejected:
+        rejected = Refusal("rejected", f"the plan {plan.name} of this run was rejected")
+        return replace(_only_tell(site, backends, missing, rejected), gates=gates)
     registry = AskRegistry(backends.registry, site.name)
-    audit = AuditLog(directory.audit)
-    applied = apply_items(plan.name, plan.items, state, audit, registry, recheck, oversight)
+    audit, earlier = AuditLog(directory.audit), ended_before(plan, state)
+    applied = apply_items(plan.name, plan.items, state, audit, registry, doubts, oversight, earlier.directories)
     if applied.dropped.total:
         said = applied.dropped.words
         _log.info("%s: asked again before acting: %s; these are left alone", site.name, said)
     acted = Acted(None, applied.deletions, what.doubles, applied.dropped, applied.transfers)
+    if earlier.missing:
+        # What a process that died has asked for is in the lists of this run as well.
+        told = _only_tell(site, backends, earlier.missing, None)
+        acted = replace(acted, transfers=both(acted.transfers, told.transfers))
     if applied.failure is not None:
         gate = Refusal(_gate_of(applied.failure), str(applied.failure))
         return replace(acted, refusal=gate, failed=applied.failed, failure=applied.failure)
@@ -134,12 +152,32 @@ def _gate_of(failure: Exception) -> str:
     match failure:
         case Killed():
             return "halted"
-        case ListingFailed():
+        case ListingFailed() | Trouble():
             return "recheck"
         case ReportError():
             return "plan"
         case _:
             return "backend"
+
+
+def _plan_run(site: SiteConfig, run: RecordedRun, found: ComparisonResult) -> PlanRun:
+    with HistoryDatabase(run.history) as history:
+        row = history.last_run_with(site.name, Table.MISSING)
+    started = row.started if row is not None and row.id == run.number else 0.0
+    return PlanRun(
+        run.number,
+        started,
+        found.begun,
+        run.young_after,
+        found.missing,
+        found.orphan,
+        found.missing_size,
+        found.orphan_size,
+        found.inventory_files,
+        found.files,
+        found.directories,
+        found.unlisted,
+    )
 
 
 def _counts(found: ComparisonResult, now: float) -> Findings:

@@ -24,6 +24,7 @@ from storage.inventory import InventoryError
 
 if TYPE_CHECKING:
     from storage.plans.audit import AuditLog
+    from storage.plans.plan_file import Plan
 
 _log = logging.getLogger(__name__)
 
@@ -47,8 +48,12 @@ _WORDS = {
 }
 
 
-_FEW_UNCERTAIN = 5
-"""So many items without a certain answer are never too many."""
+_FEW, _MOST_UNCERTAIN, _MOST_CHANGED = 5, 0.1, 0.5
+"""With more than so many items, and more than that part of what the store is asked for at a time, without a certain
+answer, or gone or changed, nothing more is done."""
+
+_AS_WANTED = ("gone", "back")
+"""What becomes of an item that was done."""
 
 
 class Trouble(Exception):
@@ -59,11 +64,12 @@ class Trouble(Exception):
 class Applied:
     """What became of items: how many are ``done``, how many deletions among them were new to the registry.
 
-    ``dropped`` counts what is not any more as it was found, ``sourceless`` the missing files that nothing can bring
-    back. ``transfers`` are the missing files by their sources. ``failure`` is what ended it before its end; ``failed``
-    says in words what was not done then.
+    ``dropped`` counts what is not any more as it was found, ``left_since`` what inventory or settings do not mean any
+    more, ``sourceless`` the missing files that nothing can bring back. ``transfers`` are the missing files by their
+    sources. ``failure`` is what ended it before its end; ``failed`` says in words what was not done then.
     """
 
+    left_since: int = 0
     done: int = 0
     deletions: int = 0
     sourceless: int = 0
@@ -103,49 +109,60 @@ class AskRegistry:
         return self.registry.transfer(self.site, _lfns(items))
 
 
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """Who is asked again before anything is done.
+
+    ``meant`` is asked once for all items, and gives those that inventory and settings still mean; ``store`` is asked
+    for some at a time. Both may raise `Killed` and `ListingFailed`.
+    """
+
+    meant: Callable[[Candidates], Candidates]
+    store: Callable[[Candidates], Rechecked]
+
+
 def apply_items(
     plan: str,
     items: Sequence[PlanItem],
     state: PlanState,
     audit: AuditLog,
     executor: Executor,
-    recheck: Callable[[Candidates], Rechecked],
+    doubts: Doubts,
     oversight: Oversight,
-    most_uncertain: float = 1.0,
+    going: Sequence[bytes] = (),
 ) -> Applied:
     """Do what is left of the items of the plan of that name, which ``state`` knows, in their order.
 
-    ``recheck`` asks the store again, and may raise `Killed` and `ListingFailed`. Whatever goes wrong ends it, with what
-    was done by then; so does a store that gives no certain answer about more than the part ``most_uncertain`` of what
-    it is asked at a time.
+    ``going`` are the empty directories that the plan has asked to go before. Whatever goes wrong ends it, with what was
+    done by then; so does a store of which too much is not as it was found, or that gives no certain answers.
     """
-    work = _Work(plan, state, audit, executor, recheck, most_uncertain)
-    applied = Applied()
+    work = _Work(plan, state, audit, executor, doubts, list(going))
+    todo = list(state.open_items(items))
     try:
-        for batch in _batches(list(state.open_items(items))):
+        heed(oversight)
+        for batch in _batches(work.still_meant(todo)):
             heed(oversight)
-            applied = work.do(batch, applied, oversight)
-    except _Ended as end:
-        return end.applied
-    except Killed as error:
-        return replace(applied, failed=_not_done(applied), failure=error)
-    return applied
+            work.do(batch, oversight)
+    except (*BACKEND_ERRORS, ReportError, ListingFailed, Trouble, Killed) as error:
+        return replace(work.applied, failed=work.not_done(len(todo)), failure=error)
+    return work.applied
 
 
-def _not_done(applied: Applied) -> str:
-    if not applied.done:
-        return NOTHING
-    if not applied.transfers.requested:
-        return "deletions were asked for, and no transfers"
-    return f"{applied.done} of what was planned was asked for, and the rest was not"
+@dataclass(frozen=True, slots=True)
+class EndedBefore:
+    """What a plan has asked for before: missing files, as LFNs, and empty directories."""
+
+    missing: list[str]
+    directories: list[bytes]
 
 
-class _Ended(Exception):
-    """Nothing more is done; carries what was."""
-
-    def __init__(self, applied: Applied) -> None:
-        super().__init__(applied)
-        self.applied = applied
+def ended_before(plan: Plan, state: PlanState) -> EndedBefore:
+    """Find what of a plan is done already, or could not be."""
+    ended = [item for item in plan.items if not state.is_open(item.number)]
+    return EndedBefore(
+        [paths.decode(item.path) for item in ended if item.cause is Cause.MISSING],
+        [item.path for item in ended if item.cause is Cause.EMPTY and state.last(item.number) is ItemEvent.DONE],
+    )
 
 
 def _batches(items: Sequence[PlanItem]) -> Iterator[Sequence[PlanItem]]:
@@ -162,77 +179,130 @@ class _Work:
     state: PlanState
     audit: AuditLog
     executor: Executor
-    recheck: Callable[[Candidates], Rechecked]
-    most_uncertain: float
+    doubts: Doubts
+    going: list[bytes]
+    applied: Applied = field(default_factory=Applied)
+    _begun: int = 0
+    _transfers: bool = False
 
-    def do(self, batch: Sequence[PlanItem], so_far: Applied, oversight: Oversight) -> Applied:
-        """Do one batch; gives all that was done by now.
+    def not_done(self, total: int) -> str:
+        """Say in words what of so many items was not done."""
+        done = self.applied.done
+        if self._begun:
+            return f"{done:,} of {total:,} were asked for, and {self._begun:,} more may have been"
+        if not done:
+            return NOTHING
+        if self._transfers and not self.applied.transfers.requested:
+            return "deletions were asked for, and no transfers"
+        return f"{done:,} of {total:,} were asked for"
+
+    def still_meant(self, items: Sequence[PlanItem]) -> Sequence[PlanItem]:
+        """Give what inventory and settings still mean; the rest is noted as left alone."""
+        if not items:
+            return items
+        meant = self.doubts.meant(_candidates(items))
+        left = {*meant.missing, *meant.empty, *(path for path, _, _ in meant.orphans)}
+        others = [item for item in items if item.path not in left]
+        self._note(ItemEvent.DROPPED, others, [_NOT_MEANT] * len(others))
+        self.applied = replace(self.applied, left_since=len(others))
+        return [item for item in items if item.path in left]
+
+    def do(self, batch: Sequence[PlanItem], oversight: Oversight) -> None:
+        """Do one batch.
 
         Raises:
-            _Ended: something went wrong.
+            BackendError, ReportError, ListingFailed, Trouble, Killed: something went wrong.
         """
-        try:
-            still = self.recheck(_candidates(batch))
-        except ListingFailed as error:
-            raise _Ended(replace(so_far, failed=_not_done(so_far), failure=error)) from error
-        applied = replace(so_far, dropped=so_far.dropped.plus(still.dropped))
+        still = self.doubts.store(_candidates(batch, self.going))
         left = {*still.missing, *still.orphans, *still.empty}
-        todo = [item for item in batch if item.path in left]
-        try:
-            self._drop([item for item in batch if item.path not in left], still)
-            heed(oversight)
-            self._note(ItemEvent.BEGUN, todo)
-            try:
-                applied = self._carry_out(todo, applied)
-            except BACKEND_ERRORS as error:
-                self._note(ItemEvent.FAILED, todo, [str(error)] * len(todo))
-                raise
-        except (*BACKEND_ERRORS, ReportError, Trouble, Killed) as error:
-            raise _Ended(replace(applied, failed=_not_done(applied), failure=error)) from error
-        return applied
+        self.applied = replace(self.applied, dropped=self.applied.dropped.plus(still.dropped))
+        settled = sum(still.fates.get(item.path) in _AS_WANTED for item in batch if self._is_in_doubt(item))
+        _look_for_trouble(still.dropped, settled, len(batch))
+        self._leave([item for item in batch if item.path not in left], still)
+        heed(oversight)
+        self._carry_out([item for item in batch if item.path in left])
 
-    def _carry_out(self, todo: Sequence[PlanItem], applied: Applied) -> Applied:
+    def _carry_out(self, todo: Sequence[PlanItem]) -> None:
         if not todo:
-            return applied
-        if todo[0].action is Action.DELETE:
-            new = self.executor.delete(todo)
+            return
+        self._note(ItemEvent.BEGUN, todo)
+        self._begun = len(todo)
+        self._transfers = todo[0].action is Action.TRANSFER
+        try:
+            if self._transfers:
+                found = self.executor.transfer(todo)
+                requested = frozenset(map(paths.encode, found.requested))
+            else:
+                new = self.executor.delete(todo)
+        except BACKEND_ERRORS as error:
+            self._begun = 0
+            self._note(ItemEvent.FAILED, todo, [str(error)] * len(todo))
+            raise
+        if self._transfers:
+            self._transferred(todo, found, requested)
+        else:
             self._note(ItemEvent.DONE, todo)
-            return replace(applied, done=applied.done + len(todo), deletions=applied.deletions + new)
-        found = self.executor.transfer(todo)
-        requested = frozenset(map(paths.encode, found.requested))
+            self.going += [item.path for item in todo if item.cause is Cause.EMPTY]
+            applied = self.applied
+            self.applied = replace(applied, done=applied.done + len(todo), deletions=applied.deletions + new)
+        self._begun = 0
+
+    def _transferred(self, todo: Sequence[PlanItem], found: Transfers, requested: frozenset[bytes]) -> None:
         done = [item for item in todo if item.path in requested]
         others = [item for item in todo if item.path not in requested]
         self._note(ItemEvent.DONE, done)
         self._note(ItemEvent.DROPPED, others, ["nothing was asked for: it has no source"] * len(others))
-        return replace(
+        applied = self.applied
+        self.applied = replace(
             applied,
             done=applied.done + len(done),
             sourceless=applied.sourceless + len(others),
-            transfers=_together(applied.transfers, found),
+            transfers=together(applied.transfers, found),
         )
 
-    def _drop(self, items: Sequence[PlanItem], still: Rechecked) -> None:
-        fates = [(item, still.fates.get(item.path, "")) for item in items]
-        certain = [(item, _WORDS.get(fate, _NOT_MEANT)) for item, fate in fates if fate != "uncertain"]
-        doubtful = [item for item, fate in fates if fate == "uncertain"]
-        self._note(ItemEvent.DROPPED, [item for item, _ in certain], [words for _, words in certain])
-        self._note(ItemEvent.FAILED, doubtful, [_WORDS["uncertain"]] * len(doubtful))
-        asked = len(items) + len(still.missing) + len(still.orphans) + len(still.empty)
-        if len(doubtful) > max(_FEW_UNCERTAIN, self.most_uncertain * asked):
-            raise Trouble(
-                f"the store gave no certain answer about {len(doubtful)} of {asked} asked for; look at its doors"
-            )
+    def _leave(self, items: Sequence[PlanItem], still: Rechecked) -> None:
+        """Note why these are left alone; one that was begun by a process that died, and is so now, was done by it."""
+        events: dict[ItemEvent, list[tuple[PlanItem, str]]] = {}
+        for item in items:
+            fate = still.fates.get(item.path, "uncertain")
+            event = ItemEvent.FAILED if fate == "uncertain" else ItemEvent.DROPPED
+            said = _WORDS.get(fate, fate)
+            if fate in _AS_WANTED and self._is_in_doubt(item):
+                event, said = ItemEvent.DONE, f"it was begun before, and {said} now"
+            events.setdefault(event, []).append((item, said))
+        for event, rows in events.items():
+            self._note(event, [item for item, _ in rows], [said for _, said in rows])
+
+    def _is_in_doubt(self, item: PlanItem) -> bool:
+        return self.state.is_in_doubt(item.number)
 
     def _note(self, event: ItemEvent, items: Sequence[PlanItem], details: Sequence[str] = ()) -> None:
         self.audit.note(self.plan, event, items, details)
         self.state.take([item.number for item in items], event)
 
 
-def _candidates(items: Sequence[PlanItem]) -> Candidates:
+def _look_for_trouble(dropped: Dropped, settled: int, asked: int) -> None:
+    """See whether a store looks as if something had befallen it; ``settled`` items are as a dead process left them.
+
+    Raises:
+        Trouble: nothing more should be done; nothing is noted of what it said.
+    """
+    if dropped.uncertain > max(_FEW, _MOST_UNCERTAIN * asked):
+        raise Trouble(f"the store gave no certain answer about {dropped.uncertain:,} of {asked:,}; look at its doors")
+    other = dropped.gone + dropped.changed + dropped.filled - settled
+    if other > max(_FEW, _MOST_CHANGED * asked):
+        raise Trouble(
+            f"{other:,} of {asked:,} are gone or have changed since the listing; look at the store, or have a check "
+            "judge it anew"
+        )
+
+
+def _candidates(items: Sequence[PlanItem], going: Sequence[bytes] = ()) -> Candidates:
     return Candidates(
         [item.path for item in items if item.cause is Cause.MISSING],
         [(item.path, item.size, item.mtime) for item in items if item.cause is Cause.ORPHAN],
         [item.path for item in items if item.cause is Cause.EMPTY],
+        going,
     )
 
 
@@ -240,7 +310,8 @@ def _lfns(items: Sequence[PlanItem]) -> list[str]:
     return [paths.decode(item.path) for item in items]
 
 
-def _together(one: Transfers, other: Transfers) -> Transfers:
+def together(one: Transfers, other: Transfers) -> Transfers:
+    """Put two answers together."""
     return Transfers(
         [*one.requested, *other.requested],
         [*one.no_disk, *other.no_disk],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -115,6 +117,23 @@ def store_mark(site: SiteConfig, store: StoreSource) -> dict[str, Any]:
     }
     # Two dumps may have the same name.
     return mark if store.as_of is None else {**mark, "as_of": store.as_of}
+
+
+def settings_mark(site: SiteConfig, store: StoreSource, backends: Backends) -> str:
+    """Give a digest of the settings by which a run of a site finds something; ``store`` as they name it, not resolved.
+
+    Raises:
+        ConfigError, BackendError, InventoryError: the inventory cannot be found.
+    """
+    inventory = inventory_identity(backends, site).mark
+    mark = {
+        **store_mark(site, store),
+        "as_of": None,
+        "method": site.access_method,
+        "prefix": repr(site.path_prefix),
+        "inventory": {key: value for key, value in inventory.items() if key not in ("size", "mtime_ns")},
+    }
+    return hashlib.sha256(json.dumps(mark, sort_keys=True, default=repr).encode()).hexdigest()
 
 
 def incremental_listing(site: SiteConfig, store: StoreSource) -> IncrementalListing:

@@ -7,37 +7,38 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from actors.applying import Applied, AskRegistry, apply_items
-from actors.check_job import history_path, store_mark
+from actors.applying import BACKEND_ERRORS, Applied, AskRegistry, Doubts, apply_items, ended_before
+from actors.check_job import RunRequest, check_job, history_path, settings_mark
+from actors.jobs import store_job
+from actors.listing import ListingFailed
 from actors.oversight import Oversight, Progress, heed
-from actors.planning import plain
 from actors.recheck import recheck
-from actors.run import this_run
+from actors.run import this_run, young_after
+from actors.second_inventory import AGAIN, NONE
+from actors.still_meant import still_meant
 from engine.gates import Refusal
 from engine.plan import ItemEvent, PlanItem, PlanState, portion, refusal_of
 from engine.site_states import SiteStatus
 from storage.doors.resolve import resolve
 from storage.doors.source import site_source
-from storage.history import HistoryDatabase, RunStatus
+from storage.history import HistoryDatabase, RunStatus, Table
 from storage.plans.audit import REJECTED, AuditLog
 from storage.plans.plan_file import Plan, read_plan
 from storage.runs.directory import RunDirectory
 from storage.sites import picker
 from storage.sites.summary import SummaryDatabase
+from storage.snapshot import SnapshotError
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime
     from engine.recheck import Candidates, Rechecked
     from storage.backends.protocols import Backends
     from storage.config.site import KnownSites, SiteConfig
+    from storage.doors.source import StoreSource
 
 _log = logging.getLogger(__name__)
 
 _STOPPED = {SiteStatus.HALT: "halted", SiteStatus.DISABLED: "disabled"}
-
-
-_MOST_UNCERTAIN = 0.1
-"""The part of what the store is asked at a time that may have no certain answer, before nothing more is done."""
 
 
 class PlanRefused(Exception):
@@ -75,29 +76,63 @@ class ApplyRequest:
     most_bytes: int | None = None
 
 
-def look(site: SiteConfig) -> PlanView:
+def look(config: KnownSites, site: SiteConfig, backends: Backends) -> PlanView:
     """Look at the plan of a site.
 
     Raises:
         PlanError: it has none, or it was changed.
-        HistoryError, OSError: it cannot be told whether it is the latest.
+        HistoryError, SummaryError, SourceError, OSError: it cannot be told whether it may be applied.
     """
     directory = RunDirectory(site.var_location, site.name)
     plan = read_plan(directory.plan, site.name)
     state = AuditLog(directory.audit).state_of(plan.name, plan.header.audit)
-    mark = plain(store_mark(site, site_source(site)))
-    latest = _latest_run(site)
-    return PlanView(plan, state, refusal_of(plan.header, state, time.time(), site.max_plan_age, latest, mark))
+    limits, now = site.action_limits(), time.time()
+    refusal = (
+        _stopped(config, site)
+        or refusal_of(plan.header, state, now, site.max_plan_age, limits)
+        or _overtaken(site, plan)
+        or _other_settings(site, backends, plan)
+    )
+    return PlanView(plan, state, refusal)
 
 
-def _latest_run(site: SiteConfig) -> int:
-    """Give the number of the last run that recorded findings; 0 when there is none."""
-    path = history_path(site)
+def _overtaken(site: SiteConfig, plan: Plan) -> Refusal | None:
+    """Say whether a later run has found out more, or was refused."""
+    header, path = plan.header, history_path(site)
+    again = f"check {site.name} makes a new one"
+    row = last = None
+    if path.exists():
+        with HistoryDatabase(path) as history:
+            row = history.last_run_with(site.name, Table.MISSING)
+            last = next(iter(history.runs(site.name, 1)), None)
+    if row is None or not header.run.is_run(row.id, row.started):
+        what = f"run {row.id} has found out more" if row is not None else "the history knows no run of it"
+        return Refusal("superseded", f"the plan is of run {header.run.number}, and {what}; {again}")
+    if last is not None and last.id > row.id and last.status == RunStatus.FAILED and last.signs.gates:
+        gate = last.signs.gates[0]
+        return Refusal(gate.gate, f"run {last.id} after it was refused: {gate.message}")
+    return None
+
+
+def _other_settings(site: SiteConfig, backends: Backends, plan: Plan) -> Refusal | None:
+    try:
+        mark = settings_mark(site, site_source(site), backends)
+    except BACKEND_ERRORS as error:
+        return Refusal("backend", str(error))
+    if plan.header.mark == mark:
+        return None
+    other = f"the settings of {site.name} name another store or inventory than the plan was made with"
+    return Refusal("other-settings", f"{other}; check {site.name} makes a new one")
+
+
+def _stopped(config: KnownSites, site: SiteConfig) -> Refusal | None:
+    path = picker.summary_path(config)
     if not path.exists():
-        return 0
-    with HistoryDatabase(path) as history:
-        ended = (RunStatus.DONE, RunStatus.INCOMPLETE)
-        return next((run.id for run in history.runs(site.name) if run.status in ended), 0)
+        return None
+    with SummaryDatabase.reading(path) as summary:
+        states = {row.site: row.status for row in summary.sites()}
+    word = _STOPPED.get(states.get(site.name, SiteStatus.READY))
+    return None if word is None else Refusal("site", f"the site is {word}; set-status {site.name} ready")
 
 
 def apply_plan(
@@ -120,45 +155,62 @@ def apply_plan(
     directory = RunDirectory(site.var_location, site.name)
     directory.acquire(this_run(runtime, time.time()))
     with directory:
-        view = look(site)
-        refusal = _stopped(config, site) or view.refusal
-        if refusal is not None:
-            raise PlanRefused(f"{site.name}: nothing was done: {refusal.gate}: {refusal.message}")
+        view = look(config, site, backends)
+        if view.refusal is not None:
+            raise PlanRefused(f"{site.name}: nothing was done: {view.refusal.gate}: {view.refusal.message}")
         chosen = portion(view.left, request.limit, request.most_bytes)
         if not chosen:
             return view, Applied()
-
-        def asked_again(candidates: Candidates) -> Rechecked:
-            from actors.jobs import store_job
-
-            source = resolve(site_source(site), lambda: heed(oversight))
-            # Nothing is listed, so that the snapshot which a listing would grow into is never made.
-            job = replace(store_job(source, site, site.var_location / "none.snapshot"), label=site.name)
-            return recheck(runtime, job, candidates, view.plan.header.young_after, oversight, Progress())
-
         halting = Oversight(
             lambda: "halted from another terminal" if directory.halt_requested() else oversight.stop(), oversight.watch
         )
-        audit = AuditLog(directory.audit)
+        source = resolve(site_source(site), lambda: heed(halting))
+        doubts = _doubts(runtime, site, source, backends, directory, view.plan, halting)
+        audit, before = AuditLog(directory.audit), ended_before(view.plan, view.state)
         registry = AskRegistry(backends.registry, site.name)
-        applied = apply_items(
-            view.plan.name, chosen, view.state, audit, registry, asked_again, halting, _MOST_UNCERTAIN
-        )
+        applied = apply_items(view.plan.name, chosen, view.state, audit, registry, doubts, halting, before.directories)
         _log.info("%s: plan %s: %s", site.name, view.plan.name, view.counts)
         return view, applied
 
 
-def _stopped(config: KnownSites, site: SiteConfig) -> Refusal | None:
-    path = picker.summary_path(config)
-    if not path.exists():
-        return None
-    with SummaryDatabase.reading(path) as summary:
-        states = {row.site: row.status for row in summary.sites()}
-    word = _STOPPED.get(states.get(site.name, SiteStatus.READY))
-    return None if word is None else Refusal("site", f"the site is {word}; set-status {site.name} ready")
+def _doubts(
+    runtime: Runtime,
+    site: SiteConfig,
+    source: StoreSource,
+    backends: Backends,
+    directory: RunDirectory,
+    plan: Plan,
+    oversight: Oversight,
+) -> Doubts:
+    """Have inventory and store asked again, with the age limit of then or of now, whichever spares more."""
+    run = plan.header.run
+    # What came into the inventory since is never acted on, however it is read in a check.
+    again = replace(site, second_inventory=AGAIN) if site.second_inventory == NONE else site
+    try:
+        job = check_job(again, source, backends, RunRequest(), directory)
+    except BACKEND_ERRORS as error:
+        raise PlanRefused(f"{site.name}: nothing was done: backend: {error}") from error
+    limit = run.young_after
+    if limit is not None and run.begun is not None:
+        limit = min(limit, young_after(run.begun, job.inventory_time, job.ignore_age, job.store_time))
+
+    def meant(candidates: Candidates) -> Candidates:
+        try:
+            left = still_meant(job, directory, candidates, (run.young_after, limit), lambda: heed(oversight))
+        except (*BACKEND_ERRORS, SnapshotError, OSError) as error:
+            # Like a store that gives no answer: what cannot be asked about is not acted on.
+            raise ListingFailed(str(error)) from error
+        return left if site.use_transfer_queue else replace(left, missing=())
+
+    def store(candidates: Candidates) -> Rechecked:
+        # Nothing is listed, so that the snapshot which a listing would grow into is never made.
+        asking = replace(store_job(source, site, site.var_location / "none.snapshot"), label=site.name)
+        return recheck(runtime, asking, candidates, limit, oversight, Progress())
+
+    return Doubts(meant, store)
 
 
-def reject(site: SiteConfig, runtime: Runtime, why: str) -> PlanView:
+def reject(config: KnownSites, site: SiteConfig, backends: Backends, runtime: Runtime, why: str) -> PlanView:
     """Note that the plan of a site is not to be applied, for good.
 
     Raises:
@@ -169,7 +221,7 @@ def reject(site: SiteConfig, runtime: Runtime, why: str) -> PlanView:
     directory = RunDirectory(site.var_location, site.name)
     directory.acquire(this_run(runtime, time.time()))
     with directory:
-        view = look(site)
+        view = look(config, site, backends)
         if not view.state.rejected:
             AuditLog(directory.audit).say(view.plan.name, REJECTED, why)
         return view

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.actions import MISSING_RUNS, found_before, needed_runs
 from engine.columns import UNKNOWN_SIZE
 from engine.doubles import without_doubles
 from engine.gates import Refusal
-from engine.plan import Cause, PlanHeader, PlanItem, PlanState
+from engine.plan import Cause, ItemEvent, PlanHeader, PlanItem, PlanRun, PlanState
 from storage.history import FileRow, HistoryDatabase
-from storage.plans.audit import PLANNED, AuditLog
+from storage.plans.audit import PLANNED, REJECTED, AuditLog
 from storage.plans.plan_file import Plan, PlanError, read_plan, write_plan
 from storage.snapshot import Snapshot
 
@@ -73,36 +72,74 @@ def due_missing(database: HistoryDatabase, site: SiteConfig, now: float) -> Iter
 def open_plan(
     site: SiteConfig,
     directory: RunDirectory,
-    run: int,
+    run: PlanRun,
     found: Due,
     gates: tuple[Refusal, ...],
-    young_after: float | None,
-    mark: Mapping[str, Any],
+    mark: str,
     now: float,
 ) -> tuple[Plan, PlanState]:
     """Write the plan of a run, or take up the one that it has, and say how far that is.
 
+    Where settings have changed since, so that another plan follows from the same run, what was done of the old one
+    counts in the new one, and so does that it was rejected.
+
     Raises:
         ReportError: it cannot be written, or noted that it was.
+        OSError: the log cannot be read.
     """
     audit = AuditLog(directory.audit)
+    before = _plan_before(site, directory, run)
+    header = PlanHeader(site.name, run, now, gates, mark, audit.size)
+    items = tuple(planned(site, found))
+    if before is None:
+        return _new_plan(directory, audit, header, items), _known()
+    state = audit.state_of(before.name, before.header.audit)
+    if (before.items, before.header.gates, before.header.mark) == (items, gates, mark):
+        if not state.is_known:
+            # It was written, and its process died before it could say so.
+            audit.say(before.name, PLANNED, _about(before))
+            state.is_known = True
+        return before, state
+    plan, fresh = _new_plan(directory, audit, header, items), _known()
+    _carry_over(audit, plan, fresh, before, state)
+    return plan, fresh
+
+
+def _plan_before(site: SiteConfig, directory: RunDirectory, run: PlanRun) -> Plan | None:
     try:
         plan = read_plan(directory.plan, site.name)
-    except PlanError:
-        pass
-    else:
-        if plan.header.run == run:
-            return plan, audit.state_of(plan.name, plan.header.audit)
-    header = PlanHeader(site.name, run, now, young_after, gates, plain(mark), audit.size)
-    plan = write_plan(directory.plan, header, planned(site, found))
-    audit.say(plan.name, PLANNED, f"run {run}: {len(plan.items)} items")
-    return plan, PlanState()
+    except PlanError as error:
+        if directory.plan.exists():
+            _log.warning("%s; another plan takes its place", error)
+        return None
+    return plan if plan.header.run.is_run(run.number, run.started) else None
 
 
-def plain(mark: Mapping[str, Any]) -> dict[str, object]:
-    """Give a mark as it comes back from a file."""
-    read: dict[str, object] = json.loads(json.dumps(mark))
-    return read
+def _new_plan(directory: RunDirectory, audit: AuditLog, header: PlanHeader, items: Iterable[PlanItem]) -> Plan:
+    plan = write_plan(directory.plan, header, items)
+    audit.say(plan.name, PLANNED, _about(plan))
+    return plan
+
+
+def _about(plan: Plan) -> str:
+    return f"run {plan.header.run.number}: {len(plan.items)} items"
+
+
+def _known() -> PlanState:
+    state = PlanState()
+    state.is_known = True
+    return state
+
+
+def _carry_over(audit: AuditLog, plan: Plan, state: PlanState, before: Plan, old: PlanState) -> None:
+    ended = {(item.cause, item.path): old.last(item.number) for item in before.items if not old.is_open(item.number)}
+    for event in (ItemEvent.DONE, ItemEvent.DROPPED):
+        items = [item for item in plan.items if ended.get((item.cause, item.path)) == event]
+        audit.note(plan.name, event, items, [f"as plan {before.name} had it"] * len(items))
+        state.take([item.number for item in items], event)
+    if old.rejected:
+        audit.say(plan.name, REJECTED, f"plan {before.name} was")
+        state.rejected = True
 
 
 def planned(site: SiteConfig, found: Due) -> Iterator[PlanItem]:

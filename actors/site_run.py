@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from actors.acting import Acted, RecordedRun, act, what_followed, write_lists, write_storage
-from actors.applying import BACKEND_ERRORS
-from actors.check_job import RunRequest, check_job, history_path, listing_job, store_mark
+from actors.applying import BACKEND_ERRORS, Doubts
+from actors.check_job import RunRequest, check_job, history_path, listing_job, settings_mark, store_mark
 from actors.clusters import ClusterFacts, facts_of_cluster, words_of_cluster
 from actors.comparison import ComparisonResult
 from actors.dead_run import DeadRun
@@ -266,6 +266,7 @@ class _Run:
         self._failed: tuple[str, Exception | None] = ("", None)
         self._dead: DeadRun | None = None
         self._left_alone = 0
+        self._named_store, self._mark = run.store, ""
         self._history = history_path(run.site)
         self._lists = SiteLists(run.site.web_dir, directory_name(run.site.name))
 
@@ -312,6 +313,8 @@ class _Run:
     def _check(self) -> Results:
         """Read the inventory, list, compare, confirm, record."""
         run = self._run
+        # Of the store as the settings name it: what is found of it may be another time another part.
+        self._mark = settings_mark(run.site, self._named_store, run.backends)
         job = check_job(run.site, run.store, run.backends, run.request, self._directory)
         self._dead = DeadRun.of(self._directory, job, self._started, self._history, run.site.web_dir)
         if self._dead is not None:
@@ -366,15 +369,15 @@ class _Run:
         store, directory = self._run.store, self._directory
         job = listing_job(site, store, self._run.request, directory)
         limit = found.young_after if self._dead is None else self._dead.young_after
-        run = RecordedRun(results.run, directory, self._history, limit, store_mark(site, store))
+        run = RecordedRun(results.run, directory, self._history, limit, self._mark)
 
         def still(candidates: Candidates) -> Rechecked:
-            candidates = self._still_meant(candidates)
             left = recheck(self._runtime, job, candidates, limit, oversight, results.listing)
             oversight.watch(_ASKING, results.listing)
             return left
 
-        acted = act(site, backends, self._is_acting(), found, run, oversight, now, still)
+        doubts = Doubts(self._still_meant, still)
+        acted = act(site, backends, self._is_acting(), found, run, oversight, now, doubts)
         if self._left_alone:
             left = f"left alone since the run was recorded: {self._left_alone}"
             said = f"{left}, of which inventory or settings say otherwise now"

@@ -15,6 +15,7 @@ from cli.session import RunOptions, Settings, open_runtime, overseen
 from engine import paths
 from engine.plan import Cause, PlanItem, PlanSums
 from storage.backends import choose
+from storage.shown import printable
 
 if TYPE_CHECKING:
     from actors.applying import Applied
@@ -26,7 +27,9 @@ _VERB = {Cause.ORPHAN: "delete", Cause.EMPTY: "delete", Cause.MISSING: "bring ba
 
 def show_plan(settings: Settings, site: str, items: bool, as_json: bool) -> ExitCode:
     """Show the plan of a site: what would be done and why, and how far it is."""
-    view = look(settings.config.site(site))
+    config = settings.config
+    settings_of_site = config.site(site)
+    view = look(config, settings_of_site, choose(config, settings_of_site))
     if as_json:
         print(json.dumps(_object(view, items)))
         return ExitCode.DONE
@@ -61,7 +64,7 @@ def apply(settings: Settings, site: str, limit: int | None, most_bytes: int | No
     if options.as_json:
         print(json.dumps({**_object(view, False), "now": _applied(applied)}))
     else:
-        print(f"{site}: plan {view.plan.name}: {_said(view, applied)}")
+        print(f"{site}: plan {view.plan.name}: {_said(view, applied, most_bytes)}")
     if applied.failure is not None:
         known = as_command_error(applied.failure)
         code = ExitCode.USAGE if known is None else known.code
@@ -71,15 +74,18 @@ def apply(settings: Settings, site: str, limit: int | None, most_bytes: int | No
 
 def reject_plan(settings: Settings, site: str, why: str) -> ExitCode:
     """Reject the plan of a site."""
-    view = reject(settings.config.site(site), ThreadRuntime(), why)
-    print(f"{site}: plan {view.plan.name} of run {view.plan.header.run} is rejected; the next check makes another one")
+    config = settings.config
+    settings_of_site = config.site(site)
+    view = reject(config, settings_of_site, choose(config, settings_of_site), ThreadRuntime(), printable(why))
+    run = view.plan.header.run.number
+    print(f"{site}: plan {view.plan.name} of run {run} is rejected; the next check makes another one")
     return ExitCode.DONE
 
 
 def _lines(view: PlanView) -> Iterator[str]:
     plan, header = view.plan, view.plan.header
     made = datetime.fromtimestamp(header.made, UTC).strftime("%Y-%m-%d %H:%M")
-    yield f"{header.site}: plan {plan.name}, made {made} UTC after run {header.run}"
+    yield f"{header.site}: plan {plan.name}, made {made} UTC after run {header.run.number}"
     if not plan.items:
         yield "nothing is to be done"
     sums = PlanSums.of(plan.items)
@@ -112,7 +118,7 @@ def _object(view: PlanView, items: bool) -> dict[str, Any]:
         "site": header.site,
         "plan": view.plan.name,
         "digest": f"sha256:{view.plan.digest}",
-        "run": header.run,
+        "run": header.run.number,
         "made": header.made,
         "rejected": view.state.rejected,
         "refusal": None if refusal is None else {"gate": refusal.gate, "message": refusal.message},
@@ -141,17 +147,21 @@ def _applied(applied: Applied) -> dict[str, Any]:
         "new_deletions": applied.deletions,
         "transfers": len(applied.transfers.requested),
         "sourceless": applied.sourceless,
-        "dropped": applied.dropped.total,
+        "dropped": applied.dropped.total + applied.left_since,
         "failure": None if applied.failure is None else str(applied.failure),
     }
 
 
-def _said(view: PlanView, applied: Applied) -> str:
+def _said(view: PlanView, applied: Applied, most_bytes: int | None) -> str:
     parts = [f"{applied.done:,} done"]
+    if applied.left_since:
+        parts.append(f"{applied.left_since:,} left alone, of which inventory or settings say otherwise now")
     if applied.dropped.total:
         parts.append(f"left alone: {applied.dropped.words}")
     if applied.sourceless:
         parts.append(f"{applied.sourceless:,} missing without any source")
-    left = view.counts["left"]
-    parts.append(f"{left:,} left" if left else "nothing is left")
+    left = view.left
+    parts.append(f"{len(left):,} left" if left else "nothing is left")
+    if left and most_bytes is not None and not (applied.done or applied.failure):
+        parts.append(f"the next item has {human_bytes(left[0].weight)}, more than --max-bytes")
     return ", ".join(parts)

@@ -12,6 +12,7 @@ from cli.exits import CommandError, ExitCode
 from cli.session import Settings
 from engine import paths
 from storage.runs.directory import RunDirectory
+from storage.shown import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +83,7 @@ def show_actions(settings: Settings, site: str, limit: int, as_json: bool) -> Ex
     for event in events:
         at = datetime.fromtimestamp(event.at, UTC).strftime("%Y-%m-%d %H:%M:%S")
         what = "" if event.item is None else f" {event.item} {event.action} {paths.escape(event.path)}"
-        detail = f": {event.detail}" if event.detail else ""
+        detail = f": {printable(event.detail)}" if event.detail else ""
         print(f"{at} {event.who} {event.plan} {event.event}{what}{detail}")
     return ExitCode.DONE
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from engine.actions import TOP, ActionLimits, Findings, closed_gates
 from engine.gates import Refusal
 
 
@@ -63,20 +64,62 @@ class PlanItem:
 
 
 @dataclass(frozen=True, slots=True)
-class PlanHeader:
-    """Where a plan comes from: the site, the number of the run, when it was made (seconds since the epoch).
+class PlanRun:
+    """The run that a plan follows from: its number, when it started, and what it found.
 
-    What changed after ``young_after`` (likewise; None without an age limit) is left alone. ``gates`` closed when it was
-    made. ``mark`` says in JSON's terms which store was listed; a plan for another one is not applied. ``audit`` is how
-    long the audit log was then, in bytes: nothing about this plan stands before.
+    ``begun`` is when its inventory was read; times are in seconds since the epoch. What changed after ``young_after``
+    is left alone (None: no age limit).
+    """
+
+    number: int
+    started: float
+    begun: float | None = None
+    young_after: float | None = None
+    missing: int = 0
+    orphan: int = 0
+    missing_size: int = 0
+    orphan_size: int = 0
+    inventory_files: int = 0
+    store_files: int = 0
+    directories: int = 0
+    unlisted: int = 0
+
+    def findings(self, gates: tuple[Refusal, ...], now: float) -> Findings:
+        """Give what decides about acting, ``now``; of the ``gates`` that closed then those stay that do not depend on
+        limits.
+        """
+        return Findings(
+            self.missing,
+            self.orphan,
+            self.missing_size,
+            self.orphan_size,
+            self.inventory_files,
+            self.store_files,
+            self.directories,
+            self.unlisted,
+            age=0.0 if self.begun is None else now - self.begun,
+            closed=tuple(gate for gate in gates if gate.gate == TOP),
+        )
+
+    def is_run(self, number: int, started: float) -> bool:
+        """Whether that is the run; a history that was restored may number another one the same."""
+        return (self.number, self.started) == (number, started)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanHeader:
+    """Where a plan comes from: the site, the run, when it was made (seconds since the epoch).
+
+    ``gates`` closed when it was made. ``mark`` is a digest of the settings that say which store was listed, and what it
+    was compared with; a plan of others is not applied. ``audit`` is how long the audit log was then, in bytes: nothing
+    about this plan stands before.
     """
 
     site: str
-    run: int
+    run: PlanRun
     made: float
-    young_after: float | None = None
     gates: tuple[Refusal, ...] = ()
-    mark: dict[str, object] = field(default_factory=dict)
+    mark: str = ""
     audit: int = 0
 
 
@@ -123,10 +166,13 @@ class ItemEvent(StrEnum):
 
 
 class PlanState:
-    """How far a plan is, by the events about it, in their order."""
+    """How far a plan is, by the events about it, in their order.
+
+    It ``is_known`` when the log says that it was made: without that nobody can tell what was done of it.
+    """
 
     def __init__(self) -> None:
-        self.rejected = False
+        self.is_known = self.rejected = False
         self.doubles = 0
         self._last: dict[int, ItemEvent] = {}
 
@@ -178,29 +224,21 @@ def portion(items: Sequence[PlanItem], limit: int | None, most_bytes: int | None
     return chosen
 
 
-def refusal_of(
-    header: PlanHeader, state: PlanState, now: float, oldest: float, latest_run: int, mark: dict[str, object]
-) -> Refusal | None:
-    """Say why a plan must not be applied now; None when it may be.
+def refusal_of(plan: PlanHeader, state: PlanState, now: float, oldest: float, limits: ActionLimits) -> Refusal | None:
+    """Say why a plan must not be applied now, by itself and the log; None when it may be.
 
-    ``oldest`` is how old it may be, in days; ``latest_run`` is the site's last run with findings, and ``mark`` says
-    which store its settings name now.
+    ``oldest`` is how old it may be, in days, and ``limits`` are those of the site by now.
     """
-    again = f"check {header.site} makes a new one"
+    again = f"check {plan.site} makes a new one"
     if state.rejected:
         return Refusal("rejected", f"the plan was rejected; {again}")
-    if header.run != latest_run:
-        return Refusal(
-            "superseded", f"the plan is of run {header.run}, and run {latest_run} has found out more; {again}"
-        )
-    if header.mark != mark:
-        return Refusal("other-store", f"the settings of {header.site} name another store than the plan is for; {again}")
-    age = (now - header.made) / 86400
+    if not state.is_known:
+        return Refusal("log", f"the audit log does not know the plan, so nobody can tell what was done of it; {again}")
+    age = (now - plan.made) / 86400
     if age > oldest:
         return Refusal("plan-old", f"the plan is {age:.1f} days old, MaxPlanAge is {oldest:g}; {again}")
     if age < 0:
         return Refusal("plan-future", f"the plan was made {-age:.1f} days from now: a clock was set; {again}")
-    if header.gates:
-        gate = header.gates[0]
+    for gate in (*plan.gates, *closed_gates(plan.run.findings(plan.gates, now), limits)):
         return Refusal(gate.gate, f"{gate.message}; the plan of such a run is not applied")
     return None

@@ -23,11 +23,15 @@ _GONE = (Reason.NOT_FOUND, Reason.NOT_A_DIRECTORY)
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What a run is about to act on: paths, and for orphans size and mtime as they were listed."""
+    """What a run is about to act on: paths, and for orphans size and mtime as they were listed.
+
+    ``going`` are empty directories that were asked to go before, and may or may not be there still.
+    """
 
     missing: Sequence[bytes] = ()
     orphans: Sequence[tuple[bytes, int, int]] = ()
     empty: Sequence[bytes] = ()
+    going: Sequence[bytes] = ()
 
     def __len__(self) -> int:
         return len(self.missing) + len(self.orphans) + len(self.empty)
@@ -165,7 +169,7 @@ class Recheck:
 
     def _empty_fates(self) -> list[tuple[bytes, str]]:
         """Say what became of the empty directories: nothing but such as stay empty may be in them."""
-        still: set[bytes] = set()
+        still = set(self._candidates.going)
         fates: dict[bytes, str] = {}
         for path in sorted(self._candidates.empty, key=paths.depth_of, reverse=True):
             match self._listings.get(path):

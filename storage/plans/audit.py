@@ -133,7 +133,9 @@ class AuditLog:
         for event in self.events(start):
             if event.plan != plan:
                 continue
-            if event.event == REJECTED:
+            if event.event == PLANNED:
+                state.is_known = True
+            elif event.event == REJECTED:
                 state.rejected = True
             elif event.item is not None:
                 state.take((event.item,), ItemEvent(event.event))

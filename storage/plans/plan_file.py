@@ -15,7 +15,7 @@ from typing import Any
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from engine.gates import Refusal
-from engine.plan import Cause, PlanHeader, PlanItem, PlanSums
+from engine.plan import Cause, PlanHeader, PlanItem, PlanRun, PlanSums
 from storage.atomic import AtomicFile
 
 _FORMAT, _VERSION = "dynamo-consistency-plan", 1
@@ -105,7 +105,8 @@ def _head(header: PlanHeader) -> dict[str, Any]:
 
 
 def _header(head: dict[str, Any]) -> PlanHeader:
-    return PlanHeader(**{**head, "gates": tuple(Refusal(**gate) for gate in head["gates"])})
+    gates = tuple(Refusal(**gate) for gate in head["gates"])
+    return PlanHeader(**{**head, "run": PlanRun(**head["run"]), "gates": gates})
 
 
 def _line(item: PlanItem) -> dict[str, Any]:

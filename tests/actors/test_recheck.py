@@ -164,7 +164,11 @@ def test_a_directory_that_may_not_be_read_any_more_leaves_nothing_certain(thread
         directory.chmod(0o755)
     if done.acted.dropped == Dropped():
         pytest.fail("the mode of a directory stops the server from nothing, so this shows nothing")
-    assert done.acted.dropped == Dropped(uncertain=len(ORPHANS) + len(LOST) + 1 + len(EMPTY))
+    # With no certain answer about so much, nothing else is asked for.
+    assert done.acted.dropped == Dropped(uncertain=len(ORPHANS))
+    assert done.refusal is not None
+    assert (done.refusal.gate, done.failed) == ("recheck", "nothing was asked for")
+    assert str(done.failure).startswith("the store gave no certain answer about 8 of 8; look at its doors")
     assert (site.requests("deletions"), site.requests("transfers")) == ([], [])
 
 
@@ -175,7 +179,11 @@ def test_a_server_that_is_gone_leaves_nothing_certain(
     (server.store / "own").mkdir(exist_ok=True)
     site = Site(tmp_path, server.store / "own", "/store/own", server.url)
     done = site.run(threads, server.kill)
-    assert done.acted.dropped == Dropped(uncertain=len(ORPHANS) + len(LOST) + 1 + len(EMPTY))
+    # With no certain answer about so much, nothing else is asked for.
+    assert done.acted.dropped == Dropped(uncertain=len(ORPHANS))
+    assert done.refusal is not None
+    assert (done.refusal.gate, done.failed) == ("recheck", "nothing was asked for")
+    assert str(done.failure).startswith("the store gave no certain answer about 8 of 8; look at its doors")
     assert (site.requests("deletions"), site.requests("transfers")) == ([], [])
     assert "without a certain answer" in site.message()
     # The next run, of a server that is back, finds them all once more and acts.

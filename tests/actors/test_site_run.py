@@ -11,13 +11,18 @@ from pathlib import Path
 import pytest
 
 from actors.oversight import Killed, Oversight, Progress, Refused
+from actors.plan_run import reject
 from actors.runtime import Runtime
 from actors.site_run import NotReady
 from actors.threads import ThreadRuntime
 from engine.site_states import BadAction, SiteStatus
+from storage.backends import choose
+from storage.backends.protocols import Transfers
 from storage.backends.queue import queue_path
 from storage.history import RunCounts, RunStatus, Table
 from storage.inventory import InventoryError
+from storage.plans.plan_file import read_plan
+from storage.runs.directory import RunDirectory
 from storage.snapshot import Snapshot, SnapshotWriter
 from tests.actors.small_site import SITE, Registry, Site, run, run_with
 
@@ -431,6 +436,62 @@ def test_what_is_old_enough_by_the_settings_of_now_is_acted_on_behind_a_dead_run
     run_with(threads, site, registry, Oversight())
     assert {name.rpartition("/")[2] for name in registry.deletions} == {"orphan", "empty"}
     assert {name.rpartition("/")[2] for name in registry.transfers} == {"gone", "lost"}
+
+
+def test_a_plan_that_was_rejected_is_not_acted_on_behind_a_dead_run(threads: Runtime, site: Site) -> None:
+    _left_behind(threads, site)
+    config = site.config
+    settings = config.site(SITE)
+    reject(config, settings, choose(config, settings), threads, "no")
+    registry = Registry()
+    done = run_with(threads, site, registry, Oversight())
+    assert (registry.deletions, registry.transfers) == ([], [])
+    assert done.refusal is not None
+    assert done.refusal.gate == "rejected"
+
+
+def test_settings_that_were_changed_since_decide_behind_a_dead_run(threads: Runtime, site: Site) -> None:
+    site.keys["MaxOrphan"] = 0
+    _left_behind_gate(threads, site)
+    # What was too much then is not by now, and the other way round.
+    site.keys["MaxOrphan"] = 10
+    registry = Registry()
+    run_with(threads, site, registry, Oversight())
+    assert {name.rpartition("/")[2] for name in registry.deletions} == {"orphan", "empty"}
+
+
+def _left_behind_gate(threads: Runtime, site: Site) -> None:
+    """Leave a run whose process died behind a closed gate, when the sources were asked for."""
+
+    class DyingWhenAsked(Registry):
+        def sources(self, site: str, lfns: Sequence[str]) -> Transfers:
+            raise Died
+
+    run(threads, site)
+    site.act()
+    with pytest.raises(Died):
+        run_with(threads, site, DyingWhenAsked(), Oversight())
+
+
+def test_a_transfer_queue_that_is_off_by_now_is_left_alone_behind_a_dead_run(threads: Runtime, site: Site) -> None:
+    _left_behind(threads, site)
+    site.keys["UseTransferQueue"] = False
+    registry = Registry()
+    run_with(threads, site, registry, Oversight())
+    assert registry.transfers == []
+    assert {name.rpartition("/")[2] for name in registry.deletions} == {"orphan", "empty"}
+
+
+def test_a_plan_of_a_run_of_the_same_number_in_another_history_is_not_taken_up(threads: Runtime, site: Site) -> None:
+    run(threads, site)
+    before = read_plan(RunDirectory(site.home / "var", SITE).plan, SITE)
+    (site.home / "var/db/consistency.db").unlink()
+    (site.home / "store/mc/orphan").unlink()
+    site.put("mc/other")
+    run(threads, site)
+    after = read_plan(RunDirectory(site.home / "var", SITE).plan, SITE)
+    assert before.header.run.number == after.header.run.number == 1
+    assert [item.path.rpartition(b"/")[2] for item in after.items if item.cause == "orphan"] == [b"other"]
 
 
 def test_nothing_is_asked_for_behind_a_dead_run_without_an_inventory_to_look_into(threads: Runtime, site: Site) -> None:

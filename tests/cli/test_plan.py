@@ -99,7 +99,8 @@ def test_history_tells_what_was_done(park: Park) -> None:
 def test_a_part_of_a_plan_is_applied_and_then_the_rest(park: Park) -> None:
     assert plan(park, "apply", "--limit", 2).out.endswith("2 done, 4 left\n")
     assert requests(park, "deletions") == ["d000/one", "d001/left"]
-    assert plan(park, "apply", "--max-bytes", 9).out.endswith("0 done, 4 left\n")
+    said = plan(park, "apply", "--max-bytes", 9).out
+    assert said.endswith("0 done, 4 left, the next item has 10 bytes, more than --max-bytes\n")
     assert plan(park, "apply", "--max-bytes", 20).out.endswith("4 done, nothing is left\n")
 
 
@@ -155,7 +156,113 @@ def test_a_plan_is_not_applied_when_the_site_has_changed(park: Park) -> None:
     del park.sites[SITE]["MaxPlanAge"]
     park.sites[SITE]["IgnoreDirectories"] = ["tmp"]
     park.write()
-    assert refused(park).startswith(f"other-store: the settings of {SITE} name another store than the plan is for")
+    assert refused(park).startswith(f"other-settings: the settings of {SITE} name another store or inventory than ")
+
+
+def test_what_came_into_the_inventory_since_is_left_alone(park: Park) -> None:
+    inventory = park.home / f"{SITE}.txt"
+    root = xrootd_name(park)
+    # One is no orphan any more, and one is not missing any more.
+    inventory.write_text(inventory.read_text().replace(f"{root}/gone\n", "") + f"{root}/d001/left\n")
+    ended = plan(park, "apply")
+    assert ended.out.endswith(
+        "4 done, 2 left alone, of which inventory or settings say otherwise now, nothing is left\n"
+    )
+    assert requests(park, "deletions") == ["d000/one", "d001/over", "d002/more", "empty"]
+    assert requests(park, "transfers") == []
+
+
+def test_a_plan_is_held_to_the_settings_of_now(park: Park) -> None:
+    site = park.sites[SITE]
+    for key, value, gate in (("MaxOrphan", 3, "too-many"), ("MaxRunAge", 1e-9, "old")):
+        site[key] = value
+        park.write()
+        assert refused(park).startswith(f"{gate}: ")
+        assert f"it may not be applied: {gate}" in plan(park, "show").out
+        del site[key]
+    site |= {"DeleteOrphans": False, "UseTransferQueue": False}
+    park.write()
+    assert plan(park, "apply").code == 0
+    assert (requests(park, "deletions"), requests(park, "transfers")) == (["empty"], [])
+
+
+def test_an_inventory_that_is_gone_keeps_a_plan_from_being_applied(park: Park) -> None:
+    inventory = park.home / f"{SITE}.txt"
+    inventory.rename(park.home / "elsewhere.txt")
+    assert refused(park).startswith("backend: ")
+    (park.home / "elsewhere.txt").rename(inventory)
+    assert plan(park, "apply").code == 0
+
+
+def test_a_plan_made_with_another_inventory_is_not_applied(park: Park) -> None:
+    other = park.home / "other.txt"
+    other.write_text(f"{xrootd_name(park)}/d000/two\n")
+    assert run("check", SITE, "--inventory", other, cwd=park.home).code == 0
+    assert refused(park).startswith("other-settings: ")
+
+
+def test_a_plan_outlives_runs_that_find_nothing_out(park: Park) -> None:
+    assert run("check", SITE, "--no-inventory", cwd=park.home).code == 0
+    assert plan(park, "show", "--json").json["refusal"] is None
+    (park.served.path / SITE).rename(park.served.path / "away")
+    for _ in range(11):
+        assert check(park).code == 4
+    # The store looked empty: whatever the plan says of it is not to be done.
+    assert refused(park).startswith("root: run ")
+    (park.served.path / "away").rename(park.served.path / SITE)
+    assert run("check", SITE, "--no-inventory", cwd=park.home).code == 0
+    assert plan(park, "apply").code == 0
+
+
+def test_a_store_of_which_most_is_gone_is_not_acted_on(park: Park) -> None:
+    for number in range(10):
+        put(park, f"d001/more-{number}", b"x" * (20 + number))
+    assert check(park).code == 0
+    for number in range(9):
+        (park.served.path / SITE / f"d001/more-{number}").unlink()
+    ended = plan(park, "apply")
+    assert ended.code == 4
+    assert f"{SITE}: nothing was asked for: 9 of 14 are gone or have changed since the listing" in ended.err
+    assert requests(park, "deletions") == []
+    assert plan(park, "show", "--json").json["dropped"] == 0
+
+
+def test_empty_directories_go_one_after_another(park: Park) -> None:
+    deep = park.served.path / SITE / "e1/e2/e3"
+    deep.mkdir(parents=True)
+    for path in (deep, deep.parent, deep.parent.parent):
+        os.utime(path, (OLD, OLD))
+    assert check(park).code == 0
+    for _ in range(8):
+        assert plan(park, "apply", "--limit", 1).code == 0
+    assert requests(park, "deletions")[4:] == ["e1/e2/e3", "e1/e2", "e1", "empty"]
+
+
+def test_a_plan_whose_log_is_gone_is_not_applied(park: Park) -> None:
+    assert plan(park, "apply", "--limit", 1).code == 0
+    audit = RunDirectory(park.home / "var", SITE).audit
+    audit.rename(audit.with_name("put-away.jsonl"))
+    ended = plan(park, "apply")
+    assert ended.code == 4
+    assert f"{SITE}: nothing was done: log: the audit log does not know the plan" in ended.message
+    assert len(requests(park, "deletions")) == 1
+
+
+def test_what_is_said_of_a_rejection_cannot_forge_the_log(park: Park) -> None:
+    assert plan(park, "reject", "--why", "x\n2030-01-01 root abc done \x1b[31m").code == 0
+    told = run("history", SITE, "--actions", cwd=park.home).out
+    assert len(told.splitlines()) == 2
+    assert "\x1b" not in told
+
+
+def test_the_plan_of_a_dump_is_applied_to_what_the_dump_says(park: Park) -> None:
+    dump = park.home / "dump.txt"
+    root = xrootd_name(park)
+    dump.write_text("".join(f"{root}/d{n:03d}/{name} 1 19000\n" for n in range(3) for name in ("one", "two")))
+    park.sites[SITE] |= {"AccessMethod": "RAL-Reader", "Dump": str(dump)}
+    park.write()
+    assert check(park).code == 0
+    assert plan(park, "show", "--json").json["refusal"] is None
 
 
 def test_a_plan_behind_a_closed_gate_is_shown_and_not_applied(park: Park) -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.actions import ActionLimits
 from engine.gates import Refusal
-from engine.plan import Cause, ItemEvent, PlanHeader, PlanItem, PlanState, PlanSums, portion, refusal_of
+from engine.plan import Cause, ItemEvent, PlanHeader, PlanItem, PlanRun, PlanState, PlanSums, portion, refusal_of
 
 DAY = 86400.0
 
@@ -70,11 +71,21 @@ def test_sums_count_what_is_known() -> None:
     assert (sums.total, sums.total_size) == (5, 1035)
 
 
-HEADER = PlanHeader("T2_X", 7, 100 * DAY, mark={"doors": ["a"]})
+RUN = PlanRun(7, 99 * DAY, 98 * DAY, missing=2, orphan=3, inventory_files=100, store_files=100, directories=50)
+HEADER = PlanHeader("T2_X", RUN, 100 * DAY, mark="a")
+LIMITS = ActionLimits(max_missing=10, max_orphan=10)
 
 
-def refused(header: PlanHeader = HEADER, state: PlanState | None = None, days: float = 1.0, run: int = 7) -> str:
-    refusal = refusal_of(header, state or PlanState(), (100 + days) * DAY, 7.0, run, {"doors": ["a"]})
+def known() -> PlanState:
+    state = PlanState()
+    state.is_known = True
+    return state
+
+
+def refused(
+    header: PlanHeader = HEADER, state: PlanState | None = None, days: float = 1.0, limits: ActionLimits = LIMITS
+) -> str:
+    refusal = refusal_of(header, state or known(), (100 + days) * DAY, 7.0, limits)
     return "" if refusal is None else refusal.gate
 
 
@@ -83,9 +94,22 @@ def test_a_plan_is_applied_only_while_nothing_has_changed() -> None:
     assert refused(days=7.0) == ""
     assert refused(days=7.1) == "plan-old"
     assert refused(days=-0.1) == "plan-future"
-    assert refused(run=8) == "superseded"
-    assert refused(replace(HEADER, mark={"doors": ["b"]})) == "other-store"
     assert refused(replace(HEADER, gates=(Refusal("too-many", "2 orphans, MaxOrphan is 1"),))) == "too-many"
-    rejected = PlanState()
+    rejected = known()
     rejected.rejected = True
     assert refused(state=rejected) == "rejected"
+    assert refused(state=PlanState()) == "log"
+
+
+def test_a_plan_is_held_to_the_limits_of_now() -> None:
+    assert refused(limits=replace(LIMITS, max_orphan=2)) == "too-many"
+    assert refused(limits=replace(LIMITS, max_missing=1)) == "too-many"
+    assert refused(limits=replace(LIMITS, run_age=3.0)) == ""
+    assert refused(limits=replace(LIMITS, run_age=2.9)) == "old"
+    assert refused(replace(HEADER, run=replace(RUN, unlisted=30))) == "unlisted"
+
+
+def test_a_run_is_told_by_its_start_as_well() -> None:
+    assert RUN.is_run(7, 99 * DAY)
+    assert not RUN.is_run(7, 98 * DAY)
+    assert not RUN.is_run(8, 99 * DAY)

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from engine.gates import Refusal
-from engine.plan import Cause, PlanHeader, PlanItem
+from engine.plan import Cause, PlanHeader, PlanItem, PlanRun
 from storage.plans.plan_file import PlanError, read_plan, write_plan
 
 NAMES = st.binary(min_size=1, max_size=30).filter(lambda name: b"/" not in name and b"\0" not in name)
-HEADER = PlanHeader("T2_X", 7, 1_700_000_000.5, 1_600_000_000.25, (Refusal("top", "not listed"),), {"doors": ["a"]}, 12)
+RUN = PlanRun(7, 1_650_000_000.5, None, 1_600_000_000.25, orphan=3)
+HEADER = PlanHeader("T2_X", RUN, 1_700_000_000.5, (Refusal("top", "not listed"),), "abc", 12)
 
 
 def items(*names: bytes) -> list[PlanItem]:
@@ -45,11 +46,23 @@ def test_the_file_is_as_documented(tmp_path: Path) -> None:
         "format": "dynamo-consistency-plan",
         "version": 1,
         "site": "T2_X",
-        "run": 7,
+        "run": {
+            "number": 7,
+            "started": 1_650_000_000.5,
+            "begun": None,
+            "young_after": 1_600_000_000.25,
+            "missing": 0,
+            "orphan": 3,
+            "missing_size": 0,
+            "orphan_size": 0,
+            "inventory_files": 0,
+            "store_files": 0,
+            "directories": 0,
+            "unlisted": 0,
+        },
         "made": 1_700_000_000.5,
-        "young_after": 1_600_000_000.25,
         "gates": [{"gate": "top", "message": "not listed"}],
-        "mark": {"doors": ["a"]},
+        "mark": "abc",
         "audit": 12,
     }
     assert (first["item"], first["action"], first["cause"], first["size"]) == (1, "delete", "orphan", 5)
