@@ -23,7 +23,7 @@ demo: environment
 	@$(BIN)/dynamo-consistency demo
 
 test: environment servers lint
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 3
 
 lint: environment
 	@$(BIN)/python -m ruff check .

@@ -1,5 +1,6 @@
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -14,6 +15,7 @@ from tests.servers.fixtures import (
     xrootd_pair,
     xrootd_server,
 )
+from tests.together import GroupScheduling, in_order
 
 __all__ = [
     "mariadb_server",
@@ -44,6 +46,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     table.leave_out_soak(config, items)
+    items[:] = in_order(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
+    return GroupScheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,24 +1,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from actors.threads import ThreadRuntime
+from tests.together import Shared
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime
 
 
-@pytest.fixture(scope="session")
-def ray_runtime() -> Iterator[Runtime]:
-    """One Ray node for all tests: it takes seconds to start."""
+@contextmanager
+def _running_ray() -> Iterator[Runtime]:
     from actors.on_ray.runtime import RayRuntime
 
     runtime = RayRuntime()
     yield runtime
     runtime.shutdown()
+
+
+_ray = Shared(_running_ray)
+
+
+@pytest.fixture
+def ray_runtime() -> Runtime:
+    """One Ray node for all tests: it takes seconds to start."""
+    return _ray.get()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    yield
+    _ray.end_behind(item, nextitem)
 
 
 @pytest.fixture(params=["threads", "ray"])

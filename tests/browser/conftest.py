@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from storage.page.server import PageServer
 from tests.browser.driving import Browser
 from tests.browser.sites import plant
 from tests.storage.page.planting import Planted
+from tests.together import Shared
 
 
 def _program(name: str) -> str:
@@ -25,9 +27,8 @@ def _program(name: str) -> str:
     return path
 
 
-@pytest.fixture(scope="session")
-def driver() -> Iterator[Any]:
-    """Debian's Chromium, without a window."""
+@contextmanager
+def _running_chromium() -> Iterator[Any]:
     from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
     options = ChromeOptions()
@@ -41,6 +42,21 @@ def driver() -> Iterator[Any]:
         yield chrome
     finally:
         chrome.quit()
+
+
+_chromium = Shared(_running_chromium)
+
+
+@pytest.fixture
+def driver() -> Any:
+    """Debian's Chromium, without a window."""
+    return _chromium.get()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    yield
+    _chromium.end_behind(item, nextitem)
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,21 @@ from tests.faults.table import note_judged, note_row, print_table
 from tests.servers.fixtures import ServedDirectory
 from tests.servers.ray_node import RayNode, running_ray_node
 from tests.servers.xrootd_secured import SecuredServer
+from tests.together import Shared
+
+_ray_node = Shared(running_ray_node)
 
 
-@pytest.fixture(scope="session")
-def ray_node() -> Iterator[RayNode]:
+@pytest.fixture
+def ray_node() -> RayNode:
     """One Ray node on loopback for all rows that leave it whole: it takes seconds to start."""
-    with running_ray_node() as node:
-        yield node
+    return _ray_node.get()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    yield
+    _ray_node.end_behind(item, nextitem)
 
 
 @pytest.fixture(scope="session")

@@ -20,18 +20,24 @@ BEGIN, END = "<!-- faults -->\n", "<!-- end of faults -->\n"
 
 @dataclass(frozen=True)
 class Row:
-    """One fault: its area, what goes wrong, what must come out, on which runtimes, and whether it takes long."""
+    """One fault: its area, what goes wrong, what must come out, on which runtimes, and whether it takes long.
+
+    One that holds on both runtimes may run on ``quick_on`` alone where there is little time.
+    """
 
     area: str
     fault: str
     outcome: str
     runtimes: str
     soak: bool
+    quick_on: str = ""
 
     @property
     def when(self) -> str:
         """Which command runs it."""
-        return "make soak" if self.soak else "make test"
+        if self.quick_on:
+            return f"`make test` on {self.quick_on}, `make soak` on both"
+        return "`make soak`" if self.soak else "`make test`"
 
 
 @dataclass
@@ -66,7 +72,9 @@ def _rows_of(path: Path) -> Iterator[Row]:
         area, fault, outcome = (ast.literal_eval(argument) for argument in mark.args)
         arguments = {argument.arg for argument in node.args.args}
         runtimes = "both" if "runtime" in arguments else "ray" if "ray_env" in arguments else "threads"
-        yield Row(area, fault, outcome, runtimes, module_is_soak or "pytest.mark.soak" in marks)
+        quick_on = marks.get("pytest.mark.quick_on")
+        alone = ast.literal_eval(quick_on.args[0]) if isinstance(quick_on, ast.Call) else ""
+        yield Row(area, fault, outcome, runtimes, module_is_soak or "pytest.mark.soak" in marks, alone)
 
 
 def as_markdown(table: list[Row]) -> str:
@@ -76,7 +84,7 @@ def as_markdown(table: list[Row]) -> str:
         lines += ["", f"### {area[0].upper()}{area[1:]}", ""]
         lines += ["| what goes wrong | what comes out | runtimes | tried by |", "| --- | --- | --- | --- |"]
         of_area = [row for row in table if row.area == area]
-        lines += [f"| {_cell(row.fault)} | {_cell(row.outcome)} | {row.runtimes} | `{row.when}` |" for row in of_area]
+        lines += [f"| {_cell(row.fault)} | {_cell(row.outcome)} | {row.runtimes} | {row.when} |" for row in of_area]
     return "\n".join(lines) + "\n\n"
 
 
@@ -112,15 +120,22 @@ def add_marks(config: pytest.Config) -> None:
     """Declare the marks."""
     config.addinivalue_line("markers", "fault(area, fault, outcome): a row of the table of faults")
     config.addinivalue_line("markers", "soak: takes long; runs with --soak only")
+    config.addinivalue_line("markers", "quick_on(runtime): of the two that it holds on; on both with --soak only")
 
 
 def leave_out_soak(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the long tests out unless they are asked for."""
     if config.getoption("--soak"):
         return
-    long = [item for item in items if item.get_closest_marker("soak")]
-    config.hook.pytest_deselected(items=long)
-    items[:] = [item for item in items if item not in set(long)]
+    long = {item for item in items if item.get_closest_marker("soak") or _is_on_the_other(item)}
+    config.hook.pytest_deselected(items=list(long))
+    items[:] = [item for item in items if item not in long]
+
+
+def _is_on_the_other(item: pytest.Item) -> bool:
+    """Whether a row that runs on one of the runtimes where there is little time is on the other one here."""
+    quick_on = item.get_closest_marker("quick_on")
+    return quick_on is not None and item.callspec.params["runtime"] != quick_on.args[0]  # type: ignore[attr-defined]
 
 
 def note_row(item: pytest.Item) -> None:

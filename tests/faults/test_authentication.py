@@ -84,6 +84,7 @@ def _token_file(site: FaultySite, token: str) -> Path:
     return path
 
 
+@pytest.mark.quick_on("ray")
 @pytest.mark.fault("authentication", "none: a token over TLS", "all is found, with the token of whoever started it")
 def test_a_token(wants_tokens: SecuredServer, make_site: Callable[..., FaultySite], runtime: str) -> None:
     site = _site_of(wants_tokens, make_site, f"token-{runtime}")
@@ -91,6 +92,7 @@ def test_a_token(wants_tokens: SecuredServer, make_site: Callable[..., FaultySit
     _found(site, site.check(env={"BEARER_TOKEN": wants_tokens.issuer.token()}))
 
 
+@pytest.mark.quick_on("ray")
 @pytest.mark.fault("authentication", "none: a key of sss over TLS", "all is found, with the key of whoever started it")
 def test_a_key(wants_keys: SecuredServer, make_site: Callable[..., FaultySite], runtime: str) -> None:
     site = _site_of(wants_keys, make_site, f"key-{runtime}")

@@ -64,6 +64,7 @@ def message(site: FaultySite) -> str:
         return history.runs(site.name)[0].message
 
 
+@pytest.mark.quick_on("ray")
 @pytest.mark.fault("clusters", "nothing: each server holds a part", "the parts are merged, and what is found is exact")
 def test_all_is_well(xrootd_cluster: XRootDCluster, make_site: Make, runtime: str, parted: FaultySite) -> None:
     parted.prepare(**expected(xrootd_cluster))

@@ -155,6 +155,7 @@ def test_a_directory_is_renamed(watched: FaultySite, proxy: FaultyProxy) -> None
     assert watched.found("compare_orphan") == []
 
 
+@pytest.mark.quick_on("threads")
 @pytest.mark.fault(
     "directories",
     "a link to itself in the middle of one, before and behind files, and dangling links",

@@ -163,6 +163,7 @@ def test_half_of_the_store_is_gone(site: FaultySite) -> None:
     assert (after.code, after.json["resumed"]) == (0, 0)
 
 
+@pytest.mark.quick_on("threads")
 @pytest.mark.fault(
     "the gates",
     "the inventory is cut off: valid, and less than half of its lines",
@@ -205,6 +206,7 @@ def test_one_top_directory_fails(site: FaultySite) -> None:
         _show(site, "data")
 
 
+@pytest.mark.quick_on("ray")
 @pytest.mark.fault(
     "the gates",
     "too many directories cannot be listed",

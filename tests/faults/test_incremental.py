@@ -82,6 +82,7 @@ def check(site: FaultySite) -> Ended:
     return ended
 
 
+@pytest.mark.quick_on("threads")
 @pytest.mark.fault(
     "incremental listing",
     "nothing",
@@ -128,6 +129,7 @@ def test_leaves_change(site: FaultySite) -> None:
     assert ended.json["taken_over"] == LEAVES - 4
 
 
+@pytest.mark.quick_on("ray")
 @pytest.mark.fault(
     "incremental listing",
     "the times of changed directories are set back, as by touch, and every one is in the sample",

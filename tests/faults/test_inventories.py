@@ -271,6 +271,7 @@ REST: dict[str, list[str]] = {
 DROPPED = {"missing": 2, "orphan": 1, "size_mismatch": 1, "empty": 2}
 
 
+@pytest.mark.quick_on("threads")
 @pytest.mark.fault(
     "inventories",
     "files are added, removed and resized in the inventory while the store is listed",

@@ -80,6 +80,7 @@ def test_a_store_that_comes_back(site: FaultySite, server: XRootDServer) -> None
     site.assert_wide(_silenced_in_the_middle(site, server, 5.0))
 
 
+@pytest.mark.quick_on("ray")
 @pytest.mark.fault(
     "stalls",
     "the store goes silent in the middle of a listing for good",

@@ -11,7 +11,7 @@ import pytest
 from tests.fuzz.__main__ import FUZZERS
 from tests.fuzz.driver import replay, run, try_input
 
-INPUTS = int(os.environ.get("FUZZ_INPUTS", "15000"))
+INPUTS = int(os.environ.get("FUZZ_INPUTS", "4000"))
 
 
 @pytest.mark.parametrize("name", FUZZERS)

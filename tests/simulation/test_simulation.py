@@ -17,8 +17,8 @@ from engine.worklane import Lane, Lease
 from tests.simulation.__main__ import replay, run_all, tell
 
 ROOT = Path(__file__).parents[2]
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "10000"))
-BLOCKS = 10
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "2000"))
+BLOCKS = 4
 
 
 @pytest.fixture(autouse=True)
