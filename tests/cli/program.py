@@ -7,8 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,27 +70,26 @@ def start(
 
 
 def wait_for(process: subprocess.Popen[str]) -> Ended:
-    """Wait until it ended. It never shows a traceback."""
+    """Wait until it ended."""
     try:
         out, err = process.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()
         out, err = process.communicate()
         raise AssertionError(f"it did not end; stdout: {out}; stderr: {err}") from None
-    assert "Traceback" not in err, err
-    assert "internal error" not in err, err
-    return Ended(process.returncode, out or "", err)
+    return ended_well(Ended(process.returncode, out or "", err))
+
+
+def ended_well(ended: Ended) -> Ended:
+    """Give it back: whatever happens, it never shows a traceback."""
+    assert "Traceback" not in ended.err, ended.err
+    assert "internal error" not in ended.err, ended.err
+    return ended
 
 
 def run(*arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> Ended:
     """Run the program to its end."""
     return wait_for(start(*arguments, cwd=cwd, env=env))
-
-
-def run_all(calls: Iterable[Sequence[object]], *, cwd: Path, env: Mapping[str, str] | None = None) -> list[Ended]:
-    """Run the program once for each list of arguments, two at a time; give how they ended, in that order."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        return list(pool.map(lambda arguments: run(*arguments, cwd=cwd, env=env), calls))
 
 
 def eventually(what: str, happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:

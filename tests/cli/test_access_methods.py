@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.program import run
+from tests.cli.loaded import run
 from tests.servers.fixtures import ServedDirectory
 from tests.servers.xrootd_cluster import XRootDCluster
 

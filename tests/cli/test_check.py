@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.cli import loaded
 from tests.cli.planted import PlantedSite, findings
 from tests.cli.program import Ended, run
 
@@ -266,7 +267,7 @@ def test_a_history_that_is_none_is_left_alone(site: PlantedSite) -> None:
 )
 def test_what_is_wrong_is_said_in_one_line(site: PlantedSite, arguments: list[str], said: str) -> None:
     before = sorted(site.home.iterdir())
-    ended = run(*arguments, cwd=site.home)
+    ended = loaded.run(*arguments, cwd=site.home)
     assert ended.code == 2
     assert said in ended.message
     assert sorted(site.home.iterdir()) == before
@@ -287,7 +288,7 @@ def test_what_is_wrong_is_said_in_one_line(site: PlantedSite, arguments: list[st
 )
 def test_what_is_wrong_with_the_configuration_is_said_in_one_line(tmp_path: Path, settings: str, said: str) -> None:
     (tmp_path / "consistency_config.json").write_text(settings)
-    ended = run("check", cwd=tmp_path)
+    ended = loaded.run("check", cwd=tmp_path)
     assert ended.code == 2
     assert said in ended.message
     assert [path.name for path in tmp_path.iterdir()] == ["consistency_config.json"]

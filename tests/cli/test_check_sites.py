@@ -11,8 +11,9 @@ import pytest
 
 from storage.backends.queue import RequestQueue, queue_path
 from storage.sites.lock import SiteLock
+from tests.cli.loaded import run
 from tests.cli.planted import PlantedSite
-from tests.cli.program import Ended, run
+from tests.cli.program import Ended
 from tests.servers.smtp import MailServer, mail_server
 
 GOOD, DISABLED, DEAD = "T2_PLANTED", "T2_DISABLED", "T2_DEAD"

@@ -12,8 +12,8 @@ from engine.columns import DirectoryColumns
 from engine.record import DirectoryRecord
 from engine.states import State
 from storage.snapshot import SnapshotHeader, SnapshotWriter
+from tests.cli.loaded import run
 from tests.cli.planted import OLD, PlantedSite
-from tests.cli.program import run
 
 KEYS = [
     "missing",

@@ -8,8 +8,8 @@ import pytest
 
 from dynamo_consistency import datatypes
 from storage.snapshot import Snapshot
+from tests.cli.loaded import run
 from tests.cli.planted import PlantedSite
-from tests.cli.program import run
 
 INVENTORY, REMOTE = "var/cache/T2_PLANTED/inventory.snapshot", "var/cache/T2_PLANTED/remote.snapshot"
 

@@ -17,7 +17,8 @@ from engine.site_states import Reporting
 from storage.backends.queue import RequestQueue, queue_path
 from storage.history import HistoryDatabase, RunCounts, RunStatus, Table
 from storage.sites.summary import SummaryDatabase
-from tests.cli.program import environment, run
+from tests.cli.loaded import run
+from tests.cli.program import environment
 from tests.servers.fixtures import ServedDirectory
 from tests.servers.xrootd import XRootDServer
 from tests.test_docs import keys_of, page_of

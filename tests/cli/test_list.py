@@ -11,8 +11,9 @@ import pytest
 
 from cli.xrootd_server import XRootDServer
 from storage.snapshot import Snapshot
+from tests.cli.loaded import run
 from tests.cli.planted import OLD, PlantedSite
-from tests.cli.program import environment, run
+from tests.cli.program import environment
 
 KEYS = ["files", "directories", "bytes", "unlisted", "empty", "requests", "seconds"]
 

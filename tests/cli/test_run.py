@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from storage.runs.directory import RunDirectory
+from tests.cli.loaded import run
 from tests.cli.park import SLOWLY, Park, counts, rows
-from tests.cli.program import PATIENCE, Ended, eventually, run, start, wait_for
+from tests.cli.program import PATIENCE, Ended, eventually, start, wait_for
 from tests.servers.faulty_proxy import Fault, FaultyProxy
 from tests.servers.fixtures import ServedDirectory
 from tests.servers.processes import processes_below

@@ -19,7 +19,7 @@ import pytest
 from storage.runs.directory import RunDirectory, RunInfo
 from storage.sites.process import Owner
 from storage.sites.summary import Heartbeat, StatsRow, SummaryDatabase
-from tests.cli.program import run
+from tests.cli.loaded import run
 from tests.test_docs import keys_of, page_of
 
 SITES = {"T1_A": {}, "T2_B": {"AccessMethod": "SRM"}, "T2_C": {}}

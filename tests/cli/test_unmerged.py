@@ -11,7 +11,8 @@ import pytest
 
 from storage.history import HistoryDatabase
 from storage.unmerged.search import find_kept
-from tests.cli.program import Ended, eventually, run, start, wait_for
+from tests.cli.loaded import run
+from tests.cli.program import Ended, eventually, start, wait_for
 from tests.servers.fixtures import ServedDirectory
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -30,7 +30,8 @@ from storage.page.install import install_page
 from storage.runs.directory import RunDirectory, directory_name
 from storage.sites.summary import SummaryDatabase
 from storage.snapshot import Snapshot
-from tests.cli.program import PATIENCE, PROGRAM, Ended, environment, run, wait_for
+from tests.cli.loaded import run
+from tests.cli.program import PATIENCE, PROGRAM, Ended, environment, wait_for
 from tests.faults.site import OLD, FaultySite
 from tests.servers.processes import is_running, processes_below
 from tests.servers.xrootd import XRootDServer

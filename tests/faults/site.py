@@ -15,7 +15,8 @@ from typing import Any
 from engine.states import State
 from storage.runs.directory import RunDirectory, directory_name
 from storage.snapshot import Snapshot, SnapshotError, part_of
-from tests.cli.program import PROGRAM, Ended, environment, eventually, run, start, wait_for
+from tests.cli import loaded, program
+from tests.cli.program import PROGRAM, Ended, environment, eventually, start, wait_for
 from tests.faults.table import judged
 
 OLD = 1_700_000_000
@@ -112,6 +113,7 @@ class FaultySite:
 
     def check(self, *arguments: object, env: Mapping[str, str] | None = None) -> Ended:
         """Run a check to its end, as a user would; its JSON is on stdout."""
+        run = program.run if self.runtime == "ray" else loaded.run
         return run("check", "--json", *arguments, cwd=self.home, env={**self.env, **(env or {})})
 
     def start_check(self, *arguments: object, env: Mapping[str, str] | None = None) -> Popen[str]:

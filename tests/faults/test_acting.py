@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from storage.backends.queue import RequestQueue, queue_path
-from tests.cli.program import run
+from tests.cli.loaded import run
 from tests.faults.site import FaultySite
 from tests.servers.fixtures import ServedDirectory
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.program import eventually, run_all, wait_for
+from tests.cli.loaded import run_all
+from tests.cli.program import eventually, wait_for
 from tests.faults.large_site import WIDE, assert_next_is_fine, fill
 from tests.faults.site import OLD, FaultySite
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.program import Ended, eventually, run, wait_for
+from tests.cli.loaded import run
+from tests.cli.program import Ended, eventually, wait_for
 from tests.faults.large_site import WIDE, assert_next_is_fine, assert_whole_page, count_findings, fill
 from tests.faults.site import FaultySite
 

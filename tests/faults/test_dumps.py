@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.program import PATIENCE, run
+from tests.cli.loaded import run
+from tests.cli.program import PATIENCE
 from tests.faults.site import OLD, FaultySite
 from tests.faults.test_inventories import start_python
 

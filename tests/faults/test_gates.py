@@ -14,7 +14,8 @@ from storage.backends.queue import RequestQueue, queue_path
 from storage.history import HistoryDatabase, RunRow
 from storage.runs.directory import directory_name
 from storage.sites.summary import SummaryDatabase
-from tests.cli.program import Ended, eventually, run
+from tests.cli.loaded import run
+from tests.cli.program import Ended, eventually
 from tests.faults.site import FaultySite
 from tests.servers.xrootd import XRootDServer
 

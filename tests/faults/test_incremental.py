@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from storage.runs.directory import RunDirectory
 from tests.cli.program import Ended, eventually, wait_for
 from tests.faults.site import OLD, FaultySite
+from tests.servers.faulty_proxy import Fault, FaultyProxy
 from tests.servers.xrootd import XRootDServer
 
 LEAVES, MANY = 60, 600
@@ -48,6 +49,13 @@ def pausable(server: XRootDServer, make_site: Callable[..., FaultySite]) -> Faul
     site = make_site([server.store], "/store", [server.url])
     listed_once(site, MANY, IncrementalSample=0.5, Timeout=30)
     return site
+
+
+@pytest.fixture
+def slow_door(xrootd_server: XRootDServer) -> Iterator[FaultyProxy]:
+    """A door to the common server by which a listing takes a second or more."""
+    with FaultyProxy(xrootd_server.port, Fault(delay=0.01)) as proxy:
+        yield proxy
 
 
 def killed(site: FaultySite, server: XRootDServer) -> int:
@@ -334,7 +342,8 @@ def test_times_that_say_nothing(site: FaultySite) -> None:
     "files come and go in all leaves while the site is listed",
     "nothing false is found, and no change of these is taken for a time that lies",
 )
-def test_changes_under_way(site: FaultySite) -> None:
+def test_changes_under_way(site: FaultySite, slow_door: FaultyProxy) -> None:
+    site.doors = [slow_door.url]
     listed_once(site, IncrementalSample=1, InFlight=1)
 
     def change() -> None:
@@ -343,6 +352,7 @@ def test_changes_under_way(site: FaultySite) -> None:
             (path / "new.root").write_bytes(b"x")
             (path / f"a{number}.root").unlink()
 
+    another_second()
     ended = site.check_while(change)
     assert ended.code == 0, ended.err
     new = [f"data/{n % 3}/leaf{n}/new.root" for n in range(LEAVES)]

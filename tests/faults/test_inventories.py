@@ -18,7 +18,8 @@ import pytest
 
 from storage.runs.directory import RunDirectory
 from storage.snapshot import part_of
-from tests.cli.program import PATIENCE, Ended, environment, eventually, run, wait_for
+from tests.cli.loaded import run
+from tests.cli.program import PATIENCE, Ended, environment, eventually, wait_for
 from tests.faults.site import OLD, FaultySite
 from tests.servers.xrootd import XRootDServer
 from tests.storage.backends.conftest import make_database

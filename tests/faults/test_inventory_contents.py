@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cli.program import run
+from tests.cli.loaded import run
 from tests.faults.site import FaultySite
 
 

@@ -14,7 +14,7 @@ import pytest
 from engine import paths
 from storage.history import HistoryDatabase
 from storage.snapshot import Snapshot
-from tests.cli.program import run_all
+from tests.cli.loaded import run_all
 from tests.faults.site import FaultySite
 from tests.servers.fixtures import ServedDirectory
 

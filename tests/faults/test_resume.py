@@ -18,7 +18,8 @@ import pytest
 from engine.site_states import SiteStatus
 from storage.sites.process import Owner
 from storage.sites.summary import Heartbeat, SummaryDatabase
-from tests.cli.program import eventually, run, wait_for
+from tests.cli.loaded import run
+from tests.cli.program import eventually, wait_for
 from tests.faults.site import FaultySite
 from tests.servers.xrootd import XRootDServer
 

@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import NullPool, create_engine, make_url, text
 
 from storage.runs.directory import RunDirectory
-from tests.cli.program import eventually, run, wait_for
+from tests.cli.loaded import run
+from tests.cli.program import eventually, wait_for
 from tests.faults.site import OLD, FaultySite
 from tests.storage.backends.conftest import TestDatabase, make_database
 

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from storage.config.loading import Config, ConfigError
-from tests.cli.program import PATIENCE, run, run_all, start
+from tests.cli.loaded import run, run_all
+from tests.cli.program import PATIENCE, start
 from tests.faults.site import FaultySite
 
 _SECRET = b"what nobody may read"
