@@ -22,6 +22,7 @@ from benchmarks import (
     ray_overhead,
     scale,
     startup,
+    webdav,
 )
 from benchmarks.machine import machine_line
 from benchmarks.measure import Broken, Row, Unavailable
@@ -30,6 +31,7 @@ from benchmarks.tables import table
 BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "startup": startup.run,
     "listing": listing.run,
+    "webdav": webdav.run,
     "certainty": certainty.run,
     "incremental": incremental.run,
     "fleet": fleet.run,

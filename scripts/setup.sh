@@ -145,6 +145,7 @@ readonly servers=(
     pg_ctlcluster:postgresql
     mariadbd:mariadb-server
     prometheus:prometheus
+    "/usr/sbin/apache2:apache2-bin"
     "gfal-ls:gfal2-util-scripts gfal2-plugin-xrootd gfal2-plugin-file"
 )
 

@@ -1,7 +1,8 @@
 """The URLs of doors: ``root://host[:port][//path]``, ``roots://…`` and ``file://[/path]``.
 
-What only gfal-ls speaks is a door as well: ``davs://host[:port][/path]``, ``gsiftp://…`` and
-``srm://host[:port][/endpoint?SFN=][/path]``. Other packages bring schemes of their own.
+So are WebDAV's, ``davs://host[:port][/path]`` or ``https://…``, without TLS ``dav://…`` and ``http://…``; and what
+only gfal-ls speaks, ``gsiftp://…`` and ``srm://host[:port][/endpoint?SFN=][/path]``. Other packages bring schemes of
+their own.
 """
 
 from __future__ import annotations
@@ -16,17 +17,27 @@ from urllib.parse import unquote_to_bytes
 from engine import paths
 from storage.shown import quoted
 
-DOOR_FORMS = "root://host[:port][//prefix], roots://host[:port][//prefix] or file:///prefix"
+DOOR_FORMS = (
+    "root://host[:port][//prefix], roots://host[:port][//prefix], davs://host[:port][/prefix] or file:///prefix"
+)
 
-GFAL_SCHEMES = frozenset(("srm", "davs", "gsiftp"))
+GFAL_SCHEMES = frozenset(("srm", "gsiftp"))
 """The schemes of doors that only gfal-ls can open."""
+
+WEB_SCHEMES = frozenset(("davs", "https", "dav", "http"))
+"""The schemes of doors that speak WebDAV, over TLS or not."""
 
 LISTERS = "dynamo_consistency.listers"
 """The entry points of other packages that bring listers, each named after a scheme."""
 
 _ENDPOINT = "?SFN="
 
-_PORTS = {"root": 1094, "roots": 1094, "davs": 443, "gsiftp": 2811, "srm": 8443}
+_PORTS = {"root": 1094, "roots": 1094, "gsiftp": 2811, "srm": 8443} | {
+    "davs": 443,
+    "https": 443,
+    "dav": 80,
+    "http": 80,
+}
 """Where a door listens whose URL says nothing."""
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
@@ -102,7 +113,7 @@ def parse_door(text: str) -> DoorURL:
     scheme, rest = match[1].lower(), match[2]
     if scheme == "file":
         return DoorURL(scheme, "", _file_path(rest))
-    if scheme in GFAL_SCHEMES or (scheme not in ("root", "roots") and _is_added(scheme)):
+    if scheme in GFAL_SCHEMES | WEB_SCHEMES or (scheme not in ("root", "roots") and _is_added(scheme)):
         return _other_door(scheme, rest)
     if scheme not in ("root", "roots"):
         raise ValueError(f"unknown scheme {quoted(scheme)}")

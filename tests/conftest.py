@@ -7,6 +7,10 @@ from hypothesis import settings
 
 from tests.faults import table
 from tests.servers.fixtures import (
+    apache_directory,
+    apache_server,
+    http_directory,
+    http_server,
     mariadb_server,
     postgres_server,
     start_xrootd,
@@ -18,6 +22,10 @@ from tests.servers.fixtures import (
 from tests.together import GroupScheduling, in_order
 
 __all__ = [
+    "apache_directory",
+    "apache_server",
+    "http_directory",
+    "http_server",
     "mariadb_server",
     "postgres_server",
     "start_xrootd",

@@ -10,13 +10,13 @@ from pathlib import Path
 from engine import paths
 from engine.gates import Refusal
 from storage.config.site import KnownSites, SiteConfig
-from storage.door_url import GFAL_SCHEMES, DoorURL, is_url, parse_door
+from storage.door_url import GFAL_SCHEMES, WEB_SCHEMES, DoorURL, is_url, parse_door
 from storage.listers.protocol import StoreSpec
 from storage.shown import printable, quoted
 
 _FORMS = (
-    "a site of the configuration, root://host[:port]//path, roots://host[:port]//path, file:///path, "
-    "or a directory or file on disk"
+    "a site of the configuration, root://host[:port]//path, roots://host[:port]//path, davs://host[:port]/path, "
+    "file:///path, or a directory or file on disk"
 )
 
 
@@ -122,7 +122,8 @@ def _url_source(text: str, config: KnownSites | None) -> Source:
         hint = "gfal-ls lists sites of the configuration, with AccessMethod SRM"
         raise SourceError(f"{quoted(text)}: unknown scheme {quoted(url.scheme)} here: {hint}; expected {_FORMS}")
     if not url.path:
-        example = "file:///data" if url.scheme == "file" else f"{url.scheme}://{url.authority}//store"
+        slashes = "/" if url.scheme in WEB_SCHEMES else "//"
+        example = "file:///data" if url.scheme == "file" else f"{url.scheme}://{url.authority}{slashes}store"
         raise SourceError(f"{quoted(text)}: no path; write which directory to list, as in {example}")
     if url.scheme == "file":
         return _on_disk(url.path, text, config)

@@ -84,6 +84,20 @@ def read_token(environment: Mapping[str, str]) -> tuple[Token, bytes] | None:
     return found[0], found[1].encode("utf-8", "surrogateescape")
 
 
+def bearer_token(environment: Mapping[str, str]) -> tuple[bytes, float | None]:
+    """Find the token to show to a WebDAV door, and its end if it has one; empty if there is none that can be used.
+
+    Such doors take macaroons as well, which are no JSON web tokens.
+    """
+    found = _find(environment)
+    if found is None or found[0].problem not in ("", _NO_TOKEN):
+        return b"", None
+    text = found[1]
+    # What else there may be is no token, and would be something else in a header.
+    is_token = text.isascii() and text.isprintable() and " " not in text
+    return (text.encode("ascii"), found[0].end) if is_token else (b"", None)
+
+
 def _find(environment: Mapping[str, str]) -> tuple[Token, str] | None:
     text = environment.get("BEARER_TOKEN", "").strip()
     if text:
@@ -155,7 +169,7 @@ def _state_of(token: Token, over_tls: bool, now: float) -> str:
         return token.problem
     if token.end is not None and now >= token.end:
         return f"its token ended at {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(token.end))}"
-    return "not accepted" if over_tls else "not used, since a token is sent over roots:// only"
+    return "not accepted" if over_tls else "not used, since a token is sent over TLS only (roots://, davs://, https://)"
 
 
 def _file_state(path: Path) -> str:

@@ -23,6 +23,9 @@ from storage.listers.protocol import DIRECTX, GFAL, WIRE, Lister, Sink, StoreSpe
 _AUTO = WIRE
 """What talks to XRootD doors where nobody said."""
 
+_QUEUED = 2
+"""Requests that a lister over HTTP has in hand for each connection that it may open."""
+
 _NEVER_AWAY = ("file", "memory", "dump")
 """The schemes of what cannot be reached only if it is not there."""
 
@@ -73,6 +76,8 @@ def _opener(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
     match door.scheme:
         case "root" | "roots" | "xroot" | "xroots":
             return _xrootd(door, spec)
+        case "davs" | "https" | "dav" | "http":
+            return _webdav(door, spec)
         case "file":
             from storage.listers.posix import PosixLister
 
@@ -110,6 +115,17 @@ def _by_wire(door: Door, spec: StoreSpec, sink: Sink, connections: int) -> Sprea
     # The library is loaded only where a server wants what it alone can do.
     library = partial(_by_bindings, door, spec)
     return WireLister(door, sink, spec.timeout, connections, not spec.clustered, library)
+
+
+def _webdav(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
+    def open_one(sink: Sink, connections: int) -> Spreadable:
+        from storage.listers.webdav.lister import WebDavLister
+
+        return WebDavLister(door, sink, spec.timeout, connections)
+
+    # A connection takes one request at a time; some more in hand have the next one there when it has answered.
+    limits = PaceLimits(min(spec.in_flight, _QUEUED * spec.connections), spec.connections)
+    return partial(PacedLister, door.host, open_one, limits=limits)
 
 
 def _directx(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:

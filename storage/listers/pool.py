@@ -57,11 +57,14 @@ class PoolLister:
         self._hire = hire
         self._workers: list[Worker] = []
         self._threads: list[threading.Thread] = []
-        self._idle = 0
+        # Requests that nobody has taken up yet, and workers that are at one.
+        self._pending = self._busy = 0
         # Which worker has a request in hand, by the number of that, and who is stuck with one.
         self._in_hand: dict[int, Worker] = {}
         self._stuck: set[Worker] = set()
         self._replaced = 0
+        # What was asked by workers that went because there were too many of them.
+        self._asked_by_gone = 0
         self._closed = False
         self._lock = threading.Lock()
         self._queue: SimpleQueue[Request | None] = SimpleQueue()
@@ -71,18 +74,30 @@ class PoolLister:
     def requests(self) -> int:
         """How many requests were sent to the store so far."""
         with self._lock:
-            return sum(worker.requests for worker in self._workers)
+            return self._asked_by_gone + sum(worker.requests for worker in self._workers)
+
+    def spread(self, connections: int) -> None:
+        """Have so many workers from now on; those that are too many go when they have answered."""
+        with self._lock:
+            self._size = max(1, connections)
+            while not self._closed and self._is_short:
+                self._add_worker()
 
     def submit(self, request: Request) -> None:
         """Send one request; see `storage.listers.protocol.Lister`."""
         with self._lock:
             if self._closed:
                 return
+            self._pending += 1
             self._queue.put(request)
-            if self._idle:
-                self._idle -= 1
-            elif len(self._workers) < self._size + self._replaced:
+            if self._is_short:
                 self._add_worker()
+
+    @property
+    def _is_short(self) -> bool:
+        """Whether there is work for one more worker, and room."""
+        is_idle = len(self._workers) - self._busy >= self._pending
+        return not is_idle and len(self._workers) < self._size + self._replaced
 
     def _add_worker(self) -> None:
         worker = self._hire()
@@ -128,7 +143,7 @@ class PoolLister:
             worker.close()
         # A program that was killed is gone in no time; not for ever, though: whoever closes may be in the sink.
         give_up = time.monotonic() + _LEAVING
-        for thread in self._threads:
+        for thread in list(self._threads):
             if thread is not threading.current_thread():
                 thread.join(max(0.0, give_up - time.monotonic()))
 
@@ -137,19 +152,31 @@ class PoolLister:
             if not self._closed:
                 # Not before: what is waiting is not late, and no worker keeps it waiting for longer than the timeout.
                 with self._lock:
+                    self._pending -= 1
+                    self._busy += 1
                     self._in_hand[request.number] = worker
                 flight = self._watchdog.start(request)
                 outcome = self._answer(worker, request)
                 with self._lock:
                     self._in_hand.pop(request.number, None)
                     is_late = worker in self._stuck
+                    # Before anybody hears of it: whoever does asks for more, which this one can do.
+                    self._busy -= not is_late
                 if is_late:
                     break
                 self._watchdog.end(flight, outcome)
-            with self._lock:
-                self._idle += 1
+                with self._lock:
+                    if len(self._workers) > self._size + self._replaced and not self._closed:
+                        self._dismiss(worker)
+                        break
         worker.close()
         worker.release()
+
+    def _dismiss(self, worker: Worker) -> None:
+        """Let a worker go, on its own thread; the lock is held."""
+        self._asked_by_gone += worker.requests
+        self._workers.remove(worker)
+        self._threads.remove(threading.current_thread())
 
     def _answer(self, worker: Worker, request: Request) -> Outcome:
         try:

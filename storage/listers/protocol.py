@@ -38,6 +38,9 @@ GFAL = "SRM"
 _COMPLETE = frozenset(("root", "roots", "xroot", "xroots", "file"))
 """The schemes whose listings of names were found to have all of them, whatever lists."""
 
+_INCOMPLETE = frozenset(("davs", "https", "dav", "http"))
+"""The schemes whose servers leave names out of a listing, by what they can read or want to show."""
+
 
 class Ask(IntEnum):
     """The three questions a store is asked."""
@@ -74,11 +77,11 @@ class StoreSpec:
     """Everything that is needed to open listers on one store; small, frozen and picklable.
 
     ``doors`` are URLs that all answer for the same store: ``root://host[:port][//prefix]``, ``roots://…``,
-    ``file://[/prefix]``, for gfal-ls ``srm://…``, ``davs://…`` and ``gsiftp://…`` besides, and ``dump:///file``. The
-    path of a door, if any, is put before each LFN. ``timeout`` is in seconds for one request; ``connections`` is how
-    many each lister opens to a door at most, ``in_flight`` how many requests it has under way there at most; for
-    gfal-ls, ``connections`` is how many programs it runs at a time in all. ``method`` says what talks to the doors: the
-    empty one is that of their scheme.
+    ``file://[/prefix]``, ``davs://host[:port][/prefix]``, for gfal-ls ``srm://…`` and ``gsiftp://…`` besides, and
+    ``dump:///file``. The path of a door, if any, is put before each LFN. ``timeout`` is in seconds for one request;
+    ``connections`` is how many each lister opens to a door at most, ``in_flight`` how many requests it has under way
+    there at most; for gfal-ls, ``connections`` is how many programs it runs at a time in all. ``method`` says what
+    talks to the doors: the empty one is that of their scheme.
 
     The doors of a ``clustered`` store each hold a part of it, and all are asked everything; it is ``open_ended`` when
     there may be further parts that nobody named, so that nothing it lacks is proved absent. A store that
@@ -119,7 +122,8 @@ class StoreSpec:
     @property
     def names_are_complete(self) -> bool:
         """Whether a name that is in no answer to `Ask.NAMES` is not there."""
-        return self.method != GFAL or all(door.partition(":")[0] in _COMPLETE for door in self.doors)
+        schemes = {door.partition(":")[0] for door in self.doors}
+        return schemes.isdisjoint(_INCOMPLETE) and (self.method != GFAL or schemes <= _COMPLETE)
 
 
 Sink = Callable[[int, Outcome], None]

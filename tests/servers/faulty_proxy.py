@@ -26,7 +26,7 @@ class Fault:
 
     ``delay`` holds each chunk back for so many seconds; ``stall`` swallows all; ``garbage`` sends nonsense instead.
     After ``limit`` bytes of one connection it ends, with a reset or, if ``politely``, closed as by an orderly end.
-    ``rewrite`` gives the body of a frame that takes the place of another.
+    ``rewrite`` gives the body of a frame that takes the place of another, ``replace`` the whole frame.
     """
 
     delay: float = 0.0
@@ -35,6 +35,7 @@ class Fault:
     limit: int | None = None
     politely: bool = False
     rewrite: Callable[[bytes], bytes] | None = None
+    replace: Callable[[bytes], bytes] | None = None
 
 
 FORWARD = Fault()
@@ -140,6 +141,9 @@ class FaultyProxy:
             except OSError:
                 client.close()
                 return
+            for end in (client, server):
+                # What comes in two pieces is not to wait for anybody's receipt of the first.
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self.connections += 1
                 self._open |= {client, server}
@@ -157,7 +161,7 @@ class FaultyProxy:
         """Carry what the server says to the client, frame by frame."""
         sent = 0
         with contextlib.suppress(OSError):
-            while frame := _frame(server):
+            while frame := self.frame(server):
                 fault = self.fault
                 if fault.delay and self._closed.wait(fault.delay):
                     break
@@ -165,8 +169,10 @@ class FaultyProxy:
                     continue
                 if fault.garbage:
                     frame = b"HTTP/1.1 400 Bad Request\r\n\r\n\xff\x00\xfe" * 40
+                elif fault.replace is not None:
+                    frame = fault.replace(frame)
                 elif fault.rewrite is not None:
-                    frame = _rewritten(frame, fault.rewrite)
+                    frame = self.rewritten(frame, fault.rewrite)
                 if fault.limit is not None and sent + len(frame) > fault.limit:
                     client.sendall(frame[: max(0, fault.limit - sent)])
                     _end(client, fault.politely)
@@ -174,6 +180,19 @@ class FaultyProxy:
                 client.sendall(frame)
                 sent += len(frame)
         self._drop(client, server)
+
+    def frame(self, server: socket.socket) -> bytes:
+        """Read one whole answer; empty at the end of them."""
+        header = exactly(server, _HEADER.size)
+        if len(header) < _HEADER.size:
+            return b""
+        return header + exactly(server, _HEADER.unpack(header)[2])
+
+    def rewritten(self, frame: bytes, rewrite: Callable[[bytes], bytes]) -> bytes:
+        """Give an answer another body."""
+        stream, status, _ = _HEADER.unpack_from(frame)
+        body = rewrite(frame[_HEADER.size :])
+        return _HEADER.pack(stream, status, len(body)) + body
 
     def _drop(self, *connections: socket.socket) -> None:
         with self._lock:
@@ -195,31 +214,20 @@ def as_listing(entries: list[bytes]) -> bytes:
     return LISTING + b"\n".join(entries) + b"\0"
 
 
-def _frame(server: socket.socket) -> bytes:
-    """Read one whole answer; empty at the end of them."""
-    header = _exactly(server, _HEADER.size)
-    if len(header) < _HEADER.size:
-        return b""
-    return header + _exactly(server, _HEADER.unpack(header)[2])
-
-
-def _exactly(server: socket.socket, count: int) -> bytes:
+def exactly(server: socket.socket, count: int) -> bytes:
+    """Read so many bytes, or all that come before the end."""
     parts = bytearray()
     while len(parts) < count and (part := server.recv(count - len(parts))):
         parts += part
     return bytes(parts)
 
 
-def _rewritten(frame: bytes, rewrite: Callable[[bytes], bytes]) -> bytes:
-    stream, status, _ = _HEADER.unpack_from(frame)
-    body = rewrite(frame[_HEADER.size :])
-    return _HEADER.pack(stream, status, len(body)) + body
-
-
 def _end(connection: socket.socket, politely: bool) -> None:
     with contextlib.suppress(OSError):
         if not politely:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            # Nothing is reset as long as a thread waits for what it says.
+            connection.shutdown(socket.SHUT_RD)
         else:
             connection.shutdown(socket.SHUT_RDWR)
     connection.close()

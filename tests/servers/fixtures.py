@@ -6,21 +6,37 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from tests.servers.databases import MariaDBServer, PostgresServer
+from tests.servers.webdav import ApacheServer, XRootDOverHTTP
 from tests.servers.xrootd import XRootDServer
 from tests.servers.xrootd_cluster import XRootDCluster
 
 _directories = itertools.count()
 
 
+class Server(Protocol):
+    """What serves a directory ``store``, as ``/store`` behind ``url``."""
+
+    store: Path
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+
+    @property
+    def url(self) -> str:
+        """Its door, without a path."""
+
+
 @dataclass(frozen=True)
 class ServedDirectory:
     """A directory of a server: as ``lfn`` through ``url``, and as ``path`` on the local disk."""
 
-    server: XRootDServer
+    server: Server
     lfn: bytes
     path: Path
 
@@ -41,10 +57,42 @@ def xrootd_server() -> Iterator[XRootDServer]:
 @pytest.fixture
 def xrootd_directory(xrootd_server: XRootDServer) -> ServedDirectory:
     """An empty directory of the common server."""
-    name = f"test{next(_directories)}"
-    path = xrootd_server.store / name
-    path.mkdir()
-    return ServedDirectory(xrootd_server, f"/store/{name}".encode(), path)
+    return _directory_of(xrootd_server)
+
+
+@pytest.fixture(scope="session")
+def http_server() -> Iterator[XRootDOverHTTP]:
+    """One XRootD server that is asked over HTTP, for all tests that do it no harm."""
+    try:
+        server = XRootDOverHTTP()
+    except RuntimeError as error:
+        pytest.fail(str(error))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def http_directory(http_server: XRootDOverHTTP) -> ServedDirectory:
+    """An empty directory of XRootD's HTTP plugin."""
+    return _directory_of(http_server)
+
+
+@pytest.fixture(scope="session")
+def apache_server() -> Iterator[ApacheServer]:
+    """One Apache with mod_dav for all tests that do it no harm."""
+    try:
+        server = ApacheServer()
+    except RuntimeError as error:
+        pytest.fail(str(error))
+    with server:
+        yield server
+
+
+@pytest.fixture
+def apache_directory(apache_server: ApacheServer) -> ServedDirectory:
+    """An empty directory of Apache's mod_dav."""
+    return _directory_of(apache_server)
 
 
 @pytest.fixture
@@ -93,6 +141,13 @@ def xrootd_pair() -> Iterator[XRootDCluster]:
     """A redirector with two data servers on one file system."""
     with XRootDCluster(shared=True) as cluster:
         yield cluster
+
+
+def _directory_of(server: Server) -> ServedDirectory:
+    name = f"test{next(_directories)}"
+    path = server.store / name
+    path.mkdir()
+    return ServedDirectory(server, f"/store/{name}".encode(), path)
 
 
 def _new_server(*extra: str) -> XRootDServer:

@@ -24,10 +24,12 @@ _TRIES = 2
 class XRootDCluster:
     """Serves ``/store`` from several data servers, each with a tree of its own, or all with the same one.
 
-    ``roots`` are the trees, by data server; ``ports`` are those of the redirector and then of the data servers.
+    ``roots`` are the trees, by data server; ``ports`` are those of the redirector and then of the data servers. With
+    ``http`` they are asked over HTTP at the same ports as well.
     """
 
-    def __init__(self, servers: int = 2, shared: bool = False) -> None:
+    def __init__(self, servers: int = 2, shared: bool = False, http: bool = False) -> None:
+        self._http = http
         self._home = Path(tempfile.mkdtemp(prefix="xrootd-cluster-"))
         self._home.chmod(0o755)
         self._admin = self._home / "admin"
@@ -73,7 +75,8 @@ class XRootDCluster:
         *self.ports, self._manager_port = free_ports(len(self.roots) + 2)
 
     def _start(self, without: int) -> None:
-        (self._home / "cluster.cfg").write_text(self._configuration(len(self.roots) - without))
+        for program in ("xrootd", "cmsd"):
+            (self._home / f"{program}.cfg").write_text(self._configuration(program, len(self.roots) - without))
         for name in ("rdr", *[f"ds{number}" for number in range(len(self.roots) - without)]):
             self._launch(name)
         self.wait_for_servers(len(self.roots) - without)
@@ -154,7 +157,7 @@ class XRootDCluster:
     ) -> None:
         self.stop()
 
-    def _configuration(self, servers: int) -> str:
+    def _configuration(self, program: str, servers: int) -> str:
         lines = [
             "all.export /store",
             f"all.manager localhost:{self._manager_port}",
@@ -168,6 +171,7 @@ class XRootDCluster:
             "all.role manager",
             f"xrd.port {self.ports[0]} if exec xrootd",
             f"xrd.port {self._manager_port} if exec cmsd",
+            *self._protocol(program, 0),
         ]
         for number, root in enumerate(self.roots):
             lines += [
@@ -175,9 +179,14 @@ class XRootDCluster:
                 "all.role server",
                 f"oss.localroot {root}",
                 f"xrd.port {self.ports[number + 1]} if exec xrootd",
+                *self._protocol(program, number + 1),
             ]
         lines += ["fi", f"cms.delay startup 3 servers {servers} lookup 2", "cms.space min 10m"]
         return "\n".join(lines) + "\n"
+
+    def _protocol(self, program: str, number: int) -> list[str]:
+        wanted = self._http and program == "xrootd"
+        return [f"xrd.protocol http:{self.ports[number]} libXrdHttp.so"] if wanted else []
 
     def _launch(self, name: str) -> None:
         for program in ("cmsd", "xrootd"):
@@ -190,7 +199,7 @@ class XRootDCluster:
                 "-n",
                 name,
                 "-c",
-                str(self._home / "cluster.cfg"),
+                str(self._home / f"{program}.cfg"),
                 "-l",
                 str(log),
                 "-s",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cli.xrootd_server import XRootDServer
 from tests.servers.credentials import AUDIENCE, Authority, Issuer, add_sss_key
+from tests.servers.webdav import XRootDOverHTTP
 
 _TLS = ("xrd.tls {home}/ca/host.pem {home}/ca/host.key", "xrd.tlsca certfile {home}/ca/ca.pem", "xrootd.tls {tls}")
 _SSS = (
@@ -25,6 +26,11 @@ _ZTN = (
     "ofs.authlib libXrdAccSciTokens.so config={home}/scitokens.cfg",
     "ofs.authorize 1",
 )
+_HTTP = (
+    "http.header2cgi Authorization authz",
+    "ofs.authlib libXrdAccSciTokens.so config={home}/scitokens.cfg",
+    "ofs.authorize 1",
+)
 _SCITOKENS = """
 [Global]
 audience = {audience}
@@ -37,6 +43,8 @@ base_path = /store
 
 class SecuredServer:
     """A server that wants ``sss`` keys or ``ztn`` tokens, or with ``none`` just TLS. Use it as a context manager.
+
+    With ``http`` it is asked over HTTPS, and wants tokens.
 
     It serves ``root/store``, or a directory of its own.
 
@@ -58,9 +66,13 @@ class SecuredServer:
         (self.home / "scitokens.cfg").write_text(_SCITOKENS.format(audience=AUDIENCE, issuer=self.issuer.issuer))
         self.issuer.fill_cache(self.home / "cache")
         self._hand_over(authority.key, authority.certificate, self._serving, *_below(self.home / "cache"))
-        security = {"sss": _SSS, "ztn": _ZTN, "none": ()}[protocol]
+        security = {"sss": _SSS, "ztn": _ZTN, "http": _HTTP, "none": ()}[protocol]
         lines = [line.format(home=self.home, tls=tls) for line in (*_TLS, *security)]
-        self.server = XRootDServer(tuple(lines), root, environment={"XDG_CACHE_HOME": str(self.home / "cache")})
+        environment = {"XDG_CACHE_HOME": str(self.home / "cache")}
+        if protocol == "http":
+            self.server: XRootDServer = XRootDOverHTTP(tuple(lines), root, environment, tls=True)
+        else:
+            self.server = XRootDServer(tuple(lines), root, environment)
 
     @property
     def url(self) -> str:

@@ -26,6 +26,9 @@ _AUTHORITIES = st.sampled_from(["door", "door.example:1094", "127.0.0.1:1", "[::
         ("root://door//a%20b", "root", "door", b"/a%20b"),
         ("root://door//a#b@c:d", "root", "door", b"/a#b@c:d"),
         ("davs://door:443/webdav//x/", "davs", "door:443", b"/webdav/x"),
+        ("https://door//x%20y", "https", "door", b"/x%20y"),
+        ("http://door:8080/", "http", "door:8080", b""),
+        ("DAV://[::1]/x", "dav", "[::1]", b"/x"),
         ("gsiftp://door", "gsiftp", "door", b""),
         ("srm://door:8443/srm/managerv2?SFN=/pnfs/x", "srm", "door:8443", b"/srm/managerv2?SFN=/pnfs/x"),
         ("file://", "file", "", b""),
@@ -42,7 +45,7 @@ def test_urls_are_taken_apart(text: str, scheme: str, authority: str, path: byte
     ("text", "why"),
     [
         ("door", "not a URL"),
-        ("https://door//store", 'unknown scheme "https"'),
+        ("ftp://door//store", 'unknown scheme "ftp"'),
         ("root://", "the host is missing"),
         ("root:////store", "the host is missing"),
         ("root://:1094//store", "the host is missing"),

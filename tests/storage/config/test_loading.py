@@ -226,7 +226,10 @@ def test_tops_are_absolute_and_apart(tmp_path: Path, root: str, listed: list[str
     assert list(_load(tmp_path, {"RootPath": root, "DirectoryList": listed}).top_level().directories) == tops
 
 
-_DOOR = "expected root://host[:port][//prefix], roots://host[:port][//prefix] or file:///prefix, found"
+_DOOR = (
+    "expected root://host[:port][//prefix], roots://host[:port][//prefix], davs://host[:port][/prefix] or "
+    "file:///prefix, found"
+)
 _DIRECTORY = "expected a directory inside RootPath, without a leading '/', '.' and '..', found"
 _PLACEMENT = "expected a mapping of resources to amounts above 0, and of labels to their values, found"
 _FILE, _AS_IT_IS = "expected a file name, found", "nothing is put in the place of ~ and $ here; write it out"

@@ -1,0 +1,349 @@
+"""One thread's questions to a WebDAV door, over HTTP/1.1 connections that are kept.
+
+The library below (httpcore, on which httpx is built) sends and receives; what an answer means, whom a redirection leads
+to and what is shown to whom is decided here. A token is for the door's own host and port alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+import threading
+import time
+from dataclasses import dataclass, replace
+from urllib.parse import unquote_to_bytes
+
+import httpcore
+
+from engine.listing import Failed
+from engine.states import Reason
+from storage.listers.credentials import explain
+from storage.listers.doors import Door
+from storage.listers.webdav.answers import Answer, Found
+from storage.listers.webdav.hrefs import origin_of, quote
+from storage.listers.webdav.identity import Identity
+from storage.listers.webdav.network import Network
+from storage.listers.wire.tls import TLSError
+
+_SECURE = ("davs", "https")
+
+_MULTI_STATUS = 207
+_MOVED = (301, 302, 307, 308)
+_LATER = (429, 503)
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _GONE = 401, 403, 404, 410
+
+_MOST_HOPS = 8
+"""Redirections that one question follows."""
+
+_CONNECT_SECONDS = 10.0
+"""Seconds in which a server has to let us in; less where a request may not take so long."""
+
+_SHORTEST_WAIT = 0.5
+"""Seconds after which a server that wants to be asked later is asked again, if it names fewer or none."""
+
+_MOST_WORDS = 1 << 16
+"""Bytes of what a server says besides an answer; one that says more has its connection closed."""
+
+_LISTED = b"<resourcetype/><getcontentlength/><getlastmodified/>"
+_NAMED = b"<resourcetype/>"
+
+_TAG = re.compile(r"<style.*?</style>|<[^>]*>", re.DOTALL)
+_LOCATION = re.compile(r"(?:(https?)://([^/?#]+))?(/[^?#]*)?", re.IGNORECASE)
+_REASONS = {
+    _UNAUTHORIZED: Reason.AUTHENTICATION,
+    407: Reason.AUTHENTICATION,
+    _FORBIDDEN: Reason.PERMISSION,
+    451: Reason.PERMISSION,
+    _NOT_FOUND: Reason.NOT_FOUND,
+    _GONE: Reason.NOT_FOUND,
+    414: Reason.BAD_NAME,
+    408: Reason.TIMEOUT,
+    504: Reason.TIMEOUT,
+}
+
+REDIRECTS_BLINDLY = "XrootD"
+"""What the name of a server begins with that sends a question on to one server of several, each with a part."""
+
+
+_NOBODY = "No servers are available"
+"""What a redirector of XRootD says, with the status of what is not there: who has it may be down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked: about a path behind the door, or also ``about_members``; ``with_sizes`` and times or without."""
+
+    path: bytes
+    about_members: bool = False
+    with_sizes: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back, from a server that calls itself ``server`` at ``origin``.
+
+    ``is_odd``: the server took the request for a bad one. ``is_broken``: it hung up instead of answering.
+    """
+
+    said: Found | Failed
+    server: str = ""
+    origin: str = ""
+    is_odd: bool = False
+    is_broken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where a question goes: ``path`` is in bytes."""
+
+    scheme: str
+    authority: str
+    path: bytes
+
+    @property
+    def origin(self) -> str:
+        return origin_of(self.scheme, self.authority)
+
+
+@dataclass(slots=True)
+class _Response:
+    """What came back of one request: an answer, or a status with some words."""
+
+    status: int
+    headers: dict[bytes, bytes]
+    found: Found | Failed | None
+    words: str
+
+    @property
+    def server(self) -> str:
+        return self.headers.get(b"server", b"").decode("latin-1")[:80]
+
+
+class Client:
+    """Asks a door, one question after the other; of one thread, but for `close`."""
+
+    def __init__(self, door: Door, identity: Identity) -> None:
+        scheme = "https" if door.scheme in _SECURE else "http"
+        self._home = scheme, door.host
+        self._home_origin = origin_of(*self._home)
+        self._identity = identity
+        self._generation = 0
+        self._network = Network()
+        self._pool: httpcore.ConnectionPool | None = None
+        self._closed = threading.Event()
+        self.requests = 0
+
+    def ask(self, question: Question, deadline: float) -> Reply:
+        """Ask, and wait for the answer until ``deadline``, in seconds of ``time.monotonic``."""
+        self._network.deadline = deadline
+        try:
+            return self._follow(question, deadline)
+        except TLSError as error:
+            return Reply(Failed(Reason.AUTHENTICATION, f"TLS: {error}"))
+        except httpcore.TimeoutException as error:
+            late = "no connection" if isinstance(error, httpcore.ConnectTimeout) else "no answer"
+            return Reply(Failed(Reason.TIMEOUT, f"{late} in time"))
+        except httpcore.RemoteProtocolError as error:
+            return Reply(Failed(Reason.CONNECTION, _one_line(str(error))), is_broken=True)
+        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+            return Reply(_broken(error), is_broken=not isinstance(error, httpcore.ConnectError))
+
+    def close(self) -> None:
+        """Break what is under way, from any thread; further questions fail."""
+        self._closed.set()
+        self._network.cut()
+
+    def release(self) -> None:
+        """Give back the connections, on the thread that asks."""
+        if self._pool is not None:
+            self._pool.close()
+
+    def _follow(self, question: Question, deadline: float) -> Reply:
+        target = _Target(*self._home, question.path)
+        seen = {target}
+        again = True
+        while True:
+            token = self._identity.token() if target.origin == self._home_origin else b""
+            response = self._send(target, question, token)
+            if response.status == _MULTI_STATUS and response.found is not None:
+                return Reply(response.found, response.server, target.origin)
+            if response.status in _MOVED:
+                moved = self._moved(target, question, response)
+                if isinstance(moved, Failed):
+                    return Reply(moved, response.server, target.origin)
+                if moved in seen or len(seen) > _MOST_HOPS:
+                    said = f"sent on in a circle, or more than {_MOST_HOPS} times, at last to {moved.authority}"
+                    return Reply(Failed(Reason.CONNECTION, said), response.server, target.origin)
+                target = moved
+                seen.add(target)
+                continue
+            if response.status in _LATER:
+                seconds = _seconds(response.headers.get(b"retry-after", b""))
+                if time.monotonic() + seconds < deadline and not self._closed.wait(max(seconds, _SHORTEST_WAIT)):
+                    continue
+                words = f"the server has too much to do ({response.status}) and wants to be asked in {seconds:g} s"
+                return Reply(Failed(Reason.TIMEOUT, words), response.server, target.origin)
+            if response.status in (_UNAUTHORIZED, _FORBIDDEN) and again and target.origin == self._home_origin:
+                again = False
+                # It may have ended just now, and another one be there.
+                if self._identity.token(again=True) != token:
+                    continue
+            return self._refused(target, response)
+
+    def _refused(self, target: _Target, response: _Response) -> Reply:
+        status = response.status
+        reason = _REASONS.get(status, Reason.SERVER)
+        said = f"{status} {response.words}".strip()
+        if status >= 500 and "not a directory" in response.words.lower():
+            reason = Reason.NOT_A_DIRECTORY
+        if status == _MULTI_STATUS:
+            said = "an answer that is no XML"
+        if status == _FORBIDDEN and target.scheme == "https" and target.origin == self._home_origin:
+            # Some servers say no more than that to somebody whom they do not know.
+            if self._identity.is_over:
+                reason = Reason.AUTHENTICATION
+            elif not self._identity.token():
+                said += f" ({explain(os.environ, True, time.time())})"
+        if reason == Reason.NOT_FOUND and response.words.startswith(_NOBODY):
+            reason = Reason.SERVER
+        if status == 405:
+            said = "405: no WebDAV door, or none that lists"
+        failed = Failed(reason, said)
+        return Reply(failed, response.server, target.origin, is_odd=status in (400, 409))
+
+    def _moved(self, target: _Target, question: Question, response: _Response) -> _Target | Failed:
+        location = response.headers.get(b"location", b"").decode("latin-1")
+        match = _LOCATION.match(location)
+        if match is None or not match[0] or match[3] is None:
+            return Failed(Reason.SERVER, "sent on to nowhere")
+        scheme, authority = (match[1] or target.scheme).lower(), match[2] or target.authority
+        if target.scheme == "https" and scheme != "https":
+            return Failed(Reason.SERVER, f"sent on to {scheme}://{_one_line(authority)}, which is not secure")
+        moved = _Target(scheme, authority, unquote_to_bytes(match[3].encode("latin-1")))
+        if question.about_members and moved.origin != target.origin and response.server.startswith(REDIRECTS_BLINDLY):
+            return Failed(
+                Reason.SERVER,
+                f"the door is a redirector and sends the listing on to {_one_line(authority)}, which may have a part "
+                "of the store; list its data servers instead",
+            )
+        # The form of the path is the server's own; that a slash was added changes nothing of what is meant.
+        return replace(moved, path=moved.path.rstrip(b"/") or b"/")
+
+    def _send(self, target: _Target, question: Question, token: bytes) -> _Response:
+        """Send one request, and once more over a fresh connection if the one that was kept is gone."""
+        pool = self._connections()
+        # The library takes no note of a server that hangs up in the very moment in which it is asked.
+        was_kept = bool(pool.connections)
+        try:
+            return self._exchange(pool, target, question, token)
+        except (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError) as error:
+            if not was_kept or self._closed.is_set() or self._network.deadline <= time.monotonic():
+                raise
+            if isinstance(error.__cause__ or error.__context__, ssl.SSLError):
+                raise
+            pool.close()
+            return self._exchange(self._connections(), target, question, token)
+
+    def _connections(self) -> httpcore.ConnectionPool:
+        context = self._identity.context()
+        if self._pool is None or self._generation != self._identity.generation:
+            if self._pool is not None:
+                self._pool.close()
+            self._generation = self._identity.generation
+            # One to the door, and one to each of a few others that it sends on to.
+            self._pool = httpcore.ConnectionPool(
+                ssl_context=context, max_connections=4, max_keepalive_connections=4, network_backend=self._network
+            )
+        return self._pool
+
+    def _exchange(self, pool: httpcore.ConnectionPool, target: _Target, question: Question, token: bytes) -> _Response:
+        name, _, port = target.origin.partition("://")[2].rpartition(":")
+        depth = b"1" if question.about_members else b"0"
+        body = b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop>%b</prop></propfind>' % (
+            _LISTED if question.with_sizes else _NAMED
+        )
+        headers = [
+            (b"Host", target.authority.encode("ascii", "replace")),
+            (b"User-Agent", b"dynamo-consistency"),
+            (b"Depth", depth),
+            (b"Content-Type", b"application/xml"),
+            (b"Content-Length", b"%d" % len(body)),
+            (b"Accept-Encoding", b"identity"),
+        ]
+        if token and target.scheme == "https":
+            headers.append((b"Authorization", b"Bearer " + token))
+        url = httpcore.URL(
+            scheme=target.scheme.encode(),
+            host=name.strip("[]").encode("ascii", "replace"),
+            port=int(port),
+            target=quote(target.path),
+        )
+        seconds = {"connect": self._network.left(_CONNECT_SECONDS), "read": self._network.left()}
+        seconds |= {"write": seconds["read"], "pool": seconds["read"]}
+        self.requests += 1
+        with pool.stream("PROPFIND", url, headers=headers, content=body, extensions={"timeout": seconds}) as response:
+            known = {key.lower(): value for key, value in response.headers}
+            said = _Response(response.status, known, None, "")
+            if response.status == _MULTI_STATUS and known.get(b"content-encoding", b"identity") == b"identity":
+                said.found = self._read(
+                    response, Answer(target.origin, target.path, question.about_members, question.with_sizes)
+                )
+            else:
+                said.words = _words(response)
+            return said
+
+    def _read(self, response: httpcore.Response, answer: Answer) -> Found | Failed:
+        for data in response.iter_stream():
+            failed = answer.add(data)
+            if failed is not None:
+                return failed
+            if time.monotonic() >= self._network.deadline:
+                raise httpcore.ReadTimeout("an answer that takes too long")
+        return answer.end()
+
+
+def _words(response: httpcore.Response) -> str:
+    """Read what a server says of why it does not answer; in full, so that the connection can be used again."""
+    taken = bytearray()
+    for data in response.iter_stream():
+        taken += data
+        if len(taken) > _MOST_WORDS:
+            break
+    kind = next((value for key, value in response.headers if key.lower() == b"content-type"), b"")
+    text = taken.decode("utf-8", "replace")
+    if b"html" in kind or text.lstrip()[:1] == "<":
+        # A page that says the same to people.
+        reason = response.extensions.get("reason_phrase", b"")
+        return _one_line(reason.decode("latin-1")) or _one_line(_TAG.sub(" ", text))
+    return _one_line(text)
+
+
+def _one_line(text: str) -> str:
+    words = " ".join(text.split())
+    return "".join([c if c.isprintable() else " " for c in words])[:200]
+
+
+def _seconds(value: bytes) -> float:
+    """Read for how long a server wants to be left alone; a date counts as no number."""
+    text = value.decode("latin-1").strip()
+    return float(text) if text.isdecimal() and text.isascii() and len(text) < 7 else 0.0
+
+
+def _broken(error: Exception) -> Failed:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Failed(
+                Reason.AUTHENTICATION, f"TLS: the server's certificate is not trusted: {cause.verify_message}"
+            )
+        if isinstance(cause, ssl.SSLError):
+            return Failed(Reason.AUTHENTICATION, f"TLS: {cause.reason or cause}")
+        if isinstance(cause, OSError) and cause.strerror:
+            return Failed(Reason.CONNECTION, _lower(cause.strerror))
+        cause = cause.__cause__ or cause.__context__
+    return Failed(Reason.CONNECTION, _lower(_one_line(str(error))) or "the connection broke")
+
+
+def _lower(words: str) -> str:
+    return words[:1].lower() + words[1:]
