@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import math
-import sys
 import threading
 import time
 from collections import deque
@@ -42,7 +41,7 @@ from storage.snapshot import directory_frame
 
 _CONFIRM_LIMITS = ConfirmLimits(LONGEST_LISTED_NAME)
 
-_ONE_BY_ONE = ConfirmLimits(LONGEST_LISTED_NAME, names_from=sys.maxsize)
+_ONE_BY_ONE = ConfirmLimits(LONGEST_LISTED_NAME, complete=False)
 """For stores whose listings of names prove nothing."""
 
 _REPORT_AFTER = 0.1

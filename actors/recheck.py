@@ -48,9 +48,6 @@ _SEAT_EVERY = 1.0
 _ACTORS = 2
 """How many are tried one after another, where one is lost."""
 
-_ONE_BY_ONE = 1 << 62
-"""More names than any directory has: a listing of the names of such a store proves nothing."""
-
 
 class RecheckActor:
     """Asks one store for the candidates of one run; ``young_after`` as in `engine.recheck`."""
@@ -99,9 +96,7 @@ class _Work:
         self._settings = settings
         self._limits = limits
         spec = settings.spec
-        confirm = ConfirmLimits(LONGEST_LISTED_NAME)
-        if not spec.names_are_complete:
-            confirm = ConfirmLimits(LONGEST_LISTED_NAME, names_from=_ONE_BY_ONE)
+        confirm = ConfirmLimits(LONGEST_LISTED_NAME, complete=spec.names_are_complete)
         self._recheck = Recheck(candidates, young_after, confirm)
         self._inbox: SimpleQueue[tuple[int, Outcome] | None] = SimpleQueue()
         self._stopped = False

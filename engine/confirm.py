@@ -31,12 +31,14 @@ class ConfirmLimits:
 
     A listing may cut names to ``longest_listed`` bytes. From ``names_from`` candidates in a directory on, one listing
     of its names is cheaper than asking for each. ``most_asked`` names of those that the listing has are asked for by
-    themselves; with more, the directory's first listing was useless anyway.
+    themselves; with more, the directory's first listing was useless anyway. Where listings of names are not
+    ``complete``, each one is asked for by itself, whatever is in it.
     """
 
     longest_listed: int
     names_from: int = 4
     most_asked: int = 1000
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Verdict:
 
 def looked_up(names: Sequence[bytes], limits: ConfirmLimits) -> list[bytes]:
     """Give the names that are looked up in a listing of the names; the others are asked for one by one."""
+    if not limits.complete and NO_OTHERS not in names:
+        return []
     many = len(names) >= limits.names_from or NO_OTHERS in names
     # Servers cut a path at a question mark, so such a name is best found in a listing. Names as long as the longest one
     # may be the rest of a longer one there, and others end at their newline.

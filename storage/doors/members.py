@@ -13,7 +13,7 @@ from dataclasses import replace
 from enum import Enum
 
 from storage.config.site import CLUSTERED, SiteConfig
-from storage.door_url import DoorURL, parse_door, with_prefix
+from storage.door_url import WEB_SCHEMES, DoorURL, parse_door, with_port, with_prefix
 from storage.doors import layout
 from storage.doors.locate import EVERYWHERE, About, DataServer, LocateError, ask_about, locate
 from storage.doors.redirectors import NoDoors, find_members, is_known_cluster, is_server, keep_members, matches
@@ -65,6 +65,8 @@ def look_at_door(site: SiteConfig, spec: StoreSpec, heed: Callable[[], None]) ->
     if len(site.doors) != 1 or site.use_load_balancer or spec.method == GFAL or not (called or site.layout == AUTO):
         return site, Standing.WHOLE
     door = parse_door(site.doors[0])
+    if door.scheme in WEB_SCHEMES and not called:
+        return site, _standing_over_http(door, spec.timeout, heed)
     if door.scheme not in ("root", "roots"):
         return site, Standing.WHOLE
     behind = _of_redirector(site, door)
@@ -81,6 +83,26 @@ def look_at_door(site: SiteConfig, spec: StoreSpec, heed: Callable[[], None]) ->
     if called or about.is_redirector:
         return (behind if _is_redirector(site, door, about, spec, heed) else site), Standing.WHOLE
     return site, Standing.WHOLE
+
+
+def _standing_over_http(door: DoorURL, seconds: float, heed: Callable[[], None]) -> Standing:
+    """Find out what a door over HTTP shows, which XRootD says over its own protocol alone.
+
+    That is spoken at the same port, or at the usual one of the same host, or not at all; then the door is believed.
+    """
+    from storage.listers.doors import Door
+    from storage.listers.webdav.lister import is_xrootd
+
+    speaks = is_xrootd(Door.parse(str(door)), min(seconds, _ABOUT_SECONDS))
+    if not speaks:
+        return Standing.WHOLE if speaks is False else Standing.UNKNOWN
+    named = with_port(door.authority, door.scheme)
+    host = named.rpartition(":")[0]
+    for place in dict.fromkeys((named, f"{host}:1094")):
+        about = about_door(f"root://{place}", seconds, heed)
+        if about != _NOTHING:
+            return Standing.PART if about.is_member else Standing.WHOLE
+    return Standing.WHOLE
 
 
 def about_door(door: str, seconds: float, heed: Callable[[], None]) -> About:

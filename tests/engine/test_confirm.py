@@ -70,6 +70,14 @@ def test_many_names_are_looked_up_in_one_listing() -> None:
     assert verdict == Verdict(D, 1, absent=(b"a", b"b", b"c", b"d"), others=2)
 
 
+def test_where_listings_prove_nothing_each_name_is_asked_for() -> None:
+    names = [b"a", b"b", b"c", b"d?", b"e"]
+    limits = ConfirmLimits(longest_listed=8, names_from=4, complete=False)
+    verdict, asked = settle(names, store_of({b"b"}), limits)
+    assert asked == [*names]
+    assert verdict == Verdict(D, 1, absent=(b"a", b"c", b"d?", b"e"), present=(b"b",))
+
+
 def test_what_a_listing_has_is_asked_for_before_it_counts() -> None:
     answers: dict[Question, Outcome] = {
         None: NamesListed(frozenset((b"a", b"b", b"c"))),

@@ -54,7 +54,10 @@ NAMES = {
 }
 
 
-@pytest.fixture(params=["bindings", "wire", "directx", "file"])
+WEBDAV = {"XRootD over HTTP": "http_directory", "Apache": "apache_directory"}
+
+
+@pytest.fixture(params=["bindings", "wire", "directx", "file", *WEBDAV])
 def named(
     request: pytest.FixtureRequest,
     make_site: Callable[..., FaultySite],
@@ -64,6 +67,9 @@ def named(
     """A site with each of the names, of a file and of a directory: known, missing and orphan."""
     if request.param == "file":
         site = make_site([tmp_path / "store"], "/store", [f"file://{tmp_path}"])
+    elif request.param in WEBDAV:
+        served: ServedDirectory = request.getfixturevalue(WEBDAV[request.param])
+        site = make_site([served.path], served.lfn.decode(), [served.url])
     else:
         site = make_site([xrootd_directory.path], xrootd_directory.lfn.decode(), [xrootd_directory.url])
     if request.param in ("bindings", "wire"):
@@ -104,6 +110,9 @@ def _findings(site: FaultySite) -> dict[str, set[bytes]]:
                 found[ending].add(path)
                 if ending == "empty":
                     found[ending].add(here + b"empty")
+    if site.kind in WEBDAV:
+        # Nobody believes these servers that a directory is empty.
+        found["empty"].clear()
     return found
 
 
@@ -130,6 +139,13 @@ UNCARRIED: dict[str, dict[str, tuple[str, ...]]] = {
         "255 bytes": ("orphan", "below-orphan", "empty"),
     },
     "file": {},
+    "XRootD over HTTP": {
+        "a newline": ("orphan", "below-orphan", "empty"),
+        "a question mark": ("missing", *BELOW),
+        "control characters": ("orphan", "below-orphan", "empty"),
+        "255 bytes": ("orphan", "below-orphan", "empty"),
+    },
+    "Apache": {},
 }
 """What a kind of store cannot carry: where these names are, nothing is judged."""
 

@@ -14,6 +14,7 @@ from tests.servers.faulty_http import FaultyHTTPProxy, cut_short, parts_of, sayi
 from tests.servers.faulty_proxy import FORWARD, Fault
 from tests.servers.fixtures import ServedDirectory
 from tests.servers.webdav import ApacheServer, XRootDOverHTTP
+from tests.servers.xrootd_cluster import XRootDCluster
 
 _TIMEOUT = 2
 _DIRECTORIES = 30
@@ -283,3 +284,28 @@ def test_doors_with_a_part_each(make_site: Make) -> None:
         ended = site.check()
         assert ended.code == 0, ended.err
         site.assert_found(["data/1/lost.root"], ["data/2/left.root"])
+
+
+@pytest.mark.fault(
+    "WebDAV",
+    "one data server of a cluster, or its redirector, is the only door",
+    "no file is called missing, and the log says what to set; through a redirector the run fails, and says what to do",
+)
+def test_a_part_of_a_cluster(make_site: Make) -> None:
+    with XRootDCluster(http=True) as cluster:
+        stores = [cluster.store(number) for number in (0, 1)]
+        site = make_site(stores, "/store", [f"dav://{cluster.server(0)}"])
+        for number in range(6):
+            site.put(f"data/{number}/kept.root", store=number % 2)
+        site.know("data/1/lost.root")
+        site.put("data/2/left.root", known=False)
+        site.prepare(Timeout=20)
+        ended = site.check()
+        assert ended.code == 0, ended.err
+        assert "no file is called missing: its only door" in ended.err
+        site.assert_found([], ["data/2/left.root"])
+        site.doors = [f"dav://{cluster.redirector}"]
+        site.prepare(Timeout=5, Retries=0)
+        ended = site.check("--fresh")
+        assert ended.code == 4
+        assert "is a redirector" in ended.message

@@ -155,7 +155,7 @@ class Answer:
             members.directories.append((tail, 0, UNKNOWN_MTIME if modified is None else _time(modified)))
         elif self._with_sizes:
             if length is None or modified is None:
-                raise MultistatusError(f"'{_shown(tail)}' without a size or a time", is_partial=True)
+                raise MultistatusError(f"'{_shown(tail)}' without a size or a time", Reason.PARTIAL)
             members.files.append((tail, _size(length), _time(modified)))
         else:
             members.files.append((tail, 0, 0))
@@ -174,7 +174,7 @@ class Answer:
         if not entry.href.isascii():
             self._has_letters = True
         if self._itself is not None and self._itself != entry:
-            raise MultistatusError("two different answers about one path", is_partial=True)
+            raise MultistatusError("two different answers about one path", Reason.PARTIAL)
         self._itself = entry
 
     def _believe(self, readings: frozenset[Reading]) -> None:
@@ -229,7 +229,7 @@ def _other_time(text: str) -> int:
 def _failed(error: MultistatusError | BadHref) -> Failed:
     if isinstance(error, BadHref):
         return Failed(Reason.BAD_NAME, str(error))
-    return Failed(Reason.PARTIAL if error.is_partial else Reason.SERVER, str(error))
+    return Failed(error.reason, str(error))
 
 
 def _twice(names: list[bytes]) -> str:

@@ -13,7 +13,7 @@ from engine.states import Reason
 from storage.listers.doors import Door
 from storage.listers.pool import PoolLister
 from storage.listers.protocol import Request, Sink
-from storage.listers.webdav.client import Client
+from storage.listers.webdav.client import REDIRECTS_BLINDLY, Client, Question
 from storage.listers.webdav.identity import Identity
 from storage.listers.webdav.questions import Readings, asking, unsendable
 from storage.listers.xrootd_errors import refused
@@ -30,6 +30,18 @@ class WebDavLister(PoolLister):
         self._identity = Identity(os.environ, door.scheme in SECURE)
         self._readings = Readings()
         super().__init__(sink, timeout, connections, lambda: _Worker(door, self._identity, self._readings, timeout))
+
+
+def is_xrootd(door: Door, seconds: float) -> bool | None:
+    """Ask a door whether it calls itself an XRootD server; None if it does not answer in time."""
+    client = Client(door, Identity(os.environ, door.scheme in SECURE))
+    try:
+        reply = client.ask(Question(door.locate(b"/")), time.monotonic() + seconds)
+    finally:
+        client.release()
+    if isinstance(reply.said, Failed) and reply.said.reason.is_silence:
+        return None
+    return reply.server.startswith(REDIRECTS_BLINDLY)
 
 
 class _Worker:

@@ -7,10 +7,13 @@ ASCII. Documents with types or entities are refused, which no such answer has an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 from lxml import etree
+
+from engine.states import Reason
 
 _DAV = "{DAV:}"
 _MULTISTATUS, _RESPONSE, _PROPSTAT = _DAV + "multistatus", _DAV + "response", _DAV + "propstat"
@@ -23,16 +26,18 @@ _OK = "HTTP/1.1 200 OK"
 _FOUND = 200
 _NO_SUCH_PROPERTY = 404
 
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+
 _AT_A_TIME = 1 << 20
 """Bytes that are taken in before what is complete of them is read."""
 
 
 class MultistatusError(Exception):
-    """This is not the answer that was asked for; the message says why. ``is_partial``: it lacks something."""
+    """This is not the answer that was asked for; the message says why."""
 
-    def __init__(self, message: str, is_partial: bool = False) -> None:
+    def __init__(self, message: str, reason: Reason = Reason.SERVER) -> None:
         super().__init__(message)
-        self.is_partial = is_partial
+        self.reason = reason
 
 
 class Entry(NamedTuple):
@@ -78,6 +83,8 @@ class Multistatus:
         try:
             self._parser.feed(data)
         except etree.XMLSyntaxError as error:
+            if _CONTROL.search(data):
+                raise MultistatusError("a control character, which XML cannot carry", Reason.BAD_NAME) from error
             raise MultistatusError(_words(error)) from error
         self._held += len(data)
         if self._held >= _AT_A_TIME:
@@ -96,7 +103,7 @@ class Multistatus:
         try:
             self._parser.close()
         except etree.XMLSyntaxError as error:
-            raise MultistatusError(f"cut off, or none: {_words(error)}", is_partial=True) from error
+            raise MultistatusError(f"cut off, or none: {_words(error)}", Reason.PARTIAL) from error
         self._find_root()
         if self._root is None:
             raise MultistatusError("no multistatus")
@@ -159,7 +166,7 @@ def _entries(root: Any, count: int) -> Iterator[Entry]:
 
 def _entry(href: str | None, found: _Properties | None) -> Entry:
     if href is None or found is None:
-        raise MultistatusError("a response without an href, or without a status", is_partial=True)
+        raise MultistatusError("a response without an href, or without a status", Reason.PARTIAL)
     return Entry(href[:-1] if href.endswith("/") else href, *found)
 
 
@@ -174,7 +181,7 @@ def _is_there(status: Any) -> bool:
         return True
     if code == _NO_SUCH_PROPERTY and status.getparent().tag == _PROPSTAT:
         return False
-    raise MultistatusError(f"of one entry the server says {(status.text or 'nothing').strip()[:80]}", is_partial=True)
+    raise MultistatusError(f"of one entry the server says {(status.text or 'nothing').strip()[:80]}", Reason.PARTIAL)
 
 
 def _together(one: _Properties, other: _Properties) -> _Properties:

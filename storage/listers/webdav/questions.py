@@ -72,13 +72,15 @@ def _list(path: bytes, locate: Locate, readings: Readings, with_sizes: bool) -> 
     located = locate(path)
     reply = yield Question(located, about_members=True, with_sizes=with_sizes)
     found = reply.said
-    if isinstance(found, Failed):
+    if isinstance(found, Failed) and found.reason != Reason.NOT_FOUND:
         return (yield from _why(path, locate, reply, found))
-    if not found.is_collection:
-        return Failed(Reason.NOT_A_DIRECTORY, "a file")
     failed = yield from _unless_cut_at_a_mark(path, locate)
     if failed is not None:
         return failed
+    if isinstance(found, Failed):
+        return found
+    if not found.is_collection:
+        return Failed(Reason.NOT_A_DIRECTORY, "a file")
     reading = found.reading or Reading.RAW
     if found.members.ambiguous and found.reading is None:
         known = readings.of(reply) or (yield from _find_reading(located, found.members.ambiguous, reply, readings))
