@@ -229,6 +229,15 @@ def test_a_run_that_ends_well(
     _whole_run(site, wants_tokens, vault, postgres_server, Leaks(vault))
 
 
+@pytest.mark.fault("secrets", "the same over WebDAV", "none is anywhere either")
+def test_a_run_over_webdav(make_site: Callable[..., FaultySite], vault: Vault, postgres_server: PostgresServer) -> None:
+    with SecuredServer("http") as secured:
+        site = make_site([secured.server.store], "/store", [secured.url])
+        site.env |= secured.env
+        _whole_run(site, secured, vault, postgres_server, Leaks(vault))
+        assert "httpcore" not in site.log
+
+
 @pytest.mark.soak
 @pytest.mark.fault(
     "secrets",

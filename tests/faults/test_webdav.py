@@ -15,6 +15,7 @@ from tests.servers.faulty_proxy import FORWARD, Fault
 from tests.servers.fixtures import ServedDirectory
 from tests.servers.webdav import ApacheServer, XRootDOverHTTP
 from tests.servers.xrootd_cluster import XRootDCluster
+from tests.servers.xrootd_secured import SecuredServer
 
 _TIMEOUT = 2
 _DIRECTORIES = 30
@@ -309,3 +310,26 @@ def test_a_part_of_a_cluster(make_site: Make) -> None:
         ended = site.check("--fresh")
         assert ended.code == 4
         assert "is a redirector" in ended.message
+
+
+@pytest.mark.fault(
+    "WebDAV",
+    "a token that is refused, has ended or is not there, at a door over TLS",
+    "the run fails with one line: the door, and what is wrong with the token; with a good one all is found",
+)
+def test_tokens(make_site: Make) -> None:
+    with SecuredServer("http") as secured:
+        site = _filled(make_site([secured.server.store], "/store", [secured.url]), Timeout=20)
+        site.env |= secured.env
+        _assert_all_found(site, site.check(env={"BEARER_TOKEN": secured.issuer.token()}))
+        for token, words in (
+            (secured.issuer.token(-100), "BEARER_TOKEN: its token ended at"),
+            (secured.issuer.token(scope="storage.read:/other"), "permission denied"),
+            ("", "no token, key or proxy was found"),
+        ):
+            ended = site.check("--fresh", env={"BEARER_TOKEN": token})
+            assert ended.code == 4
+            assert words in ended.message
+        ended = site.check("--fresh", env={"BEARER_TOKEN": secured.issuer.token(), "X509_CERT_DIR": str(site.home)})
+        assert ended.code == 4
+        assert "not trusted" in ended.message

@@ -68,6 +68,45 @@ def test_work_is_done_side_by_side_up_to_the_size() -> None:
     assert all(worker.closed.is_set() and worker.released.wait(20) for worker in crew.workers)
 
 
+def test_more_workers_take_up_what_waits() -> None:
+    together = threading.Barrier(3)
+
+    def answer(request: Request) -> Outcome:
+        together.wait(20)
+        return Absent()
+
+    crew = Crew(answer)
+    with asking(partial(PoolLister, timeout=20, size=1, hire=crew.hire)) as asker:
+        numbers = [asker.send(Ask.STAT, b"/a") for _ in range(3)]
+        assert len(crew.workers) == 1
+        asker.lister.spread(3)  # type: ignore[attr-defined]
+        assert asker.wait(numbers) == [Absent()] * 3
+    assert len(crew.workers) == 3
+
+
+def test_workers_that_are_too_many_go_when_they_have_answered() -> None:
+    together = threading.Barrier(3)
+
+    def answer(request: Request) -> Outcome:
+        if request.path == b"/together":
+            together.wait(20)
+        return Absent()
+
+    crew = Crew(answer)
+    with asking(partial(PoolLister, timeout=20, size=3, hire=crew.hire)) as asker:
+        numbers = [asker.send(Ask.STAT, b"/together") for _ in range(3)]
+        asker.wait(numbers)
+        asker.lister.spread(1)  # type: ignore[attr-defined]
+        while sum(worker.released.is_set() for worker in crew.workers) < 2:
+            asker.stat(b"/a")
+        assert asker.stat(b"/a") == Absent()
+        # What those asked that went is not forgotten.
+        assert asker.lister.requests == len(asker.outcomes)
+        asker.lister.spread(2)  # type: ignore[attr-defined]
+        asker.wait([asker.send(Ask.STAT, b"/a") for _ in range(10)])
+    assert 3 <= len(crew.workers) <= 4
+
+
 def test_what_waits_for_a_worker_is_not_late() -> None:
     def answer(request: Request) -> Outcome:
         time.sleep(0.3)
