@@ -28,6 +28,10 @@ UNKNOWN_SIZE = -1
 UNKNOWN_MTIME = -(2**63)
 """The modification time, in seconds since the epoch, of an entry whose source gives none. It counts as old."""
 
+UNSETTLED_MTIME = 2**63 - 1
+"""The modification time of a file of which nobody can say whether it is there, such as a replica on its way in or out.
+It is younger than any age limit, and no finding where there is none."""
+
 DIGEST_SIZE = 16
 NO_DIGEST = bytes(DIGEST_SIZE)
 """Stands in an index where a directory has no complete listing."""

@@ -53,6 +53,15 @@ def is_void(line: bytes) -> bool:
     return line.startswith(b"#") or not line.strip()
 
 
+def below(chunk: Chunk, line: int) -> Chunk:
+    """Drop the lines up to and with this one, such as the head of a table."""
+    drop = line - chunk.first_line + 1
+    if drop <= 0:
+        return chunk
+    lines = chunk.data.split(b"\n", drop)
+    return Chunk(line + 1, chunk.next_line, lines[drop]) if len(lines) > drop else Chunk(line, line, b"")
+
+
 class LineTooLong(Exception):
     """Something without a newline that is longer than ``MAX_LINE``; ``start`` is how it begins."""
 

@@ -63,6 +63,13 @@ class _Packing:
 
 _GZIP = _Packing("gzip", _Gunzip, (zlib.error,))
 _BZIP2 = _Packing("bz2", bz2.BZ2Decompressor, (OSError, ValueError))
+_ZSTD = "zstd"
+_MAGICS = (
+    (re.compile(rb"\x1f\x8b"), "gzip"),
+    (re.compile(rb"BZh[1-9]"), "bz2"),
+    (re.compile(rb"\xfd7zXZ\0"), "xz"),
+    (re.compile(rb"\x28\xb5\x2f\xfd"), _ZSTD),
+)
 _XZ = _Packing("xz", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ), (lzma.LZMAError,))
 
 
@@ -96,16 +103,27 @@ def _state(file: BinaryIO) -> tuple[int, int] | None:
     return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
 
 
+def packing_of(path: str) -> str:
+    """Name what a file is packed with, by its first bytes; empty when with nothing.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        head = file.read(_LONGEST_MAGIC)
+    return next((name for pattern, name in _MAGICS if pattern.match(head)), "")
+
+
+def is_packed(path: str) -> bool:
+    """Tell whether a file is packed; a pipe, which cannot be looked at twice, counts as packed."""
+    return not os.path.isfile(path) or bool(packing_of(path))
+
+
 def _packing(head: bytes, source: str) -> _Packing | None:
-    if head.startswith(b"\x1f\x8b"):
-        return _GZIP
-    if re.match(rb"BZh[1-9]", head):
-        return _BZIP2
-    if head.startswith(b"\xfd7zXZ\0"):
-        return _XZ
-    if head.startswith(b"\x28\xb5\x2f\xfd"):
+    name = next((name for pattern, name in _MAGICS if pattern.match(head)), "")
+    if name == _ZSTD:
         return _zstd(source)
-    return None
+    return next((packing for packing in (_GZIP, _BZIP2, _XZ) if packing.name == name), None)
 
 
 def _zstd(source: str) -> _Packing:
@@ -114,7 +132,7 @@ def _zstd(source: str) -> _Packing:
             module: Any = importlib.import_module(name)
         except ImportError:
             continue
-        return _Packing("zstd", module.ZstdDecompressor, (module.ZstdError,))
+        return _Packing(_ZSTD, module.ZstdDecompressor, (module.ZstdError,))
     raise unreadable(
         source,
         "packed with zstd, for which this Python has no module: install backports.zstd, or unpack the file first",

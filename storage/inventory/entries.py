@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import compress, pairwise
 
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from engine import paths
 from engine.columns import Int64s
+from storage.inventory.times import fractional_seconds, iso_seconds
 
 _NEWLINE, _BLANK, _TAB, _DOT, _SLASH, _ZERO = b"\n \t./0"
 _SURE_DIGITS = 18
@@ -35,6 +36,8 @@ _DIGITS = re.compile(rb"[0-9]+")
 _SECONDS = re.compile(rb"-?[0-9]+(?:\.[0-9]*)?")
 _FRACTIONS = re.compile(rb"(?<=[0-9])\.[0-9]*(?= |\Z)")
 
+_EPOCH, _SECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1)
+
 Bytes = npt.NDArray[np.uint8]
 
 
@@ -43,7 +46,8 @@ class Rows:
     """Entries as columns of equal length, in the order of the file.
 
     ``directories`` are canonical, but the root is empty; ``sizes`` are in bytes and ``mtimes`` in seconds since the
-    epoch, both None when the format has none; so are the other columns, which are texts.
+    epoch, both None when the format has none; so are the other columns, which are texts. ``checksums`` are as they
+    stand in the file; `storage.inventory.foreign.checksums` reads them.
     """
 
     directories: list[bytes]
@@ -55,6 +59,7 @@ class Rows:
     groups: list[bytes] | None = None
     sites: list[bytes] | None = None
     protected: list[bytes] | None = None
+    checksums: list[bytes] | None = None
 
     def select(self, mask: Sequence[bool]) -> Rows:
         """Keep the rows whose place in ``mask`` is true."""
@@ -70,7 +75,12 @@ class Rows:
             list(compress(self.names, mask)),
             numbers(self.sizes),
             numbers(self.mtimes),
-            *(texts(column) for column in (self.blocks, self.datasets, self.groups, self.sites, self.protected)),
+            texts(self.blocks),
+            texts(self.datasets),
+            texts(self.groups),
+            texts(self.sites),
+            texts(self.protected),
+            texts(self.checksums),
         )
 
 
@@ -112,7 +122,8 @@ def read_time(text: bytes) -> int:
             seconds = math.floor(Decimal(text.decode("ascii")))
         else:
             moment = datetime.fromisoformat(text.decode("ascii"))
-            seconds = math.floor((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+            # A float has not enough digits for fractions of a far time.
+            seconds = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _SECOND
     except ValueError as error:
         raise ValueError("seconds since the epoch or an ISO 8601 time") from error
     if not -_LIMIT < seconds < _LIMIT:
@@ -136,6 +147,10 @@ def sizes_of(texts: list[bytes]) -> Int64s | None:
 def times_of(texts: list[bytes]) -> Int64s | None:
     """Read seconds since the epoch or ISO 8601 times."""
     plain = sizes_of(texts)
+    if plain is None:
+        plain = fractional_seconds(texts)
+    if plain is None:
+        plain = iso_seconds(texts)
     if plain is None:
         plain = sizes_of(_FRACTIONS.sub(b"", b" ".join(texts)).split(b" "))
     if plain is None:

@@ -20,6 +20,10 @@ class InventoryMalformed(InventoryError):
     """A line is not what it should be."""
 
 
+class InventoryCut(InventoryMalformed):
+    """A dump ends before its end."""
+
+
 def unreadable(source: str, what: str) -> InventoryUnreadable:
     """Say what is wrong with the whole file ``source``."""
     return InventoryUnreadable(f"inventory {source}: {what}")
@@ -27,16 +31,22 @@ def unreadable(source: str, what: str) -> InventoryUnreadable:
 
 def malformed(source: str, line: int, expected: str, found: bytes) -> InventoryMalformed:
     """Say what was expected in a line, counted from 1, and show what stands there."""
-    return InventoryMalformed(f'inventory {source} line {line}: expected {expected}, found "{_shown(found)}"')
+    return InventoryMalformed(f'inventory {source} line {line}: expected {expected}, found "{shown(found)}"')
+
+
+def cut_off(source: str, line: int, expected: str) -> InventoryCut:
+    """Say which end a dump lacks, and what line is the last one."""
+    return InventoryCut(
+        f"inventory {source} line {line}: it ends here, without {expected}, so that it may be cut off; have it made or "
+        "brought anew"
+    )
 
 
 def malformed_row(source: str, row: int, expected: str, found: object) -> InventoryMalformed:
     """Say what was expected in a row of a database, counted from 1, and show the value that stands there."""
     if isinstance(found, str):
         found = paths.encode(found)
-    what = (
-        f'"{_shown(found)}"' if isinstance(found, bytes) else "NULL" if found is None else _shown(repr(found).encode())
-    )
+    what = f'"{shown(found)}"' if isinstance(found, bytes) else "NULL" if found is None else shown(repr(found).encode())
     return InventoryMalformed(f"inventory {source} row {row}: expected {expected}, found {what}")
 
 
@@ -48,7 +58,8 @@ def no_rows_of(source: str, site: bytes, others: list[str]) -> InventoryError:
     )
 
 
-def _shown(found: bytes) -> str:
+def shown(found: bytes) -> str:
+    """Show the beginning of what stands somewhere, on one line."""
     # A byte order mark in the middle of a list would be invisible otherwise.
-    shown = printable(paths.escape(found[: _SHOWN + 1]))
-    return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
+    text = printable(paths.escape(found[: _SHOWN + 1]))
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -15,11 +15,15 @@ from engine.record import DirectoryRecord
 from storage.inventory.allocator import keep_freed_memory
 from storage.inventory.builder import AppendLeaves, TreeBuilder
 from storage.inventory.compression import read_blocks
-from storage.inventory.detect import Format
 from storage.inventory.entries import Rows
+from storage.inventory.foreign.lfn import LfnToPath, identity_path
+from storage.inventory.foreign.open_stream import first_blocks, open_stream
+from storage.inventory.foreign.streams import Stream
+from storage.inventory.formats import OWN, Format
+from storage.inventory.misfits import Misfits
 from storage.inventory.spread import spread
 from storage.inventory.sqlite_table import DEFAULT_TABLE, TableReader, is_database
-from storage.inventory.text_file import TextFile
+from storage.inventory.text_file import SiteRows, TextFile, Wanted
 
 CHUNK_SIZE = 1 << 20
 
@@ -35,7 +39,7 @@ class InventoryCounts:
     size was another, which is not known then, ``skipped`` those outside of the directories to keep. ``lines``
     are those of the file, comments included, or the rows of a table. ``has_sizes`` tells whether the format carries
     sizes. ``last_line`` is the last line of a text that does not end with a newline; ``ended`` is False wherever there
-    is none, be it behind a comment.
+    is none, be it behind a comment. ``misfits`` are the lines that did not fit and were let pass, if there are any.
     """
 
     files: int
@@ -49,13 +53,15 @@ class InventoryCounts:
     format: str
     last_line: LastLine | None = None
     ended: bool = True
+    misfits: Misfits | None = None
 
 
 @dataclass(slots=True)
 class Reading:
     """An inventory that is being read; ``lines``, those of the file or the rows of a table, grows meanwhile.
 
-    ``last_line`` and ``ended`` are known when all rows were read.
+    ``last_line`` and ``ended`` are known when all rows were read, and so are the ``misfits`` that were let pass.
+    ``has_checksums`` says that the file has some, be they in the rows or not.
     """
 
     format: str
@@ -65,6 +71,9 @@ class Reading:
     last_line: LastLine | None = None
     ended: bool = True
     text: TextFile | None = None
+    misfits: Misfits = field(default_factory=lambda: Misfits(""))
+    has_times: bool = False
+    has_checksums: bool = False
 
 
 def read_inventory(
@@ -83,14 +92,18 @@ def read_inventory(
     scratch: Path | None = None,
     append_leaves: AppendLeaves | None = None,
     processes: int | None = 1,
+    allowed: float = 0.0,
+    notice: Callable[[Misfits], None] | None = None,
+    lfn_to_path: LfnToPath = identity_path,
 ) -> InventoryCounts:
     """Read an inventory and hand one record for each directory that has files, and each ancestor, to ``append``.
 
     Records come in tree order and all are `State.LISTED`, at ``listed_at`` (seconds since the epoch). Entries that are
     not below one of the canonical directories ``keep`` are skipped. ``see`` is shown all rows in the order of the file,
     before the first record is handed over. More files than fit into the memory that is set for them are put in order on
-    disk, in the directory ``scratch`` or else in ``TMPDIR``; nothing of them stays there. The other arguments are those
-    of `open_inventory`.
+    disk, in the directory ``scratch`` or else in ``TMPDIR``; nothing of them stays there. ``notice`` is shown the lines
+    that did not fit and were let pass, before the first record is handed over. The other arguments are those of
+    `open_inventory`.
     A file without entries gives no records.
 
     Raises:
@@ -103,7 +116,15 @@ def read_inventory(
     keep_freed_memory()
     with TreeBuilder(keep, scratch, listed_at=None if append_leaves is None else listed_at) as builder:
         with open_inventory(
-            path, format=format, root=root, chunk_size=chunk_size, heed=heed, table=table, site=site
+            path,
+            format=format,
+            root=root,
+            chunk_size=chunk_size,
+            heed=heed,
+            table=table,
+            site=site,
+            allowed=allowed,
+            lfn_to_path=lfn_to_path,
         ) as reading:
             several = process_count(processes)
             if reading.text is not None and append_leaves is not None and see is None and several > 1:
@@ -112,6 +133,8 @@ def read_inventory(
                 if see is not None:
                     see(rows)
                 builder.add(rows)
+        if notice is not None:
+            notice(reading.misfits)
         tree = builder.emit(append, listed_at, append_leaves)
     last_line = reading.last_line
     if last_line is not None:
@@ -123,6 +146,7 @@ def read_inventory(
         format=reading.format,
         last_line=last_line,
         ended=reading.ended,
+        misfits=reading.misfits if reading.misfits.count else None,
     )
 
 
@@ -143,12 +167,18 @@ def open_inventory(
     heed: Callable[[], None] = lambda: None,
     table: str = DEFAULT_TABLE,
     site: str = "",
+    allowed: float = 0.0,
+    checksums: bool = False,
+    lfn_to_path: LfnToPath = identity_path,
 ) -> Iterator[Reading]:
-    """Open an inventory for reading its rows in the order of the file.
+    """Open an inventory, or a dump, for reading its rows in the order of the file.
 
-    ``format`` is auto, paths, sizes, csv or tsv, and of no account for an SQLite database, of which ``table`` is read.
+    ``format`` is auto or a `Format`, and of no account for an SQLite database, of which ``table`` is read.
     Relative paths are joined to ``root``. Where there is a column of sites, only the rows of ``site`` are given; all of
     them when it is empty. ``chunk_size`` is in bytes. ``heed`` is called now and then and may raise to give up.
+    ``allowed`` is the part of the lines that may not fit: who lets some pass has to look at `Reading.misfits`.
+    ``checksums`` says whether the rows of dumps are to have them. ``lfn_to_path`` gives the path of a replica of which
+    the dump does not say it.
 
     Raises:
         InventoryError, ValueError: see `read_inventory`; also while the rows are read.
@@ -158,25 +188,62 @@ def open_inventory(
         _refuse_not_canonical(root)
     file = os.fspath(path)
     source = paths.escape(os.fsencode(file))
-    chosen = paths.encode(site)
+    asked = Wanted(wanted, root, paths.encode(site), checksums, lfn_to_path, allowed)
     if is_database(file):
-        with closing(_open_table(TableReader(file, source, table, chosen, root), heed)) as opened:
+        with closing(_open_table(TableReader(file, source, table, asked.site, root), heed)) as opened:
             yield next(opened)
         return
     with closing(read_blocks(file, source, chunk_size)) as blocks:
-        text = TextFile(blocks, source, wanted, root, chosen, heed)
-        reading = Reading(text.layout.format.value, text.layout.has_sizes, iter(()), text.lines)
+        taken = first_blocks(blocks)
+        stream = None
+        if wanted is None or wanted not in OWN:
+            stream = open_stream(file, taken, blocks, source, asked)
+        if stream is not None:
+            yield _of_stream(stream, asked, source, heed)
+            return
+        text = TextFile(chain(taken, blocks), source, asked, heed)
+        yield _of_text(text)
 
-        def noted() -> Iterator[Rows]:
-            for rows in text.rows():
-                reading.lines = text.lines
-                yield rows
+
+def _of_text(text: TextFile) -> Reading:
+    layout = text.layout
+    reading = Reading(layout.format.value, layout.has_sizes, iter(()), text.lines, misfits=text.misfits)
+    reading.has_times, reading.has_checksums = layout.has_times, layout.has_checksums
+
+    def noted() -> Iterator[Rows]:
+        for rows in text.rows():
             reading.lines = text.lines
-            reading.last_line, reading.ended = text.last_line, text.ended
+            yield rows
+        reading.lines = text.lines
+        reading.last_line, reading.ended = text.last_line, text.ended
 
-        if not text.is_empty:
-            reading.rows, reading.text = noted(), text
-        yield reading
+    if not text.is_empty:
+        reading.rows, reading.text = noted(), text
+    return reading
+
+
+def _of_stream(stream: Stream, asked: Wanted, source: str, heed: Callable[[], None]) -> Reading:
+    owned = SiteRows(asked.site)
+    holds, misfits = stream.holds, stream.misfits
+    reading = Reading(stream.format.value, holds.sizes, iter(()), misfits=misfits)
+    reading.has_times, reading.has_checksums = holds.times, stream.has_checksums
+
+    def noted() -> Iterator[Rows]:
+        entries = 0
+        for rows in stream.rows():
+            heed()
+            reading.lines = stream.lines
+            entries += len(rows.names)
+            kept = owned.of(rows) if rows.names else None
+            if kept is not None:
+                yield kept
+        reading.lines = stream.lines
+        # Where an element need not be a line, elements are what count.
+        misfits.check(entries + misfits.lost)
+        owned.check(source)
+
+    reading.rows = noted()
+    return reading
 
 
 def _open_table(reader: TableReader, heed: Callable[[], None]) -> Generator[Reading, None, None]:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from itertools import chain
 
 from storage.inventory.builder import TreeBuilder
-from storage.inventory.detect import Format
+from storage.inventory.formats import Format
 from storage.inventory.team import Team, Ticket
 from storage.inventory.text_file import PieceReader, TextFile
 
@@ -33,12 +33,15 @@ def spread(text: TextFile, builder: TreeBuilder, processes: int, keep: tuple[byt
         InventoryError: as for one process.
         OSError: there is no room for what is set aside.
     """
+    form = text.layout.form
+    if form is not None and not form.apart:
+        return
     if text.layout.format is Format.CSV and any(b'"' in chunk.data for chunk in text.taken):
         return
     for rows in text.taken_rows():
         builder.add(rows)
     pieces = _Pieces(text.pieces)
-    reader = PieceReader(form := text.piece_form(keep, listed_at))
+    reader = PieceReader(piece_form := text.piece_form(keep, listed_at))
     waiting: deque[Ticket] = deque()
     team: Team | None = None
     with ExitStack() as stack:
@@ -62,7 +65,7 @@ def spread(text: TextFile, builder: TreeBuilder, processes: int, keep: tuple[byt
             text.heed()
             # Of lines in no order, nearly all work is left when they are read.
             if team is None and pieces.size > ALONE and 2 * in_order >= read:
-                team = stack.enter_context(Team(processes - 1, form, text.heed))
+                team = stack.enter_context(Team(processes - 1, piece_form, text.heed))
             ticket = None if team is None else team.give(piece)
             if ticket is None:
                 ticket = Ticket(piece, True, reader.read(piece))

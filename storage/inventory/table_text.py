@@ -10,10 +10,12 @@ import numpy as np
 
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
-from storage.inventory.chunks import Chunk, is_void
-from storage.inventory.detect import Columns, Header
+from storage.inventory.chunks import Chunk, below, is_void
+from storage.inventory.detect import Header
 from storage.inventory.entries import Rows, read_path, read_size, read_time, sizes_of, split_lines, times_of
 from storage.inventory.errors import malformed
+from storage.inventory.misfits import Misfits
+from storage.inventory.table_columns import Columns
 
 _BATCH = 10_000
 
@@ -21,35 +23,26 @@ Record = tuple[int, list[bytes]]
 """The number of its first line and its fields."""
 
 
-def read_table(chunks: Iterable[Chunk], header: Header, root: bytes | None, source: str) -> Iterator[Rows]:
+def read_table(chunks: Iterable[Chunk], header: Header, root: bytes | None, misfits: Misfits) -> Iterator[Rows]:
     """Read the rows below the header; columns that are not used may hold anything.
 
     From the first quote in a CSV on, the rules of Python's ``csv`` module apply; a TSV knows no quotes.
 
     Raises:
-        InventoryMalformed: a row does not fit.
+        InventoryMalformed: a row does not fit, and ``misfits`` does not let it pass.
     """
     remaining = iter(chunks)
     for chunk in remaining:
-        below = _below(chunk, header.line)
-        if header.delimiter == b"," and b'"' in below.data:
-            yield from _quoted(chain((below,), remaining), header, root, source)
+        rest = below(chunk, header.line)
+        if header.delimiter == b"," and b'"' in rest.data:
+            yield from _quoted(chain((rest,), remaining), header, root, misfits)
             return
-        rows = _quick(below, header)
+        rows = _quick(rest, header)
         if rows is None:
             delimiter = header.delimiter
-            records = ((number, line.split(delimiter)) for number, line in below.numbered())
-            rows = _careful(records, header, root, source)
+            records = ((number, line.split(delimiter)) for number, line in rest.numbered())
+            rows = _careful(records, header, root, misfits)
         yield rows
-
-
-def _below(chunk: Chunk, line: int) -> Chunk:
-    """Drop the lines up to and with the header."""
-    drop = line - chunk.first_line + 1
-    if drop <= 0:
-        return chunk
-    lines = chunk.data.split(b"\n", drop)
-    return Chunk(line + 1, chunk.next_line, lines[drop]) if len(lines) > drop else Chunk(line, line, b"")
 
 
 def _quick(chunk: Chunk, header: Header) -> Rows | None:
@@ -79,10 +72,10 @@ def _quick(chunk: Chunk, header: Header) -> Rows | None:
 
 
 def _texts_of(used: Columns) -> tuple[int | None, ...]:
-    return (used.block, used.dataset, used.group, used.site, used.protected)
+    return (used.block, used.dataset, used.group, used.site, used.protected, used.checksum)
 
 
-def _careful(records: Iterable[Record], header: Header, root: bytes | None, source: str) -> Rows:
+def _careful(records: Iterable[Record], header: Header, root: bytes | None, misfits: Misfits) -> Rows:
     used = header.columns
     directories: list[bytes] = []
     names: list[bytes] = []
@@ -94,16 +87,17 @@ def _careful(records: Iterable[Record], header: Header, root: bytes | None, sour
             if len(fields) != header.width:
                 raise ValueError(f"{header.width} fields as in the header")
             directory, name = read_path(fields[used.path], root)
-            if used.size is not None:
-                text = fields[used.size].strip()
-                sizes.append(read_size(text) if text else UNKNOWN_SIZE)
-            if used.mtime is not None:
-                text = fields[used.mtime].strip()
-                mtimes.append(read_time(text) if text else UNKNOWN_MTIME)
+            text = b"" if used.size is None else fields[used.size].strip()
+            size = read_size(text) if text else UNKNOWN_SIZE
+            text = b"" if used.mtime is None else fields[used.mtime].strip()
+            mtime = read_time(text) if text else UNKNOWN_MTIME
         except ValueError as error:
-            raise malformed(source, number, str(error), header.delimiter.join(fields)) from error
+            misfits.take(number, str(error), header.delimiter.join(fields))
+            continue
         directories.append(directory)
         names.append(name)
+        sizes.append(size)
+        mtimes.append(mtime)
         kept.append(fields)
     return Rows(
         directories,
@@ -114,10 +108,10 @@ def _careful(records: Iterable[Record], header: Header, root: bytes | None, sour
     )
 
 
-def _quoted(chunks: Iterable[Chunk], header: Header, root: bytes | None, source: str) -> Iterator[Rows]:
-    records = _records(chunks, source)
+def _quoted(chunks: Iterable[Chunk], header: Header, root: bytes | None, misfits: Misfits) -> Iterator[Rows]:
+    records = _records(chunks, misfits.source)
     while batch := list(islice(records, _BATCH)):
-        yield _careful(batch, header, root, source)
+        yield _careful(batch, header, root, misfits)
 
 
 class _Lines:

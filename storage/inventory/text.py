@@ -9,26 +9,27 @@ import numpy as np
 
 from engine.paths import unescape
 from storage.inventory.chunks import Chunk
-from storage.inventory.detect import EXPECTED, SIZED, TIMED
+from storage.inventory.detect import EXPECTED
 from storage.inventory.entries import Rows, read_path, read_size, read_time, sizes_of, split_lines, times_of
-from storage.inventory.errors import malformed
+from storage.inventory.misfits import Misfits
+from storage.inventory.patterns import SIZED, TIMED
 
 _URL_STARTS = re.compile(rb"^x?roots?://[^/\n]+/+", re.MULTILINE)
 _ENDS_IN_NUMBER = re.compile(rb"[ \t][-+]?[0-9]+\Z")
 
 
-def read_text(chunks: Iterable[Chunk], numbers: int, root: bytes | None, source: str) -> Iterator[Rows]:
+def read_text(chunks: Iterable[Chunk], numbers: int, root: bytes | None, misfits: Misfits) -> Iterator[Rows]:
     """Read chunks of lines with ``numbers`` fields behind the path: none, a size, or a size and a time.
 
     Numbers are taken from the right and a path may contain blanks. Where a size alone is expected, a line that ends in
     two numbers is refused: nobody can tell a name like ``run 5`` from a time that other lines do not have.
 
     Raises:
-        InventoryMalformed: a line does not fit.
+        InventoryMalformed: a line does not fit, and ``misfits`` does not let it pass.
     """
     for chunk in chunks:
         rows = _quick(chunk, numbers)
-        yield _careful(chunk, numbers, root, source) if rows is None else rows
+        yield _careful(chunk, numbers, root, misfits) if rows is None else rows
 
 
 def _quick(chunk: Chunk, numbers: int) -> Rows | None:
@@ -57,25 +58,26 @@ def _ambiguous(names: list[bytes]) -> bool:
     return (b" " in together or b"\t" in together) and any(_ENDS_IN_NUMBER.search(name) for name in names)
 
 
-def _careful(chunk: Chunk, numbers: int, root: bytes | None, source: str) -> Rows:
+def _careful(chunk: Chunk, numbers: int, root: bytes | None, misfits: Misfits) -> Rows:
     directories: list[bytes] = []
     names: list[bytes] = []
     sizes: list[int] = []
     mtimes: list[int] = []
     for number, line in chunk.numbered():
-        path, *fields = _cut(line, number, numbers, source)
         try:
+            path, *fields = _cut(line, numbers)
             if chunk.escaped:
                 path = unescape(path.decode("utf-8", "surrogateescape"))
             directory, name = read_path(path, root)
-            if numbers:
-                sizes.append(read_size(fields[0]))
-            if numbers > 1:
-                mtimes.append(read_time(fields[1]))
+            size = read_size(fields[0]) if numbers else 0
+            mtime = read_time(fields[1]) if numbers > 1 else 0
         except ValueError as error:
-            raise malformed(source, number, str(error), line) from error
+            misfits.take(number, str(error), line)
+            continue
         directories.append(directory)
         names.append(name)
+        sizes.append(size)
+        mtimes.append(mtime)
     return Rows(
         directories,
         names,
@@ -84,12 +86,12 @@ def _careful(chunk: Chunk, numbers: int, root: bytes | None, source: str) -> Row
     )
 
 
-def _cut(line: bytes, number: int, numbers: int, source: str) -> tuple[bytes, ...]:
+def _cut(line: bytes, numbers: int) -> tuple[bytes, ...]:
     if not numbers:
         return (line,)
     match = (SIZED if numbers == 1 else TIMED).fullmatch(line)
     if match is None:
-        raise malformed(source, number, EXPECTED[numbers], line)
+        raise ValueError(EXPECTED[numbers])
     if numbers == 1 and _ENDS_IN_NUMBER.search(match.group(1)):
-        raise malformed(source, number, f"{EXPECTED[1]} with one number as in most lines", line)
+        raise ValueError(f"{EXPECTED[1]} with one number as in most lines")
     return match.groups()

@@ -12,15 +12,34 @@ from itertools import chain, islice
 from engine import paths
 from engine.cut import LastLine
 from storage.inventory.chunks import Chunk, Chunks, Form
-from storage.inventory.detect import Format, Layout, recognise, take_sample
+from storage.inventory.detect import Layout, recognise, take_sample
 from storage.inventory.entries import Rows
-from storage.inventory.errors import InventoryError, no_rows_of
+from storage.inventory.errors import InventoryError, cut_off, no_rows_of
+from storage.inventory.foreign.lfn import LfnToPath, identity_path
+from storage.inventory.foreign.lines import ChunkReader, read_foreign
+from storage.inventory.formats import Format
 from storage.inventory.last_line import Tail
+from storage.inventory.misfits import Misfits
 from storage.inventory.packing import Packed, Packer
 from storage.inventory.table_text import read_table
 from storage.inventory.text import read_text
 
 _NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked of a text: its format, if that is known, where relative paths start, whose rows, and checksums.
+
+    ``lfn_to_path`` gives the path of a replica that has none. ``allowed`` is the part of the lines that may not fit.
+    """
+
+    format: Format | None = None
+    root: bytes | None = None
+    site: bytes = b""
+    checksums: bool = False
+    lfn_to_path: LfnToPath = identity_path
+    allowed: float = 0.0
 
 
 class SiteRows:
@@ -89,12 +108,13 @@ class PieceReader:
         form, layout = self._form, self._form.layout
         if layout.format is Format.CSV and b'"' in piece:
             return None
-        first_line = 1 if layout.header is None else layout.header.line + 1
+        first_line = layout.head + 1
         owned = SiteRows(form.site)
         packed = Packed()
         try:
             chunk = form.form.chunk(piece, first_line, form.source)
-            for rows in read_rows((chunk,), layout, form.root, form.source):
+            reader = None if layout.form is None else layout.form.reader(form.root, checksums=False)
+            for rows in read_rows((chunk,), layout, form.root, Misfits(form.source), reader):
                 kept = owned.of(rows)
                 packed = packed if kept is None else self._packer.pack(kept)
         except InventoryError:
@@ -110,29 +130,26 @@ class TextFile:
     when all rows were read; ``lines`` grows meanwhile. One that ``is_empty`` says nothing in any line.
     """
 
-    def __init__(
-        self,
-        blocks: Iterable[bytes],
-        source: str,
-        wanted: Format | None,
-        root: bytes | None,
-        site: bytes,
-        heed: Callable[[], None],
-    ) -> None:
+    def __init__(self, blocks: Iterable[bytes], source: str, wanted: Wanted, heed: Callable[[], None]) -> None:
         """Look at the first lines; see `storage.inventory.reader.open_inventory`."""
         self.source = source
         self.heed = heed
         self.last_line: LastLine | None = None
-        self._root = root
-        self._site = site
-        self._owned = SiteRows(site)
+        self.misfits = Misfits(source, wanted.allowed)
+        self._root = wanted.root
+        self._site = wanted.site
+        self._owned = SiteRows(wanted.site)
         self._chunks = Chunks(blocks, source)
         self._tail = Tail(source)
         self.taken: list[Chunk] = []
         sample, escaped = self._sample()
         # A line that may be cut does not say what a line looks like.
         telling = sample[:-1] if len(sample) > 1 and sample[-1][0] == self._tail.line else sample
-        self.layout = recognise(telling, escaped, wanted, source)
+        self.layout = recognise(
+            telling, escaped, wanted.format, source, lenient=wanted.allowed > 0, lfn_to_path=wanted.lfn_to_path
+        )
+        form = self.layout.form
+        self._reader = None if form is None else form.reader(wanted.root, wanted.checksums)
         self.is_empty = not sample
 
     def _sample(self) -> tuple[list[tuple[int, bytes]], bool]:
@@ -183,22 +200,37 @@ class TextFile:
         """Give the rows of all that is still to come."""
         taken, self.taken = self.taken, []
         yield from self._rows(chain(taken, self._seen(self._chunks)))
-        self.last_line = self._tail.last_line(self.layout, self._root, self._site)
+        if self._reader is None:
+            self.last_line = self._tail.last_line(self.layout, self._root, self._site)
+        else:
+            self._end(self._reader)
+        self.misfits.check(self.lines)
         self._owned.check(self.source)
 
+    def _end(self, reader: ChunkReader) -> None:
+        """Look at the end of a dump, which programs end with a newline."""
+        if not self.ended:
+            raise cut_off(self.source, self.lines, "a newline at the end of its last line")
+        reader.finish(self.misfits)
+
     def _rows(self, chunks: Iterable[Chunk]) -> Iterator[Rows]:
-        for rows in self._tail.note(read_rows(chunks, self.layout, self._root, self.source)):
+        rows_read = read_rows(chunks, self.layout, self._root, self.misfits, self._reader)
+        for rows in self._tail.note(rows_read):
             kept = self._owned.of(rows)
             if kept is not None:
                 yield kept
 
 
-def read_rows(chunks: Iterable[Chunk], layout: Layout, root: bytes | None, source: str) -> Iterator[Rows]:
-    """Read chunks of a text.
+def read_rows(
+    chunks: Iterable[Chunk], layout: Layout, root: bytes | None, misfits: Misfits, reader: ChunkReader | None
+) -> Iterator[Rows]:
+    """Read chunks of a text; ``reader`` is that of the dump of another program.
 
     Raises:
-        InventoryMalformed: a line does not fit.
+        InventoryMalformed: a line does not fit, and ``misfits`` does not let it pass.
     """
+    if reader is not None:
+        return read_foreign(chunks, reader, layout.head, misfits)
     if layout.header is None:
-        return read_text(chunks, layout.numbers, root, source)
-    return read_table(chunks, layout.header, root, source)
+        return read_text(chunks, layout.numbers, root, misfits)
+    return read_table(chunks, layout.header, root, misfits)

@@ -15,9 +15,9 @@ import numpy as np
 
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, Int64s
-from storage.inventory.detect import Columns
 from storage.inventory.entries import Rows, read_path, read_size, read_time, split_lines
 from storage.inventory.errors import malformed_row
+from storage.inventory.table_columns import Columns
 
 _LIMIT = 1 << 63
 
@@ -51,7 +51,7 @@ def rows_of(
         quick = None if at is None else _plain_texts(values[at])
         return column(at, text_of) if quick is None else quick
 
-    texts = (columns.block, columns.dataset, columns.group, columns.site, columns.protected)
+    texts = (columns.block, columns.dataset, columns.group, columns.site, columns.protected, columns.checksum)
     return Rows(
         located[0],
         located[1],

@@ -362,20 +362,20 @@ def test_keeping_also_drops_the_columns_of_a_table(reader: Reader) -> None:
         (b"<?xml?>\n", {}, 'line 1: expected a format that is read, which XML is not, found "<?xml?>"'),
         (b"[{\n", {"root": b"/a"}, 'line 1: expected a format that is read, which JSON is not, found "[{"'),
         (
-            b"-rw-r--r-- a b 1 2026-01-02 03:04:05 /p\n",
+            b"-rw-r--r-- 1 a b 1 Jan 2 03:04 p\n",
             {"root": b"/a"},
             "line 1: expected a format that is read, which the output of ls -l is not, "
-            'found "-rw-r--r-- a b 1 2026-01-02 03:04:05 /p"',
+            'found "-rw-r--r-- 1 a b 1 Jan 2 03:04 p"',
         ),
         (
-            b"/a/b size=7 mtime=1\n",
-            {},
-            'line 1: expected a format that is read, which the output of eos find is not, found "/a/b size=7 mtime=1"',
+            b"path=/a/b size=7\n",
+            {"root": b"/a"},
+            'line 1: expected a format that is read, which the output of eos find is not, found "path=/a/b size=7"',
         ),
         (
-            b"/a/b|7|1|ad:1\n",
-            {},
-            'line 1: expected a format that is read, which fields separated by "|" is not, found "/a/b|7|1|ad:1"',
+            b"a|7|1|ad:1\n",
+            {"root": b"/a"},
+            'line 1: expected a format that is read, which fields separated by "|" is not, found "a|7|1|ad:1"',
         ),
         (
             b"/a/b,1\n",

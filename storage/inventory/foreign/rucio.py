@@ -1,0 +1,172 @@
+"""Replicas of Rucio: ``rse scope name checksum size creation_date path update_date state``, separated by tabs.
+
+Older dumps lack the state; a header may name the columns in another order. Where the path is empty, as on
+deterministic RSEs, it follows from scope and name. A replica that is not available, be it on its way in or out, is in
+the inventory so that its file is no orphan, but is not judged: see `UNSETTLED_MTIME`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, UNSETTLED_MTIME, Int64s
+from storage.inventory.entries import Rows, read_size, read_time, split_lines
+from storage.inventory.foreign.entry import Entry, HalfRead, Holds
+from storage.inventory.foreign.lfn import LfnToPath, identity_path
+from storage.inventory.foreign.lines import LineReader
+from storage.inventory.foreign.template import Found, Template
+from storage.inventory.formats import Format
+
+COLUMNS = ("rse", "scope", "name", "checksum", "size", "creation_date", "path", "update_date", "state")
+_NEEDED = frozenset(("rse", "scope", "name", "size", "state"))
+_FEWEST, _MOST = len(COLUMNS) - 1, len(COLUMNS) + 1
+
+AVAILABLE = b"A"
+STATES = frozenset((AVAILABLE, b"U", b"C", b"B", b"D", b"T"))
+"""Available; unavailable, copying, being deleted, bad and temporarily unavailable."""
+
+_DATES = ("update_date", "creation_date")
+"""When a replica was last changed, or made where that is not said."""
+
+_NULLS = frozenset((b"", b"\\N", b"NULL", b"None"))
+
+
+@dataclass(frozen=True, slots=True)
+class RucioForm:
+    """Which column stands where. ``located``: all paths are there; otherwise some or all follow from the names.
+
+    ``header`` is the number of the line that names the columns, 0 when there is none.
+    """
+
+    columns: tuple[str, ...]
+    located: bool
+    header: int = 0
+    lfn_to_path: LfnToPath = identity_path
+    format = Format.RUCIO
+    apart = True
+
+    @classmethod
+    def of(
+        cls, sample: Sequence[bytes], first_line: int = 1, lfn_to_path: LfnToPath = identity_path
+    ) -> RucioForm | None:
+        """Recognise it by most of the first lines, or by a header, which is the line ``first_line``."""
+        names = tuple(paths.strip().lower().decode("ascii", "replace") for paths in sample[0].split(b"\t"))
+        if len(set(names)) == len(names) and set(names) >= _NEEDED:
+            rows = [line.split(b"\t") for line in sample[1:]]
+            return cls(names, _are_located(names, rows), first_line, lfn_to_path)
+        rows = [line.split(b"\t") for line in sample]
+        ((width, _),) = Counter(map(len, rows)).most_common(1)
+        if not _FEWEST <= width <= _MOST:
+            return None
+        fitting = [row for row in rows if len(row) == width and row[COLUMNS.index("size")].isdigit()]
+        if len(fitting) * 2 <= len(rows):
+            return None
+        columns = (*COLUMNS, "")[:width]
+        return cls(columns, _are_located(columns, fitting), lfn_to_path=lfn_to_path)
+
+    @property
+    def holds(self) -> Holds:
+        """Which columns it has."""
+        return Holds(times=True, checksums="checksum" in self.columns, sites=True)
+
+    def reader(self, root: bytes | None, checksums: bool) -> RucioReader:
+        """Make a reader."""
+        return RucioReader(self, root, checksums)
+
+
+def _are_located(columns: Sequence[str], rows: Sequence[Sequence[bytes]]) -> bool:
+    if "path" not in columns:
+        return False
+    at = columns.index("path")
+    return all(len(row) > at and row[at] not in _NULLS for row in rows)
+
+
+class RucioReader(LineReader):
+    """Reads lines of a form."""
+
+    def __init__(self, form: RucioForm, root: bytes | None, checksums: bool) -> None:
+        super().__init__(form.holds._replace(checksums=form.holds.checksums and checksums), root)
+        self._form = form
+        known = frozenset(COLUMNS)
+        # A path never has a tab in it, and may be relative, so that it is cut out like any other text.
+        names = tuple("location" if name == "path" else name if name in known else "" for name in form.columns)
+        self._template = Template(b"\t", (b"", *[b"\t"] * (len(names) - 1), b""), names)
+
+    def quick(self, data: bytes) -> Rows | None:
+        """Read all lines at once, or give None."""
+        found = self._template.find(data)
+        located = None if found is None else self._paths(found)
+        sizes = None if found is None else found.integers("size")
+        mtimes = None if found is None else self._times(found)
+        if found is None or located is None or sizes is None or mtimes is None:
+            return None
+        if "state" in found.spans:
+            states = found.texts("state")
+            if not STATES.issuperset(kinds := set(states)):
+                return None
+            if kinds != {AVAILABLE}:
+                settled = np.array([state == AVAILABLE for state in states])
+                sizes, mtimes = np.where(settled, sizes, UNKNOWN_SIZE), np.where(settled, mtimes, UNSETTLED_MTIME)
+        checksums = found.texts("checksum") if self.holds.checksums else None
+        return Rows(*located, sizes, mtimes, sites=found.texts("rse"), checksums=checksums)
+
+    def _paths(self, found: Found) -> tuple[list[bytes], list[bytes]] | None:
+        located = self._form.located
+        if located:
+            paths = found.texts("location")
+            if not _NULLS.isdisjoint(paths):
+                located = False
+        if not located:
+            names = zip(found.texts("scope"), found.texts("name"), strict=True)
+            paths = [self._form.lfn_to_path(scope, name) for scope, name in names]
+            if "location" in found.spans:
+                places = found.texts("location")
+                paths = [path if place in _NULLS else place for path, place in zip(paths, places, strict=True)]
+        absolute = sum(path.startswith(b"/") for path in paths)
+        if absolute and absolute < len(paths):
+            return None
+        before = b"\n" if absolute else b"\n" + (self.root or b"").rstrip(b"/") + b"/"
+        if not absolute and self.root is None:
+            return None
+        columns = split_lines(before[1:] + before.join(paths) + b"\n")
+        return None if columns is None else (columns[0], columns[1])
+
+    def _times(self, found: Found) -> Int64s | None:
+        """Read when each replica was last changed, or made where that is not said."""
+        for name in _DATES:
+            if name in found.spans:
+                is_empty = found.spans[name].is_empty
+                if not is_empty.all():
+                    return None if is_empty.any() else found.times(name)
+        return np.full(len(found.spans["size"].starts), UNKNOWN_MTIME)
+
+    def careful(self, line: bytes) -> Entry | None:
+        """Read one line."""
+        form = self._form
+        fields = line.split(b"\t")
+        if len(fields) != len(form.columns):
+            raise ValueError(f"{len(form.columns)} fields separated by tabs")
+        of = dict(zip(form.columns, fields, strict=True))
+        path = of.get("path", b"")
+        located = self.locate(form.lfn_to_path(of["scope"], of["name"]) if path in _NULLS else path)
+        entry = Entry(*located, mtime=UNSETTLED_MTIME, checksum=of.get("checksum", b""), site=of["rse"])
+        state = of.get("state", AVAILABLE).strip()
+        if state not in STATES:
+            raise HalfRead(f"a state, one of {', '.join(sorted(known.decode() for known in STATES))}", entry)
+        try:
+            size, mtime = read_size(of["size"].strip()), _time_of(of)
+        except ValueError as error:
+            raise HalfRead(str(error), entry) from error
+        return entry._replace(size=size, mtime=mtime) if state == AVAILABLE else entry
+
+
+def _time_of(fields: dict[str, bytes]) -> int:
+    for name in _DATES:
+        text = fields.get(name, b"").strip()
+        if text not in _NULLS:
+            return read_time(text)
+    return UNKNOWN_MTIME

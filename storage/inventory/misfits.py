@@ -1,0 +1,78 @@
+"""Lines that do not fit: counted, and the first of them kept, where a few of them are let pass.
+
+A line that nobody can read may stand for any file, or be the message of a program that could not look into some
+directory. Whoever lets it pass has to know that the list is not the whole truth then: what it does not name may be
+there all the same. Where only the path of a line can be read, its file is known, and nothing else of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from storage.inventory.errors import InventoryMalformed, malformed, shown
+
+KEPT = 10
+"""So many of the lines are kept, to be shown."""
+
+ALL = 1.0
+"""Lets every line pass, for those who only want to know what is in a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A line that does not fit: its number, counted from 1, what was expected, and what stands there, for people."""
+
+    line: int
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f'line {self.line}: expected {self.expected}, found "{self.found}"'
+
+
+@dataclass(slots=True)
+class Misfits:
+    """The lines of ``source`` that do not fit; ``allowed`` is the part of all lines that may be so, none by default.
+
+    ``count`` counts them, ``lost`` those among them whose file nobody knows. ``first`` are the first ones.
+    """
+
+    source: str
+    allowed: float = 0.0
+    count: int = 0
+    lost: int = 0
+    first: list[Misfit] = field(default_factory=list)
+
+    def take(self, line: int, expected: str, found: bytes, *, known: bool = False) -> None:
+        """Take note of a line; ``known`` says that the path of its file could be read.
+
+        Raises:
+            InventoryMalformed: none is allowed.
+        """
+        if not self.allowed:
+            raise malformed(self.source, line, expected, found)
+        self.count += 1
+        self.lost += not known
+        if len(self.first) < KEPT:
+            self.first.append(Misfit(line, expected, shown(found)))
+
+    def check(self, lines: int) -> None:
+        """Refuse a file of so many lines if too many of them do not fit.
+
+        Raises:
+            InventoryMalformed: the message has the first of them.
+        """
+        if self.count > self.allowed * lines:
+            raise InventoryMalformed(
+                f"inventory {self.source}: {self.count:,} of {lines:,} lines do not fit, and MaxMalformed lets "
+                f"{self.allowed:g} of them pass; the first is {self.first[0]}"
+            )
+
+    def words(self) -> str:
+        """Say in one line what does not fit; empty when all does."""
+        if not self.count:
+            return ""
+        lines = "1 line does" if self.count == 1 else f"{self.count:,} lines do"
+        known = self.count - self.lost
+        of = "" if not known else f" ({known:,} of a file whose path is known)"
+        return f"{lines} not fit{of}; the first is {self.first[0]}"
