@@ -160,6 +160,7 @@ class _Work:
         self._tally = Tally()
         self._second: SecondOpinion | None = None
         self._confirmation: Confirmation | None = None
+        self._open = False, False
         if coordinator is not None:
             # A comparison of two files asks nobody, and need not load how that is done.
             from actors.confirmation import Confirmation
@@ -172,8 +173,11 @@ class _Work:
         remote = Snapshot(self._plan.remote, like=inventory)
         result, plan = self._result, self._plan
         known = [inventory.table]
+        self._open = inventory.header.has_unread, remote.header.has_unread
         if plan.second is not None:
-            known.append(Snapshot(plan.second, like=inventory).table)
+            second = Snapshot(plan.second, like=inventory)
+            known.append(second.table)
+            self._open = self._open[0] or second.header.has_unread, self._open[1]
         result.files, result.size = remote.table.total_files(), min(remote.table.total_size(), LARGEST_SIZE)
         result.directories = remote.table.count(State.LISTED)
         result.inventory_files = inventory.table.total_files()
@@ -263,6 +267,8 @@ class _Work:
             keep_orphan=either(ignored, orphans),
             keep_missing=either(ignored, missing),
             one_name=is_listing,
+            open_inventory=self._open[0],
+            open_remote=self._open[1],
         )
         for finding in compare(inventory, remote, options, self._tally):
             if self._second is not None:

@@ -19,7 +19,7 @@ from storage.door_url import addresses
 from storage.doors.source import StoreSource
 from storage.listers.protocol import GFAL
 from storage.sites.seats import SeatPlan
-from storage.snapshot import SnapshotHeader
+from storage.snapshot import UNREAD, SnapshotHeader
 
 if TYPE_CHECKING:
     from storage.backends.protocols import RecordSink
@@ -39,7 +39,8 @@ def store_job(
 
     ``site`` has the settings; the number of listers, and of requests that each keeps in flight, go before them.
     """
-    header = SnapshotHeader("listing", ", ".join(source.spec.doors), int(time.time()), site.name, source.tops)
+    extra = {UNREAD: source.unread} if source.unread else {}
+    header = SnapshotHeader("listing", ", ".join(source.spec.doors), int(time.time()), site.name, source.tops, extra)
     # One connection to a load balancer is one for all; how many programs run for SRM has a key of its own.
     one_lister = site.use_load_balancer or source.spec.method == GFAL
     # A lister has several requests for each lease, and each may run into its timeout before the next one starts.
@@ -81,12 +82,15 @@ def inventory_into_snapshot(
         InventoryError: the inventory cannot be used; there is no snapshot then.
         OSError: the snapshot cannot be written.
     """
+    from storage.backends.file_inventory import refuse_old_inventory
     from storage.backends.into_snapshot import write_inventory
     from storage.inventory import read_inventory
 
     now = int(time.time())
+    refuse_old_inventory(inventory, site)
 
     def read(sink: RecordSink) -> InventoryCounts:
+        notice = getattr(sink, "notice", None)
         return read_inventory(
             inventory,
             sink.append,
@@ -100,6 +104,8 @@ def inventory_into_snapshot(
             scratch=snapshot.parent,
             append_leaves=sink.append_leaves,
             processes=site.inventory_processes,
+            allowed=site.max_malformed if notice is not None else 0.0,
+            notice=notice,
         )
 
     return write_inventory(snapshot, SnapshotHeader("inventory", str(inventory), now, site.name, keep), read, heed)

@@ -52,7 +52,7 @@ def remote_tree(
         Killed, Refused, ListingFailed, SnapshotError, OSError: see `list_store`.
     """
     watched = oversight or Oversight()
-    source = resolve(site_source(site), lambda: heed(watched))
+    source = resolve(site_source(site), lambda: heed(watched)).whole()
     root = paths.decode(site.root_path)
     with tempfile.TemporaryDirectory(prefix="listing-", dir=_work(site)) as work:
         snapshot = Path(work, "listing.snapshot")
@@ -86,7 +86,8 @@ def inventory_tree(
     watched = oversight or Oversight()
     with tempfile.TemporaryDirectory(prefix="inventory-", dir=_work(site)) as work:
         snapshot = Path(work, "inventory.snapshot")
-        inventory_of_backend(backends, site, snapshot, site.directories, lambda: heed(watched))
+        # A tree cannot say that something may be there which is not in it.
+        inventory_of_backend(backends, site, snapshot, site.directories, lambda: heed(watched), whole=True)
         return open_tree(snapshot, kind, paths.decode(site.root_path))
 
 

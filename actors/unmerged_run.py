@@ -61,7 +61,8 @@ def clean_held(
         def record(rows: Iterator[FileRow]) -> None:
             run.history.report(run.number, Table.UNMERGED, rows, time.time())
 
-        result = clean_unmerged(runtime, site, store, oversight, options, record)
+        # Where a directory goes whole, what is not seen in it would go with it.
+        result = clean_unmerged(runtime, site, store.whole(), oversight, options, record)
         run.listed(result.listing, f"{result.deletable} of {result.files} files may be deleted", result.unlisted)
         return run.number, result
 

@@ -61,6 +61,7 @@ def options(
 
 app.command("list")(runs.list_source)
 app.command("compare")(runs.compare)
+app.command("identify", short_help="Say what a list or dump is, and what is wrong with it.")(runs.identify)
 app.command("check", short_help="List a site, compare, record and report.")(runs.check)
 app.command("run", short_help="Check every site when it is due.")(fleet.run)
 app.command("drain", short_help="Let run finish what it does, and take no more.")(fleet.drain)

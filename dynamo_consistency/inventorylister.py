@@ -72,6 +72,7 @@ def _read(settings: SiteConfig, keep: tuple[bytes, ...]) -> DirectoryInfo:
     backends = choose(config.current(), settings)
     with tempfile.TemporaryDirectory(prefix="inventory-", dir=config.vardir("work")) as work:
         snapshot = Path(work, "inventory.snapshot")
-        inventory_of_backend(backends, settings, snapshot, keep)
+        # A tree cannot say that something may be there which is not in it.
+        inventory_of_backend(backends, settings, snapshot, keep, whole=True)
         # An open snapshot outlives its name.
         return open_tree(snapshot, of_site, paths.decode(settings.root_path))

@@ -32,6 +32,8 @@ UNSETTLED_MTIME = 2**63 - 1
 """The modification time of a file of which nobody can say whether it is there, such as a replica on its way in or out.
 It is younger than any age limit, and no finding where there is none."""
 
+_UNSETTLED = UNSETTLED_MTIME.to_bytes(8, "little", signed=True)
+
 DIGEST_SIZE = 16
 NO_DIGEST = bytes(DIGEST_SIZE)
 """Stands in an index where a directory has no complete listing."""
@@ -58,6 +60,14 @@ def numbers(packed: bytes | array[int]) -> Numbers:
         TypeError: the bytes are no whole number of values.
     """
     return memoryview(packed).cast("B").cast("q")
+
+
+def age_limit(young_after: float | None, mtimes: bytes) -> float | None:
+    """Give the time up to which files are old enough to be judged; None where all of them are.
+
+    ``mtimes`` are those of the files, and ``young_after`` the limit that is set, None when there is none.
+    """
+    return UNSETTLED_MTIME - 1 if young_after is None and _UNSETTLED in mtimes else young_after
 
 
 def _check_columns(names: bytes, values: bytes) -> None:

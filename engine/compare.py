@@ -16,7 +16,7 @@ from itertools import compress, count
 from operator import ne
 
 from engine import paths
-from engine.columns import NO_FILES, UNKNOWN_SIZE, FileColumns, Numbers, numbers
+from engine.columns import NO_FILES, UNKNOWN_SIZE, FileColumns, Numbers, age_limit, numbers
 from engine.findings import Finding, Kind
 from engine.merge import Names, difference
 from engine.states import Reason
@@ -32,13 +32,16 @@ class CompareOptions:
     Files with an mtime after ``young_after`` (seconds since the epoch; None: no age limit) are passed over on either
     side. ``keep_orphan`` and ``keep_missing`` take the path of a file and say whether it is to be left alone.
     ``one_name``: the remote side is what a store showed, where a directory that is there under several names, as behind
-    a link, is judged under one of them.
+    a link, is judged under one of them. What is not in an ``open_inventory`` is no orphan, and what is not in an
+    ``open_remote`` is not missing: lines of theirs could not be read, and may be these files.
     """
 
     young_after: float | None = None
     keep_orphan: Callable[[bytes], bool] | None = None
     keep_missing: Callable[[bytes], bool] | None = None
     one_name: bool = False
+    open_inventory: bool = False
+    open_remote: bool = False
 
 
 @dataclass(slots=True)
@@ -206,7 +209,7 @@ class _Judge:
         return findings
 
     def _report(self, kind: Kind, directory: bytes, files: FileColumns, chosen: Names) -> list[Finding]:
-        limit = self._options.young_after
+        limit = age_limit(self._options.young_after, files.mtimes)
         if limit is not None and chosen:
             mtimes = numbers(files.mtimes)
             old = {i: name for i, name in chosen.items() if mtimes[i] <= limit}
@@ -218,6 +221,9 @@ class _Judge:
             self._tally.kept += len(chosen) - len(left)
             chosen = left
         if not chosen:
+            return []
+        if self._options.open_remote if kind == Kind.MISSING else self._options.open_inventory:
+            self._tally.protect(len(chosen), Reason.UNREAD)
             return []
         return [Finding(kind, directory, files if len(chosen) == len(files) else files.pick(chosen))]
 

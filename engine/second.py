@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import compress
 
-from engine.columns import NO_FILES, FileColumns, numbers
+from engine.columns import NO_FILES, FileColumns, age_limit, numbers
 from engine.compare import Sight, Tally
 from engine.findings import Finding, Kind
 from engine.gates import Refusal
@@ -131,7 +131,7 @@ class SecondOpinion:
 
     def _old(self, finding: Finding, chosen: Names, files: FileColumns) -> Finding | None:
         """Leave out what is young by the times of the second inventory."""
-        limit = self._young_after
+        limit = age_limit(self._young_after, files.mtimes)
         if limit is not None and chosen and files.newest() > limit:
             mtimes, places = numbers(files.mtimes), _places(files)
             old = {i: name for i, name in chosen.items() if mtimes[places[name]] <= limit}

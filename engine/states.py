@@ -41,6 +41,8 @@ class Reason(IntEnum):
     """The same directory as another one, as behind a link: what is in it is judged under the other name."""
     OTHERS = 17
     """Of a directory that was listed: it holds something besides files and directories, so it is not empty."""
+    UNREAD = 18
+    """A list of files has lines that cannot be read, which may stand for what it does not name."""
 
     @property
     def retryable(self) -> bool:
@@ -83,4 +85,5 @@ _LABELS = {
     Reason.SERVER: "server error",
     Reason.LINK: "the same as another directory",
     Reason.OTHERS: "holds what is no file",
+    Reason.UNREAD: "lines that cannot be read",
 }

@@ -53,6 +53,12 @@ _OTHER_FILES = "other files than the index says"
 TAKEN_UNTIL = "taken_until"
 """The key of a header's ``extra`` for a listing that takes over directories of an earlier one."""
 
+UNREAD = "unread"
+"""The key of a header's ``extra`` for words about lines that nobody could read: they may be what it does not have."""
+
+MISFITS = "misfits"
+"""The key of a header's ``extra`` for words about all lines that did not fit."""
+
 NOTHING_TAKEN = -(2**63)
 
 
@@ -112,6 +118,11 @@ class SnapshotHeader:
         until: Any = self.extra.get(TAKEN_UNTIL, NOTHING_TAKEN)
         # By what is no time, nothing passes for new.
         return until if isinstance(until, int) and -(2**63) <= until < 2**63 else 2**63 - 1
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether something may be there that is not in it, since lines of what it was made from could not be read."""
+        return bool(self.extra.get(UNREAD))
 
     def differs(self, other: SnapshotHeader) -> str:
         """Say why it does not belong to what another one is of; empty when it does. Who was asked may differ."""

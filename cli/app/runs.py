@@ -73,6 +73,23 @@ def compare(
     leave(run(context.obj, inventory, remote, output, ignore_age, options, second_inventory))
 
 
+def identify(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Lists of files, dumps and snapshots.")],
+    site: Annotated[
+        str | None, typer.Option("--site", metavar="SITE", help="The site whose settings and name count.")
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="Take the files for this format, as InventoryFormat does.")
+    ] = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Say what files are: which list or dump, how old, how many entries, and what does not fit."""
+    from cli.identify_command import run
+
+    leave(run(context.obj, files, site, form, as_json))
+
+
 def check(
     context: typer.Context,
     site: Annotated[str | None, typer.Argument(metavar="SITE", help="The site; the only one when left out.")] = None,

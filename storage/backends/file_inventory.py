@@ -17,6 +17,7 @@ from storage.config.site import KnownSites, SiteConfig
 if TYPE_CHECKING:
     from storage.backends.protocols import RecordSink
     from storage.inventory import InventoryCounts
+    from storage.inventory.age import Made
     from storage.inventory.entries import Rows
 
 _TRUE = (b"1", b"true", b"yes")
@@ -53,7 +54,8 @@ class FileInventory:
     def protected_datasets(self, site: str) -> Collection[str]:
         """Name the datasets of rows in whose column ``protected`` there is 1, true or yes; none without that column."""
         found = set[str]()
-        for rows in self._rows(site):
+        # Where a line of a dump is let pass, nothing is called an orphan, whatever dataset it is of.
+        for rows in self._rows(site, lenient=True):
             if rows.protected is None:
                 break
             for flag, dataset in zip(rows.protected, _datasets_of(rows), strict=True):
@@ -78,7 +80,7 @@ class FileInventory:
             "format": settings.inventory_format,
             "table": settings.inventory_table,
         }
-        return InventoryIdentity(mark, str(file), status.st_mtime)
+        return InventoryIdentity(mark, str(file), _made(file).at)
 
     def read_into(
         self,
@@ -94,8 +96,12 @@ class FileInventory:
         from storage.inventory import read_inventory
 
         settings = self._settings(site)
+        file = _file_of(settings)
+        refuse_old_inventory(file, settings)
+        # Lines are let pass only where it is remembered that they were.
+        notice = getattr(sink, "notice", None)
         return read_inventory(
-            _file_of(settings),
+            file,
             sink.append,
             format=settings.inventory_format,
             root=settings.root_path,
@@ -107,6 +113,8 @@ class FileInventory:
             scratch=scratch,
             append_leaves=sink.append_leaves,
             processes=settings.inventory_processes,
+            allowed=settings.max_malformed if notice is not None else 0.0,
+            notice=notice,
         )
 
     def find(self, site: str, lfns: Collection[str]) -> Iterator[InventoryRow]:
@@ -132,7 +140,7 @@ class FileInventory:
                     copies[lfn].append(name)
         return {paths.decode(lfn): sites for lfn, sites in copies.items()}
 
-    def _rows(self, site: str, of_all: bool = False) -> Iterator[Rows]:
+    def _rows(self, site: str, of_all: bool = False, lenient: bool = False) -> Iterator[Rows]:
         from storage.inventory import open_inventory
 
         settings = self._settings(site)
@@ -142,8 +150,35 @@ class FileInventory:
             root=settings.root_path,
             table=settings.inventory_table,
             site="" if of_all else settings.name,
+            allowed=settings.max_malformed if lenient else 0.0,
         ) as reading:
             yield from reading.rows
+
+
+def refuse_old_inventory(file: Path, settings: SiteConfig) -> None:
+    """Refuse a list that is older than ``DumpAge``; a database is as new as the moment it is read.
+
+    Raises:
+        InventoryError: it is older, or is not there.
+    """
+    from storage.inventory.age import too_old
+    from storage.inventory.errors import unreadable
+    from storage.inventory.sqlite_table import is_database
+
+    if settings.dump_age and not is_database(os.fspath(file)):
+        words = too_old(_made(file), settings.dump_age)
+        if words:
+            raise unreadable(paths.escape(os.fsencode(file)), words)
+
+
+def _made(file: Path) -> Made:
+    from storage.inventory.age import made_at
+    from storage.inventory.errors import unreadable
+
+    try:
+        return made_at(file)
+    except OSError as error:
+        raise unreadable(paths.escape(os.fsencode(file)), error.strerror or str(error)) from error
 
 
 def _file_of(settings: SiteConfig) -> Path:

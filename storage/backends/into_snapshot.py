@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from storage.backends.protocols import (
     RecordSink,
     TreeInventory,
 )
-from storage.snapshot import SnapshotHeader, SnapshotWriter
+from storage.snapshot import MISFITS, UNREAD, SnapshotHeader, SnapshotWriter
 
 if TYPE_CHECKING:
     from engine.index import Leaves
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from storage.config.site import SiteConfig
     from storage.inventory import InventoryCounts
     from storage.inventory.entries import Rows
+    from storage.inventory.misfits import Misfits
 
 _log = logging.getLogger(__name__)
 
@@ -55,10 +56,12 @@ def inventory_of_backend(
     snapshot: Path,
     keep: tuple[bytes, ...] = (),
     heed: Callable[[], None] = lambda: None,
+    whole: bool = False,
 ) -> InventoryCounts:
     """Read the inventory of a site into a snapshot, without what is not below one of the directories ``keep``.
 
-    ``heed`` is called now and then, and may raise to give up. The header's ``created`` is when the reading began.
+    ``heed`` is called now and then, and may raise to give up. The header's ``created`` is when the reading began, and
+    it says whether lines were let pass that nobody could read; who cannot heed that wants the ``whole`` inventory.
 
     Raises:
         ConfigError, InventoryError, BackendError: the inventory cannot be used; there is no snapshot then.
@@ -75,7 +78,7 @@ def inventory_of_backend(
             return inventory.read_into(site.name, sink, keep=keep, listed_at=now, heed=heed, scratch=scratch)
         return _read_rows(inventory, site, sink, keep, now, heed, scratch)
 
-    return write_inventory(snapshot, SnapshotHeader("inventory", label, now, site.name, keep), read, heed)
+    return write_inventory(snapshot, SnapshotHeader("inventory", label, now, site.name, keep), read, heed, whole)
 
 
 def write_inventory(
@@ -83,14 +86,18 @@ def write_inventory(
     header: SnapshotHeader,
     read: Callable[[RecordSink], InventoryCounts],
     heed: Callable[[], None],
+    whole: bool = False,
 ) -> InventoryCounts:
-    """Write what ``read`` hands to the sink that it is given; there is a snapshot only if all went well."""
-    writer = SnapshotWriter(snapshot, header)
+    """Write what ``read`` hands to the sink that it is given; there is a snapshot only if all went well.
+
+    Where the ``whole`` inventory is wanted, no line is let pass that nobody could read.
+    """
+    sink = _Heeding(snapshot, header, heed, whole)
     try:
-        counts = read(_Heeding(writer, heed))
-        writer.finish()
+        counts = read(sink)
+        sink.finish()
     except BaseException:
-        writer.discard()
+        sink.discard()
         raise
     if counts.duplicates:
         _log.warning(
@@ -103,12 +110,34 @@ def write_inventory(
 
 
 class _Heeding:
-    """Writes records, and asks now and then whether to go on."""
+    """Writes records, and asks now and then whether to go on.
 
-    def __init__(self, writer: SnapshotWriter, heed: Callable[[], None]) -> None:
-        self._writer = writer
+    The snapshot is begun when it is known which lines of the inventory did not fit, since its header says so.
+    """
+
+    def __init__(self, snapshot: Path, header: SnapshotHeader, heed: Callable[[], None], whole: bool) -> None:
+        # What cannot be written there is told before anything is read.
+        self._writer = SnapshotWriter(snapshot, header)
+        self._snapshot = snapshot
+        self._header = header
         self._heed = heed
+        self._whole = whole
         self._appended = 0
+
+    def notice(self, misfits: Misfits) -> None:
+        """Take note of the lines that did not fit, before the first record comes."""
+        if not misfits.count:
+            return
+        from storage.inventory.errors import InventoryMalformed
+
+        words = misfits.words()
+        if misfits.lost and self._whole:
+            raise InventoryMalformed(f"inventory {misfits.source}: {words}; without it the inventory is not whole")
+        so = "; it may be of any file, so that none is called an orphan" if misfits.lost else ""
+        _log.warning("inventory %s: %s%s", misfits.source, words, so)
+        extra = {MISFITS: words, **({UNREAD: words} if misfits.lost else {})}
+        self._writer.discard()
+        self._writer = SnapshotWriter(self._snapshot, replace(self._header, extra={**self._header.extra, **extra}))
 
     def append(self, record: DirectoryRecord) -> None:
         self._appended += 1
@@ -119,6 +148,12 @@ class _Heeding:
     def append_leaves(self, leaves: Leaves, frames: bytes) -> None:
         self._heed()
         self._writer.append_leaves(leaves, frames)
+
+    def finish(self) -> None:
+        self._writer.finish()
+
+    def discard(self) -> None:
+        self._writer.discard()
 
 
 def _read_rows(

@@ -268,7 +268,26 @@ _Method = Annotated[
 _Lister = Annotated[Literal["auto", "bindings", "wire"], _expected("one of auto, bindings and wire")]
 _Layout = Annotated[Literal["auto", "shared", "clustered"], _expected("one of auto, shared and clustered")]
 _Format = Annotated[
-    Literal["auto", "paths", "sizes", "csv", "tsv"], _expected("one of auto, paths, sizes, csv and tsv")
+    Literal[
+        "auto",
+        "paths",
+        "sizes",
+        "csv",
+        "tsv",
+        "pipe",
+        "ral",
+        "rucio",
+        "dcache",
+        "syncat",
+        "eos",
+        "xrdfs",
+        "rclone",
+        "parquet",
+        "avro",
+    ],
+    _expected(
+        "one of auto, paths, sizes, csv, tsv, pipe, ral, rucio, dcache, syncat, eos, xrdfs, rclone, parquet and avro"
+    ),
 ]
 _Part = Annotated[
     Literal["inventory", "registry", "sites", "deletions", "check", "blocks", "datasets"],
@@ -359,6 +378,8 @@ class CommonKeys(Model):
     RedirectorAge: _Days = 1.0
     BannedDoors: tuple[_Host, ...] = ()
     Dump: _LocalPath | None = None
+    DumpAge: _Days = 0.0
+    MaxMalformed: _Fraction = 0.001
     Inventory: _LocalPath | None = None
     InventoryFormat: _Format = "auto"
     InventoryTable: _Plain = "files"

@@ -136,6 +136,8 @@ class Config:
             redirector_age=keys.RedirectorAge,
             banned_doors=keys.BannedDoors,
             dump=keys.Dump,
+            dump_age=keys.DumpAge,
+            max_malformed=keys.MaxMalformed,
             use_load_balancer=self._is_named("UseLoadBalancer", top.UseLoadBalancer, own.UseLoadBalancer, name),
             inventory=keys.Inventory,
             inventory_format=keys.InventoryFormat,

@@ -20,7 +20,18 @@ KEYS = frozenset(
         *("RootPath", "DirectoryList", "IgnoreDirectories", "IgnoreAge", "Doors", "Layout", "DataServers"),
         "Lister",
         *("GlobalRedirectors", "RedirectorAge"),
-        *("BannedDoors", "Dump", "Inventory", "InventoryFormat", "InventoryTable", "Backend", "Backends", "SQL"),
+        *(
+            "BannedDoors",
+            "Dump",
+            "DumpAge",
+            "MaxMalformed",
+            "Inventory",
+            "InventoryFormat",
+            "InventoryTable",
+            "Backend",
+            "Backends",
+            "SQL",
+        ),
         "InventoryProcesses",
         "SecondInventory",
         "MetricsDir",
@@ -90,6 +101,8 @@ class SiteConfig:
     redirector_age: float = 1.0
     banned_doors: tuple[str, ...] = ()
     dump: Path | None = None
+    dump_age: float = 0.0
+    max_malformed: float = 0.001
     use_load_balancer: bool = False
     inventory: Path | None = None
     inventory_format: str = "auto"

@@ -134,17 +134,25 @@ def _as_it_stands(site: SiteConfig, spec: StoreSpec, standing: Standing) -> Stor
 
 def _of_dump(source: StoreSource, site: SiteConfig, heed: Callable[[], None]) -> StoreSource:
     # Loaded here because reading a dump takes what reads inventories, which other sites need not wait for.
-    from storage.listers.dump_file import DumpError, dump_time, prepared
+    from storage.listers.dump_file import DumpError, dump_made, prepared, refuse_old
+    from storage.snapshot import MISFITS, UNREAD, Snapshot
 
     if site.dump is None:
         raise DoorsError(f"the site {site.name} is read from a dump: set Sites.{site.name}.Dump to its file")
     try:
-        made = dump_time(site.dump)
-        snapshot = prepared(site.dump, site.var_location / "dumps", site.root_path, site.path_prefix, site.name, heed)
+        made = dump_made(site.dump)
+        refuse_old(site.dump, made, site.dump_age)
+        directory, allowed = site.var_location / "dumps", site.max_malformed
+        snapshot = prepared(site.dump, directory, site.root_path, site.path_prefix, site.name, heed, allowed)
     except DumpError as error:
         raise DoorsError(f"the site {site.name}: {error}", error.refusal) from error
     spec = replace(source.spec, doors=(f"dump://{snapshot.absolute()}",))
-    return replace(source, spec=spec, as_of=made)
+    extra = Snapshot(snapshot).header.extra
+    unread = str(extra.get(UNREAD, ""))
+    if MISFITS in extra:
+        so = "; it may be of any file, so that none is called missing" if unread else ""
+        _log.warning("%s: dump %s: %s%s", site.name, site.dump, extra[MISFITS], so)
+    return replace(source, spec=spec, as_of=made.at, unread=unread)
 
 
 def _needs_program(spec: StoreSpec, site: SiteConfig) -> None:

@@ -41,7 +41,8 @@ class StoreSource:
 
     A site may have no doors yet: `storage.doors.resolve.resolve` gives the store to list. ``as_of`` is the time, in
     seconds since the epoch, up to which the store is known, when that is not the time of the listing: what changed
-    later cannot be judged.
+    later cannot be judged. ``unread`` says which lines of a dump could not be read, empty when all were: what is not in
+    it may be there.
     """
 
     spec: StoreSpec
@@ -49,6 +50,7 @@ class StoreSource:
     site: SiteConfig | None
     label: str
     as_of: float | None = None
+    unread: str = ""
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -63,6 +65,16 @@ class StoreSource:
             return doors
         asked = [*filter(None, [site.redirector]), *site.global_redirectors]
         return tuple([f"redirector:{host}" for host in asked])
+
+    def whole(self) -> StoreSource:
+        """Give it back, for those who cannot heed that something may be there which is not seen.
+
+        Raises:
+            DoorsError: lines of its dump could not be read.
+        """
+        if self.unread:
+            raise DoorsError(f"{self.label}: its dump has {self.unread}; without it the listing is not whole")
+        return self
 
     @property
     def address(self) -> str:

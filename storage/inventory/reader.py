@@ -93,6 +93,7 @@ def read_inventory(
     append_leaves: AppendLeaves | None = None,
     processes: int | None = 1,
     allowed: float = 0.0,
+    allowed_in_lists: float = 0.0,
     notice: Callable[[Misfits], None] | None = None,
     lfn_to_path: LfnToPath = identity_path,
 ) -> InventoryCounts:
@@ -124,6 +125,7 @@ def read_inventory(
             table=table,
             site=site,
             allowed=allowed,
+            allowed_in_lists=allowed_in_lists,
             lfn_to_path=lfn_to_path,
         ) as reading:
             several = process_count(processes)
@@ -168,6 +170,7 @@ def open_inventory(
     table: str = DEFAULT_TABLE,
     site: str = "",
     allowed: float = 0.0,
+    allowed_in_lists: float = 0.0,
     checksums: bool = False,
     lfn_to_path: LfnToPath = identity_path,
 ) -> Iterator[Reading]:
@@ -176,7 +179,8 @@ def open_inventory(
     ``format`` is auto or a `Format`, and of no account for an SQLite database, of which ``table`` is read.
     Relative paths are joined to ``root``. Where there is a column of sites, only the rows of ``site`` are given; all of
     them when it is empty. ``chunk_size`` is in bytes. ``heed`` is called now and then and may raise to give up.
-    ``allowed`` is the part of the lines that may not fit: who lets some pass has to look at `Reading.misfits`.
+    ``allowed`` is the part of the lines of a dump of another program that may not fit, and ``allowed_in_lists`` that of
+    other lists: who lets some pass has to look at `Reading.misfits`.
     ``checksums`` says whether the rows of dumps are to have them. ``lfn_to_path`` gives the path of a replica of which
     the dump does not say it.
 
@@ -188,7 +192,7 @@ def open_inventory(
         _refuse_not_canonical(root)
     file = os.fspath(path)
     source = paths.escape(os.fsencode(file))
-    asked = Wanted(wanted, root, paths.encode(site), checksums, lfn_to_path, allowed)
+    asked = Wanted(wanted, root, paths.encode(site), checksums, lfn_to_path, allowed, allowed_in_lists)
     if is_database(file):
         with closing(_open_table(TableReader(file, source, table, asked.site, root), heed)) as opened:
             yield next(opened)

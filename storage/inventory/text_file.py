@@ -31,7 +31,8 @@ _NAMED = 10
 class Wanted:
     """What is asked of a text: its format, if that is known, where relative paths start, whose rows, and checksums.
 
-    ``lfn_to_path`` gives the path of a replica that has none. ``allowed`` is the part of the lines that may not fit.
+    ``lfn_to_path`` gives the path of a replica that has none. ``allowed`` is the part of the lines of a dump of another
+    program that may not fit, and ``allowed_in_lists`` that of other lists.
     """
 
     format: Format | None = None
@@ -40,6 +41,7 @@ class Wanted:
     checksums: bool = False
     lfn_to_path: LfnToPath = identity_path
     allowed: float = 0.0
+    allowed_in_lists: float = 0.0
 
 
 class SiteRows:
@@ -135,7 +137,6 @@ class TextFile:
         self.source = source
         self.heed = heed
         self.last_line: LastLine | None = None
-        self.misfits = Misfits(source, wanted.allowed)
         self._root = wanted.root
         self._site = wanted.site
         self._owned = SiteRows(wanted.site)
@@ -146,9 +147,10 @@ class TextFile:
         # A line that may be cut does not say what a line looks like.
         telling = sample[:-1] if len(sample) > 1 and sample[-1][0] == self._tail.line else sample
         self.layout = recognise(
-            telling, escaped, wanted.format, source, lenient=wanted.allowed > 0, lfn_to_path=wanted.lfn_to_path
+            telling, escaped, wanted.format, source, lenient=wanted.allowed_in_lists > 0, lfn_to_path=wanted.lfn_to_path
         )
         form = self.layout.form
+        self.misfits = Misfits(source, wanted.allowed_in_lists if form is None else wanted.allowed)
         self._reader = None if form is None else form.reader(wanted.root, wanted.checksums)
         self.is_empty = not sample
 

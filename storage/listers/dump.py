@@ -2,8 +2,8 @@
 
 A dump names files. A directory is there when a file below it is, has no mtime, and is never empty; one that is not
 named is absent. Of a dump whose lines are in order, nothing is denied that would come behind the last one, where it may
-be cut off. What came after the dump is not in it, and whoever judges has to look at
-`storage.listers.dump_file.dump_time`.
+be cut off; one with lines that could not be read denies nothing at all. What came after the dump is not in it, and
+whoever judges has to look at `storage.listers.dump_file.dump_time`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ _KEPT = 64
 
 _BEHIND = Failed(Reason.CUT_SHORT, "it would come behind the last line of the dump, where that may be cut off")
 """The answer for what nobody can deny."""
+
+_UNREAD = Failed(Reason.UNREAD, "the dump has lines that cannot be read, of which one may be this file")
+"""The answer for what may be in such a line."""
 
 
 class DumpLister:
@@ -94,6 +97,7 @@ class _Dump:
         self._table = snapshot.table
         self._prefix: bytes = snapshot.header.extra.get("prefix", b"")
         self._last = LastInOrder.of_extra(snapshot.header.extra)
+        self._has_unread = snapshot.header.has_unread
         self._below: dict[bytes, list[tuple[bytes, int]]] = {}
         for path, mtime in zip(self._table.paths, self._table.mtimes, strict=True):
             above = paths.parent_of(path)
@@ -109,6 +113,8 @@ class _Dump:
             case Ask.NAMES:
                 if self._last is not None and self._last.hides_in(path):
                     return _BEHIND
+                if self._has_unread:
+                    return _UNREAD
                 outcome = self._list(path)
                 if isinstance(outcome, Failed):
                     return outcome
@@ -135,7 +141,9 @@ class _Dump:
         if self._last is not None and self._last.hides_file(path):
             return _BEHIND
         reason, detail = self._why_not(path)
-        return Absent() if reason == Reason.NOT_FOUND else Failed(reason, detail)
+        if reason != Reason.NOT_FOUND:
+            return Failed(reason, detail)
+        return _UNREAD if self._has_unread else Absent()
 
     def _why_not(self, path: bytes) -> tuple[Reason, str]:
         """Say why a directory is not in the dump, or a file in none of its directories."""

@@ -1,6 +1,6 @@
 """A file that says what a store holds, made at the site, in place of a listing (the access method ``RAL-Reader``).
 
-It is any list that `storage.inventory` reads, packed or not, or a snapshot. A time of less than `_MOST_DAYS` in it
+It is any list that `storage.inventory` reads, packed or not, or a snapshot. A time of less than `MOST_DAYS` in it
 counts days since the epoch, as in the dumps of RAL; it becomes the end of that day, so that a file is never taken for
 older than it is.
 
@@ -13,35 +13,34 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import time
 from array import array
-from calendar import timegm
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from engine import paths
-from engine.cut import dump_gate
+from engine.cut import DUMP_CUT, dump_gate
 from engine.gates import Refusal
 from engine.record import DirectoryRecord
 from storage.inventory import InventoryError, read_inventory
+from storage.inventory.age import DAY as DAY
+from storage.inventory.age import Made, made_at, too_old
+from storage.inventory.errors import InventoryCut
+from storage.inventory.foreign.ral import MOST_DAYS
+from storage.inventory.misfits import Misfits
 from storage.listers.dump_end import EndOfLines
-from storage.snapshot import Snapshot, SnapshotError, SnapshotHeader, SnapshotWriter, is_snapshot
+from storage.snapshot import MISFITS, UNREAD, Snapshot, SnapshotError, SnapshotHeader, SnapshotWriter, is_snapshot
 
-DAY = 86400
-
-_MOST_DAYS = 200_000
-"""Days up to the year 2517; as seconds it is the third day of 1970."""
-
-_DATE_IN_NAME = re.compile(r"(?<!\d)(20\d\d)[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])(?!\d)")
+OLD = "dump-old"
+"""The name of the gate for a dump that is older than is allowed."""
 
 _SPARED = DAY
 """Seconds for which the snapshot of an older dump is kept, since another run may still read it."""
 
 
-_READER = 2
+_READER = 3
 """Grows when a dump is read into something else than before."""
 
 
@@ -59,20 +58,38 @@ class DumpError(Exception):
 def dump_time(dump: Path) -> float:
     """Give the time, in seconds since the epoch, up to which a dump knows the store: later changes are not in it.
 
-    It is the time of the file, or the start (UTC) of a date in its name if that is earlier, since a copy is younger
-    than what it tells. A snapshot knows when it was begun.
+    See `storage.inventory.age`; a snapshot knows when it was begun.
+
+    Raises:
+        DumpError: there is no such file.
+    """
+    return dump_made(dump).at
+
+
+def dump_made(dump: Path) -> Made:
+    """Say when a dump was made, and what says so.
 
     Raises:
         DumpError: there is no such file.
     """
     try:
-        written = dump.stat().st_mtime
         if is_snapshot(dump):
-            return float(Snapshot(dump).header.created)
+            return Made(float(Snapshot(dump).header.created), "its content")
+        return made_at(dump)
     except (OSError, SnapshotError) as error:
         raise _cannot_read(dump, error) from error
-    dated = _DATE_IN_NAME.search(dump.name)
-    return written if dated is None else min(written, float(timegm((*map(int, dated.groups()), 0, 0, 0))))
+
+
+def refuse_old(dump: Path, made: Made, allowed: float) -> None:
+    """Refuse a dump that is older than so many days; 0 allows any age.
+
+    Raises:
+        DumpError: it is older.
+    """
+    words = too_old(made, allowed)
+    if words:
+        gate = Refusal(OLD, f"dump {paths.escape(os.fsencode(dump))}: {words}")
+        raise DumpError(f"{gate.gate}: {gate.message}", gate)
 
 
 def dump_into_snapshot(
@@ -83,12 +100,14 @@ def dump_into_snapshot(
     site: str = "",
     format: str = "auto",  # noqa: A002 - the word that the configuration uses
     heed: Callable[[], None] = lambda: None,
+    allowed: float = 0.0,
 ) -> int:
     """Read what a dump has below ``root`` into a snapshot; gives the number of files.
 
     ``prefix`` is empty or a canonical path that stands before each LFN in the dump. Relative paths start from the root.
     ``heed`` is called now and then, and may raise to give up. Where there are many files they are put in order on disk,
-    beside the snapshot.
+    beside the snapshot. Where the dump says to which site each row belongs, those of ``site`` count. ``allowed`` is the
+    part of its lines that may not fit; the header says which did not.
 
     Raises:
         DumpError: it cannot be read, is malformed, does not end, or names no file below the root; there is no snapshot
@@ -98,13 +117,20 @@ def dump_into_snapshot(
     created = dump_time(dump)
     header = SnapshotHeader("listing", str(dump), int(created), site, (top,), {**_identity(dump), "prefix": prefix})
     end = EndOfLines()
+    unread: dict[str, str] = {}
     writer: SnapshotWriter | None = None
+
+    def notice(misfits: Misfits) -> None:
+        if misfits.count:
+            unread[MISFITS] = misfits.words()
+        if misfits.lost:
+            unread[UNREAD] = misfits.words()
 
     def append(record: DirectoryRecord) -> None:
         nonlocal writer
         if writer is None:
             # How the lines end is known only now.
-            writer = _writer(snapshot, replace(header, extra={**header.extra, **end.as_extra()}))
+            writer = _writer(snapshot, replace(header, extra={**header.extra, **end.as_extra(), **unread}))
         writer.append(_in_seconds(record))
 
     try:
@@ -118,6 +144,10 @@ def dump_into_snapshot(
             heed=heed,
             see=end.see,
             scratch=snapshot.parent,
+            site=site,
+            allowed=allowed,
+            allowed_in_lists=allowed,
+            notice=notice,
         )
         if not counts.ended:
             gate = dump_gate(paths.escape(os.fsencode(dump)))
@@ -129,6 +159,9 @@ def dump_into_snapshot(
     except BaseException as error:
         if writer is not None:
             writer.discard()
+        if isinstance(error, InventoryCut):
+            gate = Refusal(DUMP_CUT, f"dump {str(error).removeprefix('inventory ')}")
+            raise DumpError(f"{gate.gate}: {gate.message}", gate) from error
         if isinstance(error, InventoryError):
             raise DumpError(f"dump {str(error).removeprefix('inventory ')}") from error
         raise
@@ -143,7 +176,13 @@ def _writer(snapshot: Path, header: SnapshotHeader) -> SnapshotWriter:
 
 
 def prepared(
-    dump: Path, directory: Path, root: bytes, prefix: bytes, site: str, heed: Callable[[], None] = lambda: None
+    dump: Path,
+    directory: Path,
+    root: bytes,
+    prefix: bytes,
+    site: str,
+    heed: Callable[[], None] = lambda: None,
+    allowed: float = 0.0,
 ) -> Path:
     """Give the snapshot of a dump below ``directory``, made anew unless there is one of this very file.
 
@@ -155,12 +194,14 @@ def prepared(
     try:
         if is_snapshot(dump):
             return dump
-        mark = hashlib.blake2b(repr((_READER, _identity(dump), root, prefix)).encode(), digest_size=8).hexdigest()
+        mark = hashlib.blake2b(
+            repr((_READER, _identity(dump), root, prefix, allowed)).encode(), digest_size=8
+        ).hexdigest()
         directory.mkdir(parents=True, exist_ok=True)
         start = f"{site or '%'}_dump_"
         snapshot = directory / f"{start}{mark}.snapshot"
         if not _is_whole(snapshot):
-            dump_into_snapshot(dump, snapshot, root, prefix, site, heed=heed)
+            dump_into_snapshot(dump, snapshot, root, prefix, site, heed=heed, allowed=allowed)
         for old in directory.glob(f"{start}*.snapshot*"):
             with suppress(OSError):
                 if old != snapshot and old.stat().st_mtime < time.time() - _SPARED:
@@ -185,9 +226,9 @@ def _identity(dump: Path) -> dict[str, object]:
 
 def _in_seconds(record: DirectoryRecord) -> DirectoryRecord:
     mtimes = array("q", record.files.mtimes)
-    if not any(0 <= mtime < _MOST_DAYS for mtime in mtimes):
+    if not any(0 <= mtime < MOST_DAYS for mtime in mtimes):
         return record
-    seconds = array("q", [(m + 1) * DAY - 1 if 0 <= m < _MOST_DAYS else m for m in mtimes])
+    seconds = array("q", [(m + 1) * DAY - 1 if 0 <= m < MOST_DAYS else m for m in mtimes])
     return replace(record, files=replace(record.files, mtimes=seconds.tobytes()))
 
 

@@ -1,0 +1,109 @@
+"""The command ``identify``."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from cli.display import human_bytes, human_count
+from cli.exits import CommandError, ExitCode
+from cli.session import Settings
+from storage.inventory.formats import Format
+from storage.inventory.identify import Expected, Identity, identify
+
+_SITES = 5
+"""So many sites are named on the screen."""
+
+
+def run(settings: Settings, files: list[Path], site: str | None, format_: str, as_json: bool) -> ExitCode:
+    """Say of each file what it is, and whether it would be used."""
+    if format_ not in ("auto", *Format):
+        raise CommandError(f"--format: expected auto or one of {', '.join(Format)}, found {format_!r}")
+    expected = _expected(settings, site)
+    found = []
+    for file in files:
+        if not file.is_file():
+            raise CommandError(f"{file}: no such file" if not file.exists() else f"{file}: not a file")
+        identity = identify(file, expected, format_)
+        found.append(identity)
+        if not as_json:
+            _show(identity)
+    if as_json:
+        print(json.dumps({"files": [_object(identity) for identity in found]}))
+    return ExitCode.USAGE if any(identity.refused for identity in found) else ExitCode.DONE
+
+
+def _expected(settings: Settings, site: str | None) -> Expected:
+    config = settings.config.top_level() if site is None else settings.config.site(site)
+    return Expected(site or "", config.root_path, config.dump_age, config.max_malformed)
+
+
+def _object(found: Identity) -> dict[str, Any]:
+    made = found.made
+    return {
+        "file": found.path,
+        "format": found.format or None,
+        "packing": found.packing or None,
+        "made": None if made is None else made.at,
+        "made_by": None if made is None else made.by,
+        "age_days": None if made is None else round(made.days(time.time()), 3),
+        "lines": found.lines,
+        "entries": found.entries,
+        "bytes": found.bytes,
+        "sizes": found.sizes,
+        "times": found.times,
+        "checksums": found.checksums,
+        "unsettled": found.unsettled,
+        "newest": found.newest,
+        "sites": dict(found.sites),
+        "malformed": found.malformed,
+        "lost": found.lost,
+        "errors": [{"line": e.line, "expected": e.expected, "found": e.found} for e in found.errors],
+        "refused": found.refused or None,
+    }
+
+
+def _show(found: Identity) -> None:
+    packed = f", packed with {found.packing}" if found.packing else ""
+    print(f"{found.path}: {found.format or 'not known'}{packed}")
+    if found.made is not None:
+        days = found.made.days(time.time())
+        print(f"  made:      {_moment(found.made.at)}, as {found.made.by} says, {days:.1f} days ago")
+    if found.format:
+        size = f" ({human_bytes(found.bytes)})" if found.sizes or found.bytes else ""
+        print(f"  entries:   {human_count(found.entries, 'file')}{size} in {human_count(found.lines, 'line')}")
+        print(f"  known:     {_known(found)}")
+    if found.sites:
+        most = ", ".join(f"{name} {count:,}" for name, count in found.sites.most_common(_SITES))
+        more = f" and {len(found.sites) - _SITES:,} more" if len(found.sites) > _SITES else ""
+        print(f"  sites:     {most}{more}")
+    if found.malformed:
+        lost = f", {found.lost:,} of them of files that nobody can tell" if found.lost else ""
+        print(f"  malformed: {human_count(found.malformed, 'line')}{lost}")
+        for error in found.errors:
+            print(f"    {error}")
+        if found.malformed > len(found.errors):
+            print(f"    and {found.malformed - len(found.errors):,} more")
+    if found.refused:
+        print(f"  refused:   {found.refused}")
+
+
+def _known(found: Identity) -> str:
+    """Say of how many entries there is what."""
+    said = []
+    for count, what in ((found.sizes, "sizes"), (found.times, "times"), (found.checksums, "checksums")):
+        of = "of all" if count == found.entries else f"of {count:,}"
+        said.append(f"{what} {of}" if count and found.entries else f"no {what}")
+    words = ", ".join(said)
+    if found.unsettled:
+        words += f"; {found.unsettled:,} on their way in or out"
+    return words + (f"; newest {_moment(found.newest)}" if found.newest is not None else "")
+
+
+def _moment(seconds: float) -> str:
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:.0f} s since the epoch"
