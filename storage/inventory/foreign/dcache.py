@@ -46,7 +46,8 @@ class DcacheForm:
             return None
         rows = [line for line in sample if b"\t" in line]
         heads = [line for line in sample if b"\t" not in line]
-        if not rows or len(rows) < len(heads) or sum(head.startswith(b"/") for head in heads) * 2 <= len(heads):
+        # A row whose name begins with "#" is not in the sample.
+        if not rows or len(rows) + 1 < len(heads) or sum(head.startswith(b"/") for head in heads) * 2 <= len(heads):
             return None
         ((tabs, _),) = Counter(row.count(b"\t") for row in rows).most_common(1)
         indented = sum(row.startswith(b"\t") for row in rows) * 2 > len(rows)

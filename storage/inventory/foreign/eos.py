@@ -41,17 +41,26 @@ class EosForm:
 
     @classmethod
     def of(cls, sample: Sequence[bytes]) -> EosForm | None:
-        """Recognise it by the keys of most of the first lines that have any; directories may have none."""
+        """Recognise it by the keys of most of the first lines that are no directories."""
         for quoted, beginning in ((True, _QUOTED), (False, _PLAIN)):
             begun = [line for line in sample if beginning.match(line)]
-            tails = [match[1] for match in map(_TAIL.search, begun) if match is not None]
-            keys = Counter(tuple(_KEYS.findall(tail)) for tail in tails)
-            known = [(of, count) for of, count in keys.items() if _has_known(of)]
+            ends = [(line, match) for line, match in zip(begun, map(_TAIL.search, begun), strict=True)]
+            slash = b'/"' if quoted else b"/"
+            files = [
+                match[1] for line, match in ends if match is not None and not line.endswith(slash, 0, match.start())
+            ]
+            counts = Counter(tuple(_KEYS.findall(tail)) for tail in files)
+            known = [keys for keys in counts if _has_known(keys)]
             if not known or len(begun) * 2 <= len(sample):
                 continue
-            most, count = max(known, key=lambda pair: pair[1])
-            others = sum(line.rstrip(b'" \t').endswith(b"/") or b"/ " in line or b'/" ' in line for line in begun)
-            if (count + others) * 2 > len(begun):
+            # What looks like a key may be the end of a name: then a line has more of them than most.
+            most = min(known, key=lambda keys: (-counts[keys], len(keys)))
+            fitting = sum(count for keys, count in counts.items() if keys[-len(most) :] == most)
+            directories = sum(
+                (line.rstrip(b" \t") if match is None else line[: match.start()]).endswith(slash)
+                for line, match in ends
+            )
+            if (fitting + directories) * 2 > len(begun):
                 return cls(quoted, most)
         return None
 

@@ -44,7 +44,9 @@ class EosLengthsForm:
 
     @classmethod
     def of(cls, sample: Sequence[bytes]) -> EosLengthsForm | None:
-        """Recognise it by how most lines begin."""
+        """Recognise it by how most lines begin, or the first one, where names go over several lines."""
+        if _HEAD.match(sample[0]) is not None:
+            return cls()
         return cls() if sum(line.startswith(_LENGTH) for line in sample) * 2 > len(sample) else None
 
     def reader(self, root: bytes | None, checksums: bool) -> EosLengthsReader:

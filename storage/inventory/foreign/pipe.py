@@ -25,7 +25,8 @@ _MILLISECONDS = 10**11
 """As seconds this is the year 5138, as milliseconds 1973."""
 
 _NOT_KNOWN = frozenset((b"", b"na", b"n/a", b"none", b"null", b"-"))
-_LINE = re.compile(rb"(?:/|x?roots?://|[^|]*/)[^|]*\|[ ]*(?:[0-9]+|[nN]/?[aA])?[ ]*(?:\||\Z)", re.DOTALL)
+_BEGINNING = re.compile(rb"/|x?roots?://|[^|]+/")
+_SIZE = re.compile(rb" *(?:[0-9]+|[nN]/?[aA])? *")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +43,25 @@ class PipeForm:
     @classmethod
     def of(cls, sample: Sequence[bytes]) -> PipeForm | None:
         """Recognise it by most of the first lines."""
-        fitting = [line for line in sample if _LINE.match(line)]
-        if len(fitting) * 2 <= len(sample):
+        begun = [line for line in sample if b"|" in line and _BEGINNING.match(line)]
+        if len(begun) * 2 <= len(sample):
             return None
-        ((bars, _),) = Counter(line.count(b"|") for line in fitting).most_common(1)
-        width = min(bars + 1, _MOST_FIELDS)
+        bars = Counter(line.count(b"|") for line in begun)
+        # A name with a bar in it has one more than the others.
+        usual = min(bars, key=lambda count: (-bars[count], count))
+        for width in range(min(usual + 1, _MOST_FIELDS), 1, -1):
+            cut = [(line, line.rsplit(b"|", width - 1)) for line in begun]
+            fitting = [line for line, fields in cut if len(fields) == width and _SIZE.fullmatch(fields[1])]
+            if len(fitting) * 2 > len(sample):
+                return cls._of(fitting, width)
+        return None
+
+    @classmethod
+    def _of(cls, fitting: Sequence[bytes], width: int) -> PipeForm:
         spaced = sum(line.count(b" | ") >= width - 1 for line in fitting) * 2 > len(fitting)
         timed = False
         if width > 2:
-            thirds = [line.rsplit(b"|", width - 1)[2].strip() for line in fitting if line.count(b"|") >= width - 1]
+            thirds = [line.rsplit(b"|", width - 1)[2].strip() for line in fitting]
             timed = sum(third.lower() in _NOT_KNOWN or _is_time(third) for third in thirds) * 2 > len(thirds)
         return cls(width, spaced, timed)
 

@@ -1,0 +1,208 @@
+"""Lines that do not fit: counted and shown where few may pass, refused with their numbers where they may not."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.columns import UNKNOWN_SIZE
+from storage.inventory import InventoryError, InventoryMalformed
+from storage.inventory.misfits import ALL, KEPT, Misfits
+from tests.storage.inventory.foreign import writers
+from tests.storage.inventory.foreign.reading import read
+from tests.storage.inventory.foreign.test_round_trips import JSON, LENGTHS, LINES, TEXTS
+from tests.storage.inventory.foreign.writers import File, lines
+
+MANY = 3000
+FILES = [File(b"/s/d%d/file.%05d.root" % (n // 50, n), n, 1_500_000_000 + n) for n in range(MANY)]
+LIMIT = 0.001
+REFUSAL = b"error(13): no permissions to read directory /s/x\n"
+"""What a program says of a directory that it could not look into, among its output."""
+
+FORMS = {**LINES, "lengths": LENGTHS, "ral": ("ral", lines(writers.ral))}
+
+
+def spoilt(form: str, line: bytes, *at: int) -> bytes:
+    """Write a dump and put a line into it, before each of these lines."""
+    written = FORMS[form][1](FILES).splitlines(keepends=True)
+    for number in sorted(at, reverse=True):
+        written.insert(number - 1, line)
+    return b"".join(written)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_by_default_the_first_such_line_is_refused(form: str) -> None:
+    with pytest.raises(InventoryMalformed, match=r"line 1500: expected .*, found \"error\(13\)"):
+        read(spoilt(form, REFUSAL, 1500, 1502), root=b"/")
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("chunk_size", [1 << 20, 5000])
+def test_up_to_the_limit_they_are_counted_and_the_rest_is_read(form: str, chunk_size: int) -> None:
+    # Among rows of dCache, what has no tab would be a directory.
+    line = b"odd\trow\n" if "dcache" in form else REFUSAL
+    content = spoilt(form, line, 700, 1500, 2900)
+    found = read(content, root=b"/", allowed=LIMIT, chunk_size=chunk_size)
+    assert found.paths == [file.path for file in FILES]
+    assert (found.misfits.count, found.misfits.lost) == (3, 3)
+    assert [misfit.line for misfit in found.misfits.first] == [700, 1501, 2902]
+    assert "odd" in found.misfits.first[0].found or "error(13)" in found.misfits.first[0].found
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_above_the_limit_all_is_refused_with_the_first_line(form: str) -> None:
+    line = b"odd\trow\n" if "dcache" in form else REFUSAL
+    content = spoilt(form, line, *range(1510, 1514))
+    with pytest.raises(InventoryMalformed, match=r"4 of 3,0\d4 lines do not fit, and MaxMalformed .* line 1510: "):
+        read(content, root=b"/", allowed=LIMIT)
+
+
+def test_the_rows_of_a_directory_that_cannot_be_read_are_of_no_other_one() -> None:
+    content = b"/a\nf\tid\tab\t1\t1500000000\tp,\nb\ng\tid\tab\t1\t1500000000\tp,\n/c\nh\tid\tab\t1\t1500000000\tp,\n"
+    found = read(content, allowed=ALL)
+    assert found.paths == [b"/a/f", b"/c/h"]
+    assert [misfit.line for misfit in found.misfits.first] == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("content", "path"),
+    [
+        (b"/a/b|7|1500000000|ab\n/a/c|N/A|1500000000|ab\n/a/d|7|1500000000|ab\n", b"/a/c"),
+        (b"/a/b|7|1500000000|ab\n/a/c|7|yesterday|ab\n/a/d|7|1500000000|ab\n", b"/a/c"),
+        (b"/a/b size=1 mtime=1\n/a/c size=x mtime=1\n/a/d size=1 mtime=1\n", b"/a/c"),
+        (b"keylength.file=4 file=/a/b size=1 mtime=1\nkeylength.file=4 file=/a/c xs=1\n", b"/a/c"),
+        (b"/a\n" + b"b\tid\tab\t1\t1500000000\tp,\n" * 2 + b"c\tid\tab\t-\t1500000000\tp,\n", b"/a/c"),
+        (b'<dump><entry name="/a/b"><size>1</size></entry><entry name="/a/c"><size/></entry></dump>', b"/a/c"),
+        (b'[{"path": "/a/b", "size": 1}, {"path": "/a/c", "size": "many"}]', b"/a/c"),
+    ],
+)
+def test_of_a_line_whose_path_can_be_read_the_file_is_known(content: bytes, path: bytes) -> None:
+    found = read(content, allowed=ALL)
+    assert path in found.paths
+    assert (found.misfits.count, found.misfits.lost) == (1, 0)
+    assert "(1 of a file whose path is known)" in found.misfits.words()
+    with pytest.raises(InventoryMalformed, match="line "):
+        read(content)
+
+
+def test_a_bar_that_is_missing_does_not_make_another_file_of_a_line() -> None:
+    """The path of a line with a bar in its name and a field too few cannot be told."""
+    found = read(b"/a/b|7|1500000000|ab\n/a/x|y|7|1500000000\n/a/d|7|1500000000|ab\n", allowed=ALL)
+    assert (found.paths, found.misfits.lost) == ([b"/a/b", b"/a/d"], 1)
+
+
+@pytest.mark.parametrize("form", ["pipe", "rucio", "eos", "xrdfs"])
+def test_a_dump_that_goes_on_in_another_format_is_refused(form: str) -> None:
+    other = "xrdfs, old" if form == "xrdfs" else "xrdfs"
+    content = LINES[form][1](FILES[:2000]) + LINES[other][1](FILES[2000:])
+    with pytest.raises(InventoryMalformed, match=r"1,000 of 3,000 lines do not fit.* line 2001: "):
+        read(content, root=b"/s", allowed=LIMIT)
+
+
+def test_lists_are_held_to_more_unless_somebody_says_so() -> None:
+    content = b"".join(b"/s/f%d %d\n" % (n, n) for n in range(MANY)) + b"/s/odd\n/s/z 1\n"
+    with pytest.raises(InventoryMalformed, match='line 3001: expected "path size", found "/s/odd"'):
+        read(content, allowed=LIMIT)
+    assert read(content, allowed_in_lists=LIMIT).misfits.lost == 1
+    table = b"lfn,size\n" + content.replace(b" ", b",")
+    assert read(table, allowed_in_lists=LIMIT).misfits.first[0].line == 3002
+
+
+@pytest.mark.parametrize("form", [*TEXTS, *JSON])
+def test_an_element_that_does_not_fit_is_one_of_the_elements(form: str) -> None:
+    name, write = {**TEXTS, **JSON}[form]
+    files = [*FILES[:1500], File(b"/s/../odd", 1, 1_500_000_000), *FILES[1500:]]
+    found = read(write(files), root=b"/", allowed=LIMIT)
+    assert (found.format, len(found.files), found.misfits.lost) == (name, MANY, 1)
+    with pytest.raises(InventoryMalformed, match=r"a path without"):
+        read(write(files), root=b"/")
+    with pytest.raises(InventoryMalformed, match="MaxMalformed"):
+        read(write([*files, *[File(b"/s/../odd", 1, 1_500_000_000)] * 3]), root=b"/", allowed=LIMIT)
+
+
+def test_an_object_that_is_none_is_passed_over() -> None:
+    lines_ = writers.rclone(FILES).split(b"\n")
+    lines_[1000] = b'{"Path":"spoilt,'
+    found = read(b"\n".join(lines_), root=b"/", allowed=LIMIT)
+    assert (len(found.files), found.misfits.first[0].line) == (MANY - 1, 1001)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'<!DOCTYPE dump [<!ENTITY a "b">]><dump/>', "a document type"),
+        (b'<!DOCTYPE dump SYSTEM "http://example.org/x.dtd"><dump/>', "a document type"),
+        (b'<?xml version="1.0" encoding="koi8-r"?><dump/>', "UTF-8 or ISO-8859-1"),
+        (b"<html><dump/></html>", "a root element dump or cat"),
+        (b"<dump>" + b"<a>" * 60, "no more than 50 levels"),
+        (b'<dump><entry name="/a/b">&nothing;</entry></dump>', "undefined entity"),
+        (b'<dump><entry name="/a/b"></dump>', "mismatched tag"),
+        (b"<dump></dump>\n<dump></dump>", "line 2: .*junk after document element"),
+        (b'<dump><entry name="/a\xff"/></dump>', "not well-formed"),
+        (b"<dump>" + b" " * (8 << 20), "an element within"),
+    ],
+)
+def test_xml_that_is_not_what_it_should_be_is_refused(content: bytes, said: str) -> None:
+    with pytest.raises(InventoryMalformed, match=said):
+        read(content, allowed=ALL)
+
+
+def test_entries_in_a_comment_are_none() -> None:
+    entries = writers.syncat(FILES).splitlines(keepends=True)
+    entries.insert(1000, b"<!-- gone:\n")
+    entries.insert(2000, b"-->\n")
+    found = read(b"".join(entries), chunk_size=5000)
+    assert found.paths == [file.path for file in (*FILES[:998], *FILES[1997:])]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'[{"path": "/a", "size": 1} {"path": "/b"}]', "goes on with , or ]"),
+        (b'[{"path": "/a", "size": 1}, ]', "goes on with {"),
+        (b'[{"path": "/a", "size": 1}] more', "goes on with nothing"),
+        (b'{"find": [{"path": "/a", "size": 1}], "retc": "0"', "without the end of its JSON"),
+    ],
+)
+def test_json_that_is_not_what_it_should_be_is_refused(content: bytes, said: str) -> None:
+    with pytest.raises(InventoryMalformed, match=said):
+        read(content, allowed=ALL)
+
+
+def test_an_array_inside_of_an_answer_is_read() -> None:
+    assert read(b'{"errormsg": "", "find": [{"path": "/a", "size": 1}], "retc": "0"}\n').paths == [b"/a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("a\ufffdb", "no character was lost"), ("a\0b", "without NUL"), ("", "an absolute path")]
+)
+def test_a_name_that_json_has_lost_is_no_name(name: str, said: str) -> None:
+    import json
+
+    found = read(json.dumps([{"path": f"/s/{name}" if name else "", "size": 1}]).encode(), allowed=ALL)
+    assert (found.paths, found.misfits.lost) == ([], 1)
+    assert said in found.misfits.words()
+
+
+def test_rows_of_other_sites_are_left_out_and_a_dump_of_others_alone_is_refused() -> None:
+    content = LINES["rucio"][1](FILES)
+    mixed = content.replace(b"T2_X", b"T2_Y", 1000)
+    assert len(read(mixed, site="T2_X").files) == MANY - 1000
+    assert len(read(mixed).files) == MANY
+    with pytest.raises(InventoryError, match="no row of the site T2_Z; its column of sites has: T2_X"):
+        read(content, site="T2_Z")
+
+
+def test_a_replica_whose_state_nobody_knows_is_there_and_not_judged() -> None:
+    found = read(b"X\ts\tf\tab\t7\t2020-01-01 00:00:00\ta/f\t2020-01-01 00:00:00\tQ\n", root=b"/r", allowed=ALL)
+    assert found.facts == [(b"/r/a/f", UNKNOWN_SIZE, 2**63 - 1)]
+    assert "a state, one of A, B, C, D, T, U" in found.misfits.words()
+
+
+def test_what_is_shown_is_limited() -> None:
+    misfits = Misfits("dump", ALL)
+    for number in range(50):
+        misfits.take(number + 1, "something", b"\x1b[2J" * 1000)
+    assert (misfits.count, len(misfits.first)) == (50, KEPT)
+    assert misfits.words().startswith('50 lines do not fit; the first is line 1: expected something, found "\\x1b[2J')
+    assert len(misfits.words()) < 250
+    misfits.check(50)
