@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine import paths
-from engine.columns import UNKNOWN_MTIME, FileColumns
+from engine.columns import UNKNOWN_MTIME, UNSETTLED_MTIME, FileColumns
 from engine.recheck import Candidates
 from storage.snapshot import Snapshot
 
@@ -48,8 +48,11 @@ def still_meant(
         if job.read_second(second, heed):
             with closing(Snapshot(second)) as snapshot:
                 expected = _Expected(snapshot)
-                missing = list(filter(expected.has, missing))
+                missing = [path for path in missing if expected.calls_for(path)]
                 orphans = [row for row in orphans if not expected.has(row[0])]
+                if snapshot.header.has_unread:
+                    # A line that nobody could read may be any of them.
+                    orphans = []
                 empty = [path for path in empty if snapshot.table.find(path) is None]
     finally:
         second.unlink(missing_ok=True)
@@ -81,6 +84,10 @@ class _Expected:
     def has(self, path: bytes) -> bool:
         """Tell whether it has a file."""
         return paths.name_of(path) in self._of(path)
+
+    def calls_for(self, path: bytes) -> bool:
+        """Tell whether it has a file, and says that it is there by now."""
+        return self.has(path) and self.mtime_of(path) != UNSETTLED_MTIME
 
     def mtime_of(self, path: bytes) -> int:
         """Give the time of a file, in seconds since the epoch."""

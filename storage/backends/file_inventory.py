@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from storage.config.site import KnownSites, SiteConfig
 
 if TYPE_CHECKING:
     from storage.backends.protocols import RecordSink
-    from storage.inventory import InventoryCounts
+    from storage.inventory import InventoryCounts, Reading
     from storage.inventory.age import Made
     from storage.inventory.entries import Rows
 
@@ -122,7 +123,7 @@ class FileInventory:
         wanted = {paths.encode(lfn) for lfn in lfns}
         if not wanted or self._settings(site).inventory is None:
             return
-        for rows in self._rows(site):
+        for rows in self._rows(site, lenient=True):
             found = [lfn in wanted for lfn in _lfns(rows)]
             if any(found):
                 yield from as_inventory_rows(rows.select(found))
@@ -132,27 +133,34 @@ class FileInventory:
         if self._settings(site).inventory is None:
             return None
         copies: dict[bytes, list[str]] = {paths.encode(lfn): [] for lfn in lfns}
-        for rows in self._rows(site, of_all=True):
-            if rows.sites is None:
+        with self._open(site, of_all=True, lenient=True) as reading:
+            for rows in reading.rows:
+                if rows.sites is None:
+                    return None
+                for lfn, owner in zip(_lfns(rows), rows.sites, strict=True):
+                    if lfn in copies and (name := paths.decode(owner.strip())) != site:
+                        copies[lfn].append(name)
+            if reading.misfits.lost:
+                # A copy may stand in a line that nobody could read.
                 return None
-            for lfn, owner in zip(_lfns(rows), rows.sites, strict=True):
-                if lfn in copies and (name := paths.decode(owner.strip())) != site:
-                    copies[lfn].append(name)
         return {paths.decode(lfn): sites for lfn, sites in copies.items()}
 
-    def _rows(self, site: str, of_all: bool = False, lenient: bool = False) -> Iterator[Rows]:
+    def _rows(self, site: str, lenient: bool = False) -> Iterator[Rows]:
+        with self._open(site, lenient=lenient) as reading:
+            yield from reading.rows
+
+    def _open(self, site: str, of_all: bool = False, lenient: bool = False) -> AbstractContextManager[Reading]:
         from storage.inventory import open_inventory
 
         settings = self._settings(site)
-        with open_inventory(
+        return open_inventory(
             _file_of(settings),
             format=settings.inventory_format,
             root=settings.root_path,
             table=settings.inventory_table,
             site="" if of_all else settings.name,
             allowed=settings.max_malformed if lenient else 0.0,
-        ) as reading:
-            yield from reading.rows
+        )
 
 
 def refuse_old_inventory(file: Path, settings: SiteConfig) -> None:

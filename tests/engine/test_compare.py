@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, FileColumns
+from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, UNSETTLED_MTIME, FileColumns
 from engine.compare import CompareOptions, Tally, compare, empty_directories
 from engine.findings import Finding, Kind
 from engine.paths import tree_key
@@ -328,3 +328,35 @@ def test_a_directory_that_was_not_seen_is_not_empty_nor_is_any_above_or_below(st
     unseen = DirectorySummary(b"/s/a/u", state, mtime=1)
     tree = [listed(b"/s", 1), listed(b"/s/a", 1), unseen, listed(b"/s/a/u/below", 1), listed(b"/s/b", 1)]
     assert empty(5, *tree) == [(b"/s/b", 1)]
+
+
+def test_what_is_not_in_a_list_with_lines_that_nobody_could_read_is_not_judged() -> None:
+    sides = side({b"/s": {b"a": 1, b"b": 2}, b"/s/x": {b"c": 1}}), side({b"/s": {b"a": 3, b"d": 4}, b"/s/y": {b"e": 5}})
+    tally = Tally()
+    found = differences(*sides, CompareOptions(open_inventory=True), tally)
+    assert found == [
+        (Kind.MISSING, b"/s", [b"b"]),
+        (Kind.SIZE_MISMATCH, b"/s", [b"a"]),
+        (Kind.MISSING, b"/s/x", [b"c"]),
+    ]
+    assert (tally.protected, tally.reasons) == (2, {Reason.UNREAD: 2})
+
+    tally = Tally()
+    found = differences(*sides, CompareOptions(open_remote=True), tally)
+    assert found == [
+        (Kind.ORPHAN, b"/s", [b"d"]),
+        (Kind.SIZE_MISMATCH, b"/s", [b"a"]),
+        (Kind.ORPHAN, b"/s/y", [b"e"]),
+    ]
+    assert (tally.protected, tally.reasons) == (2, {Reason.UNREAD: 2})
+
+
+@pytest.mark.parametrize("limit", [None, 100.0])
+def test_a_file_on_its_way_in_or_out_is_neither_missing_nor_an_orphan(limit: float | None) -> None:
+    away = (UNKNOWN_SIZE, UNSETTLED_MTIME)
+    inventory = side({b"/s": {b"copied": away, b"deleted": away, b"lost": (1, 1)}})
+    remote = side({b"/s": {b"copied": (7, 1)}})
+    tally = Tally()
+    found = differences(inventory, remote, CompareOptions(young_after=limit), tally)
+    assert found == [(Kind.MISSING, b"/s", [b"lost"])]
+    assert tally.young == 1

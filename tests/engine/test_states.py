@@ -24,6 +24,7 @@ def test_the_values_are_those_of_the_snapshot_format() -> None:
         "SERVER": 15,
         "LINK": 16,
         "OTHERS": 17,
+        "UNREAD": 18,
     }
 
 

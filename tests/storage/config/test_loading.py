@@ -327,7 +327,11 @@ _NAME = "expected a site name of letters, digits, '_', '-' and '.', found"
         ({"UseLoadBalancer": [True]}, f"UseLoadBalancer[0]: {_NAME} true"),
         ({"Inventory": ""}, 'Inventory: expected a file name, found ""'),
         ({"WebDir": 7}, "WebDir: expected a file name, found 7"),
-        ({"InventoryFormat": "xml"}, 'InventoryFormat: expected one of auto, paths, sizes, csv and tsv, found "xml"'),
+        (
+            {"InventoryFormat": "xml"},
+            "InventoryFormat: expected one of auto, paths, sizes, csv, tsv, pipe, ral, rucio, dcache, syncat, eos, "
+            'xrdfs, rclone, parquet and avro, found "xml"',
+        ),
         ({"Runtime": "Ray"}, 'Runtime: expected ray or threads, found "Ray"'),
         ({"ListDeletable": {"A": {"B": float("nan")}}}, "ListDeletable: expected a mapping of what JSON can hold, "),
         ({"ListDeletable": []}, "ListDeletable: expected a mapping of what JSON can hold, found a list"),

@@ -111,3 +111,16 @@ def test_what_would_come_behind_the_last_line_of_a_dump_in_order_is_not_denied(t
         assert reason_of(asker.names(b"/store/mc/c")) == Reason.CUT_SHORT
         assert reason_of(asker.names(b"/store/data")) == Reason.NOT_FOUND
         assert isinstance(asker.list(b"/store/mc/b"), Listed)
+
+
+def test_a_dump_with_lines_that_nobody_could_read_denies_nothing(tmp_path: Path) -> None:
+    lines = b"".join(b"/store/mc/a/%d|5\n" % number for number in range(2000))
+    (tmp_path / "dump").write_bytes(lines + b"error(13): no permissions to read directory /store/mc/b\n")
+    dump_into_snapshot(tmp_path / "dump", tmp_path / "snapshot", b"/", allowed=0.001)
+
+    with asking(opened(tmp_path / "snapshot")) as asker:
+        assert isinstance(asker.list(b"/store/mc/a"), Listed)
+        assert asker.stat(b"/store/mc/a/7") == Present(5, UNKNOWN_MTIME, False)
+        assert reason_of(asker.stat(b"/store/mc/a/lost")) == Reason.UNREAD
+        assert reason_of(asker.stat(b"/store/mc/b/lost")) == Reason.UNREAD
+        assert reason_of(asker.names(b"/store/mc/a")) == Reason.UNREAD

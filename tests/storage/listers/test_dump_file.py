@@ -10,7 +10,16 @@ import pytest
 from engine.columns import FileColumns
 from engine.cut import DUMP_CUT
 from storage.inventory.builder import TreeBuilder
-from storage.listers.dump_file import DAY, DumpError, dump_into_snapshot, dump_time, prepared
+from storage.listers.dump_file import (
+    DAY,
+    OLD,
+    DumpError,
+    dump_into_snapshot,
+    dump_made,
+    dump_time,
+    prepared,
+    refuse_old,
+)
 from storage.snapshot import Snapshot
 
 NOON = 1_600_000_000.0
@@ -150,3 +159,72 @@ def test_the_last_line_is_kept_where_the_lines_are_in_order(tmp_path: Path) -> N
         (None, None),
         (None, None),
     ]
+
+
+def test_a_dump_of_another_program_is_read_with_its_times(tmp_path: Path) -> None:
+    dump = written(tmp_path / "dump", b"/store/mc/a|7|1500000000|ab\n/store/mc/b|8|1500000001|ab\n")
+    assert dump_into_snapshot(dump, tmp_path / "s", b"/store") == 2
+    assert files_of(tmp_path / "s", b"/store/mc").rows() == [(b"a", 7, 1_500_000_000), (b"b", 8, 1_500_000_001)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"/store/a|7\n/store/b|8",
+        b'<dump><entry name="/store/a"/>\n',
+        b'[{"Path": "store/a", "Size": 1},\n',
+    ],
+)
+def test_a_dump_of_another_program_that_does_not_end_is_refused(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(DumpError, match=r"dump-cut: dump .* line \d: it ends here, without") as raised:
+        dump_into_snapshot(written(tmp_path / "dump", content), tmp_path / "s", b"/store")
+    assert raised.value.refusal is not None
+    assert raised.value.refusal.gate == DUMP_CUT
+
+
+MANY = b"".join(b"/store/mc/%d|7|1500000000|ab\n" % number for number in range(2000))
+ERROR = b"error(13): no permissions to read directory /store/mc/x\n"
+
+
+def test_a_line_that_is_let_pass_stands_in_the_header(tmp_path: Path) -> None:
+    dump = written(tmp_path / "dump", MANY + ERROR)
+    with pytest.raises(DumpError, match=r"line 2001: expected .*, found \"error\(13\)"):
+        dump_into_snapshot(dump, tmp_path / "s", b"/store")
+    dump_into_snapshot(dump, tmp_path / "s", b"/store", allowed=0.001)
+    header = Snapshot(tmp_path / "s").header
+    assert header.has_unread
+    assert "1 line does not fit; the first is line 2001" in header.extra["unread"]
+
+    known = written(tmp_path / "known", MANY + b"/store/mc/x|na|1500000000|ab\n")
+    dump_into_snapshot(known, tmp_path / "k", b"/store", allowed=0.001)
+    header = Snapshot(tmp_path / "k").header
+    assert not header.has_unread
+    assert "(1 of a file whose path is known)" in header.extra["misfits"]
+
+
+def test_a_dump_is_read_again_when_more_is_let_pass(tmp_path: Path) -> None:
+    dump = written(tmp_path / "dump", MANY + ERROR)
+    arguments = (dump, tmp_path / "var", b"/store", b"", "S")
+    with pytest.raises(DumpError, match="line 2001"):
+        prepared(*arguments)
+    assert Snapshot(prepared(*arguments, allowed=0.001)).header.has_unread
+
+
+def test_only_rows_of_the_site_are_its_store(tmp_path: Path) -> None:
+    row = b"%b\tmc\tf\tab\t7\t2020-01-01 00:00:00\tmc/%b\t2020-01-01 00:00:00\tA\n"
+    dump = written(tmp_path / "dump", row % (b"S", b"a") + row % (b"T", b"b"))
+    assert dump_into_snapshot(dump, tmp_path / "s", b"/store", site="S") == 1
+    with pytest.raises(DumpError, match="no row of the site U"):
+        dump_into_snapshot(dump, tmp_path / "u", b"/store", site="U")
+
+
+def test_a_dump_that_is_too_old_closes_a_gate(tmp_path: Path) -> None:
+    dump = written(tmp_path / "dump", b"/store/a 1\n")
+    made = dump_made(dump)
+    refuse_old(dump, made, 0)
+    with pytest.raises(
+        DumpError, match=r"dump-old: dump .*: it was made 2020-09-13 12:26 UTC, as its file says"
+    ) as raised:
+        refuse_old(dump, made, 30)
+    assert raised.value.refusal is not None
+    assert raised.value.refusal.gate == OLD
