@@ -13,6 +13,7 @@ from benchmarks import (
     certainty,
     comparing,
     coordinator,
+    dump_formats,
     far,
     fleet,
     incremental,
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "ray_overhead": ray_overhead.run,
     "coordinator": coordinator.run,
     "comparing": comparing.run,
+    "dump_formats": dump_formats.run,
     "scale": scale.run,
 }
 

@@ -116,7 +116,7 @@ class Form:
         data = piece if ended else piece + b"\n"
         if self.with_returns:
             data = data.replace(b"\r\n", b"\n")
-        chunk = Chunk(first_line, first_line + _count_lines(data), data, self.escaped, ended)
+        chunk = Chunk(first_line, first_line + count_lines(data), data, self.escaped, ended)
         _refuse_nul(chunk, source)
         if self.escaped:
             _refuse_unlisted(chunk, source)
@@ -160,7 +160,7 @@ def _until_end(blocks: Iterable[bytes]) -> Iterator[bytes]:
     yield b""
 
 
-def _count_lines(data: bytes) -> int:
+def count_lines(data: bytes) -> int:
     """Count newlines; for lines of usual length several times as fast as ``bytes.count``."""
     return int(np.count_nonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE))
 

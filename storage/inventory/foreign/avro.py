@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 from engine import paths
@@ -19,7 +21,7 @@ from storage.inventory.foreign.parquet import missing_package
 from storage.inventory.foreign.streams import Asked
 from storage.inventory.formats import Format
 from storage.inventory.table_columns import PATH_COLUMNS, Columns, find_columns
-from storage.inventory.values import as_bytes, size_of, text_of, time_of
+from storage.inventory.values import as_bytes, rows_of, size_of, text_of, time_of
 from storage.shown import one_line
 
 _BATCH = 10_000
@@ -84,8 +86,20 @@ class AvroStream:
                 raise unreadable(self._asked.source, what) from error
             if not batch:
                 return
-            yield rows_of_entries(list(self._entries(batch)), self.holds)
+            rows = self._quick(batch)
+            yield rows_of_entries(list(self._entries(batch)), self.holds) if rows is None else rows
             self.lines += len(batch)
+
+    def _quick(self, batch: list[dict[str, Any]]) -> Rows | None:
+        """Read records by columns, where all of them fit."""
+        columns = self._columns if self.holds.checksums else replace(self._columns, checksum=None)
+        path = self._names[columns.path]
+        if any("\0" in value if isinstance(value, str) else True for value in map(itemgetter(path), batch)):
+            return None
+        try:
+            return rows_of([tuple(record.values()) for record in batch], columns, self._asked.root, self._asked.source)
+        except InventoryError:
+            return None
 
     def _entries(self, batch: list[dict[str, Any]]) -> Iterator[Entry]:
         misfits, root = self._asked.misfits, self._asked.root

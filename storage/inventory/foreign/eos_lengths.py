@@ -29,7 +29,11 @@ _EXPECTED = '"keylength.file=LENGTH file=PATH size=…"'
 _MOST_KEYS = 4
 """So many keys may stand between size and time."""
 
-_NEWLINE, _BLANK, _EQUAL = b"\n ="
+_LONGEST_NUMBER = 30
+_IS_NUMBER = np.zeros(256, dtype=np.bool_)
+_IS_NUMBER[list(b"0123456789.")] = True
+
+_NEWLINE, _EQUAL = b"\n="
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +91,9 @@ class EosLengthsReader(LineReader):
         sizes = None if (path.ends >= ends).any() else _behind(text, path.ends, _SIZE)
         if sizes is None:
             return None
-        blanks = np.flatnonzero((text == _BLANK) | (text == _NEWLINE))
-        size = Span(sizes, blanks[np.searchsorted(blanks, sizes)])
+        size = Span(sizes, _number_ends(text, sizes))
         located, read = cut_paths(text, path), integers_in(text, size)
-        mtime = _times_of(text, equals, size.ends, ends, blanks)
+        mtime = _times_of(text, equals, size.ends, ends)
         times = None if mtime is None else times_in(data, text, mtime)
         if located is None or read is None or times is None or b"\n" in b"".join(located[1]):
             return None
@@ -180,7 +183,18 @@ def _behind(text: Bytes, places: Places, literal: bytes) -> Places | None:
     return places + len(literal)
 
 
-def _times_of(text: Bytes, equals: Places, behind: Places, ends: Places, blanks: Places) -> Span | None:
+def _number_ends(text: Bytes, starts: Places) -> Places:
+    """Give what is behind the digits and dots that begin there; every line ends with something else."""
+    ends = starts.copy()
+    for _ in range(_LONGEST_NUMBER):
+        there = _IS_NUMBER[text[ends]]
+        if not there.any():
+            break
+        ends += there
+    return ends
+
+
+def _times_of(text: Bytes, equals: Places, behind: Places, ends: Places) -> Span | None:
     """Find the times, the same number of keys behind the size on each line; None where they are not."""
     first = np.searchsorted(equals, behind)
     for key in range(_MOST_KEYS):
@@ -190,5 +204,5 @@ def _times_of(text: Bytes, equals: Places, behind: Places, ends: Places, blanks:
             continue
         found = _behind(text, starts, _MTIME)
         if found is not None:
-            return Span(found, blanks[np.searchsorted(blanks, found)])
+            return Span(found, _number_ends(text, found))
     return None

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
+from storage.inventory.chunks import count_lines
 from storage.inventory.entries import Rows, read_size, read_time
 from storage.inventory.errors import InventoryCut, cut_off, malformed
 from storage.inventory.foreign.entry import Entry, HalfRead, Holds, locate, rows_of_entries
-from storage.inventory.foreign.streams import Asked, whole_lines
+from storage.inventory.foreign.spans import below_root
+from storage.inventory.foreign.streams import Asked, control_characters, portions
 from storage.inventory.foreign.template import Template
 from storage.inventory.formats import Format
 
@@ -77,8 +79,8 @@ class JsonStream:
     def rows(self) -> Iterator[Rows]:
         """Give what it has."""
         at_line_start = True
-        for chunk in whole_lines(self._blocks, _LONGEST):
-            count = chunk.count(b"\n")
+        for chunk in portions(self._blocks, _LONGEST):
+            count = count_lines(chunk)
             quick = at_line_start and not self._buffer.strip() and self._expects == "{"
             rows = self._quick(chunk) if quick and self._template is not None else None
             if rows is None:
@@ -98,15 +100,20 @@ class JsonStream:
     def _quick(self, chunk: bytes) -> Rows | None:
         """Read lines that hold an object each, followed by a comma and written as the first ones were."""
         template = self._template
-        if template is None or b"\\" in chunk or _LOST.encode() in chunk or b"\0" in chunk:
+        # A name may have no control characters, which JSON forbids.
+        if (
+            template is None
+            or b"\\" in chunk
+            or _LOST.encode() in chunk
+            or control_characters(chunk) != count_lines(chunk)
+        ):
             return None
-        lines = chunk.count(b"\n")
         if _IS_DIRECTORY in chunk:
             chunk = _without_directories(chunk)
         found = template.find(chunk)
         located = None if found is None else found.paths(relative=self._relative)
         sizes = None if found is None else found.integers("size")
-        if found is None or located is None or sizes is None or not _is_utf8(chunk, lines):
+        if found is None or located is None or sizes is None:
             return None
         mtimes = found.times("mtime") if "mtime" in found.spans else np.full(len(sizes), UNKNOWN_MTIME)
         if mtimes is None:
@@ -115,8 +122,7 @@ class JsonStream:
         if self._relative:
             if self._asked.root is None:
                 return None
-            before = self._asked.root.rstrip(b"/")
-            directories = [before + directory for directory in directories] if before else directories
+            directories = below_root(directories, self._asked.root)
         has_checksums = self._asked.checksums and "checksum" in found.spans
         checksums = found.texts("checksum") if has_checksums else [b""] * len(sizes)
         return Rows(directories, names, sizes, mtimes, checksums=checksums if self.holds.checksums else None)
@@ -269,12 +275,6 @@ def _checksum(value: Mapping[str, Any]) -> bytes:
             if isinstance(of.get(key), str):
                 return str(of[key]).encode("utf-8", "replace")
     return b""
-
-
-def _is_utf8(chunk: bytes, lines: int) -> bool:
-    """Tell text without control characters but the newlines."""
-    text = np.frombuffer(chunk, dtype=np.uint8)
-    return bool(np.count_nonzero(text < b" "[0]) <= lines)
 
 
 def _without_directories(chunk: bytes) -> bytes:

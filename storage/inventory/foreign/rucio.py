@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, UNSETTLED_MTIME, Int64s
-from storage.inventory.entries import Rows, read_size, read_time, split_lines
+from storage.inventory.entries import Bytes, Rows, read_size, read_time, split_lines
 from storage.inventory.foreign.entry import Entry, HalfRead, Holds
 from storage.inventory.foreign.lfn import LfnToPath, identity_path
 from storage.inventory.foreign.lines import LineReader
+from storage.inventory.foreign.spans import Span, below_root, cut_paths
 from storage.inventory.foreign.template import Found, Template
 from storage.inventory.formats import Format
 
@@ -33,17 +34,18 @@ _DATES = ("update_date", "creation_date")
 """When a replica was last changed, or made where that is not said."""
 
 _NULLS = frozenset((b"", b"\\N", b"NULL", b"None"))
+_LONGEST_NULL = 4
+_SLASH = b"/"[0]
 
 
 @dataclass(frozen=True, slots=True)
 class RucioForm:
-    """Which column stands where. ``located``: all paths are there; otherwise some or all follow from the names.
+    """Which column stands where.
 
     ``header`` is the number of the line that names the columns, 0 when there is none.
     """
 
     columns: tuple[str, ...]
-    located: bool
     header: int = 0
     lfn_to_path: LfnToPath = identity_path
     format = Format.RUCIO
@@ -56,8 +58,7 @@ class RucioForm:
         """Recognise it by most of the first lines, or by a header, which is the line ``first_line``."""
         names = tuple(paths.strip().lower().decode("ascii", "replace") for paths in sample[0].split(b"\t"))
         if len(set(names)) == len(names) and set(names) >= _NEEDED:
-            rows = [line.split(b"\t") for line in sample[1:]]
-            return cls(names, _are_located(names, rows), first_line, lfn_to_path)
+            return cls(names, first_line, lfn_to_path)
         rows = [line.split(b"\t") for line in sample]
         ((width, _),) = Counter(map(len, rows)).most_common(1)
         if not _FEWEST <= width <= _MOST:
@@ -65,8 +66,7 @@ class RucioForm:
         fitting = [row for row in rows if len(row) == width and row[COLUMNS.index("size")].isdigit()]
         if len(fitting) * 2 <= len(rows):
             return None
-        columns = (*COLUMNS, "")[:width]
-        return cls(columns, _are_located(columns, fitting), lfn_to_path=lfn_to_path)
+        return cls((*COLUMNS, "")[:width], lfn_to_path=lfn_to_path)
 
     @property
     def holds(self) -> Holds:
@@ -76,13 +76,6 @@ class RucioForm:
     def reader(self, root: bytes | None, checksums: bool) -> RucioReader:
         """Make a reader."""
         return RucioReader(self, root, checksums)
-
-
-def _are_located(columns: Sequence[str], rows: Sequence[Sequence[bytes]]) -> bool:
-    if "path" not in columns:
-        return False
-    at = columns.index("path")
-    return all(len(row) > at and row[at] not in _NULLS for row in rows)
 
 
 class RucioReader(LineReader):
@@ -115,23 +108,38 @@ class RucioReader(LineReader):
         return Rows(*located, sizes, mtimes, sites=found.texts("rse"), checksums=checksums)
 
     def _paths(self, found: Found) -> tuple[list[bytes], list[bytes]] | None:
-        located = self._form.located
-        if located:
-            paths = found.texts("location")
-            if not _NULLS.isdisjoint(paths):
-                located = False
-        if not located:
-            names = zip(found.texts("scope"), found.texts("name"), strict=True)
-            paths = [self._form.lfn_to_path(scope, name) for scope, name in names]
-            if "location" in found.spans:
-                places = found.texts("location")
-                paths = [path if place in _NULLS else place for path, place in zip(paths, places, strict=True)]
+        spans = found.spans
+        place = spans.get("location")
+        if place is not None and not (place.ends - place.starts <= _LONGEST_NULL).any():
+            return self._cut(found.text, place)
+        scope, name = spans["scope"], spans["name"]
+        follow = self._form.lfn_to_path is identity_path and (place is None or place.is_empty.all())
+        together = (scope.ends + 1 == name.starts).all() and not (found.text[name.starts] == _SLASH).any()
+        if follow and together:
+            # What stands in the line, but for the tab, is the path.
+            text = found.text.copy()
+            text[scope.ends] = _SLASH
+            return self._cut(text, Span(scope.starts, name.ends))
+        return self._named(found)
+
+    def _cut(self, text: Bytes, span: Span) -> tuple[list[bytes], list[bytes]] | None:
+        absolute = text[span.starts] == _SLASH
+        if absolute.all():
+            return cut_paths(text, span)
+        located = None if absolute.any() or self.root is None else cut_paths(text, span, relative=True)
+        return None if located is None else (below_root(located[0], self.root), located[1])
+
+    def _named(self, found: Found) -> tuple[list[bytes], list[bytes]] | None:
+        """Make paths of names, where the dump does not say them."""
+        names = zip(found.texts("scope"), found.texts("name"), strict=True)
+        paths = [self._form.lfn_to_path(scope, name) for scope, name in names]
+        if "location" in found.spans:
+            places = found.texts("location")
+            paths = [path if place in _NULLS else place for path, place in zip(paths, places, strict=True)]
         absolute = sum(path.startswith(b"/") for path in paths)
-        if absolute and absolute < len(paths):
+        if absolute < len(paths) and (absolute or self.root is None):
             return None
         before = b"\n" if absolute else b"\n" + (self.root or b"").rstrip(b"/") + b"/"
-        if not absolute and self.root is None:
-            return None
         columns = split_lines(before[1:] + before.join(paths) + b"\n")
         return None if columns is None else (columns[0], columns[1])
 

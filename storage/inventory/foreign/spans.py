@@ -109,6 +109,12 @@ def _fractional_in(text: Bytes, span: Span) -> Int64s | None:
     return seconds if seconds is not None and _are_fractions(text, Span(points, span.ends)) else None
 
 
+def below_root(directories: list[bytes], root: bytes | None) -> list[bytes]:
+    """Put the root before directories of relative paths."""
+    before = (root or b"").rstrip(b"/")
+    return [before + directory for directory in directories] if before else directories
+
+
 def last_slashes(text: Bytes, span: Span) -> Places | None:
     """Give the last slash of each path; None when one is not absolute and canonical, or has no name at its end."""
     starts, ends = span.starts, span.ends

@@ -17,10 +17,11 @@ from xml.parsers import expat
 import numpy as np
 
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
+from storage.inventory.chunks import count_lines
 from storage.inventory.entries import Rows, read_size, read_time
 from storage.inventory.errors import cut_off, malformed
 from storage.inventory.foreign.entry import Entry, HalfRead, Holds, locate, rows_of_entries
-from storage.inventory.foreign.streams import Asked, whole_lines
+from storage.inventory.foreign.streams import Asked, control_characters, count_bytes, portions
 from storage.inventory.foreign.template import Template
 from storage.inventory.formats import Format
 
@@ -44,7 +45,6 @@ _LONGEST_SILENCE = 4 << 20
 _LONGEST_LINE = 1 << 20
 _DECLARED = 2
 """Bytes of what only the declaration at the beginning may start with."""
-_LEAST_CHARACTER = b" "[0]
 
 
 def is_syncat(head: bytes) -> bool:
@@ -92,8 +92,8 @@ class SyncatStream:
     def rows(self) -> Iterator[Rows]:
         """Give what it has."""
         at_line_start = True
-        for chunk in whole_lines(self._blocks, _LONGEST_LINE):
-            count = chunk.count(b"\n")
+        for chunk in portions(self._blocks, _LONGEST_LINE):
+            count = count_lines(chunk)
             rows = self._quick(chunk) if at_line_start and self._is_between_entries() else None
             if rows is None:
                 rows = self._careful(chunk)
@@ -112,11 +112,10 @@ class SyncatStream:
         template = self._template
         if template is None or b"&" in chunk:
             return None
-        text = np.frombuffer(chunk, dtype=np.uint8)
-        newlines = chunk.count(b"\n")
+        newlines = count_lines(chunk)
         quotes = sum(literal.count(b'"') for literal in template.literals)
         # A name may have neither control characters, which XML turns into others or forbids, nor quotes.
-        if np.count_nonzero(text < _LEAST_CHARACTER) != newlines or chunk.count(b'"') != quotes * newlines:
+        if control_characters(chunk) != newlines or count_bytes(chunk, b'"') != quotes * newlines:
             return None
         found = template.find(chunk)
         located = None if found is None else found.paths()

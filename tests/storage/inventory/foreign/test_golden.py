@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import importlib
 import lzma
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from backports import zstd
 
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, UNSETTLED_MTIME
 from storage.inventory import InventoryError
@@ -62,6 +63,8 @@ WHOLE = {"syncat_dcache": 70, "syncat_dpm": 70, "rclone": 90, "eos_json": 90, "p
 """Samples that have an end of their own, and how many bytes are enough to tell what they are."""
 
 AVRO_HEAD = (GOLDEN / "avro").read_bytes().index(b"0123456789abcdef") + 16
+
+zstd = importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 
 PACKS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
