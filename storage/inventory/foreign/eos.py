@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from storage.inventory.entries import Rows, read_size, read_time
 from storage.inventory.foreign.entry import Entry, HalfRead, Holds
-from storage.inventory.foreign.lines import LineReader, plain_paths
+from storage.inventory.foreign.lines import LineReader
 from storage.inventory.foreign.template import Template
 from storage.inventory.formats import Format
 
@@ -101,7 +101,7 @@ class EosReader(LineReader):
 
     def quick(self, data: bytes) -> Rows | None:
         """Read all lines at once, or give None."""
-        found = self._template.find(data if self._quoted else plain_paths(data))
+        found = self._template.find(data)
         located = None if found is None else found.paths()
         if found is None or located is None:
             return None

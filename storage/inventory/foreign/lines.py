@@ -79,6 +79,10 @@ class LineReader:
     def read(self, chunk: Chunk, misfits: Misfits) -> Rows:
         """Read a chunk."""
         rows = self.quick(chunk.data)
+        if rows is None:
+            # Looked for only now, since looking takes as long as reading does.
+            plain = plain_paths(chunk.data)
+            rows = None if plain == chunk.data else self.quick(plain)
         return self._one_by_one(chunk, misfits) if rows is None else rows
 
     def _one_by_one(self, chunk: Chunk, misfits: Misfits) -> Rows:

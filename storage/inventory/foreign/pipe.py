@@ -16,7 +16,7 @@ import numpy as np
 from engine.columns import UNKNOWN_MTIME, Int64s
 from storage.inventory.entries import Rows, read_size, read_time
 from storage.inventory.foreign.entry import Entry, HalfRead, Holds
-from storage.inventory.foreign.lines import LineReader, plain_paths
+from storage.inventory.foreign.lines import LineReader
 from storage.inventory.foreign.template import Found, Template
 from storage.inventory.formats import Format
 
@@ -87,7 +87,7 @@ class PipeReader(LineReader):
 
     def quick(self, data: bytes) -> Rows | None:
         """Read all lines at once, or give None."""
-        found = self._template.find(plain_paths(data))
+        found = self._template.find(data)
         located = None if found is None else found.paths()
         sizes = None if found is None else found.integers("size")
         if found is None or located is None or sizes is None:

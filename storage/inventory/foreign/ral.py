@@ -14,7 +14,7 @@ import numpy as np
 from engine.columns import UNKNOWN_MTIME, Int64s
 from storage.inventory.entries import Rows, read_size, read_time, sizes_of, split_lines
 from storage.inventory.foreign.entry import Entry, HalfRead, Holds
-from storage.inventory.foreign.lines import LineReader, plain_paths
+from storage.inventory.foreign.lines import LineReader
 from storage.inventory.formats import Format
 from storage.inventory.patterns import TIMED
 
@@ -63,7 +63,7 @@ class RalReader(LineReader):
 
     def quick(self, data: bytes) -> Rows | None:
         """Read all lines at once, or give None."""
-        columns = split_lines(plain_paths(data), 2)
+        columns = split_lines(data, 2)
         if columns is None:
             return None
         directories, names, sizes, days = columns

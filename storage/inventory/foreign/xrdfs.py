@@ -20,7 +20,7 @@ from storage.inventory.foreign.spans import Places, Span, cut_paths, integers_in
 from storage.inventory.formats import Format
 from storage.inventory.times import WIDTH, moments_of
 
-_NEWLINE, _BLANK, _SLASH, _DASH = b"\n /-"
+_NEWLINE, _BLANK, _SLASH, _DASH, _D = b"\n /-d"
 
 _NEW = re.compile(
     rb"(?P<kind>[-dl])[-rwxsStT]{3,9}[.+]? +\S+ +\S+ +(?P<size>[0-9]+) (?P<time>\S+ \S+) (?P<path>(?:/|x?roots?://).*)",
@@ -67,10 +67,12 @@ class XrdfsReader(LineReader):
 
     def quick(self, data: bytes) -> Rows | None:
         """Read all lines at once, or give None."""
-        if data.startswith(b"d") or b"\nd" in data:
-            data = _DIRECTORY.sub(b"", data)
         text = np.frombuffer(data, dtype=np.uint8)
         ends = np.flatnonzero(text == _NEWLINE)
+        if (text[np.append(0, ends[:-1] + 1)] == _D).any():
+            data = _DIRECTORY.sub(b"", data)
+            text = np.frombuffer(data, dtype=np.uint8)
+            ends = np.flatnonzero(text == _NEWLINE)
         slashes = np.flatnonzero(text == _SLASH)
         if not len(ends) or not len(slashes):
             return None
