@@ -16,11 +16,12 @@ from pathlib import Path
 
 from tests.fuzz.configurations import ConfigurationFuzzer
 from tests.fuzz.driver import Fuzzer, run, scratch, try_input
+from tests.fuzz.dumps import DumpFuzzer
 from tests.fuzz.inventories import InventoryFuzzer
 from tests.fuzz.snapshots import SnapshotFuzzer
 
 FUZZERS: dict[str, Callable[[Path], Fuzzer]] = {
-    fuzzer.name: fuzzer for fuzzer in (SnapshotFuzzer, InventoryFuzzer, ConfigurationFuzzer)
+    fuzzer.name: fuzzer for fuzzer in (SnapshotFuzzer, InventoryFuzzer, DumpFuzzer, ConfigurationFuzzer)
 }
 
 

@@ -246,7 +246,7 @@ def _void(line: bytes) -> bool:
 def _rows_of_text(lines: list[bytes], kind: str) -> Iterator[tuple[bytes, int]]:
     escaped = bool(lines) and lines[0].startswith(MARK.strip())
     said = [line for line in lines if not _void(line)]
-    timed = kind == "sizes" and all(_TIMED.fullmatch(line) for line in said)
+    timed = kind in ("sizes", "ral") and all(_TIMED.fullmatch(line) for line in said)
     for line in said:
         text, size = line, UNKNOWN_SIZE
         if timed:

@@ -23,7 +23,7 @@ from storage.inventory.misfits import Misfits
 
 _LENGTH, _FILE, _SIZE, _MTIME = b"keylength.file=", b" file=", b" size=", b" mtime="
 _HEAD = re.compile(rb"keylength\.file=([0-9]{1,7}) file=")
-_TIME = re.compile(rb" mtime=([0-9.]+)(?= |\Z)")
+_TIME = re.compile(rb" mtime=([^ \n]*)")
 _CHECKSUM = re.compile(rb" xs=([0-9A-Za-z]*)(?= |\Z)")
 _EXPECTED = '"keylength.file=LENGTH file=PATH size=…"'
 _MOST_KEYS = 4
@@ -32,6 +32,9 @@ _MOST_KEYS = 4
 _LONGEST_NUMBER = 30
 _IS_NUMBER = np.zeros(256, dtype=np.bool_)
 _IS_NUMBER[list(b"0123456789.")] = True
+
+_IS_END = np.zeros(256, dtype=np.bool_)
+_IS_END[list(b" \n")] = True
 
 _NEWLINE, _EQUAL = b"\n="
 
@@ -92,9 +95,10 @@ class EosLengthsReader(LineReader):
         if sizes is None:
             return None
         size = Span(sizes, _number_ends(text, sizes))
-        located, read = cut_paths(text, path), integers_in(text, size)
         mtime = _times_of(text, equals, size.ends, ends)
-        times = None if mtime is None else times_in(data, text, mtime)
+        if mtime is None or not all(_IS_END[text[span.ends]].all() for span in (size, mtime)):
+            return None
+        located, read, times = cut_paths(text, path), integers_in(text, size), times_in(data, text, mtime)
         if located is None or read is None or times is None or b"\n" in b"".join(located[1]):
             return None
         checksums = None
@@ -199,10 +203,13 @@ def _times_of(text: Bytes, equals: Places, behind: Places, ends: Places) -> Span
     first = np.searchsorted(equals, behind)
     for key in range(_MOST_KEYS):
         at = equals[np.minimum(first + key, len(equals) - 1)] + 1
-        starts = at - len(_MTIME)
-        if (starts < behind).any() or (at > ends).any():
-            continue
-        found = _behind(text, starts, _MTIME)
-        if found is not None:
-            return Span(found, _number_ends(text, found))
+        if (at > ends).any():
+            return None
+        there = at - len(_MTIME) >= behind
+        for offset, byte in enumerate(_MTIME):
+            there &= text[at - len(_MTIME) + offset] == byte
+        if there.all():
+            return Span(at, _number_ends(text, at))
+        if there.any():
+            return None
     return None

@@ -110,7 +110,7 @@ class JsonStream:
         ):
             return None
         found = template.find(chunk)
-        if found is None and _IS_DIRECTORY in chunk:
+        if found is None and chunk.endswith(b"\n") and _IS_DIRECTORY in chunk:
             found = template.find(_without_directories(chunk))
         located = None if found is None else found.paths(relative=self._relative)
         sizes = None if found is None else found.integers("size")

@@ -22,15 +22,22 @@ from storage.inventory.times import WIDTH, moments_of
 
 _NEWLINE, _BLANK, _SLASH, _DASH, _D = b"\n /-d"
 
-_NEW = re.compile(
-    rb"(?P<kind>[-dl])[-rwxsStT]{3,9}[.+]? +\S+ +\S+ +(?P<size>[0-9]+) (?P<time>\S+ \S+) (?P<path>(?:/|x?roots?://).*)",
-    re.DOTALL,
-)
-_OLD = re.compile(
-    rb"(?P<kind>[-dl])[-rwx]{3} (?P<time>\S+ \S+) +(?P<size>[0-9]+) (?P<path>(?:/|x?roots?://).*)", re.DOTALL
-)
-_DIRECTORY = re.compile(rb"^d[-rwxsStT]{3,9}[.+]? [^\n]*\n", re.MULTILINE)
-_OLD_MODE = 4
+_FIELDS = rb"[-rwxsStT]{3,9}[.+]? +\S+ +\S+ +(?P<size>[0-9]+) (?P<time>\S+ \S+) "
+_OLD_FIELDS = rb"[-rwx]{3} (?P<time>\S+ \S+) +(?P<size>[0-9]+) "
+_PATH = rb"(?P<path>(?:/|x?roots?://).*)"
+_NEW = re.compile(rb"(?P<kind>[-dl])" + _FIELDS + _PATH, re.DOTALL)
+_OLD = re.compile(rb"(?P<kind>[-dl])" + _OLD_FIELDS + _PATH, re.DOTALL)
+_DIRECTORY = re.compile(rb"^d" + _FIELDS + _PATH + rb"\n", re.MULTILINE)
+_OLD_DIRECTORY = re.compile(rb"^d" + _OLD_FIELDS + _PATH + rb"\n", re.MULTILINE)
+
+_MODE, _OLD_MODE = 10, 4
+"""Characters of a mode, the first of which says what it is of."""
+
+_WORDS, _OLD_WORDS = 6, 4
+"""Words behind it, the path as the last one."""
+
+_IS_FLAG = np.zeros(256, dtype=np.bool_)
+_IS_FLAG[list(b"-rwxsStT")] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,7 @@ class XrdfsReader(LineReader):
         text = np.frombuffer(data, dtype=np.uint8)
         ends = np.flatnonzero(text == _NEWLINE)
         if (text[np.append(0, ends[:-1] + 1)] == _D).any():
-            data = _DIRECTORY.sub(b"", data)
+            data = (_OLD_DIRECTORY if self._old else _DIRECTORY).sub(b"", data)
             text = np.frombuffer(data, dtype=np.uint8)
             ends = np.flatnonzero(text == _NEWLINE)
         slashes = np.flatnonzero(text == _SLASH)
@@ -79,21 +86,27 @@ class XrdfsReader(LineReader):
         starts = np.append(0, ends[:-1] + 1)
         first = np.minimum(np.searchsorted(slashes, starts), len(slashes) - 1)
         paths = slashes[first]
-        if (text[starts] != _DASH).any() or (paths >= ends).any() or (paths - starts < WIDTH + _OLD_MODE).any():
+        if (text[starts] != _DASH).any() or (paths >= ends).any():
             return None
-        found = self._sizes_and_times(text, starts, paths)
+        found = self._before_paths(text, starts, paths)
         located = None if found is None else cut_paths(text, Span(paths, ends))
         return None if found is None or located is None else Rows(*located, *found)
 
-    def _sizes_and_times(self, text: Bytes, starts: Places, paths: Places) -> tuple[Int64s, Int64s] | None:
-        """Read what stands before the paths: the time in front of the size, or behind it."""
-        if (text[paths - 1] != _BLANK).any():
+    def _before_paths(self, text: Bytes, starts: Places, paths: Places) -> tuple[Int64s, Int64s] | None:
+        """Read sizes and times, which stand before the paths: the time in front of the size, or behind it."""
+        mode, words = (_OLD_MODE, _OLD_WORDS) if self._old else (_MODE, _WORDS)
+        if (paths - starts < mode + WIDTH + 2).any():
             return None
-        times = starts + _OLD_MODE + 1 if self._old else paths - WIDTH - 1
-        ends = paths - 1 if self._old else times - 1
-        if (text[times - 1] != _BLANK).any() or (text[times + WIDTH] != _BLANK).any():
-            return None
+        flags = text[starts[:, None] + np.arange(1, mode)]
         blanks = np.flatnonzero(text == _BLANK)
+        begins = blanks[text[blanks + 1] != _BLANK]
+        there = np.searchsorted(begins, paths) - np.searchsorted(begins, starts)
+        if not _IS_FLAG[flags].all() or (text[starts + mode] != _BLANK).any() or (there != words).any():
+            return None
+        times = starts + mode + 1 if self._old else paths - WIDTH - 1
+        ends = paths - 1 if self._old else times - 1
+        if not all((text[at] == _BLANK).all() for at in (paths - 1, times - 1, times + WIDTH)):
+            return None
         sizes = integers_in(text, Span(blanks[np.searchsorted(blanks, ends) - 1] + 1, ends))
         moments = moments_of(text[times[:, None] + np.arange(WIDTH)])
         return None if sizes is None or moments is None else (sizes, moments)
