@@ -21,6 +21,7 @@ from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode, as_command_error, of_result
 from cli.session import RunOptions, Settings, open_runtime, overseen
 from storage.backends import choose, with_cms_names
+from storage.backends.file_inventory import why_no_file
 from storage.doors.source import FileSource, StoreSource, parse_source
 from storage.runs.reports import ReportError
 from storage.shown import printable
@@ -176,8 +177,8 @@ def _with_inventory(settings: Settings, site: SiteConfig, option: Path | None) -
     path = site.inventory
     if path is None:
         raise CommandError(f"no inventory for {site.name}: set Sites.{site.name}.Inventory, or give --inventory FILE")
-    if not path.is_file():
-        what = "is not a file" if path.exists() else "does not exist"
+    what = why_no_file(path)
+    if what:
         where = "--inventory" if option else f"{settings.config.path}: Inventory"
         named = option or path
         raise CommandError(f"{where}: {named} {what}; expected a file with the names of what should be at the site")

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from cli import signals, streams
-from cli.app import cluster, fleet, plans, runs, sites, web
+from cli.app import cluster, config, fleet, plans, runs, sites, web
 from cli.app.plain import PlainGroup
 from cli.exits import CommandError, ExitCode, as_command_error
 from cli.session import Settings
@@ -76,6 +76,7 @@ app.command("dump-tree", short_help="Save the tree of a site.")(sites.dump_tree)
 app.add_typer(plans.plan)
 app.add_typer(web.web)
 app.add_typer(cluster.cluster)
+app.add_typer(config.config)
 app.command("demo", short_help="Check a small site with known faults.")(runs.demo)
 
 

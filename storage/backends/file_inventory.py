@@ -189,6 +189,13 @@ def _made(file: Path) -> Made:
         raise unreadable(paths.escape(os.fsencode(file)), error.strerror or str(error)) from error
 
 
+def why_no_file(path: Path) -> str:
+    """Say why a path is no file that can be read; empty when it is one."""
+    if not path.is_file():
+        return "is not a file" if path.exists() else "does not exist"
+    return "" if os.access(path, os.R_OK) else "may not be read by this user"
+
+
 def _file_of(settings: SiteConfig) -> Path:
     if settings.inventory is None:
         raise ConfigError(f"no inventory for {settings.name}: set Sites.{settings.name}.Inventory")

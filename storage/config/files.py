@@ -17,19 +17,25 @@ from typing import Any
 
 import yaml
 
+from storage.config.problems import Problem
 from storage.shown import printable, quoted
 
 
 class ConfigError(Exception):
     """A configuration cannot be used. ``problems`` are one line each, and so is each line of the message."""
 
-    def __init__(self, *problems: str) -> None:
+    def __init__(self, *problems: str | Problem) -> None:
         super().__init__(*problems)
 
     @property
     def problems(self) -> tuple[str, ...]:
         """What is wrong, one line for each key or place."""
-        return self.args
+        return tuple(map(str, self.args))
+
+    @property
+    def found(self) -> tuple[Problem, ...]:
+        """The same, taken apart where that is known."""
+        return tuple(part if isinstance(part, Problem) else Problem(part, wrong=part) for part in self.args)
 
     def __str__(self) -> str:
         return "\n".join(self.problems)

@@ -1,340 +1,16 @@
 """The keys of a configuration: what each may be, and what it is when nothing is said.
 
 Models of pydantic, which `storage.config.loading` reads a file and the environment into. They are named as in the file.
-``docs/configuration.md`` explains the keys.
+``docs/configuration.md`` explains the keys, `storage.config.kinds` has the kinds of values.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    ValidationError,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict
 
-from engine import paths
-from storage.door_url import DOOR_FORMS, check_authority, parse_door, with_port
-
-_NO_PARAMETERS = "no '?' may stand in the path of a door"
-_OPAQUE = re.compile(rb"&(authz|xrd\.[\w.]+)=")
-"""What XRootD takes for parameters wherever a ``?`` is before it; in a path it is a slip, and likely a secret."""
-_MOST_RETRIES = 99
-_MOST_AT_A_TIME = 1000
-"""Listers, programs and connections that one machine can have at a time, and more."""
-_MOST_IN_FLIGHT = 10_000
-_MOST = 10**9
-_LONGEST = 1_000_000
-"""Days, minutes and seconds; a clock can still count and a library wait for as many, which it cannot for any number."""
-_LONGEST_NAME = 150
-"""Characters of a site; with what comes before and behind it in the name of a list a file system takes 255."""
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
-_SIZE = re.compile(rf"([0-9]{{1,15}}(?:\.[0-9]{{1,15}})?) ?({'|'.join(_UNITS)})")
-_SHELL = re.compile(r"^~|(?:^|/)\$[{A-Za-z_]")
-"""What a shell would put something else in the place of; a directory of such a name is nobody's wish."""
-_NODE_WORD = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_./-]{0,252}[A-Za-z0-9_])?")
-"""A resource or a label of a node, or the label's value."""
-_OWN_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory")
-_SITE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-
-
-def _not(expected: str, why: str = "") -> PydanticCustomError:
-    return PydanticCustomError("expected", "{expected}", {"expected": expected, "why": why})
-
-
-def _expected(words: str) -> WrapValidator:
-    """Say what is right in place of pydantic's own words."""
-
-    def wrap(value: object, handler: ValidatorFunctionWrapHandler) -> object:
-        try:
-            return handler(value)
-        except ValidationError as error:
-            raise _not(words) from error
-
-    return WrapValidator(wrap)
-
-
-def _text(words: str, convert: Callable[[str], object]) -> PlainValidator:
-    """Take text that ``convert`` accepts; its ``ValueError`` says why it does not."""
-
-    def validate(value: object) -> object:
-        if not isinstance(value, str):
-            raise _not(words)
-        try:
-            return convert(value)
-        except ValueError as error:
-            raise _not(words, str(error)) from error
-
-    return PlainValidator(validate)
-
-
-def _site_name(text: str) -> str:
-    # It becomes part of file names.
-    if not _SITE_NAME.fullmatch(text):
-        raise ValueError
-    if len(text) > _LONGEST_NAME:
-        raise ValueError(f"{len(text)} characters, of which {_LONGEST_NAME} are allowed")
-    return text
-
-
-def _plain(text: str) -> str:
-    if not text or not text.isprintable():
-        raise ValueError
-    return text
-
-
-def _query(text: str) -> str:
-    if not text.strip() or "\0" in text:
-        raise ValueError
-    return text
-
-
-def _substring(text: str) -> bytes:
-    if not text:
-        raise ValueError("it would leave out everything")
-    return paths.encode(text)
-
-
-def _absolute(text: str) -> bytes:
-    if not text.startswith("/"):
-        raise ValueError
-    return paths.canonical(paths.encode(text))
-
-
-def _relative(text: str) -> bytes:
-    if text.startswith("/"):
-        raise ValueError
-    return paths.canonical(paths.encode(text))
-
-
-def _prefix(text: str) -> bytes:
-    path = _absolute(text) if text else b""
-    if b"?" in path:
-        raise ValueError(_NO_PARAMETERS)
-    return b"" if path == b"/" else path
-
-
-def _door(text: str) -> str:
-    door = parse_door(text)
-    if b"?" in door.path and door.scheme != "srm":
-        raise ValueError(_NO_PARAMETERS)
-    if _OPAQUE.search(door.path):
-        raise ValueError("tokens and other parameters do not belong into a door; the environment has them")
-    return str(door)
-
-
-def _host(text: str) -> str:
-    check_authority(text)
-    return text
-
-
-def _host_and_port(text: str) -> str:
-    check_authority(text)
-    if not re.search(r":\d+$", text):
-        raise ValueError
-    return text
-
-
-def _address(text: str) -> str:
-    check_authority(text)
-    return with_port(text)
-
-
-def _is_node_word(value: object) -> bool:
-    return isinstance(value, str) and _NODE_WORD.fullmatch(value) is not None
-
-
-def _is_amount(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _MOST
-
-
-def _placement(value: object) -> tuple[tuple[str, float | str], ...]:
-    """Read what the nodes have on which listers may run: amounts of resources, and labels."""
-    words = "a mapping of resources to amounts above 0, and of labels to their values"
-    if not isinstance(value, dict):
-        raise _not(words)
-    for name, wanted in value.items():
-        if name in _OWN_RESOURCES:
-            raise _not(words, f"{name} is what Ray counts by itself")
-        if not _is_node_word(name) or not (_is_node_word(wanted) or _is_amount(wanted)):
-            raise _not(words)
-    return tuple(sorted((name, wanted if isinstance(wanted, str) else float(wanted)) for name, wanted in value.items()))
-
-
-def _flag(value: object) -> bool:
-    if isinstance(value, bool) or (isinstance(value, int) and value in (0, 1)):
-        return bool(value)
-    raise _not("true or false")
-
-
-def _at_most(most: int, words: str) -> AfterValidator:
-    """Say up to which number a value makes sense, where ``words`` is what it is."""
-
-    def check(value: float) -> float:
-        if value > most:
-            raise _not(f"{words}, at most {most:,}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _bytes(value: object) -> int:
-    """Read a size: a whole number of bytes, or a number with a unit, of which each is 1000 times the one before."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise _not("bytes, 0 or more, or a size such as 500GB or 1.5 TB")
-    return int(Fraction(match[1]) * 1000 ** _UNITS.index(match[2]))
-
-
-def _local_path(value: object, info: ValidationInfo) -> Path:
-    """Read a file name; a relative one starts from the directory in the context."""
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise _not("a file name")
-    if _SHELL.search(value):
-        raise _not("a file name", "nothing is put in the place of ~ and $ here; write it out")
-    return Path(info.context or "", value)
-
-
-def _second_inventory(value: object, info: ValidationInfo) -> str | Path:
-    """Read which inventory is held against the findings: a word, or else a file name."""
-    if value in ("again", "none"):
-        return str(value)
-    return _local_path(value, info)
-
-
-def _list_deletable(value: object, info: ValidationInfo) -> str:
-    """Keep the mapping as JSON; its values are checked when a site is cleaned (`storage.unmerged.settings`)."""
-    words = "a mapping of what JSON can hold"
-    if not isinstance(value, dict):
-        raise _not(words)
-    source = value.get("PROTECTED_LIST")
-    if isinstance(source, str) and source.strip() and "://" not in source:
-        value = {**value, "PROTECTED_LIST": str(Path(info.context or "", source))}
-    try:
-        return json.dumps(value, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise _not(words) from error
-
-
-_RUNTIME_ENV = ("pip", "uv", "conda", "env_vars", "config")
-
-
-def _runtime_env(value: object) -> str:
-    """Take what Ray is to set up on the nodes, as JSON; the packages of the program go with it."""
-    words = f"a mapping with some of {', '.join(_RUNTIME_ENV)}"
-    if not isinstance(value, dict) or not set(value) <= set(_RUNTIME_ENV):
-        raise _not(words)
-    try:
-        return json.dumps(value, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise _not(words) from error
-
-
-_Site = Annotated[str, _text("a site name of letters, digits, '_', '-' and '.'", _site_name)]
-_Plain = Annotated[str, _text("a line of text", _plain)]
-_Query = Annotated[str, _text("a query", _query)]
-_Substring = Annotated[bytes, _text("a part of a path", _substring)]
-_Absolute = Annotated[bytes, _text("an absolute path without '.' and '..'", _absolute)]
-_Relative = Annotated[bytes, _text("a directory inside RootPath, without a leading '/', '.' and '..'", _relative)]
-_Prefix = Annotated[bytes, _text("an absolute path without '.' and '..', or an empty one", _prefix)]
-_Door = Annotated[str, _text(DOOR_FORMS, _door)]
-_Host = Annotated[str, _text("host or host:port", _host)]
-_HostAndPort = Annotated[str, _text("host:port", _host_and_port)]
-_Address = Annotated[str, _text("host or host:port", _address)]
-_Placement = Annotated[tuple[tuple[str, float | str], ...], PlainValidator(_placement)]
-_LocalPath = Annotated[Path, PlainValidator(_local_path)]
-_SecondInventory = Annotated[str | Path, PlainValidator(_second_inventory)]
-_Flag = Annotated[bool, PlainValidator(_flag)]
-_RuntimeEnv = Annotated[str, PlainValidator(_runtime_env)]
-_ListDeletable = Annotated[str, PlainValidator(_list_deletable)]
-_Method = Annotated[
-    Literal["XRootD", "SRM", "directx", "RAL-Reader"], _expected("one of XRootD, SRM, directx and RAL-Reader")
-]
-_Lister = Annotated[Literal["auto", "bindings", "wire"], _expected("one of auto, bindings and wire")]
-_Layout = Annotated[Literal["auto", "shared", "clustered"], _expected("one of auto, shared and clustered")]
-_Format = Annotated[
-    Literal[
-        "auto",
-        "paths",
-        "sizes",
-        "csv",
-        "tsv",
-        "pipe",
-        "ral",
-        "rucio",
-        "dcache",
-        "syncat",
-        "eos",
-        "xrdfs",
-        "rclone",
-        "parquet",
-        "avro",
-    ],
-    _expected(
-        "one of auto, paths, sizes, csv, tsv, pipe, ral, rucio, dcache, syncat, eos, xrdfs, rclone, parquet and avro"
-    ),
-]
-_Part = Annotated[
-    Literal["inventory", "registry", "sites", "deletions", "check", "blocks", "datasets"],
-    _expected("one of inventory, registry, sites, deletions, check, blocks and datasets"),
-]
-_Runtime = Annotated[Literal["ray", "threads"], _expected("ray or threads")]
-_Seconds = Annotated[
-    float,
-    Field(strict=True, gt=0, allow_inf_nan=False),
-    _expected("a number of seconds above 0"),
-    _at_most(_LONGEST, "a number of seconds"),
-]
-_Days = Annotated[
-    float,
-    Field(strict=True, ge=0, allow_inf_nan=False),
-    _expected("a number of days, 0 or more"),
-    _at_most(_LONGEST, "a number of days"),
-]
-_Minutes = Annotated[
-    float,
-    Field(strict=True, ge=0, allow_inf_nan=False),
-    _expected("a number of minutes, 0 or more"),
-    _at_most(_LONGEST, "a number of minutes"),
-]
-_Gigabytes = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), _expected("a number of GB, 0 or more")]
-_Fraction = Annotated[
-    float, Field(strict=True, ge=0, le=1, allow_inf_nan=False), _expected("a fraction between 0 and 1")
-]
-_Bytes = Annotated[int, PlainValidator(_bytes)]
-_Count = Annotated[
-    int, Field(strict=True, ge=0), _expected("a whole number, 0 or more"), _at_most(_MOST, "a whole number")
-]
-_Retries = Annotated[
-    int, Field(strict=True, ge=0), _expected("a whole number, 0 or more"), _at_most(_MOST_RETRIES, "a whole number")
-]
-_Positive = Annotated[
-    int, Field(strict=True, ge=1), _expected("a whole number, 1 or more"), _at_most(_MOST, "a whole number")
-]
-_AtATime = Annotated[
-    int,
-    Field(strict=True, ge=1),
-    _expected("a whole number, 1 or more"),
-    _at_most(_MOST_AT_A_TIME, "a whole number"),
-]
-_InFlight = Annotated[
-    int, Field(strict=True, ge=1), _expected("a whole number, 1 or more"), _at_most(_MOST_IN_FLIGHT, "a whole number")
-]
+from storage.config import kinds
 
 
 class Model(BaseModel):
@@ -346,115 +22,115 @@ class Model(BaseModel):
 class EmailKeys(Model):
     """Whom to write to."""
 
-    Sender: _Plain
-    Recipients: tuple[_Plain, ...]
-    Server: _HostAndPort = "localhost:25"
+    Sender: kinds.Plain
+    Recipients: tuple[kinds.Plain, ...]
+    Server: kinds.HostAndPort = "localhost:25"
 
 
 class SQLKeys(Model):
     """A database to ask; a query that is not given is not asked."""
 
-    URL: _Plain
-    Files: _Query | None = None
-    ProtectedDatasets: _Query | None = None
-    PendingDeletions: _Query | None = None
-    Sites: _Query | None = None
-    ReadySites: _Query | None = None
-    OtherCopies: _Query | None = None
+    URL: kinds.Plain
+    Files: kinds.Query | None = None
+    ProtectedDatasets: kinds.Query | None = None
+    PendingDeletions: kinds.Query | None = None
+    Sites: kinds.Query | None = None
+    ReadySites: kinds.Query | None = None
+    OtherCopies: kinds.Query | None = None
 
 
 class CommonKeys(Model):
     """The keys that read the same at the top level and in a site."""
 
-    RootPath: _Absolute = b"/store"
-    DirectoryList: tuple[_Relative, ...] = (b"mc", b"data")
-    IgnoreDirectories: tuple[_Substring, ...] = ()
-    IgnoreAge: _Days = 1.0
-    Doors: tuple[_Door, ...] = ()
-    Layout: _Layout = "auto"
-    Lister: _Lister = "auto"
-    DataServers: _Count = 0
-    GlobalRedirectors: tuple[_Host, ...] = ()
-    RedirectorAge: _Days = 1.0
-    BannedDoors: tuple[_Host, ...] = ()
-    Dump: _LocalPath | None = None
-    DumpAge: _Days = 0.0
-    MaxMalformed: _Fraction = 0.001
-    Inventory: _LocalPath | None = None
-    InventoryFormat: _Format = "auto"
-    InventoryTable: _Plain = "files"
-    InventoryProcesses: _AtATime | None = None
-    SecondInventory: _SecondInventory = "again"
-    Backend: _Plain = "files"
-    Backends: dict[_Part, _Plain] = {}
+    RootPath: kinds.Absolute = b"/store"
+    DirectoryList: tuple[kinds.Relative, ...] = (b"mc", b"data")
+    IgnoreDirectories: tuple[kinds.Substring, ...] = ()
+    IgnoreAge: kinds.Days = 1.0
+    Doors: tuple[kinds.Door, ...] = ()
+    Layout: kinds.Layout = "auto"
+    Lister: kinds.Lister = "auto"
+    DataServers: kinds.Count = 0
+    GlobalRedirectors: tuple[kinds.Host, ...] = ()
+    RedirectorAge: kinds.Days = 1.0
+    BannedDoors: tuple[kinds.Host, ...] = ()
+    Dump: kinds.LocalPath | None = None
+    DumpAge: kinds.Days = 0.0
+    MaxMalformed: kinds.Fraction = 0.001
+    Inventory: kinds.LocalPath | None = None
+    InventoryFormat: kinds.Format = "auto"
+    InventoryTable: kinds.Plain = "files"
+    InventoryProcesses: kinds.AtATime | None = None
+    SecondInventory: kinds.SecondInventory = "again"
+    Backend: kinds.Plain = "files"
+    Backends: dict[kinds.Part, kinds.Plain] = {}
     SQL: SQLKeys | None = None
-    Runtime: _Runtime | None = None
-    RuntimeEnv: _RuntimeEnv | None = None
-    NumThreads: _AtATime = 1
-    Placement: _Placement = ()
-    CheckEvery: _Days = 7.0
-    GFALThreads: _AtATime = 32
-    InFlight: _InFlight = 512
-    Connections: _AtATime | None = None
-    Retries: _Retries = 3
-    Timeout: _Seconds = 30.0
-    StallMinutes: _Minutes = 30.0
-    MaxDepth: _Positive = 40
-    Incremental: _Flag = False
-    IncrementalSample: _Fraction = 0.02
-    IncrementalFullRuns: _Positive = 10
-    IncrementalDelay: _Seconds = 120.0
-    InventoryAge: _Days = 0.00005
-    ListAge: _Days = 1
-    MaxPlanAge: _Days = 7
-    SaveCache: _Flag = False
-    VarLocation: _LocalPath = Path("var")
-    WebDir: _LocalPath = Path("www")
-    MetricsDir: _LocalPath | None = None
-    MaxMissing: _Count = 100
-    MaxOrphan: _Count = 1000
-    MaxMissingFraction: _Fraction | None = None
-    MaxOrphanFraction: _Fraction | None = None
-    MaxMissingSize: _Bytes | None = None
-    MaxOrphanSize: _Bytes | None = None
-    MaxUnlisted: _Fraction = 0.1
-    MaxRunAge: _Days = 0.0
-    MinFiles: _Fraction = 0.5
-    MissingRuns: _Positive = 2
-    MissingDays: _Days = 0.0
-    OrphanRuns: _Positive = 1
-    OrphanDays: _Days = 0.0
-    DeleteOrphans: _Flag = True
-    UseTransferQueue: _Flag = True
-    FreeMem: _Gigabytes = 0.0
-    UnmergedLogsAge: _Days = 28.0
-    ListDeletable: _ListDeletable = "{}"
+    Runtime: kinds.Runtime | None = None
+    RuntimeEnv: kinds.RuntimeEnv | None = None
+    NumThreads: kinds.AtATime = 1
+    Placement: kinds.Placement = ()
+    CheckEvery: kinds.Days = 7.0
+    GFALThreads: kinds.AtATime = 32
+    InFlight: kinds.InFlight = 512
+    Connections: kinds.AtATime | None = None
+    Retries: kinds.Retries = 3
+    Timeout: kinds.Seconds = 30.0
+    StallMinutes: kinds.Minutes = 30.0
+    MaxDepth: kinds.Positive = 40
+    Incremental: kinds.Flag = False
+    IncrementalSample: kinds.Fraction = 0.02
+    IncrementalFullRuns: kinds.Positive = 10
+    IncrementalDelay: kinds.Seconds = 120.0
+    InventoryAge: kinds.Days = 0.00005
+    ListAge: kinds.Days = 1
+    MaxPlanAge: kinds.Days = 7
+    SaveCache: kinds.Flag = False
+    VarLocation: kinds.LocalPath = Path("var")
+    WebDir: kinds.LocalPath = Path("www")
+    MetricsDir: kinds.LocalPath | None = None
+    MaxMissing: kinds.Count = 100
+    MaxOrphan: kinds.Count = 1000
+    MaxMissingFraction: kinds.Fraction | None = None
+    MaxOrphanFraction: kinds.Fraction | None = None
+    MaxMissingSize: kinds.Bytes | None = None
+    MaxOrphanSize: kinds.Bytes | None = None
+    MaxUnlisted: kinds.Fraction = 0.1
+    MaxRunAge: kinds.Days = 0.0
+    MinFiles: kinds.Fraction = 0.5
+    MissingRuns: kinds.Positive = 2
+    MissingDays: kinds.Days = 0.0
+    OrphanRuns: kinds.Positive = 1
+    OrphanDays: kinds.Days = 0.0
+    DeleteOrphans: kinds.Flag = True
+    UseTransferQueue: kinds.Flag = True
+    FreeMem: kinds.Gigabytes = 0.0
+    UnmergedLogsAge: kinds.Days = 28.0
+    ListDeletable: kinds.ListDeletable = "{}"
     Email: EmailKeys | None = None
 
 
 class SiteKeys(CommonKeys):
     """The keys of one entry of ``Sites``; what names sites at the top level is a plain value here."""
 
-    AccessMethod: _Method | None = None
-    PathPrefix: _Prefix | None = None
-    Redirectors: _Host | None = None
-    UseLoadBalancer: _Flag | None = None
-    Unmerged: _Flag | None = None
-    AdditionalLogDeletions: tuple[_Relative, ...] | None = None
+    AccessMethod: kinds.Method | None = None
+    PathPrefix: kinds.Prefix | None = None
+    Redirectors: kinds.Host | None = None
+    UseLoadBalancer: kinds.Flag | None = None
+    Unmerged: kinds.Flag | None = None
+    AdditionalLogDeletions: tuple[kinds.Relative, ...] | None = None
 
 
 class TopKeys(CommonKeys):
     """The keys of the top level."""
 
-    AccessMethod: dict[_Site, _Method] = {}
-    PathPrefix: dict[_Site, _Prefix] = {}
-    Redirectors: dict[_Site, _Host] = {}
-    UseLoadBalancer: tuple[_Site, ...] = ()
-    Unmerged: tuple[_Site, ...] = ()
-    AdditionalLogDeletions: dict[_Site, tuple[_Relative, ...]] = {}
-    Pool: _AtATime | None = None
-    DoorLimits: dict[_Address, _AtATime] = {}
-    Sites: dict[_Site, SiteKeys] = {}
+    AccessMethod: dict[kinds.Site, kinds.Method] = {}
+    PathPrefix: dict[kinds.Site, kinds.Prefix] = {}
+    Redirectors: dict[kinds.Site, kinds.Host] = {}
+    UseLoadBalancer: tuple[kinds.Site, ...] = ()
+    Unmerged: tuple[kinds.Site, ...] = ()
+    AdditionalLogDeletions: dict[kinds.Site, tuple[kinds.Relative, ...]] = {}
+    Pool: kinds.AtATime | None = None
+    DoorLimits: dict[kinds.Address, kinds.AtATime] = {}
+    Sites: dict[kinds.Site, SiteKeys] = {}
 
 
 KEYS: tuple[str, ...] = tuple(TopKeys.model_fields)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,25 +19,47 @@ from pydantic import ValidationError
 
 from engine import paths
 from storage.config.files import ConfigError, parse_value, read_mapping
-from storage.config.keys import KEYS, VERBATIM_KEYS, CommonKeys, EmailKeys, Model, SiteKeys, SQLKeys, TopKeys
+from storage.config.keys import KEYS, VERBATIM_KEYS, CommonKeys, SiteKeys, SQLKeys, TopKeys
+from storage.config.problems import Problem
 from storage.config.site import Email, SiteConfig, SQLSettings
-from storage.shown import printable, quoted, shown, unquoted
+from storage.config.wording import problem_of
+from storage.shown import printable, quoted
 
 __all__ = ["KEYS", "Config", "ConfigError", "Email", "SiteConfig"]
 
 _T = TypeVar("_T")
 
 
+class Origin(StrEnum):
+    """Where a value comes from, from the weakest to the strongest."""
+
+    DEFAULT = "default"
+    TOP_LEVEL = "top level"
+    SITE = "site"
+    ENVIRONMENT = "environment"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a key comes to for a site, as a file would have it: with file names that are absolute."""
+
+    key: str
+    value: Any
+    origin: Origin
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """A validated configuration. Build it with `load` or `default`.
 
-    ``given`` has the keys of the file, overridden from the environment, as they were written there.
+    ``given`` has the keys of the file, overridden from the environment, as they were written there; ``overridden`` are
+    those that the environment has, ``in_file`` those of the file's top level.
     """
 
     path: Path | None
     _keys: TopKeys
-    _overridden: frozenset[str]
+    overridden: frozenset[str]
+    in_file: frozenset[str] = frozenset()
     given: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
@@ -61,20 +84,40 @@ class Config:
         return cls._build(None, {}, "defaults", environment)
 
     @classmethod
+    def salvage(
+        cls, path: str | os.PathLike[str] | None, environment: Mapping[str, str]
+    ) -> tuple[Config, tuple[Problem, ...]]:
+        """Do as `load`, or without a path as `default`, but leave out each value that is wrong, and say of each why.
+
+        Raises:
+            ConfigError: the file cannot be read at all.
+        """
+        file = None if path is None else Path(path)
+        values = {} if file is None else read_mapping(file)
+        return cls._salvage(file, values, "defaults" if file is None else printable(str(file)), environment)
+
+    @classmethod
     def _build(cls, file: Path | None, values: Mapping[str, Any], where: str, environment: Mapping[str, str]) -> Config:
+        config, problems = cls._salvage(file, values, where, environment)
+        if problems:
+            raise ConfigError(*problems)
+        return config
+
+    @classmethod
+    def _salvage(
+        cls, file: Path | None, values: Mapping[str, Any], where: str, environment: Mapping[str, str]
+    ) -> tuple[Config, tuple[Problem, ...]]:
         here = Path.cwd()
         directory = here if file is None else (here / file).parent
         keys, problems = _validate(values, directory, where)
         overrides, unreadable = _read_environment(environment)
         override_keys, wrong = _validate(overrides, here, "environment")
-        problems += unreadable + wrong
-        if keys is None or override_keys is None or problems:
-            raise ConfigError(*problems)
-        defaults = {
-            key: directory / getattr(keys, key) for key in ("VarLocation", "WebDir") if key not in keys.model_fields_set
-        }
+        in_file = frozenset(keys.model_fields_set)
+        defaults = {key: directory / getattr(keys, key) for key in ("VarLocation", "WebDir") if key not in in_file}
         changed = {key: getattr(override_keys, key) for key in override_keys.model_fields_set}
-        return cls(file, keys.model_copy(update=defaults | changed), frozenset(changed), {**values, **overrides})
+        keys = keys.model_copy(update=defaults | changed)
+        config = cls(file, keys, frozenset(changed), in_file, {**values, **overrides})
+        return config, (*problems, *unreadable, *wrong)
 
     def with_directories(self, directories: Sequence[str]) -> Config:
         """Give the same configuration with another DirectoryList, which goes before all others, for every site.
@@ -83,12 +126,12 @@ class Config:
             ConfigError: with every problem that was found.
         """
         keys, problems = _validate({"DirectoryList": directories}, Path(), "DIRECTORYLIST")
-        if keys is None:
+        if problems:
             raise ConfigError(*problems)
         return replace(
             self,
             _keys=self._keys.model_copy(update={"DirectoryList": keys.DirectoryList}),
-            _overridden=self._overridden | {"DirectoryList"},
+            overridden=self.overridden | {"DirectoryList"},
             given={**self.given, "DirectoryList": list(directories)},
         )
 
@@ -113,12 +156,48 @@ class Config:
         """Give the settings of a site, or of a store without a name, that has no entry under ``Sites``."""
         return self._resolve(name, SiteKeys())
 
+    def settings(self, name: str) -> tuple[Setting, ...]:
+        """Give what each key comes to for a site, in the order of the documentation, and where that comes from."""
+        own = self._keys.Sites.get(name) or SiteKeys()
+        ours, top = own.model_dump(), self._keys.model_dump(exclude={"Sites"})
+
+        def value(key: str, origin: Origin) -> Any:
+            if origin == Origin.SITE:
+                return ours[key]
+            if key in _NAMED:
+                return name in top[key]
+            return top[key].get(name) if key in _BY_SITE else top[key]
+
+        origins = {key: self._origin(key, own, name) for key in KEYS if key != "Sites"}
+        return tuple(Setting(key, value(key, origin), origin) for key, origin in origins.items())
+
+    def _origin(self, key: str, own: SiteKeys, name: str) -> Origin:
+        """Say which value of a key counts for a site whose own keys are ``own``."""
+        at_top: Any = getattr(self._keys, key)
+        if key in _BY_SITE:
+            is_set, in_file, is_own = name in at_top, name in at_top, getattr(own, key) is not None
+        elif key in _NAMED:
+            is_set, in_file, is_own = True, name in at_top, getattr(own, key) is not None
+        else:
+            is_set, in_file, is_own = True, key in self.in_file, key in own.model_fields_set
+        if key in self.overridden and is_set:
+            return Origin.ENVIRONMENT
+        if is_own:
+            return Origin.SITE
+        return Origin.TOP_LEVEL if in_file else Origin.DEFAULT
+
     def _resolve(self, name: str, own: SiteKeys) -> SiteConfig:
         top = self._keys
-        own_keys = own.model_fields_set & CommonKeys.model_fields.keys() - self._overridden
+        own_keys = [key for key in CommonKeys.model_fields if self._origin(key, own, name) == Origin.SITE]
         keys = top.model_copy(update={key: getattr(own, key) for key in own_keys})
-        prefix = self._of_site("PathPrefix", top.PathPrefix, own.PathPrefix, name)
-        logs = self._of_site("AdditionalLogDeletions", top.AdditionalLogDeletions, own.AdditionalLogDeletions, name)
+
+        def of_site(key: str, by_site: Mapping[str, _T], own_value: _T | None) -> _T | None:
+            return own_value if self._origin(key, own, name) == Origin.SITE else by_site.get(name)
+
+        def is_named(key: str, names: tuple[str, ...], own_value: bool | None) -> bool:
+            return bool(own_value) if self._origin(key, own, name) == Origin.SITE else name in names
+
+        logs = of_site("AdditionalLogDeletions", top.AdditionalLogDeletions, own.AdditionalLogDeletions)
         return SiteConfig(
             name=name,
             root_path=keys.RootPath,
@@ -129,16 +208,16 @@ class Config:
             layout=keys.Layout,
             lister=keys.Lister,
             data_servers=keys.DataServers,
-            path_prefix=prefix or b"",
-            access_method=self._of_site("AccessMethod", top.AccessMethod, own.AccessMethod, name) or "XRootD",
-            redirector=self._of_site("Redirectors", top.Redirectors, own.Redirectors, name),
+            path_prefix=of_site("PathPrefix", top.PathPrefix, own.PathPrefix) or b"",
+            access_method=of_site("AccessMethod", top.AccessMethod, own.AccessMethod) or "XRootD",
+            redirector=of_site("Redirectors", top.Redirectors, own.Redirectors),
             global_redirectors=keys.GlobalRedirectors,
             redirector_age=keys.RedirectorAge,
             banned_doors=keys.BannedDoors,
             dump=keys.Dump,
             dump_age=keys.DumpAge,
             max_malformed=keys.MaxMalformed,
-            use_load_balancer=self._is_named("UseLoadBalancer", top.UseLoadBalancer, own.UseLoadBalancer, name),
+            use_load_balancer=is_named("UseLoadBalancer", top.UseLoadBalancer, own.UseLoadBalancer),
             inventory=keys.Inventory,
             inventory_format=keys.InventoryFormat,
             inventory_table=keys.InventoryTable,
@@ -189,20 +268,19 @@ class Config:
             delete_orphans=keys.DeleteOrphans,
             use_transfer_queue=keys.UseTransferQueue,
             free_mem=keys.FreeMem,
-            unmerged=self._is_named("Unmerged", top.Unmerged, own.Unmerged, name),
+            unmerged=is_named("Unmerged", top.Unmerged, own.Unmerged),
             unmerged_logs_age=keys.UnmergedLogsAge,
             additional_log_deletions=_tops(keys.RootPath, logs) if logs else (),
             list_deletable=keys.ListDeletable,
             email=Email(keys.Email.Sender, keys.Email.Recipients, keys.Email.Server) if keys.Email else None,
         )
 
-    def _of_site(self, key: str, by_site: Mapping[str, _T], own: _T | None, name: str) -> _T | None:
-        if own is None or (key in self._overridden and name in by_site):
-            return by_site.get(name)
-        return own
 
-    def _is_named(self, key: str, names: tuple[str, ...], own: bool | None, name: str) -> bool:
-        return name in names if own is None or key in self._overridden else own
+_BY_SITE = frozenset(("AccessMethod", "PathPrefix", "Redirectors", "AdditionalLogDeletions"))
+"""Keys that have a value for each site at the top level."""
+
+_NAMED = frozenset(("UseLoadBalancer", "Unmerged"))
+"""Keys that name at the top level for which sites they are on."""
 
 
 def _sql_settings(keys: SQLKeys | None) -> SQLSettings | None:
@@ -225,9 +303,9 @@ def _tops(root: bytes, directories: tuple[bytes, ...]) -> tuple[bytes, ...]:
     return tuple([top for top in tops if not any(top != other and paths.is_under(top, other) for other in tops)])
 
 
-def _read_environment(environment: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+def _read_environment(environment: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:
     values: dict[str, Any] = {}
-    problems: list[str] = []
+    problems: list[Problem] = []
     for key in KEYS:
         # A variable that is set to nothing counts as not set.
         text = environment.get(key, "")
@@ -236,49 +314,39 @@ def _read_environment(environment: Mapping[str, str]) -> tuple[dict[str, Any], l
         try:
             values[key] = text if key in VERBATIM_KEYS else parse_value(text)
         except ValueError as error:
-            problems.append(f"environment: {key}: neither JSON nor YAML: {printable(str(error))}")
+            wrong = f"neither JSON nor YAML: {printable(str(error))}"
+            line = f"environment: {key}: {wrong}"
+            problems.append(Problem(line, key, "", wrong, "write its value as in a file", "environment", (key,)))
     return values, problems
 
 
-def _validate(values: Mapping[str, Any], directory: Path, where: str) -> tuple[TopKeys | None, list[str]]:
-    try:
-        return TopKeys.model_validate(values, context=directory), []
-    except ValidationError as error:
-        return None, [f"{where}: {_problem(e['loc'], e['type'], e['input'], e.get('ctx', {}))}" for e in error.errors()]
+def _validate(values: Mapping[str, Any], directory: Path, where: str) -> tuple[TopKeys, list[Problem]]:
+    """Read the keys; what is wrong is left out, and said."""
+    problems: list[Problem] = []
+    left: Any = values
+    while True:
+        try:
+            return TopKeys.model_validate(left, context=directory), problems
+        except ValidationError as error:
+            found = [problem_of(e["loc"], e["type"], e["input"], e.get("ctx", {}), where) for e in error.errors()]
+        problems += found
+        fewer = _without(left, found)
+        left = fewer if fewer != left else {}
 
 
-def _problem(location: tuple[int | str, ...], kind: str, value: object, context: Mapping[str, Any]) -> str:
-    if kind == "extra_forbidden":
-        return _unknown_key(location)
-    if kind == "string_unicode":
-        # A lone surrogate, which JSON can write; the location is that of the mapping.
-        return _unknown_key((*location, str(value)))
-    if kind == "missing":
-        return f"{_name(location[:-1])}: the key {quoted(str(location[-1]))} is missing"
-    if location[-1] == "[key]":
-        location = location[:-2]
-    expected = context.get("expected") or ("a list" if kind == "tuple_type" else "a mapping")
-    why = f" ({printable(context['why'])})" if context.get("why") else ""
-    return f"{_name(location)}: expected {expected}, found {shown(value)}{why}"
-
-
-def _unknown_key(location: tuple[int | str, ...]) -> str:
-    *parents, key = location
-    model: type[Model] = SiteKeys if parents[:1] == ["Sites"] else TopKeys
-    if parents[-1:] == ["Email"]:
-        model = EmailKeys
-    elif parents[-1:] == ["SQL"]:
-        model = SQLKeys
-    known = {name.lower(): name for name in model.model_fields}
-    nearest = get_close_matches(str(key).lower(), known, n=1)
-    place = f"{_name(tuple(parents))}: " if parents else ""
-    hint = f"; did you mean {quoted(known[nearest[0]])}?" if nearest else ""
-    return f"{place}unknown key {quoted(str(key))}{hint}"
-
-
-def _name(location: tuple[int | str, ...]) -> str:
-    """Name a place in the file: ``Sites.T2_X.Doors[0]``."""
-    name = ""
-    for part in location:
-        name += f"[{part}]" if isinstance(part, int) else f"{'.' if name else ''}{unquoted(part)}"
-    return name
+def _without(values: Any, problems: Sequence[Problem]) -> Any:
+    """Leave out the keys, or sites, in which something is wrong."""
+    left = deepcopy(dict(values))
+    for problem in problems:
+        sites = left.get("Sites")
+        key, *rest = problem.path
+        if key == "Sites" and isinstance(sites, dict) and rest:
+            name, *inner = rest
+            of_site = sites.get(name)
+            if inner and isinstance(of_site, dict):
+                of_site.pop(inner[0], None)
+            else:
+                sites.pop(name, None)
+        else:
+            left.pop(key, None)
+    return left

@@ -99,6 +99,24 @@ def find_doors(site: SiteConfig, path: bytes, seconds: float, heed: Callable[[],
     return Doors(allowed, frozenset([server.door for server in servers if server.member]), banned)
 
 
+@dataclass(frozen=True, slots=True)
+class KeptDoors:
+    """What the list of a site says: when (s) its doors were found, by asking whom, which (``host:port``), and where."""
+
+    found: float
+    asked: str
+    doors: tuple[str, ...]
+    file: Path
+
+
+def kept_doors(site: SiteConfig) -> KeptDoors | None:
+    """Give what was found when redirectors were last asked, if that is of use still; None otherwise."""
+    kept = _kept(site)
+    if kept is None:
+        return None
+    return KeptDoors(kept.found, kept.asked, tuple([server.door for server in kept.servers]), redirector_list(site))
+
+
 def find_members(site: SiteConfig, seconds: float, heed: Callable[[], None] = lambda: None) -> tuple[DataServer, ...]:
     """Give all data servers of a site with a redirector, which is asked now, and all that were known before.
 

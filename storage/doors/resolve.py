@@ -43,7 +43,7 @@ def resolve(source: StoreSource, heed: Callable[[], None] = lambda: None) -> Sto
         return source
     if site.access_method == "RAL-Reader":
         return _of_dump(source, site, heed)
-    _needs_program(source.spec, site)
+    needs_program(source.spec, site)
     patient = replace(source.spec, timeout=min(source.spec.timeout, _PATIENCE))
     try:
         site, standing = members.look_at_door(site, patient, heed)
@@ -155,8 +155,12 @@ def _of_dump(source: StoreSource, site: SiteConfig, heed: Callable[[], None]) ->
     return replace(source, spec=spec, as_of=made.at, unread=unread)
 
 
-def _needs_program(spec: StoreSpec, site: SiteConfig) -> None:
-    """Say at once what a hundred directories would say one by one."""
+def needs_program(spec: StoreSpec, site: SiteConfig) -> None:
+    """Say at once what a hundred directories would say one by one.
+
+    Raises:
+        DoorsError: the access method runs a program that is not there, or is another one than the doors want.
+    """
     only_gfal = [door for door in spec.doors if door.partition(":")[0] in GFAL_SCHEMES]
     if only_gfal and spec.method != GFAL:
         raise DoorsError(f"the site {site.name}: {only_gfal[0]} is for gfal-ls; set AccessMethod.{site.name} to SRM")
@@ -176,7 +180,7 @@ def _needs_program(spec: StoreSpec, site: SiteConfig) -> None:
 def _discovered(site: SiteConfig, spec: StoreSpec, heed: Callable[[], None]) -> Doors:
     """Give the doors as URLs."""
     if spec.doors and not site.use_load_balancer:
-        return _allowed(site, spec.doors)
+        return allowed(site, spec.doors)
     seconds = min(site.timeout, _PATIENCE)
     path = site.path_prefix + site.root_path
     if not spec.doors:
@@ -198,8 +202,12 @@ def _discovered(site: SiteConfig, spec: StoreSpec, heed: Callable[[], None]) -> 
     return Doors(balancer)
 
 
-def _allowed(site: SiteConfig, doors: tuple[str, ...]) -> Doors:
-    """Leave out the doors that are banned."""
+def allowed(site: SiteConfig, doors: tuple[str, ...]) -> Doors:
+    """Leave out the doors that are banned.
+
+    Raises:
+        NoDoors: they all are.
+    """
     kept = tuple([door for door in doors if not any(matches(_authority(door), entry) for entry in site.banned_doors)])
     if not kept:
         raise NoDoors(f"the site {site.name} has no doors: BannedDoors has all of its Doors")

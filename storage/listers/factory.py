@@ -57,6 +57,16 @@ def open_lister(spec: StoreSpec, sink: Sink) -> Lister:
     return opener(sink) if limits is None else PatientLister(opener, sink, limits, spec.has_answered)
 
 
+def check_doors(spec: StoreSpec) -> None:
+    """Make sure that there is a lister for each door, without opening any.
+
+    Raises:
+        ValueError: there is none; the message says why.
+    """
+    for url in spec.doors:
+        _opener(Door.parse(url), spec)
+
+
 def _limits(doors: Sequence[Door], spec: StoreSpec) -> OutageLimits | None:
     """Say how long a store that goes away is waited for; None for one that cannot."""
     if any(door.scheme in _NEVER_AWAY for door in doors):

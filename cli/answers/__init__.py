@@ -1,0 +1,1 @@
+"""Commands that answer an operator's questions, and change nothing."""
