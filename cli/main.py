@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from cli import signals, streams
-from cli.app import cluster, config, fleet, plans, runs, sites, web
+from cli.app import answers, cluster, config, fleet, plans, runs, sites, web
 from cli.app.plain import PlainGroup
 from cli.exits import CommandError, ExitCode, as_command_error
 from cli.session import Settings
@@ -67,6 +67,8 @@ app.command("run", short_help="Check every site when it is due.")(fleet.run)
 app.command("drain", short_help="Let run finish what it does, and take no more.")(fleet.drain)
 app.command("halt", short_help="Stop the run of a site; the next one goes on.")(sites.halt)
 app.command("history")(sites.history)
+app.command("diff", short_help="Show what is new and gone between two runs.")(answers.diff)
+app.command("search", short_help="Look for paths among the findings.")(answers.search)
 app.command("sites", short_help="Show how the sites stand.")(sites.sites)
 app.command("status", short_help="Show what runs now, or how one site stands.")(sites.status)
 app.command("set-status", short_help="Set a site ready, halt or disable it; act or dry.")(sites.set_status)

@@ -244,12 +244,24 @@ HISTORY = Schema(
             "0004_why_files_were_not_judged",
             ("ALTER TABLE runs ADD COLUMN reasons TEXT NOT NULL DEFAULT '{}'",),
         ),
+        (
+            "0005_what_earlier_runs_could_not_list",
+            (
+                """CREATE TABLE unlisted_history (
+        site INTEGER NOT NULL REFERENCES sites(id),
+        run INTEGER NOT NULL REFERENCES runs(id),
+        directory INTEGER NOT NULL REFERENCES directories(id),
+        reason INTEGER NOT NULL,
+        detail TEXT NOT NULL,
+        PRIMARY KEY (site, run, directory)) WITHOUT ROWID""",
+            ),
+        ),
     ),
     (
         "SELECT id, name FROM sites",
         "SELECT id, name FROM directories",
         "SELECT site, findings, run FROM reported",
-        "SELECT site, run, directory, reason, detail FROM unlisted",
+        *(f"SELECT site, run, directory, reason, detail FROM {table}" for table in ("unlisted", "unlisted_history")),
         f"SELECT id, site, started, finished, status, message, runtime, begun, gates, accepted, reasons, "
         f"{', '.join(COUNTS)} FROM runs",
         *(f"SELECT {columns} FROM {table}" for table, columns in COLUMNS.items()),

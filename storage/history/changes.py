@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any
 
-from engine import paths
-from storage.history.rows import rows_of_directory
+from storage.history.difference import Difference, Fate, Hidden, unlisted_of
 from storage.history.staging import run_before
 from storage.history.tables import FileRow, Table
 
@@ -57,81 +53,7 @@ def _changed(connection: sqlite3.Connection, site: int, table: Table, names: int
     before = run_before(connection, site, table, run)
     if before is None:
         return Changed(run)
-    twin = f"{table}_history"
-    values = {"site": site, "run": run, "before": before}
-    # What was acted on since the run is in the twin, but was found all the same.
-    found = {
-        # Rows from before there were counters count as found once, whatever the run before had found.
-        name: f"site = :site AND run = :run AND seen = 1 AND (since IS NOT NULL OR {_absent(name, twin, ':before')})"
-        for name in (table, twin)
-    }
-    found[twin] += " AND " + _absent(twin, table)
-    new = _Files(connection, values, found)
-    left = "site = :site AND run = :before AND acted IS NULL"
-    gone = _Files(connection, values, {twin: f"{left} AND {_absent(twin, table)} AND {_absent(twin, twin)}"})
-    gone.leave_out(_unlisted(connection, site, run))
+    hidden = Hidden(unlisted_of(connection, site, run))
+    difference = Difference(connection, table, site, before, run, hidden, follows=True)
+    new, gone = difference.files(Fate.NEW), difference.files(Fate.GONE)
     return Changed(run, before, len(new), len(gone), tuple(new.first(names)), tuple(gone.first(names)))
-
-
-def _absent(outer: str, table: str, run: str = ":run") -> str:
-    return (
-        f"NOT EXISTS (SELECT 1 FROM {table} o WHERE o.site = :site AND o.run = {run} "
-        f"AND o.directory = {outer}.directory AND o.name = {outer}.name)"
-    )
-
-
-def _unlisted(connection: sqlite3.Connection, site: int, run: int) -> frozenset[bytes]:
-    rows = connection.execute(
-        "SELECT CAST(d.name AS BLOB) FROM unlisted u JOIN directories d ON d.id = u.directory "
-        "WHERE u.site = ? AND u.run = ?",
-        (site, run),
-    )
-    return frozenset(path for (path,) in rows)
-
-
-class _Files:
-    """Files for which a condition is true, in one or more tables, counted by directory first."""
-
-    def __init__(self, connection: sqlite3.Connection, values: dict[str, Any], sources: dict[str, str]) -> None:
-        self._connection = connection
-        self._values = values
-        self._sources = sources
-        self._counts: dict[bytes, int] = {}
-        for table, where in sources.items():
-            rows = connection.execute(
-                "SELECT CAST(d.name AS BLOB), n FROM "
-                f"(SELECT directory, count(*) AS n FROM {table} WHERE {where} GROUP BY directory) "
-                "JOIN directories d ON d.id = directory",
-                values,
-            )
-            for directory, count in rows:
-                self._counts[directory] = self._counts.get(directory, 0) + count
-
-    def __len__(self) -> int:
-        return sum(self._counts.values())
-
-    def leave_out(self, unlisted: frozenset[bytes]) -> None:
-        """Forget the files in and below directories that were not listed."""
-        for directory in [d for d in self._counts if any(above in unlisted for above in _upwards(d))]:
-            del self._counts[directory]
-
-    def first(self, names: int) -> Iterator[FileRow]:
-        """Give the first files, in tree order."""
-        for directory in sorted(self._counts, key=lambda path: (paths.tree_key(path), path)):
-            if names <= 0:
-                return
-            rows = sorted(
-                chain.from_iterable(
-                    rows_of_directory(self._connection, table, where, self._values, directory)
-                    for table, where in self._sources.items()
-                )
-            )[:names]
-            yield from rows
-            names -= len(rows)
-
-
-def _upwards(directory: bytes) -> Iterator[bytes]:
-    above: bytes | None = directory
-    while above is not None:
-        yield above
-        above = paths.parent_of(above)

@@ -13,7 +13,9 @@ written; it needs a file system that only one machine uses.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import astuple
 from pathlib import Path
 from types import TracebackType
@@ -333,6 +335,10 @@ class HistoryDatabase:
         """Give path, reason and detail of what the last run with findings could not list, in tree order."""
         with self._connection.view() as connection:
             return history_rows.unlisted_rows(connection, site)
+
+    def view(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Open a connection that sees the database as it is now and cannot write, for other modules to ask."""
+        return self._connection.view()
 
     def runs(self, site: str | None = None, limit: int = 10) -> list[RunRow]:
         """Give the last runs of a site, or of all sites, newest first."""

@@ -108,20 +108,34 @@ def unlisted_rows(connection: sqlite3.Connection, site: str) -> list[tuple[bytes
 
 
 def run_rows(
-    connection: sqlite3.Connection, site: str | None, limit: int, reported: Table | None = None
+    connection: sqlite3.Connection,
+    site: str | None,
+    limit: int,
+    reported: Table | None = None,
+    up_to: int | None = None,
+    ended: bool = False,
 ) -> list[RunRow]:
-    """Give the last runs of a site, or of all sites, newest first; of a site maybe only those that filled a table."""
+    """Give the last runs of a site, or of all sites, newest first.
+
+    Of a site maybe only those that filled a table, none after number ``up_to``, and only such as came to results.
+    """
     # Not one condition for both: the runs of one site are found by an index.
     where = "" if site is None else "WHERE r.site = (SELECT id FROM sites WHERE name = :site) "
     if reported is not None:
         where += f"AND {_REPORTED.format(table=reported)} "
+    if up_to is not None:
+        where += "AND r.id <= :up_to "
+    if ended:
+        where += f"AND status IN ('{RunStatus.DONE}', '{RunStatus.INCOMPLETE}') "
     query = (
         "SELECT r.id, s.name, started, finished, status, message, runtime, begun, gates, accepted, reasons, "
         + "".join(f"{_REPORTED.format(table=table)}, " for table in Table)
         + f"{', '.join(COUNTS)} "
         f"FROM runs r JOIN sites s ON s.id = r.site {where}ORDER BY r.id DESC LIMIT :limit"
     )
-    return [_run_row(row) for row in connection.execute(query, {"site": site, "limit": limit}).fetchall()]
+    return [
+        _run_row(row) for row in connection.execute(query, {"site": site, "limit": limit, "up_to": up_to}).fetchall()
+    ]
 
 
 def _run_row(row: tuple[Any, ...]) -> RunRow:

@@ -33,6 +33,9 @@ from storage.history.tables import (
 FileGroup = tuple[Table, bytes, FileColumns, bytes]
 """Table, directory, files, and for size mismatches the sizes at the store."""
 
+KEPT_UNLISTED = 10
+"""Of so many runs of a site with findings it is kept which directories they could not list."""
+
 ONCE = "report"
 """Names the temporary tables of what is entered at once, where those of a run have its number."""
 
@@ -226,6 +229,15 @@ def run_before(connection: sqlite3.Connection, site: int, table: Table, run: int
 def replace_unlisted(connection: sqlite3.Connection, run: int, site: int) -> None:
     """Put the unlisted directories that a run has staged in the place of those of an earlier run."""
     _add_directories(connection, run, "unlisted")
+    columns = "site, run, directory, reason, detail"
+    connection.execute(
+        f"INSERT OR REPLACE INTO unlisted_history({columns}) SELECT {columns} FROM unlisted WHERE site = ?", (site,)
+    )
+    connection.execute(
+        "DELETE FROM unlisted_history WHERE site = :site AND run < (SELECT min(run) FROM (SELECT run FROM reported "
+        "WHERE site = :site AND findings = :table ORDER BY run DESC LIMIT :kept))",
+        {"site": site, "table": Table.MISSING, "kept": KEPT_UNLISTED},
+    )
     connection.execute("DELETE FROM unlisted WHERE site = ?", (site,))
     connection.execute(
         "INSERT OR REPLACE INTO unlisted(site, run, directory, reason, detail) "

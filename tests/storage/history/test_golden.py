@@ -15,6 +15,8 @@ from engine.states import Reason
 from engine.usual import EarlierRun
 from storage import migrations
 from storage.history import Acted, Changed, HistoryDatabase, RunCounts, RunSigns, RunStatus, Table
+from storage.history.difference import Fate
+from storage.history.two_runs import Comparison, FindingKind, choose_runs
 
 FOLDER = Path(__file__).parents[1] / "golden"
 GOLDEN = FOLDER / "history-0001.db"
@@ -24,6 +26,8 @@ SIGNS = FOLDER / "history-0003.db"
 """With what step 0003 says of the gates of a run."""
 REASONS = FOLDER / "history-0004.db"
 """With what step 0004 says of files that were not judged."""
+UNLISTED = FOLDER / "history-0005.db"
+"""With what step 0005 keeps of directories that earlier runs could not list."""
 
 SITE = "T2_EXAMPLE"
 COUNTS = RunCounts(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14.5)
@@ -113,6 +117,27 @@ def assert_reasons(path: Path) -> None:
         assert run.signs == RunSigns(reasons=(("timeout", 7), ("größe", 2**40)))
 
 
+def write_unlisted(path: Path) -> None:
+    """Write the history that stands there for the schema of step 0005."""
+    with HistoryDatabase(path) as history:
+        for unlisted in ([(b"/store/\xfe", Reason.TIMEOUT, "größe"), (b"/store/u", Reason.DEPTH, "")], []):
+            run = history.open_run(SITE, 10.5, "ray")
+            history.stage_unlisted(run, unlisted)
+            counts = RunCounts(unlisted=len(unlisted))
+            history.finish_run(run, 20.25, RunStatus.INCOMPLETE, counts, keep_findings=True)
+    pack(path)
+
+
+def assert_unlisted(path: Path) -> None:
+    with HistoryDatabase(path) as history, history.view() as connection:
+        assert history.unlisted(SITE) == []
+        runs = choose_runs(connection, SITE)
+        gone = Comparison(connection, runs).rows(FindingKind.UNLISTED, Fate.GONE)
+        assert [row.path for row in gone] == [b"/store/u", b"/store/\xfe"]
+        rows = connection.execute("SELECT site, run, reason, detail FROM unlisted_history ORDER BY reason")
+        assert rows.fetchall() == [(1, 1, Reason.TIMEOUT, "größe"), (1, 1, Reason.DEPTH, "")]
+
+
 def pack(path: Path) -> None:
     """Make the file small, with small pages and without a log."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -193,6 +218,10 @@ def test_the_golden_history_with_reasons_is_still_read(tmp_path: Path) -> None:
     assert_reasons(Path(shutil.copy(REASONS, tmp_path / "copy.db")))
 
 
+def test_the_golden_history_with_unlisted_directories_is_still_read(tmp_path: Path) -> None:
+    assert_unlisted(Path(shutil.copy(UNLISTED, tmp_path / "copy.db")))
+
+
 def test_the_runs_of_an_old_history_have_no_gates_and_an_inventory_of_nobody_knows_how_many(copy: Path) -> None:
     with HistoryDatabase(copy) as history:
         assert [run.signs for run in history.runs()] == [RunSigns()] * 3
@@ -210,9 +239,13 @@ def test_what_is_written_today_reads_the_same(tmp_path: Path) -> None:
     assert_signs(tmp_path / "signs.db")
     write_reasons(tmp_path / "reasons.db")
     assert_reasons(tmp_path / "reasons.db")
+    write_unlisted(tmp_path / "unlisted.db")
+    assert_unlisted(tmp_path / "unlisted.db")
 
 
-@pytest.mark.parametrize("golden", [GOLDEN, COUNTERS, SIGNS, REASONS], ids=["0001", "0002", "0003", "0004"])
+@pytest.mark.parametrize(
+    "golden", [GOLDEN, COUNTERS, SIGNS, REASONS, UNLISTED], ids=["0001", "0002", "0003", "0004", "0005"]
+)
 def test_an_old_history_becomes_what_a_new_one_is(golden: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copy(golden, tmp_path / "copy.db"))
     for path in (copy, tmp_path / "new.db"):

@@ -153,14 +153,18 @@ def _version(path: Path) -> int:
     """Say how many steps the schema has had, after checking that each has left all that it makes or nothing."""
     columns = {
         table: {row[1] for row in query(path, f"PRAGMA table_info({table})")}
-        for table in ("invalid", "invalid_history", "orphans", "orphans_history", "reported", "runs")
+        for table in (
+            *("invalid", "invalid_history", "orphans", "orphans_history", "reported", "runs"),
+            "unlisted_history",
+        )
     }
-    of_runs = columns.pop("runs")
+    of_runs, of_unlisted = columns.pop("runs"), columns.pop("unlisted_history")
     assert query(path, "PRAGMA integrity_check") == [("ok",)]
     assert query(path, "SELECT name FROM orphans_history") == [("older",)]
     version = len(query(path, "SELECT name FROM _sqlite_migrations"))
     indexes = query(path, "SELECT count(*) FROM sqlite_master WHERE name LIKE '%acted'")
-    assert ({"inventory_files", "begun", "gates", "accepted", "reasons"} <= of_runs) == (version == 4)
+    assert ({"inventory_files", "begun", "gates", "accepted", "reasons"} <= of_runs) == (version == 5)
+    assert ({"site", "run", "directory", "reason", "detail"} == of_unlisted) == (version == 5)
     if version == 1:
         assert not any({"seen", "since"} & found for found in columns.values())
         assert (columns["reported"], indexes) == (set(), [(0,)])
@@ -177,7 +181,7 @@ def test_killed_at_any_step_of_an_upgrade_it_has_not_begun_or_is_whole(path: Pat
     output, _ = start_child(UPGRADER, path, "0").communicate(timeout=120)
     steps = int(output.split()[-1])
     assert steps > 1000
-    assert _version(path) == 4
+    assert _version(path) == 5
     versions = []
     for last in [*random.Random(3).sample(range(1, steps), 12), steps - 20, steps]:
         for leftover in path.parent.iterdir():
@@ -189,8 +193,8 @@ def test_killed_at_any_step_of_an_upgrade_it_has_not_begun_or_is_whole(path: Pat
         versions.append(_version(path))
         with HistoryDatabase(path) as history:
             assert len(list(history.missing("T2_EXAMPLE"))) == 2
-        assert _version(path) == 4
-    assert set(versions) == {1, 4}
+        assert _version(path) == 5
+    assert set(versions) == {1, 5}
 
 
 # A child that reports orphans at once and then acts on them, and kills itself at a step of either.

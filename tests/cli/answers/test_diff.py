@@ -1,0 +1,119 @@
+"""The command diff, as an operator types it."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from engine.columns import FileColumns
+from engine.findings import Finding, Kind
+from engine.states import Reason
+from storage.history import HistoryDatabase, RunCounts, RunStatus, Table
+from tests.cli.program import run
+from tests.storage.histories import files, orphans
+from tests.test_docs import keys_of, page_of
+
+SITE = "T2_EXAMPLE"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A directory with the history of two runs."""
+    with HistoryDatabase(tmp_path / "var/db/consistency.db") as history:
+        unknown = FileColumns.from_rows([(b"x", -1, 1)])
+        first = [
+            files(Kind.MISSING, b"/s", b"back\n", size=1000),
+            files(Kind.MISSING, b"/s", b"still"),
+            orphans(b"/s/\xff", b"still", b"acted"),
+            orphans(b"/s/locked", b"unseen"),
+        ]
+        second = [
+            files(Kind.MISSING, b"/s", b"still"),
+            orphans(b"/s/\xff", b"still", b"new"),
+            Finding(Kind.ORPHAN, b"/s/z", unknown),
+            files(Kind.SIZE_MISMATCH, b"/s", b"cut"),
+            Finding(Kind.EMPTY, b"/s/e"),
+        ]
+        for number, findings, unlisted in ((1, first, []), (2, second, [(b"/s/locked", Reason.PERMISSION, "")])):
+            assert history.open_run(SITE, 1_700_000_000.0 + number, "threads") == number
+            history.stage(number, findings)
+            history.stage_unlisted(number, unlisted)
+            counts, status = RunCounts(unlisted=len(unlisted)), RunStatus.INCOMPLETE
+            history.finish_run(number, 1_700_000_010.0 + number, status, counts, keep_findings=True)
+            if number == 1:
+                history.mark_acted(SITE, Table.ORPHANS, [b"/s/\xff/acted"], 5.0)
+    return tmp_path
+
+
+def test_it_shows_what_became_of_each_kind(home: Path) -> None:
+    ended = run("diff", SITE, cwd=home)
+    assert (ended.code, ended.err) == (0, "")
+    head, *rows, unseen = ended.out.splitlines()
+    assert head == "T2_EXAMPLE: from run 1 of 2023-11-14 22:13:21 UTC to run 2 of 2023-11-14 22:13:22 UTC"
+    assert [line.split("  ") and " ".join(line.split()) for line in rows] == [
+        "new still gone acted on not seen",
+        "missing 0 1 (7 bytes) 1 (1.0 kB) 0 0",
+        "orphan 2 (7 bytes) 1 (7 bytes) 0 1 (7 bytes) 1 (7 bytes)",
+        "size mismatch 1 (7 bytes) 0 0 0 0",
+        "empty 1 0 0 0 0",
+        "unlisted 1 0 0 0 0",
+    ]
+    assert unseen == "not seen: 1 finding of run 1, in or below what run 2 could not list; they may be there still"
+
+
+def test_paths_are_listed(home: Path) -> None:
+    listed = [line for line in run("diff", SITE, "--list", cwd=home).out.splitlines() if "\t" in line]
+    assert listed == [
+        "gone\tmissing\t/s/back\\n\t1000",
+        "new\torphan\t/s/z/x\t-",
+        "new\torphan\t/s/\\xff/new\t7",
+        "acted\torphan\t/s/\\xff/acted\t7",
+        "unseen\torphan\t/s/locked/unseen\t7",
+        "new\tsize_mismatch\t/s/cut\t7\t8",
+        "new\tempty\t/s/e",
+        "new\tunlisted\t/s/locked",
+    ]
+    still = run("diff", SITE, "--list", "--still", cwd=home).out.splitlines()
+    assert {line for line in still if line.startswith("still\t")} == {
+        "still\tmissing\t/s/still\t7",
+        "still\torphan\t/s/\\xff/still\t7",
+    }
+    assert run("diff", SITE, "--still", cwd=home).message == "--still goes with --list"
+
+
+def test_json_is_exact_and_documented(home: Path) -> None:
+    found = run("diff", SITE, "--json", "--list", cwd=home).json
+    assert keys_of(page_of("diff")) == list(found)
+    assert list(run("diff", SITE, "--json", cwd=home).json) == list(found)[:-1]
+    finished = 1_700_000_011.0
+    assert found["before"] == {"run": 1, "started": finished - 10, "finished": finished, "status": "incomplete"}
+    none = {"count": 0, "bytes": 0}
+    assert found["kinds"]["missing"] == {
+        "new": none,
+        "still": {"count": 1, "bytes": 7},
+        "gone": {"count": 1, "bytes": 1000},
+        "acted": none,
+        "unseen": none,
+    }
+    assert found["kinds"]["empty"]["new"] == {"count": 1}
+    first, _, third, *_ = found["list"]
+    assert first == {"kind": "missing", "fate": "gone", "path": "/s/back\n", "size": 1000}
+    path = base64.b64encode(b"/s/\xff/new").decode()
+    assert third == {"kind": "orphan", "fate": "new", "path": "/s/\ufffd/new", "path_b64": path, "size": 7}
+    assert {"kind": "size_mismatch", "fate": "new", "path": "/s/cut", "size": 7, "remote_size": 8} in found["list"]
+    assert {"kind": "empty", "fate": "new", "path": "/s/e"} in found["list"]
+
+
+def test_runs_that_are_not_there_are_told(home: Path) -> None:
+    for arguments, words in (
+        ((SITE, "1"), "T2_EXAMPLE has no run with findings before run 1"),
+        ((SITE, "1", "7"), "T2_EXAMPLE has no run 7"),
+        (("T2_NONE",), "T2_NONE has no run with findings, so there is nothing to compare"),
+    ):
+        ended = run("diff", *arguments, cwd=home)
+        assert ended.code == 2
+        assert words in ended.message
+    (home / "empty").mkdir()
+    assert "does not exist; a check makes it" in run("diff", SITE, cwd=home / "empty").message
