@@ -31,8 +31,13 @@ MEANINGS: dict[str, str] = {
     "RedirectorAge": "How long a list of doors that were found is kept; 0 is for ever",
     "BannedDoors": "Doors that are never listed through, whoever names them; a host alone stands for all its ports",
     "Dump": "File with what the store holds, for a site whose method is RAL-Reader; see dumps",
+    "DumpAge": (
+        "How old the `Dump`, and an `Inventory` that is a file, may be by what they say; older ones are refused. With 0"
+        " any age will do"
+    ),
+    "MaxMalformed": ("The part of the lines of a dump that may not fit; above, it is refused. With 0 all have to"),
     "Inventory": "File that says what the store should hold",
-    "InventoryFormat": "How to read it; `auto` looks at its content",
+    "InventoryFormat": "How to read it; `auto` looks at its content. See lists and dumps",
     "InventoryTable": "The table, or view, of an inventory that is an SQLite database",
     "InventoryProcesses": (
         "Processes that read an inventory of text, this one included; others are started for a long one in some order"

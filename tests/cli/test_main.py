@@ -26,8 +26,8 @@ def test_the_help_lists_every_command_whole(tmp_path: Path) -> None:
     listed = ended.out.partition("Commands:\n")[2]
     assert re.findall(r"^  ([\w-]+)  ", listed, re.MULTILINE) == COMMANDS
     known = [
-        *("list", "compare", "check", "run", "drain", "halt", "history", "sites", "status", "set-status"),
-        *("invalidate", "unmerged", "dump-tree", "demo", "plan", "web", "cluster"),
+        *("list", "compare", "identify", "check", "run", "drain", "halt", "history", "diff", "search", "sites"),
+        *("status", "set-status", "invalidate", "unmerged", "dump-tree", "demo", "plan", "web", "cluster", "config"),
     ]
     assert known == COMMANDS
     assert "..." not in listed

@@ -300,7 +300,7 @@ _NAME = "expected a site name of letters, digits, '_', '-' and '.', found"
             {"IgnoreDirectories": [""]},
             'IgnoreDirectories[0]: expected a part of a path, found "" (it would leave out everything)',
         ),
-        ({"Doors": ["http://x"]}, f'Doors[0]: {_DOOR} "http://x" (unknown scheme "http")'),
+        ({"Doors": ["ftp://x"]}, f'Doors[0]: {_DOOR} "ftp://x" (unknown scheme "ftp")'),
         (
             {"Doors": ["root://ok", "root://x:99999"]},
             f'Doors[1]: {_DOOR} "root://x:99999" (bad port "99999", a port is 1 to 65535)',
