@@ -93,7 +93,7 @@ class EosReader(LineReader):
             name = "" if name in names else name
             literals.append(end + literal if len(literals) == 1 else literal)
             names.append(name)
-            pattern += re.escape(literal) + (rb"(?P<%b>[^ \t]*)" % name.encode() if name else rb"[^ \t]*")
+            pattern += re.escape(literal) + (rb"(?P<%b>[^=]*)" % name.encode() if name else rb"[^=]*")
         literals.append(b"")
         self._time = "mtime" if "mtime" in names else "ctime"
         self._template = Template(b"=", tuple(literals), tuple(names))

@@ -22,8 +22,9 @@ from storage.inventory.times import WIDTH, moments_of
 
 _NEWLINE, _BLANK, _SLASH, _DASH, _D = b"\n /-d"
 
-_FIELDS = rb"[-rwxsStT]{3,9}[.+]? +\S+ +\S+ +(?P<size>[0-9]+) (?P<time>\S+ \S+) "
-_OLD_FIELDS = rb"[-rwx]{3} (?P<time>\S+ \S+) +(?P<size>[0-9]+) "
+_WORD = rb"[^ \n]+"
+_FIELDS = rb"[-rwxsStT]{3,9}[.+]? +%b +%b +(?P<size>[0-9]+) (?P<time>%b %b) " % (_WORD, _WORD, _WORD, _WORD)
+_OLD_FIELDS = rb"[-rwx]{3} (?P<time>%b %b) +(?P<size>[0-9]+) " % (_WORD, _WORD)
 _PATH = rb"(?P<path>(?:/|x?roots?://).*)"
 _NEW = re.compile(rb"(?P<kind>[-dl])" + _FIELDS + _PATH, re.DOTALL)
 _OLD = re.compile(rb"(?P<kind>[-dl])" + _OLD_FIELDS + _PATH, re.DOTALL)
