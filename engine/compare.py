@@ -231,7 +231,7 @@ class _Judge:
         self, directory: bytes, expected: FileColumns, found: FileColumns, left: list[int], right: list[int]
     ) -> list[Finding]:
         """Report files whose sizes differ, given by their positions on either side."""
-        limit = self._options.young_after
+        limit = age_limit(self._options.young_after, expected.mtimes)
         if limit is not None:
             mtimes, other_mtimes = numbers(expected.mtimes), numbers(found.mtimes)
             old = [mtimes[i] <= limit and other_mtimes[j] <= limit for i, j in zip(left, right, strict=True)]

@@ -9,11 +9,11 @@ would cut a longer one or change other characters, so that another file were mea
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from engine.columns import UNSETTLED
 from storage.backends.answers import sort_by_source, sum_blocks
 from storage.backends.database import Database
 from storage.backends.file_inventory import as_inventory_rows
@@ -96,8 +96,8 @@ class DynamoInventory:
     def list_files(self, site: str) -> Iterator[InventoryRow]:
         """Give the files of all block replicas at a site.
 
-        Those of blocks that are not complete, or that nobody owns, may be on their way in or out: they are as new as
-        this moment, so that a check takes them for too young to be judged.
+        Those of blocks that are not complete, or that nobody owns, may be on their way in or out: they are unsettled,
+        so that a check does not judge them.
         """
         for rows in self._rows(site):
             yield from as_inventory_rows(rows)
@@ -175,7 +175,7 @@ class DynamoInventory:
                 yield from as_inventory_rows(rows)
 
     def _rows(self, site: str, lfns: Sequence[str] | None = None) -> Iterator[Rows]:
-        from sqlalchemy import case, func, literal, select
+        from sqlalchemy import BigInteger, case, func, literal, select
 
         from storage.inventory.detect import Columns
         from storage.inventory.values import rows_of
@@ -188,7 +188,7 @@ class DynamoInventory:
                 files.c.name.label("lfn"),
                 # Dynamo writes -1 where it does not know.
                 func.nullif(files.c.size, -1).label("size"),
-                case((settled, None), else_=literal(int(time.time()))).label("mtime"),
+                case((settled, None), else_=literal(UNSETTLED, BigInteger)).label("mtime"),
                 blocks.c.name.label("block"),
                 datasets.c.name.label("dataset"),
                 groups.c.name.label("group"),

@@ -250,6 +250,15 @@ def test_a_size_is_not_compared_while_either_side_is_young(mtime: int, other_mti
     assert differences(inventory, remote) == [(Kind.SIZE_MISMATCH, b"/s", [b"f", b"g"])]
 
 
+@pytest.mark.parametrize("limit", [None, 0.0, 4e18])
+def test_what_is_unsettled_is_neither_missing_nor_an_orphan_nor_of_another_size(limit: float | None) -> None:
+    tally = Tally()
+    inventory = side({b"/s": {b"gone": (1, UNSETTLED_MTIME), b"half": (9, UNSETTLED_MTIME), b"lost": (1, 0)}})
+    found = differences(inventory, side({b"/s": {b"half": (4, 0)}}), CompareOptions(limit), tally)
+    assert found == [(Kind.MISSING, b"/s", [b"lost"])]
+    assert tally.young == 2
+
+
 def test_a_file_of_unknown_age_counts_as_old() -> None:
     inventory = side({b"/s": {b"gone": (1, UNKNOWN_MTIME), b"cut": (2, UNKNOWN_MTIME)}})
     remote = side({b"/s": {b"new": (1, UNKNOWN_MTIME), b"cut": (1, UNKNOWN_MTIME)}})
