@@ -3,7 +3,8 @@
 #
 #   scripts/setup.sh environment    .venv with the project (editable) and its tested dependencies
 #   scripts/setup.sh xrootd         XRootD's server and client, from Debian, when run as root
-#   scripts/setup.sh servers        the same and all other programs that the tests run, likewise
+#   scripts/setup.sh servers        the same and all other programs that the tests run, likewise, and .venv-rucio
+#                                   with a Rucio server
 #
 # PYTHON=… chooses the interpreter of the environment. Ends with 1 and says what to do when something cannot be had.
 
@@ -12,6 +13,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly venv=.venv
 readonly stamp=$venv/set-up
+readonly rucio_venv=.venv-rucio
+readonly rucio_wants=tests/servers/rucio.txt
 readonly oldest=3.11
 
 fail() {
@@ -75,14 +78,14 @@ find_python() {
 }
 
 make_venv() {
-    local python=$1 package
+    local python=$1 where=$2 package
     if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
         if ! may_apt || ! apt_install "$package" || ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
             fail "$python cannot make a virtual environment. Run as root: apt-get install $package"
         fi
     fi
-    "$python" -m venv --clear "$venv"
+    "$python" -m venv --clear "$where"
 }
 
 set_up_environment() {
@@ -98,13 +101,30 @@ set_up_environment() {
         local python
         python=$(find_python)
         echo "Making $venv with $("$python" --version)"
-        make_venv "$python"
+        make_venv "$python" "$venv"
     fi
     echo "Installing packages into $venv (a minute or two the first time)"
     rm -f "$stamp"
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
         --editable '.[dev]' || fail "pip could not install the packages; see above."
     printf '%s\n' "$wanted" >"$stamp"
+}
+
+# Rucio's server wants other versions of some packages than the program, so it lives apart.
+set_up_rucio() {
+    local here wanted python
+    here=$(pwd)
+    wanted=$(printf '%s\n' "$here" && cksum <"$rucio_wants")
+    if [ -f "$rucio_venv/set-up" ] && [ "$(cat "$rucio_venv/set-up")" = "$wanted" ] &&
+        recent_enough "$rucio_venv/bin/python"; then
+        return
+    fi
+    python=$(find_python)
+    echo "Making $rucio_venv with a Rucio server (half a minute)"
+    make_venv "$python" "$rucio_venv"
+    "$rucio_venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
+        --requirement "$rucio_wants" || fail "pip could not install the packages of $rucio_wants; see above."
+    printf '%s\n' "$wanted" >"$rucio_venv/set-up"
 }
 
 is_there() {
@@ -157,6 +177,9 @@ compile_modules() {
 case "${1:-}" in
 environment) set_up_environment && compile_modules ;;
 xrootd) set_up_programs "${xrootd[@]}" ;;
-servers) set_up_programs "${servers[@]}" ;;
+servers)
+    set_up_programs "${servers[@]}"
+    set_up_rucio
+    ;;
 *) fail "usage: scripts/setup.sh environment|xrootd|servers" ;;
 esac

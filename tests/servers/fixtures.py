@@ -12,6 +12,7 @@ import pytest
 
 from tests.servers.databases import MariaDBServer, PostgresServer
 from tests.servers.webdav import ApacheServer, XRootDOverHTTP
+from tests.servers.rucio import RucioServer
 from tests.servers.xrootd import XRootDServer
 from tests.servers.xrootd_cluster import XRootDCluster
 
@@ -127,6 +128,13 @@ def mariadb_server() -> Iterator[MariaDBServer]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def rucio_server() -> Iterator[RucioServer]:
+    """One Rucio for all tests that do it no harm; each makes RSEs and scopes of its own."""
+    with RucioServer() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
