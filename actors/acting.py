@@ -29,7 +29,7 @@ from engine.plan import PlanRun
 from engine.recheck import Dropped
 from engine.usage import usage
 from storage.atomic import ReportError
-from storage.backends.protocols import Transfers
+from storage.backends.protocols import Transfers, takes_directories
 from storage.history import HistoryDatabase, Table
 from storage.plans.audit import AuditLog
 from storage.runs.lists import SiteLists
@@ -111,6 +111,9 @@ def act(
     few_missing, few_orphans = found.missing <= limits.max_missing, found.orphan <= limits.max_orphan
     # A store that looks empty, or an inventory that does, would make a plan of millions that nobody may apply.
     what = due(site, run.history, directory.inventory, directory.listing, now) if few_missing and few_orphans else Due()
+    if what.empty and not takes_directories(backends.registry):
+        _log.info("%s: %d empty directories stay: the registry deletes files alone", site.name, len(what.empty))
+        what = replace(what, empty=())
     try:
         plan, state = open_plan(site, directory, _plan_run(site, run, found), what, gates, run.mark, now)
     except ReportError as error:

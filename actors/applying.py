@@ -18,7 +18,7 @@ from engine import paths
 from engine.plan import Action, Cause, ItemEvent, PlanItem, PlanState
 from engine.recheck import Candidates, Dropped, Rechecked
 from storage.atomic import ReportError
-from storage.backends.protocols import BackendError, Registry, Transfers
+from storage.backends.protocols import BackendError, Registry, Transfers, takes_directories
 from storage.config.files import ConfigError
 from storage.inventory import InventoryError
 
@@ -47,6 +47,9 @@ _WORDS = {
     "uncertain": "the store gave no certain answer",
 }
 
+
+_SOURCELESS = "nothing was asked for: it has no source"
+_REFUSED = "the registry did not take it"
 
 _FEW, _MOST_UNCERTAIN, _MOST_CHANGED = 5, 0.1, 0.5
 """With more than so many items, and more than that part of what the store is asked for at a time, without a certain
@@ -102,6 +105,9 @@ class AskRegistry:
 
     def delete(self, items: Sequence[PlanItem]) -> int:
         """See `Executor`."""
+        if items[0].cause is Cause.EMPTY and not takes_directories(self.registry):
+            # The plan was made when there was another one.
+            raise BackendError("the registry deletes files alone; the next check makes a plan without directories")
         return self.registry.delete(self.site, _lfns(items))
 
     def transfer(self, items: Sequence[PlanItem]) -> Transfers:
@@ -250,13 +256,15 @@ class _Work:
     def _transferred(self, todo: Sequence[PlanItem], found: Transfers, requested: frozenset[bytes]) -> None:
         done = [item for item in todo if item.path in requested]
         others = [item for item in todo if item.path not in requested]
+        refused = frozenset(map(paths.encode, found.refused))
         self._note(ItemEvent.DONE, done)
-        self._note(ItemEvent.DROPPED, others, ["nothing was asked for: it has no source"] * len(others))
+        words = [_REFUSED if item.path in refused else _SOURCELESS for item in others]
+        self._note(ItemEvent.DROPPED, others, words)
         applied = self.applied
         self.applied = replace(
             applied,
             done=applied.done + len(done),
-            sourceless=applied.sourceless + len(others),
+            sourceless=applied.sourceless + words.count(_SOURCELESS),
             transfers=together(applied.transfers, found),
         )
 
@@ -316,4 +324,5 @@ def together(one: Transfers, other: Transfers) -> Transfers:
         [*one.requested, *other.requested],
         [*one.no_disk, *other.no_disk],
         [*one.unrecoverable, *other.unrecoverable],
+        [*one.refused, *other.refused],
     )

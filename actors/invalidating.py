@@ -28,7 +28,8 @@ class Invalidated:
 
     ``left`` says why nothing was asked for, empty when it was. ``requested`` were asked for, and have moved in the
     history. All others stay: ``waiting`` are not known for as many runs and days yet as the site wants, ``wanted`` in
-    words; ``unrecoverable`` have no source. ``no_disk`` are those of the requested and the unrecoverable that have no
+    words; ``unrecoverable`` have no source, and are requested only where that was wanted; ``refused`` the registry did
+    not take. ``no_disk`` are those of the requested and the unrecoverable that have no
     other copy on disk. ``dropped`` counts those that are there again, or of which the store did not say.
     """
 
@@ -40,6 +41,7 @@ class Invalidated:
     waiting: Sequence[str] = field(default=())
     wanted: str = ""
     dropped: Dropped = field(default_factory=Dropped)
+    refused: Sequence[str] = field(default=())
 
 
 def invalidate(
@@ -95,6 +97,7 @@ def invalidate(
         [name for name in names if name in waiting],
         wanted,
         dropped,
+        found.refused,
     )
 
 

@@ -12,6 +12,8 @@ from actors.recorded import recorded
 from actors.run import this_run
 from actors.unmerged import CleaningOptions, UnmergedResult, clean_unmerged
 from engine import paths
+from engine.unmerged import Mode
+from storage.backends.protocols import BackendError, takes_directories
 from storage.history import FileRow, Table
 from storage.runs.directory import RunDirectory
 
@@ -73,4 +75,6 @@ def ask_to_delete(backends: Backends, cleaned: UnmergedResult) -> int:
     Raises:
         BackendError: the registry did not take it.
     """
+    if cleaned.mode == Mode.DIRECTORIES and not takes_directories(backends.registry):
+        raise BackendError("the registry deletes files alone; set WHICH_LIST of ListDeletable to files")
     return backends.registry.delete(cleaned.site, [paths.decode(path) for path in cleaned.to_delete.lfns()])

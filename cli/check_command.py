@@ -20,7 +20,8 @@ from cli.compare_command import show_findings
 from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode, as_command_error, of_result
 from cli.session import RunOptions, Settings, open_runtime, overseen
-from storage.backends import choose, with_cms_names
+from storage.backends import choose, with_cms_names, with_own_settings
+from storage.backends.choose import with_last_copies
 from storage.backends.file_inventory import why_no_file
 from storage.doors.source import FileSource, StoreSource, parse_source
 from storage.runs.reports import ReportError
@@ -57,6 +58,7 @@ class CheckRequest:
     update_summary: bool = False
     email: bool = False
     accept_fewer: bool = False
+    last_copies: bool = False
 
 
 def run(settings: Settings, request: CheckRequest, options: RunOptions) -> ExitCode:
@@ -79,7 +81,8 @@ def run(settings: Settings, request: CheckRequest, options: RunOptions) -> ExitC
 
 def check(settings: Settings, request: CheckRequest, options: RunOptions) -> SiteResults:
     """Check one site; gives the results."""
-    with _chosen(settings, request) as site:
+    with _chosen(settings, request) as named:
+        settings, site = _settled(settings, named, request)
         if request.email and site.email is None:
             raise CommandError("--email: the key Email says to whom, and is not set")
         store = _choose_store(settings, site, request.remote)
@@ -156,6 +159,15 @@ def _named(settings: Settings, request: CheckRequest) -> SiteConfig:
     raise CommandError(
         "no site: give a configuration with Sites (--config), or a name together with --inventory and --remote"
     )
+
+
+def _settled(settings: Settings, site: SiteConfig, request: CheckRequest) -> tuple[Settings, SiteConfig]:
+    """Take over what the backend of the sites knows of this one, and what the command line says of last copies."""
+    if request.inventory is None or request.remote is None:
+        config = with_own_settings(settings.config, site)
+        if config is not settings.config:
+            settings, site = settings.with_config(config), config.site(site.name)
+    return settings, with_last_copies(site) if request.last_copies else site
 
 
 def _choose_store(settings: Settings, site: SiteConfig, remote: str | None) -> StoreSource:
@@ -304,6 +316,8 @@ def _show_what_followed(done: SiteResults) -> None:
     if acted.refusal is None or acted.deletions:
         deletions = human_count(acted.deletions, "deletion")
         print(f"asked for:     {deletions}, {human_count(len(transfers.requested), 'transfer')}")
+    if transfers.refused:
+        print(f"refused:       {human_count(len(transfers.refused), 'missing file')}, by the registry")
     for gate in acted.gates:
         print(f"not acted on:  {gate.gate}: {gate.message}")
     if acted.dropped.total:

@@ -13,7 +13,9 @@ from cli.exits import CommandError, ExitCode
 from cli.session import RunOptions, Settings, open_runtime, overseen
 from engine.recheck import Candidates, Rechecked
 from engine.site_states import Reporting, matching
-from storage.backends import BackendError, choose
+from storage.backends import BackendError, choose, with_own_settings
+from storage.backends.choose import with_last_copies
+from storage.config.files import ConfigError
 from storage.config.site import KnownSites
 from storage.history import HistoryError
 from storage.inventory import InventoryError
@@ -22,13 +24,21 @@ from storage.sites.summary import SiteRow, SummaryDatabase
 
 _TWO_RUNS = "2 runs"
 
-_COUNTED = ("requested", "no_disk", "unrecoverable", "waiting")
+_COUNTED = ("requested", "no_disk", "unrecoverable", "refused", "waiting")
 
 
-def run(settings: Settings, pattern: str | None, dry_run: bool, without_asking: bool, options: RunOptions) -> ExitCode:
+def run(
+    settings: Settings,
+    pattern: str | None,
+    dry_run: bool,
+    without_asking: bool,
+    options: RunOptions,
+    last_copies: bool = False,
+) -> ExitCode:
     """Act on the missing files of the sites that are set to act, of what their stores still deny.
 
     A site that cannot be acted on keeps no other from its turn. A runtime is started when there is somebody to ask.
+    ``last_copies`` are given up as well where the registry is a Rucio.
 
     Raises:
         CommandError: some could not; the message names them.
@@ -49,8 +59,8 @@ def run(settings: Settings, pattern: str | None, dry_run: bool, without_asking: 
 
         for row in _chosen(settings.config, pattern):
             try:
-                result = _one(settings.config, row, dry_run, None if without_asking else runtime)
-            except (BackendError, HistoryError, InventoryError) as error:
+                result = _one(settings.config, row, dry_run, None if without_asking else runtime, last_copies)
+            except (BackendError, ConfigError, HistoryError, InventoryError) as error:
                 failed.append(f"{row.site}: {error}")
                 continue
             done.append(result)
@@ -63,10 +73,16 @@ def run(settings: Settings, pattern: str | None, dry_run: bool, without_asking: 
     return ExitCode.DONE
 
 
-def _one(config: KnownSites, row: SiteRow, dry_run: bool, runtime: Callable[[], Runtime] | None) -> Invalidated:
+def _one(
+    config: KnownSites, row: SiteRow, dry_run: bool, runtime: Callable[[], Runtime] | None, last_copies: bool
+) -> Invalidated:
     site = picker.settings_of(config, row.site)
-    history = site.var_location / "db" / "consistency.db"
     acting = row.reporting == Reporting.ACT
+    if acting:
+        config = with_own_settings(config, site)
+        site = picker.settings_of(config, row.site)
+    site = with_last_copies(site) if last_copies else site
+    history = site.var_location / "db" / "consistency.db"
 
     def recheck(candidates: Candidates) -> Rechecked:
         assert runtime is not None
@@ -101,14 +117,19 @@ def _line(result: Invalidated, dry_run: bool) -> str:
 
 def _parts(result: Invalidated, dry_run: bool) -> Iterator[str]:
     count = len(result.requested)
-    if not (count or result.unrecoverable or result.waiting or result.dropped.total):
+    lost = set(result.unrecoverable).difference(result.requested)
+    if not (count or lost or result.refused or result.waiting or result.dropped.total):
         yield "no missing file to act on"
         return
     yield f"{count:,} {'file' if count == 1 else 'files'} {'would be asked for' if dry_run else 'asked for'}"
     if result.no_disk:
         yield f"{len(result.no_disk):,} without another copy on disk"
-    if result.unrecoverable:
-        yield f"{len(result.unrecoverable):,} without any source, which stay"
+    if lost:
+        yield f"{len(lost):,} without any source, which stay"
+    if len(lost) < len(result.unrecoverable):
+        yield f"{len(result.unrecoverable) - len(lost):,} of them last copies"
+    if result.refused:
+        yield f"{len(result.refused):,} refused by the registry, which stay"
     if result.dropped.total:
         yield result.dropped.words
     if result.waiting:

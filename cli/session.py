@@ -57,6 +57,13 @@ class Settings:
             return Config.load(self.path, os.environ)
         return Config.default(os.environ)
 
+    def with_config(self, config: KnownSites) -> Settings:
+        """Give the same options with a configuration that was read from them and has become another one since."""
+        settings = Settings(self.config_file, self.log_level)
+        # What is there is not read again.
+        vars(settings)["config"] = config
+        return settings
+
     def set_up_logging(self) -> None:
         """Send the log to stderr from the chosen level on."""
         level = logging.getLevelNamesMapping().get(self.log_level.upper())

@@ -11,7 +11,7 @@ from dynamo_consistency.datatypes import DirectoryInfo
 from engine import paths
 from engine.tree.removal import remove_empty
 from storage.backends import choose
-from storage.backends.protocols import BackendError
+from storage.backends.protocols import BackendError, takes_directories
 from storage.sites.summary import SummaryError
 
 __all__ = ["EmptyRemover"]
@@ -68,7 +68,11 @@ class EmptyRemover:
         if not _acts(site):
             return
         lfns = [lfn for lfn, _ in directories]
-        new = choose(config.current(), config.settings(site)).registry.delete(site, lfns)
+        registry = choose(config.current(), config.settings(site)).registry
+        if not takes_directories(registry):
+            _log.info("%s: %d empty directories stay: the registry deletes files alone", site, len(lfns))
+            return
+        new = registry.delete(site, lfns)
         _log.info("%s: %d empty directories are to be deleted, %d of them new", site, len(lfns), new)
 
 

@@ -126,6 +126,9 @@ def check(
     accept_fewer: Annotated[
         bool, typer.Option("--accept-fewer", help="Believe a store or inventory with far fewer files than before.")
     ] = False,
+    last_copies: Annotated[
+        bool, typer.Option("--last-copies", help="Have Rucio give up missing files that have no other copy, too.")
+    ] = False,
     email: Annotated[bool, typer.Option("--email", help="Write to the addresses of Email when it fails.")] = False,
     runtime: RuntimeOption = None,
     address: AddressOption = None,
@@ -156,6 +159,7 @@ def check(
         update_summary=update_summary,
         email=email,
         accept_fewer=accept_fewer,
+        last_copies=last_copies,
     )
     leave(run(context.obj, request, options))
 

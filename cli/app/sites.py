@@ -120,6 +120,9 @@ def invalidate(
     without_asking: Annotated[
         bool, typer.Option("--without-asking", help="Do not ask the stores once more whether the files are missing.")
     ] = False,
+    last_copies: Annotated[
+        bool, typer.Option("--last-copies", help="Have Rucio give up files that have no other copy, too.")
+    ] = False,
     runtime: RuntimeOption = None,
     address: AddressOption = None,
     as_json: JsonOption = False,
@@ -128,7 +131,7 @@ def invalidate(
     from cli.invalidate_command import run
 
     options = RunOptions(runtime, address, as_json=as_json)
-    leave(run(context.obj, pattern, dry_run, without_asking, options))
+    leave(run(context.obj, pattern, dry_run, without_asking, options, last_copies))
 
 
 def dump_tree(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storage.backends.choose import choose, with_cms_names
+from storage.backends.choose import choose, with_cms_names, with_own_settings
 from storage.backends.protocols import BackendError, Backends
 
-__all__ = ["BackendError", "Backends", "choose", "with_cms_names"]
+__all__ = ["BackendError", "Backends", "choose", "with_cms_names", "with_own_settings"]

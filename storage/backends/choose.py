@@ -7,7 +7,14 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from storage.backends import foreign
-from storage.backends.protocols import BackendError, Backends, Registry, Transfers
+from storage.backends.protocols import (
+    BackendError,
+    Backends,
+    Registry,
+    SiteSettings,
+    Transfers,
+    takes_directories,
+)
 from storage.config.site import KnownSites, SiteConfig
 from storage.shown import printable, quoted
 
@@ -51,6 +58,36 @@ def choose(config: KnownSites, site: SiteConfig) -> Backends:
     return backends if site.use_transfer_queue else replace(backends, registry=_WithoutTransfers(backends.registry))
 
 
+def with_own_settings(config: KnownSites, site: SiteConfig) -> KnownSites:
+    """Give a configuration in which what the backend of the sites knows of one goes before the site's own keys.
+
+    Raises:
+        BackendError: the backend cannot tell.
+        ConfigError: what it says is no value of a key.
+    """
+    sites = choose(config, site).sites
+    own = sites.settings_of(site.name) if isinstance(sites, SiteSettings) and site.name else {}
+    if not own:
+        return config
+    from storage.config.loading import Config
+
+    # Only a configuration that was read can name such a backend.
+    assert isinstance(config, Config)
+    return config.with_site(site.name, own, f"{site.name}, of its backend")
+
+
+def with_last_copies(site: SiteConfig) -> SiteConfig:
+    """Give settings with which a Rucio is told of lost files also where no other copy is available.
+
+    Raises:
+        BackendError: requests go to no Rucio.
+    """
+    name = dict(site.backends).get("registry", site.backend)
+    if name != "rucio" or site.rucio is None:
+        raise BackendError(f"last copies: only the registry rucio spares them, and this one is {quoted(name)}")
+    return replace(site, rucio=replace(site.rucio, last_copies=True))
+
+
 def with_cms_names(backends: Backends) -> Backends:
     """Give the same, but for datasets, which are told apart by the names of CMS."""
     from storage.backends.files import NamedDatasets
@@ -63,6 +100,10 @@ class _WithoutTransfers:
     """A registry that is not asked to bring anything back."""
 
     registry: Registry
+
+    @property
+    def takes_directories(self) -> bool:
+        return takes_directories(self.registry)
 
     def delete(self, site: str, lfns: Any) -> int:
         return self.registry.delete(site, lfns)
@@ -103,5 +144,15 @@ def _dynamo_v1(config: KnownSites, site: SiteConfig, default: Backends) -> Backe
     return dynamo_v1_backend(config, site, default)
 
 
-_BUILT_IN: dict[str, Callable[[KnownSites, SiteConfig, Backends], Backends]] = {"sql": _sql, "dynamo-v1": _dynamo_v1}
+def _rucio(config: KnownSites, site: SiteConfig, default: Backends) -> Backends:
+    from storage.backends.rucio.backend import rucio_backend
+
+    return rucio_backend(config, site, default)
+
+
+_BUILT_IN: dict[str, Callable[[KnownSites, SiteConfig, Backends], Backends]] = {
+    "sql": _sql,
+    "dynamo-v1": _dynamo_v1,
+    "rucio": _rucio,
+}
 """By name, without the default, which every other one is given."""

@@ -32,7 +32,7 @@ _CAST = re.compile(r"((?<![:\w\\]):\w+)::")
 _PATIENCE = 30
 """Seconds to wait for a connection, or for another process that locks an SQLite database."""
 
-_DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
+_DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql", "oracle": "oracledb"}
 """What is used where the URL names no driver."""
 
 _EXTRAS = {"psycopg": "postgresql", "pymysql": "mysql"}
@@ -54,6 +54,11 @@ class Database:
     def label(self) -> str:
         """The URL without password and parameters."""
         return self._url.set(query={}).render_as_string(hide_password=True)
+
+    @property
+    def kind(self) -> str:
+        """What kind of database it is, as SQLAlchemy calls it."""
+        return self._url.get_backend_name()
 
     @contextmanager
     def connect(self, what: str) -> Iterator[Connection]:

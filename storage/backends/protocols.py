@@ -99,17 +99,24 @@ class Transfers:
     """What became of a request to bring files back; the LFNs by what their sources are.
 
     ``requested`` have a source, on disk or tape, and are on their way; ``no_disk`` have no other copy on disk, and
-    those of them that have none on tape either are ``unrecoverable`` as well.
+    those of them that have none on tape either are ``unrecoverable`` as well. These are requested only where that was
+    wanted. ``refused`` were not taken by whom they were asked of, and are none of the others but for their sources.
     """
 
     requested: Sequence[str] = field(default=())
     no_disk: Sequence[str] = field(default=())
     unrecoverable: Sequence[str] = field(default=())
+    refused: Sequence[str] = field(default=())
 
     def __post_init__(self) -> None:
-        for name in ("requested", "no_disk", "unrecoverable"):
+        for name in ("requested", "no_disk", "unrecoverable", "refused"):
             # The same files are equal, whatever they came in.
             object.__setattr__(self, name, tuple(getattr(self, name)))
+
+
+def takes_directories(registry: Registry) -> bool:
+    """Whether a registry may be asked to delete directories; one that may not has a false ``takes_directories``."""
+    return bool(getattr(registry, "takes_directories", True))
 
 
 class Registry(Protocol):
@@ -136,6 +143,14 @@ class SiteInfo(Protocol):
 
     def ready_sites(self) -> Collection[str]:
         """Name the sites that are in a state to be checked."""
+
+
+@runtime_checkable
+class SiteSettings(Protocol):
+    """What answers for the sites and knows settings of theirs as well."""
+
+    def settings_of(self, site: str) -> Mapping[str, Any]:
+        """Give keys of the configuration that go before the site's own there."""
 
 
 class Deletions(Protocol):

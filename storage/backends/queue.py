@@ -102,6 +102,22 @@ class RequestQueue:
         with self._writing() as connection:
             _set(connection, table, outcome, numbers)
 
+    def settle_names(self, table: Table, site: str, lfns: Sequence[str], outcome: Outcome) -> None:
+        """Say what became of the open requests for some files, of whoever entered them and asked for them himself."""
+        if not lfns:
+            return
+        now = time.time()
+        with self._writing() as connection:
+            connection.executemany(
+                f"UPDATE {table} SET status = ?, changed = ? "
+                "WHERE site = ? AND name = ? AND status IN ('new', 'taken')",
+                ((outcome, now, site, _stored(lfn)) for lfn in lfns),
+            )
+
+    def names(self, table: Table, site: str, status: str) -> set[str]:
+        """Give the LFNs of all requests of a site in one status."""
+        return {paths.decode(request.lfn) for request in self.requests(table, site, status)}
+
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         try:

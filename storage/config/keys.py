@@ -39,6 +39,32 @@ class SQLKeys(Model):
     OtherCopies: kinds.Query | None = None
 
 
+class RucioKeys(Model):
+    """A Rucio to ask, and what is written for programs around one."""
+
+    RSE: kinds.Plain | None = None
+    Database: kinds.Plain | None = None
+    Schema: kinds.Plain | None = None
+    Config: kinds.LocalPath | None = None
+    Account: kinds.Plain | None = None
+    VO: kinds.Plain = "def"
+    RSEExpression: kinds.Plain | None = None
+    LFN2Path: kinds.LFN2Path = "auto"
+    Prefix: kinds.Absolute | None = None
+    PathRules: tuple[kinds.PathRule, ...] = ()
+    StorageJSON: kinds.LocalPath | None = None
+    Volume: kinds.Plain | None = None
+    Protocol: kinds.Plain | None = None
+    Scope: kinds.Plain | None = None
+    SkipWithoutPath: kinds.Flag = False
+    Suspicious: kinds.Flag = False
+    LastCopies: kinds.Flag = False
+    Reason: kinds.Plain = "missing at the site, says dynamo-consistency"
+    Timeout: kinds.Seconds = 120.0
+    ScannerFiles: kinds.LocalPath | None = None
+    AuditorResults: kinds.LocalPath | None = None
+
+
 class CommonKeys(Model):
     """The keys that read the same at the top level and in a site."""
 
@@ -64,6 +90,7 @@ class CommonKeys(Model):
     Backend: kinds.Plain = "files"
     Backends: dict[kinds.Part, kinds.Plain] = {}
     SQL: SQLKeys | None = None
+    Rucio: RucioKeys | None = None
     Runtime: kinds.Runtime | None = None
     RuntimeEnv: kinds.RuntimeEnv | None = None
     NumThreads: kinds.AtATime = 1

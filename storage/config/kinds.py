@@ -29,6 +29,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from engine import lfn2path as rules
 from engine import paths
 from storage.door_url import DOOR_FORMS, check_authority, parse_door, with_port
 
@@ -267,6 +268,21 @@ _AS_TEXT = PlainSerializer(paths.decode)
 _AS_NAME = PlainSerializer(str)
 _AS_JSON = PlainSerializer(json.loads)
 
+def _path_rule(value: object) -> tuple[str, str]:
+    """Take a regular expression for ``scope:name`` and the path that follows from it."""
+    words = "a mapping with DID, a regular expression, and Path, in which $1 is its first group"
+    if not isinstance(value, dict) or set(value) != {"DID", "Path"}:
+        raise _not(words)
+    pattern, path = value["DID"], value["Path"]
+    if not isinstance(pattern, str) or not isinstance(path, str) or not path:
+        raise _not(words)
+    try:
+        rules.PathRule.of(paths.encode(pattern), paths.encode(path))
+    except ValueError as error:
+        raise _not(words, str(error)) from error
+    return pattern, path
+
+
 Site = Annotated[
     str,
     _text("a site name of letters, digits, '_', '-' and '.'", _site_name),
@@ -361,6 +377,8 @@ Part = Annotated[
     Literal["inventory", "registry", "sites", "deletions", "check", "blocks", "datasets"],
     _expected("one of inventory, registry, sites, deletions, check, blocks and datasets"),
 ]
+PathRule = Annotated[tuple[str, str], PlainValidator(_path_rule)]
+LFN2Path = Annotated[Literal["auto", "hash", "identity", "name"], _expected("one of auto, hash, identity and name")]
 Runtime = Annotated[Literal["ray", "threads"], _expected("ray or threads")]
 Seconds = Annotated[
     float,

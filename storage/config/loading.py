@@ -19,9 +19,9 @@ from pydantic import ValidationError
 
 from engine import paths
 from storage.config.files import ConfigError, parse_value, read_mapping
-from storage.config.keys import KEYS, VERBATIM_KEYS, CommonKeys, SiteKeys, SQLKeys, TopKeys
+from storage.config.keys import KEYS, VERBATIM_KEYS, CommonKeys, RucioKeys, SiteKeys, SQLKeys, TopKeys
 from storage.config.problems import Problem
-from storage.config.site import Email, SiteConfig, SQLSettings
+from storage.config.site import Email, RucioSettings, SiteConfig, SQLSettings
 from storage.config.wording import problem_of
 from storage.shown import printable, quoted
 
@@ -135,6 +135,20 @@ class Config:
             given={**self.given, "DirectoryList": list(directories)},
         )
 
+    def with_site(self, name: str, values: Mapping[str, Any], where: str) -> Config:
+        """Give the same configuration in which these keys go before a site's own, but not before the environment.
+
+        Raises:
+            ConfigError: with every problem that was found; ``where`` says where they come from.
+        """
+        keys, problems = _validate({"Sites": {name: dict(values)}}, Path(), where)
+        if problems:
+            raise ConfigError(*problems)
+        new, own = keys.Sites[name], self._keys.Sites.get(name)
+        if own is not None:
+            new = own.model_copy(update={key: getattr(new, key) for key in new.model_fields_set})
+        return replace(self, _keys=self._keys.model_copy(update={"Sites": {**self._keys.Sites, name: new}}))
+
     @property
     def sites(self) -> tuple[str, ...]:
         """The names under ``Sites``, in the order of the file."""
@@ -226,6 +240,7 @@ class Config:
             backend=keys.Backend,
             backends=tuple(sorted(keys.Backends.items())),
             sql=_sql_settings(keys.SQL),
+            rucio=_rucio_settings(keys.Rucio if "Rucio" in self.overridden else _merged(top.Rucio, own.Rucio)),
             runtime=keys.Runtime,
             runtime_env=keys.RuntimeEnv,
             listers=keys.NumThreads,
@@ -294,6 +309,41 @@ def _sql_settings(keys: SQLKeys | None) -> SQLSettings | None:
         keys.Sites,
         keys.ReadySites,
         keys.OtherCopies,
+    )
+
+
+def _merged(top: RucioKeys | None, own: RucioKeys | None) -> RucioKeys | None:
+    """Let each key of a site's own go before that of the top level, since most are the same for all."""
+    if top is None or own is None:
+        return top if own is None else own
+    return top.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
+
+
+def _rucio_settings(keys: RucioKeys | None) -> RucioSettings | None:
+    if keys is None:
+        return None
+    return RucioSettings(
+        rse=keys.RSE,
+        database=keys.Database,
+        schema=keys.Schema,
+        config=keys.Config,
+        account=keys.Account,
+        vo=keys.VO,
+        rse_expression=keys.RSEExpression,
+        lfn2path=keys.LFN2Path,
+        prefix=keys.Prefix,
+        path_rules=keys.PathRules,
+        storage_json=keys.StorageJSON,
+        volume=keys.Volume,
+        protocol=keys.Protocol,
+        scope=keys.Scope,
+        skip_without_path=keys.SkipWithoutPath,
+        suspicious=keys.Suspicious,
+        last_copies=keys.LastCopies,
+        reason=keys.Reason,
+        timeout=keys.Timeout,
+        scanner_files=keys.ScannerFiles,
+        auditor_results=keys.AuditorResults,
     )
 
 

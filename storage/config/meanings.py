@@ -52,6 +52,10 @@ MEANINGS: dict[str, str] = {
         "Another backend for some of these questions: inventory, registry, sites, deletions, check, blocks, datasets"
     ),
     "SQL": "The database that the backend `sql` asks; see backends",
+    "Rucio": (
+        "The Rucio that the backend `rucio` asks, and directories for programs around one; see its keys. Each of them "
+        "in a site goes before the same one at the top level"
+    ),
     "Runtime": (
         "How listers run: `ray` in processes of their own, `threads` inside the program. With null the command "
         "decides; a check takes `ray`"

@@ -31,6 +31,7 @@ KEYS = frozenset(
             "Backend",
             "Backends",
             "SQL",
+            "Rucio",
         ),
         "InventoryProcesses",
         "SecondInventory",
@@ -73,6 +74,37 @@ class SQLSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RucioSettings:
+    """A Rucio that a backend asks; ``docs/backends.md`` explains the keys.
+
+    ``database`` is an SQLAlchemy URL, ``config`` the ``rucio.cfg`` of the client, ``timeout`` in seconds. Each of
+    ``path_rules`` is a regular expression for ``scope:name`` and the path of what matches. What is None is not set.
+    """
+
+    rse: str | None = None
+    database: str | None = field(default=None, repr=False)
+    schema: str | None = None
+    config: Path | None = None
+    account: str | None = None
+    vo: str = "def"
+    rse_expression: str | None = None
+    lfn2path: str = "auto"
+    prefix: bytes | None = None
+    path_rules: tuple[tuple[str, str], ...] = ()
+    storage_json: Path | None = None
+    volume: str | None = None
+    protocol: str | None = None
+    scope: str | None = None
+    skip_without_path: bool = False
+    suspicious: bool = False
+    last_copies: bool = False
+    reason: str = ""
+    timeout: float = 120.0
+    scanner_files: Path | None = None
+    auditor_results: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SiteConfig:
     """Every setting of one site; plain types, frozen and picklable. ``docs/configuration.md`` explains the keys.
 
@@ -112,6 +144,7 @@ class SiteConfig:
     backend: str = "files"
     backends: tuple[tuple[str, str], ...] = ()
     sql: SQLSettings | None = None
+    rucio: RucioSettings | None = None
     runtime: str | None = None
     runtime_env: str | None = None
     listers: int = 1

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from storage.config.keys import EmailKeys, Model, SiteKeys, SQLKeys, TopKeys
+from storage.config.keys import EmailKeys, Model, RucioKeys, SiteKeys, SQLKeys, TopKeys
 from storage.config.problems import Problem
 from storage.shown import printable, quoted, shown, unquoted
 
@@ -49,6 +49,8 @@ def _unknown_key(location: tuple[int | str, ...]) -> tuple[str, str, str]:
         model = EmailKeys
     elif parents[-1:] == ["SQL"]:
         model = SQLKeys
+    elif parents[-1:] == ["Rucio"]:
+        model = RucioKeys
     known = {name.lower(): name for name in model.model_fields}
     nearest = get_close_matches(str(key).lower(), known, n=1)
     place = f"{_name(tuple(parents))}: " if parents else ""

@@ -30,7 +30,17 @@ def rows_of(
     Raises:
         InventoryMalformed: a value is not what its column holds.
     """
-    values = list(zip(*records, strict=True))
+    return rows_of_columns(list(zip(*records, strict=True)), columns, root, source, first_row)
+
+
+def rows_of_columns(
+    values: Sequence[Sequence[Any]], columns: Columns, root: bytes | None, source: str, first_row: int = 1
+) -> Rows:
+    """Do the same for columns of equal length.
+
+    Raises:
+        InventoryMalformed: a value is not what its column holds.
+    """
 
     def column(at: int | None, read: Callable[[Any], Any]) -> list[Any] | None:
         return (

@@ -57,6 +57,17 @@ def test_a_site_that_acts_asks_for_deletions_at_once_and_for_transfers_after_two
     assert site.requests("deletions") == ["mc/orphan", "mc/empty"]
 
 
+def test_a_registry_that_knows_files_alone_is_given_no_directory(threads: Runtime, site: Site) -> None:
+    class FilesAlone(Registry):
+        takes_directories = False
+
+    run(threads, site)
+    site.act()
+    registry = FilesAlone()
+    run_with(threads, site, registry, Oversight())
+    assert registry.deletions == [site.lfn("mc/orphan")]
+
+
 def test_the_first_run_of_a_site_that_acts_has_no_run_before_it(threads: Runtime, site: Site) -> None:
     with site.summary() as summary:
         summary.sync({SITE: True})

@@ -159,6 +159,7 @@ def test_what_has_no_source_stays(home: Path) -> None:
                 "requested": 2,
                 "no_disk": 2,
                 "unrecoverable": 1,
+                "refused": 0,
                 "waiting": 0,
                 "back": 0,
                 "uncertain": 0,

@@ -1,0 +1,158 @@
+"""The server of a Rucio, asked through its own client: with patience, and errors of one line without secrets.
+
+Everything is loaded and asked with the first question. Who asks, and where, says the ``rucio.cfg`` of the client.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from storage.backends.protocols import BackendError
+from storage.shown import one_line, printable, quoted
+
+if TYPE_CHECKING:
+    from storage.config.site import RucioSettings
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+WAITS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
+"""Seconds that are waited before a question is asked again."""
+
+_one_at_a_time = threading.Lock()
+"""The client reads its configuration into the process, and writes its name to ``sys.argv``."""
+
+
+class RucioFault(BackendError):
+    """The database behind a Rucio did not do what it was asked for, and nothing more is said of why."""
+
+
+class RucioServer:
+    """The server that the client's configuration names."""
+
+    def __init__(self, settings: RucioSettings) -> None:
+        self._settings = settings
+        self._made: Any = None
+        self._host = ""
+
+    @property
+    def label(self) -> str:
+        """Where it is; its configuration as long as that is not known."""
+        if self._host:
+            return f"Rucio at {printable(self._host)}"
+        config = self._settings.config
+        return f"Rucio of {printable(str(config))}" if config is not None else "Rucio"
+
+    def ask(self, what: str, question: Callable[[Any], T]) -> T:
+        """Put a question to the client, which has to be answered whole inside of it; ``what`` names it in errors.
+
+        A server that cannot be reached, or breaks off, is asked again for about a minute.
+
+        Raises:
+            RucioFault: the database of the server failed, which may mean anything.
+            BackendError: all other failures.
+        """
+        for wait in (*WAITS, None):
+            try:
+                return question(self._client())
+            except Exception as error:
+                failure = self._translated(what, error)
+                if wait is None or not _may_heal(error):
+                    raise failure from error
+                _log.warning("%s; asking again in %g s", failure, wait)
+                self._made = None
+                time.sleep(wait)
+        raise AssertionError("the last wait is none")
+
+    def _client(self) -> Any:
+        if self._made is None:
+            self._made = self._connected()
+        return self._made
+
+    def _connected(self) -> Any:
+        try:
+            from rucio.client import Client
+            from rucio.common.config import clean_cached_config
+        except ImportError as error:
+            raise BackendError(
+                f"Rucio: the client cannot be loaded ({one_line(error)}); install dynamo-consistency[rucio]"
+            ) from error
+        settings = self._settings
+        with _one_at_a_time:
+            name = sys.argv[0]
+            try:
+                if settings.config is not None:
+                    # It has no other way to be told which file to read.
+                    os.environ["RUCIO_CONFIG"] = str(settings.config)
+                    clean_cached_config()
+                self._host = _configured_host()
+                # None of its log is wanted: at the level of debugging it has passwords.
+                vo = None if settings.vo == "def" else settings.vo
+                return Client(account=settings.account, vo=vo, timeout=settings.timeout, logger=_silent())
+            finally:
+                sys.argv[0] = name
+
+    def _translated(self, what: str, error: Exception) -> BackendError:
+        if isinstance(error, BackendError):
+            return error
+        from rucio.common import exception as known
+
+        words = f"{self.label}: {what}: "
+        match error:
+            case known.ConfigNotFound() | known.ConfigLoadingError() | known.MissingClientParameter():
+                advice = "Rucio.Config names a rucio.cfg with [client]"
+                return BackendError(f"{words}the client is not configured: {_plain(error)}; {advice}")
+            case known.CannotAuthenticate() | known.NoAuthInformation():
+                account = quoted(self._settings.account or "of the configuration")
+                return BackendError(f"{words}the account {account} was refused: {_plain(error)}; see [client] there")
+            case known.AccessDenied():
+                return BackendError(f"{words}the account may not do this: {_plain(error)}")
+            case known.DatabaseException():
+                return RucioFault(f"{words}{_plain(error)}")
+            case known.ServerConnectionException():
+                return BackendError(f"{words}it cannot be reached")
+        return BackendError(f"{words}{_plain(error) or type(error).__name__}")
+
+
+def _configured_host() -> str:
+    from rucio.common.config import config_get
+
+    return str(config_get("client", "rucio_host", raise_exception=False, default=""))
+
+
+def _may_heal(error: Exception) -> bool:
+    if isinstance(error, BackendError):
+        return False
+    import requests
+    from rucio.common.exception import ServerConnectionException
+
+    broken = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+    busy = any(f"http status code: {code}" in str(error) for code in (502, 503, 504))
+    return busy or isinstance(error, (ServerConnectionException, *broken))
+
+
+def _plain(error: Exception) -> str:
+    """Give what an error says, in one line, without what the client knows and nobody else may."""
+    from rucio.common.config import config_get
+
+    # Some errors of the server show all that it knows of an RSE.
+    words = one_line(error).partition(" : {")[0]
+    try:
+        password = config_get("client", "password", raise_exception=False, default="")
+    except Exception:
+        # Without a configuration there is no password either.
+        return words
+    return words.replace(str(password), "***") if password else words
+
+
+def _silent() -> logging.Logger:
+    logger = logging.Logger("rucio")
+    logger.disabled = True
+    return logger
