@@ -30,6 +30,7 @@ from actors.pulse import Follower, Pulse
 from actors.quick import Results
 from actors.recheck import recheck
 from actors.recorded import recorded
+from actors.rucio_files import write_rucio_files
 from actors.run import check_held, this_run
 from actors.runtime import Placement
 from actors.store_job import must_have_place
@@ -280,7 +281,7 @@ class _Run:
             results = self._check()
             cluster = self._tell_of_cluster(results.run)
             acted = self._act(results)
-            self._write_lists(acted)
+            self._write_lists(acted, results)
         unmerged = self._clean()
         seconds = time.monotonic() - self._begun
         done = SiteResults(self._site.name, self._started, results, acted, unmerged, *self._failed, seconds, cluster)
@@ -426,7 +427,7 @@ class _Run:
         if self._failed[1] is None:
             self._failed = (what, error)
 
-    def _write_lists(self, acted: Acted) -> None:
+    def _write_lists(self, acted: Acted, results: Results) -> None:
         run = self._run
         listing, now = self._directory.listing, time.time()
         try:
@@ -435,6 +436,11 @@ class _Run:
             self._note("the missing files could not be summed up by block", error)
         except ReportError as error:
             self._note("not all lists beside the reports were written", error)
+        found, history = results.comparison, self._history
+        try:
+            write_rucio_files(run.site, run.store, found, acted, history, listing, self._started, now)
+        except ReportError as error:
+            self._note("the files for the programs around Rucio were not written", error)
 
     def _write_storage(self) -> None:
         write_storage(self._site, self._lists, self._run.store.tops, self._directory.listing, time.time())

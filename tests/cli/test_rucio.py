@@ -1,0 +1,309 @@
+"""A site that a real Rucio manages, from the listing of a real store to what Rucio says of it afterwards."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.lfn2path import hash_path
+from tests.cli.program import Ended, run
+from tests.servers.fixtures import ServedDirectory
+from tests.servers.rucio import RucioServer
+
+OLD = 1_700_000_000
+
+
+@dataclass
+class ManagedSite:
+    """An XRootD site that is an RSE, with a copy of some of its files at another one."""
+
+    home: Path
+    served: ServedDirectory
+    rucio: RucioServer
+    keys: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.name = f"{self.served.path.name.upper()}_DISK"
+        self.other = f"{self.name}_OTHER"
+        self.scope = self.served.path.name
+        self.root = self.served.lfn.decode()
+        port = int(self.served.url.rpartition(":")[2].strip("/"))
+        self.rucio.add_rse(self.name, f"/{self.root}/", port=port)
+        self.rucio.add_rse(self.other)
+        names = ("good", "lost", "last", "going", "gone", "coming", "half", "bad")
+        self.rucio.add_files(self.name, {(self.scope, name): 10 for name in names})
+        self.rucio.add_files(self.other, {(self.scope, name): 10 for name in ("lost", "gone", "bad")})
+        for name, state in {"going": "B", "gone": "B", "coming": "C", "half": "C", "bad": "D"}.items():
+            self.rucio.set_state(self.name, name, state)
+        self.rucio.execute(
+            "UPDATE replicas SET updated_at = '2024-01-02 03:04:05', created_at = '2024-01-02 03:04:05' "
+            "WHERE scope = :scope",
+            scope=self.scope,
+        )
+        for name in ("good", "going", "dark"):
+            self.put(self.path(name))
+        self.put(self.path("half"), 3)
+        self.put("stray/file")
+        (self.served.path / "stray/empty").mkdir()
+        os.utime(self.served.path / "stray/empty", (OLD, OLD))
+
+    def path(self, name: str) -> str:
+        return hash_path(self.scope.encode(), name.encode()).decode()
+
+    def lfn(self, name: str) -> str:
+        return f"{self.root}/{self.path(name)}"
+
+    def put(self, path: str, size: int = 10) -> None:
+        file = self.served.path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x" * size)
+        os.utime(file, (OLD, OLD))
+
+    def configure(self, **keys: Any) -> None:
+        rucio = {"Config": str(self.rucio.client_config), "Database": self.rucio.database, **keys}
+        site = {
+            "Doors": [self.served.url],
+            "RootPath": self.root,
+            "DirectoryList": [],
+            "Runtime": "threads",
+            "Layout": "shared",
+            **self.keys,
+        }
+        document = {"Backend": "rucio", "Rucio": rucio, "Sites": {self.name: site}}
+        (self.home / "consistency_config.json").write_text(json.dumps(document))
+
+    def program(self, *arguments: object) -> Ended:
+        return run(*arguments, cwd=self.home)
+
+    def check(self, *arguments: object) -> dict[str, Any]:
+        ended = self.program("check", self.name, "--json", *arguments)
+        assert (ended.code, ended.err) == (0, "")
+        return ended.json
+
+
+@pytest.fixture
+def managed(tmp_path: Path, xrootd_directory: ServedDirectory, rucio_server: RucioServer) -> ManagedSite:
+    site = ManagedSite(tmp_path, xrootd_directory, rucio_server)
+    site.configure()
+    return site
+
+
+def test_what_a_check_finds_is_what_rucio_is_told(managed: ManagedSite) -> None:
+    site = managed
+    found = site.check()
+    assert {key: found[key] for key in ("missing", "orphan", "size_mismatch", "empty", "unlisted")} == {
+        "missing": 2,
+        "orphan": 2,
+        "size_mismatch": 0,
+        "empty": 1,
+        "unlisted": 0,
+    }
+    www = site.home / "www"
+    assert (www / f"{site.name}_compare_missing.txt").read_text().split() == sorted(
+        [site.lfn("lost"), site.lfn("last")]
+    )
+    assert (www / f"{site.name}_unrecoverable.txt").read_text().split() == [site.lfn("last")]
+    assert site.rucio.bad(site.name) == set()
+    assert site.rucio.quarantined(site.name) == set()
+
+    assert site.program("set-status", site.name, "act").code == 0
+    ended = site.program("check", site.name)
+    assert (ended.code, ended.err) == (0, "")
+    assert "asked for:     2 deletions, 1 transfer" in ended.out
+    assert "no source:     1 file on no other disk; 1 file nowhere at all" in ended.out
+    assert site.rucio.bad(site.name) == {(site.scope, "lost")}
+    assert site.rucio.quarantined(site.name) == {
+        (site.path("dark"), site.scope, "dark"),
+        ("stray/file", "stray", "file"),
+    }
+
+    # Rucio knows by now, and the last copy is nobody's to give up.
+    again = site.check()
+    assert (again["missing"], again["orphan"]) == (1, 2)
+    assert site.rucio.bad(site.name) == {(site.scope, "lost")}
+    assert len(site.rucio.quarantined(site.name)) == 2
+
+    invalidated = site.program("invalidate", site.name)
+    assert (
+        invalidated.out
+        == f"{site.name}: 0 files asked for, 1 without another copy on disk, 1 without any source, which stay\n"
+    )
+    dry = site.program("invalidate", site.name, "--last-copies", "--dry-run")
+    assert "1 without any source, which stay" in dry.out
+    assert site.rucio.bad(site.name) == {(site.scope, "lost")}
+    last = site.program("invalidate", site.name, "--last-copies")
+    assert last.out == f"{site.name}: 1 file asked for, 1 without another copy on disk, 1 of them last copies\n"
+    assert site.rucio.bad(site.name) == {(site.scope, "lost"), (site.scope, "last")}
+
+
+def test_a_check_over_rest_that_is_told_of_last_copies(managed: ManagedSite) -> None:
+    site = managed
+    site.configure(Database=None)
+    assert (site.check()["missing"], site.program("set-status", site.name, "act").code) == (2, 0)
+    assert site.check("--last-copies")["missing"] == 2
+    assert site.rucio.bad(site.name) == {(site.scope, "lost"), (site.scope, "last")}
+
+
+def test_last_copies_of_another_registry(managed: ManagedSite) -> None:
+    site = managed
+    site.configure()
+    document = json.loads((site.home / "consistency_config.json").read_text())
+    (site.home / "consistency_config.json").write_text(json.dumps({**document, "Backends": {"registry": "files"}}))
+    ended = site.program("check", site.name, "--last-copies")
+    assert ended.message == 'last copies: only the registry rucio spares them, and this one is "files"'
+
+
+def test_an_rse_that_is_not_available_is_not_checked(managed: ManagedSite) -> None:
+    site = managed
+    site.rucio.ask(lambda client: client.update_rse(site.name, {"availability_read": False}))
+    ended = site.program("check", site.name)
+    assert f"the RSE {site.name} is not available for reading, says Rucio at http://" in ended.message
+    assert site.check("--no-sam")["missing"] == 2
+
+
+def test_attributes_of_an_rse_go_before_the_settings_of_the_site(managed: ManagedSite) -> None:
+    site = managed
+    for key, value in {"IgnoreDirectories": '["/stray"]', "MaxMissing": "1"}.items():
+        site.rucio.ask(
+            lambda client, key=key, value=value: client.add_rse_attribute(site.name, f"consistency.{key}", value)
+        )
+    found = site.check()
+    assert (found["orphan"], found["missing"]) == (1, 2)
+    assert [gate["gate"] for gate in found["gates"]] == ["too-many"]
+    site.rucio.ask(lambda client: client.add_rse_attribute(site.name, "consistency.WebDir", "/tmp"))
+    ended = site.program("check", site.name)
+    assert (
+        f"RSE {site.name}: attribute consistency.WebDir: no RSE may set this; what may be set: RootPath"
+        in ended.message
+    )
+
+
+def test_the_sites_of_an_expression(managed: ManagedSite) -> None:
+    site = managed
+    site.rucio.ask(lambda client: client.add_rse_attribute(site.name, "group", site.name))
+    site.configure(RSEExpression=f"group={site.name}")
+    assert site.program("sites", "--json").code == 0
+    ended = site.program("check", "--site", "", "--json")
+    assert (ended.code, ended.json["site"]) == (0, site.name)
+    site.configure(RSEExpression="group=nobody")
+    assert 'RSEs of "group=nobody" (Rucio.RSEExpression)' in site.program("check", "--site", "").message
+
+
+def test_the_files_of_the_daemons(managed: ManagedSite) -> None:
+    site = managed
+    site.put("stray/with, comma")
+    site.configure(ScannerFiles="scanner", AuditorResults="auditor", Scope=site.scope)
+    before = int(time.time())
+    ended = site.program("check", site.name)
+    assert (ended.code, "1 names are not in" in ended.err) == (0, True)
+    (stats,) = (site.home / "scanner").glob("*_stats.json")
+    rse, *date = stats.name.removesuffix("_stats.json").rsplit("_", 5)
+    assert rse == site.name
+    assert time.strftime("%Y_%m_%d", time.gmtime(before)) == "_".join(date[:3])
+    lists = {kind: stats.with_name(stats.name.replace("_stats.json", f"_{kind}.list")) for kind in "DM"}
+    read = {kind: [name for (name,) in csv.reader(path.read_text().splitlines())] for kind, path in lists.items()}
+    assert read == {
+        "D": sorted([site.lfn("dark"), f"{site.root}/stray/file"]),
+        "M": sorted([site.lfn("lost"), site.lfn("last")]),
+    }
+    document = json.loads(stats.read_text())
+    assert (document["rse"], document["scope"], document["run"]) == (site.name, site.scope, "_".join(date))
+    assert document["scanner"]["total_files"] == sum(root["files"] for root in document["scanner"]["roots"]) == 6
+    assert document["dbdump_before"]["files"] == 8
+    assert {key: document["cmp3"][key] for key in ("status", "missing", "dark", "expected_files")} == {
+        "status": "done",
+        "missing": 2,
+        "dark": 2,
+        "expected_files": 8,
+    }
+    assert (document["cmp3"]["dark_list_file"], document["cmp3"]["missing_list_file"]) == (
+        lists["D"].name,
+        lists["M"].name,
+    )
+
+    (results,) = (site.home / "auditor").iterdir()
+    assert results.name == f"{site.name}_{time.strftime('%Y%m%d', time.gmtime(before))}"
+    labelled = [line.split(",", 1) for line in results.read_text().splitlines()]
+    assert sorted(labelled) == sorted(
+        [
+            ["DARK", site.path("dark")],
+            ["DARK", "stray/file"],
+            ["DARK", "stray/with, comma"],
+            ["LOST", site.path("last")],
+            ["LOST", site.path("lost")],
+        ]
+    )
+    assert [path for _, path in labelled] == sorted(path for _, path in labelled)
+
+
+def test_the_daemon_of_rucio_takes_them(
+    tmp_path: Path, xrootd_directory: ServedDirectory, rucio_server: RucioServer
+) -> None:
+    """It wants names that are paths, as CMS has them, and declares what is missing; it wants to see orphans twice."""
+    rse, scope, root = (
+        f"{xrootd_directory.path.name.upper()}_CMS",
+        f"{xrootd_directory.path.name}c",
+        xrootd_directory.lfn,
+    )
+    rucio_server.add_rse(rse)
+    names = {name: f"{root.decode()}/{name}" for name in ("good", "lost")}
+    rucio_server.add_files(rse, {(scope, name): 1 for name in names.values()})
+    for name in ("good", "dark"):
+        (xrootd_directory.path / name).write_bytes(b"x")
+        os.utime(xrootd_directory.path / name, (OLD, OLD))
+    rucio = {
+        "Config": str(rucio_server.client_config),
+        "LFN2Path": "name",
+        "Scope": scope,
+        "ScannerFiles": str(tmp_path / "scanner"),
+    }
+    site = {"Doors": [xrootd_directory.url], "RootPath": root.decode(), "DirectoryList": [], "Layout": "shared"}
+    keys = {"Backend": "rucio", "Rucio": rucio, "IgnoreAge": 0, "Runtime": "threads", "Sites": {rse: site}}
+    (tmp_path / "consistency_config.json").write_text(json.dumps(keys))
+    found = run("check", rse, "--json", cwd=tmp_path).json
+    assert (found["missing"], found["orphan"]) == (1, 1)
+    said = rucio_server.run_code(
+        "from rucio.daemons.storage.consistency.actions import deckard, list_cc_scanned_rses, list_unprocessed_runs\n"
+        f"path = {str(tmp_path / 'scanner')!r}\n"
+        f"print(list_cc_scanned_rses(path), len(list_unprocessed_runs(path, {rse!r})))\n"
+        f"deckard({scope!r}, {rse!r}, 1, 0.9, 0.9, False, path)\n"
+        f"print(len(list_unprocessed_runs(path, {rse!r})))\n"
+    )
+    assert said.splitlines()[-2:] == [f"[{rse!r}] 1", "0"]
+    assert rucio_server.bad(rse) == {(scope, names["lost"])}
+
+
+def test_files_of_the_daemons_are_not_written_where_a_gate_is_closed(managed: ManagedSite) -> None:
+    site = managed
+    site.keys["MaxMissing"] = 1
+    site.configure(ScannerFiles="scanner", AuditorResults="auditor")
+    assert [gate["gate"] for gate in site.check()["gates"]] == ["too-many"]
+    assert not (site.home / "scanner").exists()
+    assert not (site.home / "auditor").exists()
+
+
+def test_results_of_the_auditor_that_were_acted_on_stay(managed: ManagedSite) -> None:
+    site = managed
+    site.configure(AuditorResults="auditor")
+    (site.home / "auditor").mkdir()
+    packed = site.home / "auditor" / f"{site.name}_{time.strftime('%Y%m%d', time.gmtime())}.bz2"
+    packed.touch()
+    site.check()
+    assert list((site.home / "auditor").iterdir()) == [packed]
+
+
+def test_a_rucio_that_is_down_ends_a_check_with_a_line(managed: ManagedSite) -> None:
+    site = managed
+    config = site.home / "rucio.cfg"
+    config.write_text(site.rucio.client_config.read_text().replace("userpass", "x509_proxy"))
+    site.configure(Config=str(config))
+    ended = run("check", site.name, cwd=site.home, env={"X509_USER_PROXY": "/nowhere"})
+    assert "the client is not configured: " in ended.message
+    assert "Rucio.Config names a rucio.cfg with [client]" in ended.message
