@@ -61,6 +61,7 @@ class RucioKeys(Model):
     LastCopies: kinds.Flag = False
     Reason: kinds.Plain = "missing at the site, says dynamo-consistency"
     Timeout: kinds.Seconds = 120.0
+    Patience: kinds.PatienceSeconds = 60.0
     ScannerFiles: kinds.LocalPath | None = None
     AuditorResults: kinds.LocalPath | None = None
 

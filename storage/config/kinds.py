@@ -386,6 +386,12 @@ Seconds = Annotated[
     _expected("a number of seconds above 0"),
     _AtMost(_LONGEST, "a number of seconds"),
 ]
+PatienceSeconds = Annotated[
+    float,
+    Field(strict=True, ge=0, allow_inf_nan=False),
+    _expected("a number of seconds, 0 or more"),
+    _at_most(_LONGEST, "a number of seconds"),
+]
 Days = Annotated[
     float,
     Field(strict=True, ge=0, allow_inf_nan=False),

@@ -342,6 +342,7 @@ def _rucio_settings(keys: RucioKeys | None) -> RucioSettings | None:
         last_copies=keys.LastCopies,
         reason=keys.Reason,
         timeout=keys.Timeout,
+        patience=keys.Patience,
         scanner_files=keys.ScannerFiles,
         auditor_results=keys.AuditorResults,
     )

@@ -77,8 +77,9 @@ class SQLSettings:
 class RucioSettings:
     """A Rucio that a backend asks; ``docs/backends.md`` explains the keys.
 
-    ``database`` is an SQLAlchemy URL, ``config`` the ``rucio.cfg`` of the client, ``timeout`` in seconds. Each of
-    ``path_rules`` is a regular expression for ``scope:name`` and the path of what matches. What is None is not set.
+    ``database`` is an SQLAlchemy URL, ``config`` the ``rucio.cfg`` of the client, ``timeout`` and ``patience`` in
+    seconds. Each of ``path_rules`` is a regular expression for ``scope:name`` and the path of what matches. What is
+    None is not set.
     """
 
     rse: str | None = None
@@ -100,6 +101,7 @@ class RucioSettings:
     last_copies: bool = False
     reason: str = ""
     timeout: float = 120.0
+    patience: float = 60.0
     scanner_files: Path | None = None
     auditor_results: Path | None = None
 

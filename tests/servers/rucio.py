@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +25,7 @@ from sqlalchemy import NullPool, create_engine, make_url, text
 from cli.xrootd_server import free_ports
 from storage.backends.rucio import rest
 from storage.config.site import RucioSettings
+from tests.servers.processes import processes_below
 
 ENVIRONMENT = Path(__file__).parents[2] / ".venv-rucio"
 
@@ -240,6 +243,19 @@ class RucioServer:
             self._process.terminate()
             self._process.wait(60)
             self._process = None
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let it neither answer nor end."""
+        assert self._process is not None
+        processes = [self._process.pid, *processes_below(self._process.pid)]
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
 
     def stop(self) -> None:
         """End it, and remove what it wrote."""

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from storage.backends.protocols import BackendError
@@ -23,8 +23,7 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-WAITS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
-"""Seconds that are waited before a question is asked again."""
+_LONGEST_WAIT = 30.0
 
 _one_at_a_time = threading.Lock()
 """The client reads its configuration into the process, and writes its name to ``sys.argv``."""
@@ -53,13 +52,13 @@ class RucioServer:
     def ask(self, what: str, question: Callable[[Any], T]) -> T:
         """Put a question to the client, which has to be answered whole inside of it; ``what`` names it in errors.
 
-        A server that cannot be reached, or breaks off, is asked again for about a minute.
+        A server that cannot be reached, or breaks off, is asked again for as long as `RucioSettings.patience` says.
 
         Raises:
             RucioFault: the database of the server failed, which may mean anything.
             BackendError: all other failures.
         """
-        for wait in (*WAITS, None):
+        for wait in _waits(self._settings.patience):
             try:
                 return question(self._client())
             except Exception as error:
@@ -119,6 +118,16 @@ class RucioServer:
             case known.ServerConnectionException():
                 return BackendError(f"{words}it cannot be reached")
         return BackendError(f"{words}{_plain(error) or type(error).__name__}")
+
+
+def _waits(patience: float) -> Iterator[float | None]:
+    """Give how many seconds are waited after each failure, None in the end; each time twice as long."""
+    wait, left = 1.0, patience
+    while left > 0:
+        yield min(wait, left)
+        left -= wait
+        wait = min(2 * wait, _LONGEST_WAIT)
+    yield None
 
 
 def _configured_host() -> str:

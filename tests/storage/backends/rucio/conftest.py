@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from storage.backends import Backends, choose
-from storage.backends.rucio import rest
 from storage.config.loading import Config
 from storage.config.site import SiteConfig
 from tests.servers.rucio import RucioServer
@@ -62,9 +61,3 @@ def element(rucio_server: RucioServer, tmp_path: Path) -> Element:
     for name in (found.name, found.other, found.tape):
         rucio_server.add_rse(name, tape=name == found.tape)
     return found
-
-
-@pytest.fixture
-def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have nobody wait before a question is asked again."""
-    monkeypatch.setattr(rest, "WAITS", (0.0, 0.0))

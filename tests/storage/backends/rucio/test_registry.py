@@ -13,7 +13,7 @@ from engine.lfn2path import hash_path
 from storage.backends import BackendError, Backends
 from storage.backends.protocols import Transfers, takes_directories
 from storage.backends.queue import RequestQueue, queue_path
-from storage.backends.rucio import copies, quarantine, registry, rest_source
+from storage.backends.rucio import copies, quarantine, registry, rest, rest_source
 from tests.storage.backends.rucio.conftest import ROOT, Element
 
 
@@ -230,7 +230,6 @@ def test_a_server_that_goes_away(
     element: Element,
     lost: dict[str, str],
     small_batches: None,
-    no_waits: None,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -239,7 +238,7 @@ def test_a_server_that_goes_away(
     for rse in (element.name, element.other):
         element.server.add_files(rse, {(element.mc, name): 1 for name in names})
     lfns = [lfn(element.mc, name) for name in names]
-    backends, _ = element.backends()
+    backends, _ = element.backends(Patience=0.1)
     calls: list[int] = []
 
     def breaks(known: Any, *arguments: Any) -> Any:
@@ -257,7 +256,7 @@ def test_a_server_that_goes_away(
     finally:
         element.server.start()
     assert "\n" not in str(caught.value)
-    assert "asking again in 0 s" in caplog.text
+    assert "asking again in 0.1 s" in caplog.text
     assert element.server.bad(element.name) == {(element.mc, name) for name in names[:2]}
     statuses = dict(requests(element, "transfers"))
     assert [statuses.get(each) for each in lfns] == ["done", "done", "failed", "failed", None]
@@ -265,10 +264,10 @@ def test_a_server_that_goes_away(
     assert element.server.bad(element.name) == {(element.mc, name) for name in names}
 
 
-def test_a_server_that_never_was_there(element: Element, no_waits: None) -> None:
+def test_a_server_that_never_was_there(element: Element) -> None:
     config = element.directory / "nobody.cfg"
     config.write_text(element.server.client_config.read_text().replace(str(element.server.port), "1"))
-    backends, _ = element.backends(Config=str(config))
+    backends, _ = element.backends(Config=str(config), Patience=0)
     for ask in _all_questions(backends, element):
         with pytest.raises(BackendError, match=r"Rucio at http://127\.0\.0\.1:1: .*: it cannot be reached$"):
             ask()
@@ -319,6 +318,20 @@ def test_a_client_without_a_configuration(element: Element) -> None:
         BackendError, match=r"the client is not configured: .*none\.cfg.*; Rucio\.Config names a rucio\.cfg"
     ):
         backends.registry.delete(element.name, [lfn(element.mc, "dark")])
+
+
+def test_a_server_that_hangs(element: Element) -> None:
+    backends, _ = element.backends(Timeout=0.5, Patience=0)
+    assert backends.check.check_site(element.name) == ""
+    with element.server.paused(), pytest.raises(BackendError, match="timed out"):
+        backends.check.check_site(element.name)
+    assert backends.check.check_site(element.name) == ""
+
+
+def test_the_waits_become_longer_and_come_to_an_end() -> None:
+    assert list(rest._waits(60)) == [1, 2, 4, 8, 16, 29, None]
+    assert list(rest._waits(0)) == [None]
+    assert list(rest._waits(0.5)) == [0.5, None]
 
 
 def _all_questions(backends: Backends, element: Element) -> list[Callable[[], Any]]:
