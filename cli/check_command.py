@@ -32,7 +32,7 @@ from storage.sites.summary import SummaryDatabase, SummaryError
 
 if TYPE_CHECKING:
     from storage.backends.protocols import Backends
-    from storage.config.site import SiteConfig
+    from storage.config.site import KnownSites, SiteConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def _named(settings: Settings, request: CheckRequest) -> SiteConfig:
         # With both sides on the command line, a site needs no entry; its name only says where results go.
         if name not in config.sites and request.inventory is not None and request.remote is not None:
             return config.top_level(name)
-        return config.site(name)
+        return config.top_level(name) if _only_backend_knows(config, name) else config.site(name)
     if len(config.sites) == 1:
         return config.site(config.sites[0])
     if config.sites:
@@ -159,6 +159,13 @@ def _named(settings: Settings, request: CheckRequest) -> SiteConfig:
     raise CommandError(
         "no site: give a configuration with Sites (--config), or a name together with --inventory and --remote"
     )
+
+
+def _only_backend_knows(config: KnownSites, name: str) -> bool:
+    """Tell whether a site that does not stand in the configuration is one of its backend's."""
+    top = config.top_level()
+    asks = name not in config.sites and dict(top.backends).get("sites", top.backend) != "files"
+    return asks and name in choose(config, top).sites.site_list()
 
 
 def _settled(settings: Settings, site: SiteConfig, request: CheckRequest) -> tuple[Settings, SiteConfig]:

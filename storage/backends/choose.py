@@ -61,19 +61,20 @@ def choose(config: KnownSites, site: SiteConfig) -> Backends:
 def with_own_settings(config: KnownSites, site: SiteConfig) -> KnownSites:
     """Give a configuration in which what the backend of the sites knows of one goes before the site's own keys.
 
+    A site that only the backend knows stands in it as any other.
+
     Raises:
         BackendError: the backend cannot tell.
         ConfigError: what it says is no value of a key.
     """
     sites = choose(config, site).sites
-    own = sites.settings_of(site.name) if isinstance(sites, SiteSettings) and site.name else {}
-    if not own:
+    own = sites.settings_of(site.name) if isinstance(sites, SiteSettings) else {}
+    if not own and site.name in config.sites:
         return config
     from storage.config.loading import Config
 
-    # Only a configuration that was read can name such a backend.
-    assert isinstance(config, Config)
-    return config.with_site(site.name, own, f"{site.name}, of its backend")
+    # Only a configuration that was read can name a backend that knows sites.
+    return config.with_site(site.name, own, f"{site.name}, of its backend") if isinstance(config, Config) else config
 
 
 def with_last_copies(site: SiteConfig) -> SiteConfig:

@@ -35,6 +35,10 @@ class SettingsOf:
         """Give the settings of a site; raises `ConfigError` for one that there is not."""
         return self.site if name in ("", self.site.name) else self.config.site(name)
 
+    def known(self, name: str) -> SiteConfig:
+        """Give the settings of a site, which may be one that only a backend knows."""
+        return self(name) if name in self.config.sites else self.site
+
 
 class FileInventory:
     """What should be at a site, from the file that ``Inventory`` names."""

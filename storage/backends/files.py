@@ -92,7 +92,7 @@ class FreeMemory:
 
     def check_site(self, site: str) -> str:
         """Compare FreeMem with the memory that is available on this machine; where nobody can tell, it is enough."""
-        wanted = self._settings(site).free_mem
+        wanted = self._settings.known(site).free_mem
         available = _available(self._meminfo) if wanted else None
         if available is None or available >= wanted * _GB:
             return ""

@@ -113,13 +113,30 @@ def test_attributes_of_an_rse_go_before_the_settings_of_the_site(managed: Manage
     )
 
 
-def test_the_sites_of_an_expression(managed: ManagedSite) -> None:
+def test_sites_that_only_rucio_knows(managed: ManagedSite) -> None:
+    """No site stands in the configuration: an expression says which there are, and attributes of each how it is."""
     site = managed
-    site.rucio.ask(lambda client: client.add_rse_attribute(site.name, "group", site.name))
+    attributes = {
+        "group": site.name,
+        "consistency.Doors": json.dumps([site.served.url]),
+        "consistency.RootPath": site.root,
+        "consistency.DirectoryList": "[]",
+        "consistency.Layout": "shared",
+    }
+    for key, value in attributes.items():
+        site.rucio.ask(lambda client, key=key, value=value: client.add_rse_attribute(site.name, key, value))
     site.configure(RSEExpression=f"group={site.name}")
-    assert site.program("sites", "--json").code == 0
+    path = site.home / "consistency_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "Sites": {}, "Runtime": "threads"}))
     ended = site.program("check", "--site", "", "--json")
-    assert (ended.code, ended.json["site"]) == (0, site.name)
+    assert (ended.code, ended.json["site"], ended.json["missing"], ended.json["orphan"]) == (0, site.name, 2, 2)
+    assert site.check()["run"] == 2
+    assert site.program("set-status", site.name, "act").code == 0
+    assert site.program("invalidate").out.startswith(f"{site.name}: 1 file asked for, ")
+    assert site.rucio.bad(site.name) == {(site.scope, "lost")}
+    assert "none of 1 sites is due" in site.program("run", "--once").out
+    unknown = site.program("check", "T2_NOBODY")
+    assert (unknown.code, 'no site "T2_NOBODY"' in unknown.message) == (2, True)
     site.configure(RSEExpression="group=nobody")
     assert 'RSEs of "group=nobody" (Rucio.RSEExpression)' in site.program("check", "--site", "").message
 

@@ -67,7 +67,7 @@ class Copies:
     def of(self, site: str, lfns: Sequence[bytes]) -> dict[bytes, Copy]:
         """Give what there is of each file; one that Rucio does not have at the site, under that path, is left out.
 
-        Names come from paths where the rules lead back. Where they do not, all replicas of the RSE are looked through.
+        Names come from paths where the rules lead back. Where they may not, all replicas of the RSE are looked through.
 
         Raises:
             BackendError: Rucio cannot be asked.
@@ -86,7 +86,7 @@ class Copies:
                     found[lfn] = copy
                     break
         left = [lfn for lfn in lfns if lfn not in found]
-        if left:
+        if left and not (rse.deterministic and naming.is_invertible):
             looked_up = self._inventory.find(site, left)
             known = self._asked(rse.name, looked_up.values())
             found |= {lfn: known[did] for lfn, did in looked_up.items() if did in known and known[did].state}

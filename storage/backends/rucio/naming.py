@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine import paths
-from engine.lfn2path import DID, Lfn2Path, NameRules, NoPath, PathRule, SameNames, lfn2path, storage_rules
+from engine.lfn2path import (
+    DID,
+    HashPaths,
+    IdentityPaths,
+    Lfn2Path,
+    NameRules,
+    NoPath,
+    PathRule,
+    SameNames,
+    lfn2path,
+    storage_rules,
+)
 from storage.backends.protocols import BackendError
 from storage.backends.rucio.replicas import RSE, AskServer, Replicas
 from storage.config.site import RucioSettings, SiteConfig
@@ -49,6 +60,11 @@ class Naming:
         found = self.made_by.dids(lfn)
         path = self.below_prefix(lfn)
         return found if found or path is None else self.made_by.dids(path)
+
+    @property
+    def is_invertible(self) -> bool:
+        """Whether `dids` gives all names that have an LFN, so that a file that is none of these has no name at all."""
+        return isinstance(self.made_by, HashPaths | IdentityPaths)
 
     def below_prefix(self, lfn: bytes) -> bytes | None:
         """Give the path of a file below the prefix, None when it is not there."""

@@ -44,10 +44,13 @@ class RucioServer:
     @property
     def label(self) -> str:
         """Where it is; its configuration as long as that is not known."""
-        if self._host:
-            return f"Rucio at {printable(self._host)}"
+        return f"Rucio at {printable(self._host)}" if self._host else self.name
+
+    @property
+    def name(self) -> str:
+        """What it is, before it was asked and after."""
         config = self._settings.config
-        return f"Rucio of {printable(str(config))}" if config is not None else "Rucio"
+        return f"the Rucio of {printable(str(config))}" if config is not None else "the Rucio of the client"
 
     def ask(self, what: str, question: Callable[[Any], T]) -> T:
         """Put a question to the client, which has to be answered whole inside of it; ``what`` names it in errors.

@@ -31,8 +31,8 @@ class RestReplicas:
 
     @property
     def label(self) -> str:
-        """Where the server is."""
-        return self._server.label
+        """Which server it is: the same before it was asked and after, since a stopped run is known by it."""
+        return self._server.name
 
     def rse(self, name: str) -> RSE:
         """Look up a storage element.
@@ -93,12 +93,13 @@ class RestReplicas:
         )
         counted = max((int(usage.get("files") or 0) for usage in usages if usage.get("source") == "rucio"), default=0)
         if counted > seen:
+            where = f"{self._server.label}: RSE {printable(rse.name)}"
             raise BackendError(
-                f"{self.label}: RSE {printable(rse.name)}: it has counted {counted} files there and shows {seen}, as "
-                "where some are suppressed; the others would be called orphans; set Rucio.Database"
+                f"{where}: it has counted {counted} files there and shows {seen}, as where some are suppressed; the "
+                "others would be called orphans; set Rucio.Database"
             )
         if not counted:
-            _log.info("%s: RSE %s: Rucio has counted no files there to compare with", self.label, rse.name)
+            _log.info("%s: RSE %s: Rucio has counted no files there to compare with", self._server.label, rse.name)
 
 
 def rse_of(server: RucioServer, name: str) -> RSE:
