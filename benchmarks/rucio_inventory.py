@@ -1,6 +1,6 @@
 """The replicas of a Rucio into a snapshot: ``python -m benchmarks.rucio_inventory [--replicas N] [--algorithm A]…``.
 
-Fills the tables of Rucio, with its keys, in a PostgreSQL on loopback, N replicas at each of two RSEs, and reads
+Fills the tables of Rucio, with its keys, in a PostgreSQL on loopback, N replicas at each of three RSEs, and reads
 one into a snapshot in fresh programs. Prints medians: seconds by the clock and of the CPU of the reader, the
 time a replica, and the peak memory. What the server takes is not of the CPU, but of the clock.
 """
@@ -26,9 +26,9 @@ from tests.servers.databases import PostgresServer
 
 REPLICAS = 1_000_000
 RUNS = 3
-FLAT, DEEP = "SITE_DATADISK", "T2_SITE"
-"""RSEs with names such as those of ATLAS, in one scope without a slash, and those of CMS, with directories."""
-ALGORITHMS = {"hash": FLAT, "identity": DEEP, "name": DEEP}
+FLAT, DEEP, CMS = "SITE_DATADISK", "SITE_DEEP", "T2_SITE"
+"""RSEs with names such as those of ATLAS, without a slash, names with directories, and those of CMS, which are LFNs."""
+ALGORITHMS = {"hash": FLAT, "identity": DEEP, "name": CMS}
 
 _TABLES = (
     "CREATE TYPE state AS ENUM ('A', 'U', 'C', 'B', 'D', 'T')",
@@ -46,11 +46,11 @@ def fill(url: str, replicas: int) -> None:
     """Make the tables; one replica in a hundred is not available."""
     import psycopg
 
-    flat, deep = UUID(int=1), UUID(int=2)
+    flat, deep, cms = (UUID(int=number) for number in (1, 2, 3))
     with psycopg.connect(url) as connection:
         for statement in _TABLES:
             connection.execute(statement)
-        for rse, name in ((flat, FLAT), (deep, DEEP)):
+        for rse, name in ((flat, FLAT), (deep, DEEP), (cms, CMS)):
             connection.execute("INSERT INTO rses VALUES (%s, %s, 'def', TRUE, FALSE)", (rse, name))
         with connection.cursor().copy(
             "COPY replicas (rse_id, scope, name, bytes, adler32, state, lock_cnt, created_at, updated_at) FROM STDIN"
@@ -59,8 +59,8 @@ def fill(url: str, replicas: int) -> None:
                 state = "C" if number % 100 == 0 else "A"
                 dataset, file = divmod(number, 1000)
                 name = f"DAOD_PHYS.{number:08d}._{file:06d}.pool.root.1"
-                path = f"/store/mc/Run3Summer22/TTto2L2Nu_{dataset:06d}/AODSIM/v1/{name}"
-                for rse, called in ((flat, name), (deep, path)):
+                path = f"store/mc/Run3Summer22/TTto2L2Nu_{dataset:06d}/AODSIM/v1/{name}"
+                for rse, called in ((flat, name), (deep, path), (cms, f"/{path}")):
                     row = (rse, "mc23_13p6TeV", called, number * 997, "0a0b0c0d", state, 1)
                     copy.write_row((*row, "2026-01-02 03:04:05", "2026-01-02 03:04:05"))
         connection.execute("ANALYZE replicas")

@@ -73,18 +73,22 @@ class RucioDatabase:
         algorithm = algorithms[0] if algorithms and algorithms[0] != "default" else ""
         return RSE(name, identity, bool(deterministic), algorithm)
 
-    def replicas(self, rse: RSE) -> Iterator[Replicas]:
-        """Give all replicas at a storage element.
+    def replicas(self, rse: RSE, hashed: bool = False) -> Iterator[Replicas]:
+        """Give all replicas at a storage element, those of a directory together where that can be had.
 
         Raises:
             BackendError: the database cannot be asked.
         """
-        for batch in self._database.batches(f"{KEY}, replicas of {printable(rse.name)}", self.query(rse), {}):
+        for batch in self._database.batches(f"{KEY}, replicas of {printable(rse.name)}", self.query(rse, hashed), {}):
             scopes, names, sizes, mtimes, *paths = zip(*batch, strict=True)
             yield Replicas(self._scopes(scopes), names, sizes, mtimes, paths[0] if paths else None)
 
-    def query(self, rse: RSE) -> Select[Any]:
-        """Give what the database is asked for the replicas at a storage element."""
+    def query(self, rse: RSE, hashed: bool = False) -> Select[Any]:
+        """Give what the database is asked for the replicas at a storage element.
+
+        With ``hashed`` paths, PostgreSQL is asked for them in the order of their directories, which are put together
+        in less time then; in any other order nothing is wrong.
+        """
         from sqlalchemy import BigInteger, String, case, cast, func, literal, select
 
         table = self._table("replicas")
@@ -94,7 +98,11 @@ class RucioDatabase:
         mtime = case((settled, changed), else_=literal(UNSETTLED, BigInteger))
         columns: list[ColumnElement[Any]] = [table.c.scope, table.c.name, table.c.bytes, mtime]
         columns += [] if rse.deterministic else [table.c.path]
-        return select(*columns).where(table.c.rse_id == rse.id)
+        query = select(*columns).where(table.c.rse_id == rse.id)
+        if hashed and self._database.kind == "postgresql":
+            digits = func.left(func.md5(table.c.scope + ":" + table.c.name), 4)
+            return query.order_by(table.c.scope, digits)
+        return query
 
     def quarantined(self, rse: RSE, paths: Sequence[str]) -> set[str]:
         """Give those of some paths that are in the quarantine already.

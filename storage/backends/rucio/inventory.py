@@ -13,7 +13,7 @@ from itertools import compress
 from typing import TYPE_CHECKING
 
 from engine import paths
-from engine.lfn2path import DID, NoPath
+from engine.lfn2path import DID, HashPaths, NoPath
 from storage.backends.file_inventory import as_inventory_rows
 from storage.backends.heeded import heeded
 from storage.backends.protocols import BackendError, InventoryIdentity, InventoryRow
@@ -127,7 +127,7 @@ class RucioInventory:
         columns, first = Columns(path=0, size=1, mtime=2), 1
         source = f"of Rucio, RSE {printable(rse.name)},"
         unplaced = _Unplaced(rse, skips=settings.skip_without_path)
-        for replicas in self._source.replicas(rse):
+        for replicas in self._source.replicas(rse, isinstance(naming.made_by, HashPaths)):
             try:
                 values = unplaced.left_out(naming.lfns(replicas), replicas)
             except NoPath as error:

@@ -51,8 +51,11 @@ class ReplicaSource(Protocol):
     def rse(self, name: str) -> RSE:
         """Look up a storage element; raises `BackendError` when there is none of this name."""
 
-    def replicas(self, rse: RSE) -> Iterator[Replicas]:
-        """Give all replicas at it, in batches, in any order; raises `BackendError`."""
+    def replicas(self, rse: RSE, hashed: bool = False) -> Iterator[Replicas]:
+        """Give all replicas at it, in batches, in any order; raises `BackendError`.
+
+        ``hashed`` says that their paths are those of the algorithm ``hash``, whose directories have a good order.
+        """
 
 
 AskServer = Callable[[str], RSE]

@@ -42,7 +42,7 @@ class RestReplicas:
         """
         return rse_of(self._server, name)
 
-    def replicas(self, rse: RSE) -> Iterator[Replicas]:
+    def replicas(self, rse: RSE, hashed: bool = False) -> Iterator[Replicas]:
         """Ask for the replicas of all files of all scopes, which takes long where there are many of them.
 
         Raises:

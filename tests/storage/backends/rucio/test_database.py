@@ -71,6 +71,7 @@ def test_the_replicas_of_an_rse(database: TestDatabase) -> None:
     rucio = RucioDatabase(database.url, RucioSettings())
     rse = rucio.rse("SITE")
     assert (rse.name, rse.deterministic, rse.algorithm) == ("SITE", True, "identity")
+    assert only(list(rucio.replicas(rse, hashed=True))) == only(list(rucio.replicas(rse)))
     assert only(list(rucio.replicas(rse))) == [
         ("mc", "a", 5, SECONDS, None),
         ("mc", "b", 6, UNSETTLED, None),
