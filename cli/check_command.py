@@ -20,8 +20,7 @@ from cli.compare_command import show_findings
 from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode, as_command_error, of_result
 from cli.session import RunOptions, Settings, open_runtime, overseen
-from storage.backends import choose, with_cms_names, with_own_settings
-from storage.backends.choose import with_last_copies
+from storage.backends import choose, site_named, with_cms_names, with_last_copies, with_own_settings
 from storage.backends.file_inventory import why_no_file
 from storage.doors.source import FileSource, StoreSource, parse_source
 from storage.runs.reports import ReportError
@@ -32,7 +31,7 @@ from storage.sites.summary import SummaryDatabase, SummaryError
 
 if TYPE_CHECKING:
     from storage.backends.protocols import Backends
-    from storage.config.site import KnownSites, SiteConfig
+    from storage.config.site import SiteConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +148,7 @@ def _named(settings: Settings, request: CheckRequest) -> SiteConfig:
         # With both sides on the command line, a site needs no entry; its name only says where results go.
         if name not in config.sites and request.inventory is not None and request.remote is not None:
             return config.top_level(name)
-        return config.top_level(name) if _only_backend_knows(config, name) else config.site(name)
+        return site_named(config, name)
     if len(config.sites) == 1:
         return config.site(config.sites[0])
     if config.sites:
@@ -159,13 +158,6 @@ def _named(settings: Settings, request: CheckRequest) -> SiteConfig:
     raise CommandError(
         "no site: give a configuration with Sites (--config), or a name together with --inventory and --remote"
     )
-
-
-def _only_backend_knows(config: KnownSites, name: str) -> bool:
-    """Tell whether a site that does not stand in the configuration is one of its backend's."""
-    top = config.top_level()
-    asks = name not in config.sites and dict(top.backends).get("sites", top.backend) != "files"
-    return asks and name in choose(config, top).sites.site_list()
 
 
 def _settled(settings: Settings, site: SiteConfig, request: CheckRequest) -> tuple[Settings, SiteConfig]:

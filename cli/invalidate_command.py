@@ -13,8 +13,7 @@ from cli.exits import CommandError, ExitCode
 from cli.session import RunOptions, Settings, open_runtime, overseen
 from engine.recheck import Candidates, Rechecked
 from engine.site_states import Reporting, matching
-from storage.backends import BackendError, choose, with_own_settings
-from storage.backends.choose import with_last_copies
+from storage.backends import BackendError, choose, with_last_copies, with_own_settings
 from storage.config.files import ConfigError
 from storage.config.site import KnownSites
 from storage.history import HistoryError

@@ -14,11 +14,12 @@ from cli.exits import CommandError, ExitCode, as_command_error
 from cli.session import RunOptions, Settings, open_runtime, overseen
 from engine import paths
 from engine.plan import Cause, PlanItem, PlanSums
-from storage.backends import choose
+from storage.backends import choose, site_named, with_last_copies, with_own_settings
 from storage.shown import printable
 
 if TYPE_CHECKING:
     from actors.applying import Applied
+    from storage.config.site import KnownSites, SiteConfig
 
 _WHAT = {Cause.ORPHAN: "orphan", Cause.EMPTY: "empty directory", Cause.MISSING: "missing file"}
 _PLURAL = {Cause.EMPTY: "empty directories"}
@@ -27,8 +28,7 @@ _VERB = {Cause.ORPHAN: "delete", Cause.EMPTY: "delete", Cause.MISSING: "bring ba
 
 def show_plan(settings: Settings, site: str, items: bool, as_json: bool) -> ExitCode:
     """Show the plan of a site: what would be done and why, and how far it is."""
-    config = settings.config
-    settings_of_site = config.site(site)
+    config, settings_of_site = _known(settings.config, site)
     view = look(config, settings_of_site, choose(config, settings_of_site))
     if as_json:
         print(json.dumps(_object(view, items)))
@@ -41,14 +41,21 @@ def show_plan(settings: Settings, site: str, items: bool, as_json: bool) -> Exit
     return ExitCode.DONE
 
 
-def apply(settings: Settings, site: str, limit: int | None, most_bytes: int | None, options: RunOptions) -> ExitCode:
-    """Apply the plan of a site, or a part of it.
+def apply(
+    settings: Settings,
+    site: str,
+    limit: int | None,
+    most_bytes: int | None,
+    options: RunOptions,
+    last_copies: bool = False,
+) -> ExitCode:
+    """Apply the plan of a site, or a part of it; ``last_copies`` are given up as well where the registry is a Rucio.
 
     Raises:
         CommandError: it may not be applied, or something ended it before its end.
     """
-    config = settings.config
-    settings_of_site = config.site(site)
+    config, settings_of_site = _known(settings.config, site)
+    settings_of_site = with_last_copies(settings_of_site) if last_copies else settings_of_site
     backends = choose(config, settings_of_site)
     request = ApplyRequest(limit, most_bytes)
     with (
@@ -74,12 +81,17 @@ def apply(settings: Settings, site: str, limit: int | None, most_bytes: int | No
 
 def reject_plan(settings: Settings, site: str, why: str) -> ExitCode:
     """Reject the plan of a site."""
-    config = settings.config
-    settings_of_site = config.site(site)
+    config, settings_of_site = _known(settings.config, site)
     view = reject(config, settings_of_site, choose(config, settings_of_site), ThreadRuntime(), printable(why))
     run = view.plan.header.run.number
     print(f"{site}: plan {view.plan.name} of run {run} is rejected; the next check makes another one")
     return ExitCode.DONE
+
+
+def _known(config: KnownSites, name: str) -> tuple[KnownSites, SiteConfig]:
+    """Give a site with what its backend knows of it, as the check had it that made the plan."""
+    config = with_own_settings(config, site_named(config, name))
+    return config, config.site(name)
 
 
 def _lines(view: PlanView) -> Iterator[str]:

@@ -37,6 +37,9 @@ def apply(
     most_bytes: Annotated[
         int | None, typer.Option("--max-bytes", metavar="N", min=0, help="No more bytes than this to be deleted.")
     ] = None,
+    last_copies: Annotated[
+        bool, typer.Option("--last-copies", help="Have Rucio give up missing files that have no other copy, too.")
+    ] = False,
     runtime: RuntimeOption = None,
     address: AddressOption = None,
     ship: ShipOption = False,
@@ -46,7 +49,7 @@ def apply(
     from cli.plan_command import apply as run
 
     options = RunOptions(runtime, address, as_json=as_json, ship=ship)
-    leave(run(context.obj, site, limit, most_bytes, options))
+    leave(run(context.obj, site, limit, most_bytes, options, last_copies))
 
 
 @plan.command("reject", short_help="Have the plan of a site never applied.")

@@ -11,7 +11,6 @@ from storage.backends.protocols import (
     BackendError,
     Backends,
     Registry,
-    SiteSettings,
     Transfers,
     takes_directories,
 )
@@ -56,37 +55,6 @@ def choose(config: KnownSites, site: SiteConfig) -> Backends:
         chosen[question] = answering
     backends = Backends(**chosen)
     return backends if site.use_transfer_queue else replace(backends, registry=_WithoutTransfers(backends.registry))
-
-
-def with_own_settings(config: KnownSites, site: SiteConfig) -> KnownSites:
-    """Give a configuration in which what the backend of the sites knows of one goes before the site's own keys.
-
-    A site that only the backend knows stands in it as any other.
-
-    Raises:
-        BackendError: the backend cannot tell.
-        ConfigError: what it says is no value of a key.
-    """
-    sites = choose(config, site).sites
-    own = sites.settings_of(site.name) if isinstance(sites, SiteSettings) else {}
-    if not own and site.name in config.sites:
-        return config
-    from storage.config.loading import Config
-
-    # Only a configuration that was read can name a backend that knows sites.
-    return config.with_site(site.name, own, f"{site.name}, of its backend") if isinstance(config, Config) else config
-
-
-def with_last_copies(site: SiteConfig) -> SiteConfig:
-    """Give settings with which a Rucio is told of lost files also where no other copy is available.
-
-    Raises:
-        BackendError: requests go to no Rucio.
-    """
-    name = dict(site.backends).get("registry", site.backend)
-    if name != "rucio" or site.rucio is None:
-        raise BackendError(f"last copies: only the registry rucio spares them, and this one is {quoted(name)}")
-    return replace(site, rucio=replace(site.rucio, last_copies=True))
 
 
 def with_cms_names(backends: Backends) -> Backends:

@@ -390,7 +390,7 @@ PatienceSeconds = Annotated[
     float,
     Field(strict=True, ge=0, allow_inf_nan=False),
     _expected("a number of seconds, 0 or more"),
-    _at_most(_LONGEST, "a number of seconds"),
+    _AtMost(_LONGEST, "a number of seconds"),
 ]
 Days = Annotated[
     float,

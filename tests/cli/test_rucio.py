@@ -79,6 +79,21 @@ def test_a_check_over_rest_that_is_told_of_last_copies(managed: ManagedSite) -> 
     assert site.rucio.bad(site.name) == {(site.scope, "lost"), (site.scope, "last")}
 
 
+def test_a_plan_that_is_applied(managed: ManagedSite) -> None:
+    site = managed
+    site.rucio.ask(lambda client: client.add_rse_attribute(site.name, "consistency.IgnoreDirectories", '["/nothing"]'))
+    assert site.check()["missing"] == 2
+    shown = site.program("plan", "show", site.name, "--list")
+    assert (shown.code, "empty" in shown.out) == (0, False)
+    applied = site.program("plan", "apply", site.name, "--limit", 1)
+    assert (applied.code, applied.err) == (0, "")
+    assert (len(site.rucio.quarantined(site.name)), site.rucio.bad(site.name)) == (1, set())
+    applied = site.program("plan", "apply", site.name, "--last-copies", "--json")
+    assert applied.json["now"]["transfers"] == 2
+    assert site.rucio.bad(site.name) == {(site.scope, "lost"), (site.scope, "last")}
+    assert len(site.rucio.quarantined(site.name)) == 2
+
+
 def test_last_copies_of_another_registry(managed: ManagedSite) -> None:
     site = managed
     site.configure()
