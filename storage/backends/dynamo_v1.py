@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from engine.columns import UNSETTLED
+from engine.columns import UNSETTLED_MTIME
 from storage.backends.answers import sort_by_source, sum_blocks
 from storage.backends.database import Database
 from storage.backends.file_inventory import as_inventory_rows
@@ -188,7 +188,7 @@ class DynamoInventory:
                 files.c.name.label("lfn"),
                 # Dynamo writes -1 where it does not know.
                 func.nullif(files.c.size, -1).label("size"),
-                case((settled, None), else_=literal(UNSETTLED, BigInteger)).label("mtime"),
+                case((settled, None), else_=literal(UNSETTLED_MTIME, BigInteger)).label("mtime"),
                 blocks.c.name.label("block"),
                 datasets.c.name.label("dataset"),
                 groups.c.name.label("group"),

@@ -268,6 +268,7 @@ _AS_TEXT = PlainSerializer(paths.decode)
 _AS_NAME = PlainSerializer(str)
 _AS_JSON = PlainSerializer(json.loads)
 
+
 def _path_rule(value: object) -> tuple[str, str]:
     """Take a regular expression for ``scope:name`` and the path that follows from it."""
     words = "a mapping with DID, a regular expression, and Path, in which $1 is its first group"

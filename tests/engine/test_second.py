@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, UNSETTLED, FileColumns
+from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, UNSETTLED_MTIME, FileColumns
 from engine.compare import CompareOptions, Tally, compare
 from engine.findings import Finding, Kind
 from engine.paths import join, tree_key
@@ -53,7 +53,7 @@ def test_a_missing_file_needs_both_inventories() -> None:
 @pytest.mark.parametrize("limit", [None, 0.0, 4e18])
 def test_a_file_that_is_unsettled_in_the_second_inventory_is_not_missing(limit: float | None) -> None:
     missing, tally = Finding(Kind.MISSING, b"/s", columns(a=1, b=1)), Tally()
-    assert agreed(missing, {b"/s": {b"a": (1, UNSETTLED), b"b": (1, 0)}}, tally, limit)[0] == [b"b"]
+    assert agreed(missing, {b"/s": {b"a": (1, UNSETTLED_MTIME), b"b": (1, 0)}}, tally, limit)[0] == [b"b"]
     assert tally.young == 1
 
 

@@ -11,8 +11,8 @@ from typing import Protocol
 import pytest
 
 from tests.servers.databases import MariaDBServer, PostgresServer
-from tests.servers.webdav import ApacheServer, XRootDOverHTTP
 from tests.servers.rucio import RucioServer
+from tests.servers.webdav import ApacheServer, XRootDOverHTTP
 from tests.servers.xrootd import XRootDServer
 from tests.servers.xrootd_cluster import XRootDCluster
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from engine.columns import UNSETTLED
+from engine.columns import UNSETTLED_MTIME
 from storage.backends.database import Database
 from storage.backends.protocols import BackendError
 from storage.backends.rucio.replicas import AVAILABLE, DEFAULT_VO, RSE, Replicas
@@ -95,7 +95,7 @@ class RucioDatabase:
         changed = self._epoch(func.coalesce(table.c.updated_at, table.c.created_at))
         # On PostgreSQL a state is of a type of its own.
         settled = cast(table.c.state, String(1)) == AVAILABLE
-        mtime = case((settled, changed), else_=literal(UNSETTLED, BigInteger))
+        mtime = case((settled, changed), else_=literal(UNSETTLED_MTIME, BigInteger))
         columns: list[ColumnElement[Any]] = [table.c.scope, table.c.name, table.c.bytes, mtime]
         columns += [] if rse.deterministic else [table.c.path]
         query = select(*columns).where(table.c.rse_id == rse.id)

@@ -29,8 +29,8 @@ class RSE:
 class Replicas:
     """Some replicas at an RSE, as columns of equal length.
 
-    ``sizes`` are in bytes, ``mtimes`` in seconds since the epoch, or ``engine.columns.UNSETTLED`` for a replica that is
-    not to be judged; None is not known. ``paths`` has what the RSE calls a file whose path does not follow from its
+    ``sizes`` are in bytes, ``mtimes`` in seconds since the epoch, or ``engine.columns.UNSETTLED_MTIME`` for a replica
+    that is not to be judged; None is not known. ``paths`` has what the RSE calls a file whose path does not follow from its
     name, and is None for a deterministic one.
     """
 

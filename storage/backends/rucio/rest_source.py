@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from engine.columns import UNSETTLED
+from engine.columns import UNSETTLED_MTIME
 from storage.backends.protocols import BackendError
 from storage.backends.rucio.replicas import RSE, Replicas
 from storage.backends.rucio.rest import RucioServer
@@ -131,7 +131,7 @@ def _columns(entries: list[dict[str, Any]], rse: RSE, prefixes: list[str]) -> Re
         [entry["scope"] for entry in entries],
         [entry["name"] for entry in entries],
         [entry.get("bytes") for entry in entries],
-        [None if entry["states"][rse.name] == AVAILABLE else UNSETTLED for entry in entries],
+        [None if entry["states"][rse.name] == AVAILABLE else UNSETTLED_MTIME for entry in entries],
         None if rse.deterministic else [_path(entry.get("rses", {}).get(rse.name, ()), prefixes) for entry in entries],
     )
 

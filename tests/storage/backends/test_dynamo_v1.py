@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.columns import UNSETTLED
+from engine.columns import UNSETTLED_MTIME
 from storage.backends import BackendError, Backends, choose
 from storage.backends.into_snapshot import inventory_of_backend
 from storage.backends.protocols import InventoryRow, Transfers
@@ -85,7 +85,7 @@ def test_what_is_settled_is_judged_and_the_rest_is_not(
     ]
     (young,) = rows[2:]
     assert (young.lfn, young.size, young.block, young.group) == (f"{LFN}c", 30, f"{block}2", "")
-    assert young.mtime == UNSETTLED
+    assert young.mtime == UNSETTLED_MTIME
     assert inventory_of_backend(backends, site, tmp_path / "s", (b"/store/mc",)).files == 3
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.dialects import oracle
 
-from engine.columns import UNSETTLED
+from engine.columns import UNSETTLED_MTIME
 from storage.backends.protocols import BackendError
 from storage.backends.rucio.database import RucioDatabase
 from storage.backends.rucio.replicas import RSE, Replicas
@@ -74,7 +74,7 @@ def test_the_replicas_of_an_rse(database: TestDatabase) -> None:
     assert only(list(rucio.replicas(rse, hashed=True))) == only(list(rucio.replicas(rse)))
     assert only(list(rucio.replicas(rse))) == [
         ("mc", "a", 5, SECONDS, None),
-        ("mc", "b", 6, UNSETTLED, None),
+        ("mc", "b", 6, UNSETTLED_MTIME, None),
         ("mc", "c", 7, SECONDS, None),
         ("mc", "d", 8, None, None),
     ]

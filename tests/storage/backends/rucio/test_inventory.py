@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine import paths
-from engine.columns import UNKNOWN_MTIME, UNSETTLED
+from engine.columns import UNKNOWN_MTIME, UNSETTLED_MTIME
 from engine.lfn2path import hash_path, identity_path
 from storage.backends import BackendError
 from storage.backends.into_snapshot import inventory_identity, inventory_of_backend
@@ -42,7 +42,7 @@ def test_only_what_is_available_is_judged(element: Element, keys: dict[str, str]
         **{lfn(*did): size for did, size in files.items()},
         lfn(element.user, "own"): 0,
     }
-    judged = {row.lfn for row in rows.values() if row.mtime != UNSETTLED}
+    judged = {row.lfn for row in rows.values() if row.mtime != UNSETTLED_MTIME}
     assert judged == {lfn(element.mc, "f.A"), lfn(element.user, "own")}
     assert backends.inventory.protected_datasets(element.name) == frozenset()
 
@@ -157,7 +157,7 @@ def test_a_snapshot(element: Element, keys: dict[str, str], room_beside_the_snap
         for name, _, mtime in read.table.load(row).rows()
     }
     read.close()
-    assert {name for name, mtime in times.items() if mtime == UNSETTLED} == {b"f1"}
+    assert {name for name, mtime in times.items() if mtime == UNSETTLED_MTIME} == {b"f1"}
     assert all((mtime == UNKNOWN_MTIME) == (not keys) for name, mtime in times.items() if name != b"f1")
 
 
