@@ -30,8 +30,8 @@ class Replicas:
     """Some replicas at an RSE, as columns of equal length.
 
     ``sizes`` are in bytes, ``mtimes`` in seconds since the epoch, or ``engine.columns.UNSETTLED_MTIME`` for a replica
-    that is not to be judged; None is not known. ``paths`` has what the RSE calls a file whose path does not follow from its
-    name, and is None for a deterministic one.
+    that is not to be judged; None is not known. ``paths`` has what the RSE calls a file whose path does not follow from
+    its name, and is None for a deterministic one.
     """
 
     scopes: Sequence[str]
