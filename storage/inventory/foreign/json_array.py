@@ -1,7 +1,8 @@
 """Arrays of JSON objects, one for each file: the output of ``rclone lsjson``, and that of EOS as JSON.
 
 Lines that hold one object each, all written alike, are read all at once. Everything else is decoded one object after
-the other, wherever its lines end. Names come back out as the bytes that they were: what is no UTF-8 stays as it is.
+the other, wherever its lines end. Names come back out as the bytes that they were: what is no UTF-8 stays as it is. A
+name in which the program that wrote it has put one character in the place of another is none that could be relied on.
 """
 
 from __future__ import annotations
@@ -42,7 +43,12 @@ _LONGEST = 1 << 20
 
 _IS_DIRECTORY = b'"IsDir":true'
 _LOST = "\ufffd"
-_LOST_BYTE = _LOST.encode()[-1:]
+_REPLACED = "\u2400-\u2421\u201b\uff0e\uff0f"
+"""What rclone writes for control characters, DEL, dots and slashes, and before such a character that is itself."""
+
+_FIRST_BYTES = (b"\xe2", b"\xef")
+"""The first byte of each of these in UTF-8; one byte is found far quicker than several."""
+
 _KINDS = ("type",)
 _DIRECTORY_KINDS = ("directory", "dir", "d")
 """The keys that tell a directory, and what stands there for one."""
@@ -66,6 +72,7 @@ class JsonStream:
         self.holds = Holds(times=True, checksums=asked.checksums)
         self.has_checksums = any(b'"%b"' % key.encode() in head for key in CHECKSUMS)
         self.misfits = asked.misfits
+        self._spoilt = re.compile(f"[{_LOST}{_REPLACED if self.format is Format.RCLONE else ''}]")
         self._blocks = blocks
         self._asked = asked
         self._decode = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape").decode
@@ -101,11 +108,11 @@ class JsonStream:
     def _quick(self, chunk: bytes) -> Rows | None:
         """Read lines that hold an object each, followed by a comma and written as the first ones were."""
         template = self._template
-        # A name may have no control characters, which JSON forbids. One byte is found far quicker than several.
+        # A name may have no control characters, which JSON forbids.
         if (
             template is None
             or b"\\" in chunk
-            or (_LOST_BYTE in chunk and _LOST.encode() in chunk)
+            or (any(byte in chunk for byte in _FIRST_BYTES) and self._is_spoilt(chunk))
             or control_characters(chunk) != count_lines(chunk)
         ):
             return None
@@ -127,6 +134,9 @@ class JsonStream:
         has_checksums = self._asked.checksums and "checksum" in found.spans
         checksums = found.texts("checksum") if has_checksums else [b""] * len(sizes)
         return Rows(directories, names, sizes, mtimes, checksums=checksums if self.holds.checksums else None)
+
+    def _is_spoilt(self, chunk: bytes) -> bool:
+        return self._spoilt.search(chunk.decode("utf-8", "surrogateescape")) is not None
 
     def _learn(self, chunk: bytes) -> None:
         """Find out how lines that hold one object each are written."""
@@ -230,8 +240,8 @@ class JsonStream:
             or any(value.get(key) in _DIRECTORY_KINDS for key in _KINDS)
         ):
             return None
-        if _LOST in path:
-            raise ValueError("a name of which no character was lost")
+        if self._spoilt.search(path):
+            raise ValueError("a name of which no character was lost, or replaced by another one")
         located = locate(path.encode("utf-8", "surrogateescape"), self._asked.root)
         entry = Entry(*located, checksum=_checksum(value))
         try:

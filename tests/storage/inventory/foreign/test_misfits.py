@@ -183,6 +183,15 @@ def test_a_name_that_json_has_lost_is_no_name(name: str, said: str) -> None:
     assert said in found.misfits.words()
 
 
+@pytest.mark.parametrize("name", ["new\u240aline", "one\uff0ename", "\u201b\u240a"])
+def test_a_name_in_which_rclone_has_replaced_a_character_may_be_another_one(name: str) -> None:
+    files = [*FILES[:1500], File(f"/s/{name}".encode(), 1, 1_500_000_000), *FILES[1500:]]
+    found = read(writers.rclone(files), root=b"/", allowed=LIMIT)
+    assert (len(found.files), found.misfits.lost) == (MANY, 1)
+    assert "replaced by another one" in found.misfits.words()
+    assert len(read(writers.eos_json_lines(files)).files) == MANY + 1
+
+
 def test_rows_of_other_sites_are_left_out_and_a_dump_of_others_alone_is_refused() -> None:
     content = LINES["rucio"][1](FILES)
     mixed = content.replace(b"T2_X", b"T2_Y", 1000)
