@@ -19,6 +19,7 @@ import yaml
 
 from actors.on_ray.guest import program_here
 from actors.on_ray.local import recorded
+from tests.cli import loaded
 from tests.cli.planted import PlantedSite, findings
 from tests.cli.program import environment, run
 from tests.servers.ray_cluster import free_port
@@ -235,7 +236,7 @@ def test_a_port_that_is_taken_is_named_with_the_option(tmp_path: Path, option: s
         given = {"--port": free_port(), "--dashboard-port": free_port(), option: port}
         arguments = [str(part) for pair in given.items() for part in pair]
         env = {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
-        ended = run("cluster", "up", "--local", *arguments, cwd=tmp_path, env=env)
+        ended = loaded.run("cluster", "up", "--local", *arguments, cwd=tmp_path, env=env)
     assert ended.code == 2
     assert ended.err.splitlines()[-1] == (
         f"dynamo-consistency: 127.0.0.1:{port} cannot be listened on (Address already in use): "
@@ -245,7 +246,7 @@ def test_a_port_that_is_taken_is_named_with_the_option(tmp_path: Path, option: s
 
 @pytest.mark.parametrize("text", ["near", "[1]", '{"near": 0}', '{"near": "much"}', '{"near": true'])
 def test_resources_are_numbers_by_name(tmp_path: Path, text: str) -> None:
-    ended = run("cluster", "up", "--local", "--resources", text, cwd=tmp_path, env={"HOME": str(tmp_path)})
+    ended = loaded.run("cluster", "up", "--local", "--resources", text, cwd=tmp_path, env={"HOME": str(tmp_path)})
     assert ended.code == 2
     assert ended.message.startswith("--resources: expected numbers by name, such as ")
 
@@ -261,7 +262,7 @@ def test_resources_are_numbers_by_name(tmp_path: Path, text: str) -> None:
 )
 def test_the_status_of_what_cannot_be_reached(tmp_path: Path, address: str, words: str) -> None:
     address = address.format(port=free_port())
-    ended = run("cluster", "status", "--address", address, cwd=tmp_path)
+    ended = loaded.run("cluster", "status", "--address", address, cwd=tmp_path)
     assert ended.code == 2
     assert ended.message.startswith(f"no Ray at {address}: {words}")
 
@@ -269,7 +270,7 @@ def test_the_status_of_what_cannot_be_reached(tmp_path: Path, address: str, word
 def test_the_status_of_what_is_no_ray(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
-        ended = run("cluster", "status", "--address", address, cwd=tmp_path)
+        ended = loaded.run("cluster", "status", "--address", address, cwd=tmp_path)
     assert ended.code == 2
     assert (
         ended.message
@@ -303,28 +304,28 @@ def test_what_rays_launcher_would_stumble_over_is_said_before(
     tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     path = cluster_file(tmp_path, **changes)
-    ended = run("cluster", "up", "--yes", cwd=tmp_path)
+    ended = loaded.run("cluster", "up", "--yes", cwd=tmp_path)
     assert ended.code == 2
     assert ended.message.startswith(f"{path}: {words}")
 
 
 def test_the_example_of_the_project_is_not_launched_as_it_is(tmp_path: Path) -> None:
     shutil.copy(ROOT / "ray_cluster.yaml", tmp_path)
-    ended = run("cluster", "up", "ray_cluster.yaml", "--yes", cwd=tmp_path)
+    ended = loaded.run("cluster", "up", "ray_cluster.yaml", "--yes", cwd=tmp_path)
     assert ended.code == 2
     assert ": provider: 192.0.2.10 is an example; " in ended.message
 
 
 @pytest.mark.parametrize("command", ["up", "down"])
 def test_a_cluster_without_a_file_or_without_anybody_to_answer(tmp_path: Path, command: str) -> None:
-    ended = run("cluster", command, cwd=tmp_path)
+    ended = loaded.run("cluster", command, cwd=tmp_path)
     assert ended.code == 2
     assert (
         ended.message
         == "ray_cluster.yaml: does not exist; give the FILE of the cluster, or --local for one on this machine alone"
     )
     cluster_file(tmp_path)
-    ended = run("cluster", command, cwd=tmp_path)
+    ended = loaded.run("cluster", command, cwd=tmp_path)
     assert ended.code == 2
     nobody = f"ray {command} asks before it does anything, and nobody is here to answer; --yes says yes"
     assert ended.err.splitlines()[-1] == f"dynamo-consistency: {nobody}"
@@ -360,7 +361,7 @@ def run_launcher(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]
     ],
 )
 def test_options_that_exclude_each_other(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    ended = run("cluster", *arguments, cwd=tmp_path)
+    ended = loaded.run("cluster", *arguments, cwd=tmp_path)
     assert ended.code == 2
     assert "--local" in ended.message
 

@@ -14,8 +14,9 @@ from cli.xrootd_server import XRootDServer
 from engine.states import State
 from storage.runs.directory import RunDirectory
 from storage.snapshot import Snapshot, SnapshotError, part_of
+from tests.cli.loaded import run
 from tests.cli.planted import PlantedSite, findings
-from tests.cli.program import eventually, run, start, wait_for
+from tests.cli.program import eventually, start, wait_for
 
 SLOWLY = ("--listers", "1", "--in-flight", "1")
 

@@ -55,9 +55,9 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(place / "bin/python")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def without(cluster: RayCluster, bare_python: str) -> Iterator[None]:
-    """A worker without the program."""
+    """A worker without the program, for all tests from here on: those that do not want it send the program along."""
     worker = cluster.add_node(env={"PYTHONPATH": ""}, python=bare_python)
     yield
     cluster.stop(worker)

@@ -12,8 +12,9 @@ import pytest
 from storage.backends.queue import RequestQueue, Table, queue_path
 from storage.plans.audit import AuditLog
 from storage.runs.directory import RunDirectory
+from tests.cli.loaded import run
 from tests.cli.park import OLD, Park
-from tests.cli.program import Ended, run
+from tests.cli.program import Ended
 from tests.servers.fixtures import ServedDirectory
 
 SITE = "T2_PLANNED"

@@ -26,7 +26,7 @@ from tests.servers.ray_cluster import RayCluster, ray_cluster
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RayCluster]:
     with ray_cluster() as cluster:
-        cluster.start_head("--labels", "region=south")
+        cluster.start_head("--labels", "region=south", "--include-dashboard=false")
         yield cluster
 
 

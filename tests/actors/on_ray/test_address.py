@@ -36,7 +36,7 @@ pytestmark = pytest.mark.timeout(600)
 def cluster() -> Iterator[RayCluster]:
     """A head that wants a token, and says that it has another Ray when a client asks."""
     with ray_cluster() as cluster:
-        cluster.start_head()
+        cluster.start_head("--include-dashboard=false")
         yield cluster
 
 

@@ -314,13 +314,14 @@ def test_a_directory_that_may_not_be_searched_is_not_empty(store: Store, asker: 
 
 
 def test_many_questions_at_once_are_each_answered_once(store: Store, asker: Asker) -> None:
-    for i in range(40):
+    # A question to gfal-ls is a process, of which it has 32 at a time.
+    directories, turns = (12, 1) if store.spec.method == GFAL else (40, 5)
+    for i in range(directories):
         for j in range(5):
             store.add_file(b"/many/%03d/%d" % (i, j), j, NOON)
     numbers = {}
-    # A question to gfal-ls is a process.
-    for turn in range(1 if store.spec.method == GFAL else 5):
-        for i in range(40):
+    for turn in range(turns):
+        for i in range(directories):
             numbers[asker.send(Ask.LIST, b"/many/%03d" % i)] = b"list"
             numbers[asker.send(Ask.STAT, b"/many/%03d/%d" % (i, turn))] = b"stat"
             numbers[asker.send(Ask.NAMES, b"/missing/%d" % i)] = b"names"
