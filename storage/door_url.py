@@ -1,8 +1,8 @@
 """The URLs of doors: ``root://host[:port][//path]``, ``roots://…`` and ``file://[/path]``.
 
-So are WebDAV's, ``davs://host[:port][/path]`` or ``https://…``, without TLS ``dav://…`` and ``http://…``; and what
-only gfal-ls speaks, ``gsiftp://…`` and ``srm://host[:port][/endpoint?SFN=][/path]``. Other packages bring schemes of
-their own.
+So are WebDAV's, ``davs://host[:port][/path]`` or ``https://…``, without TLS ``dav://…`` and ``http://…``; buckets,
+``s3://host[:port]/bucket[/path]``, without TLS ``s3+http://…``; and what only gfal-ls speaks, ``gsiftp://…`` and
+``srm://host[:port][/endpoint?SFN=][/path]``. Other packages bring schemes of their own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from engine import paths
 from storage.shown import quoted
 
 DOOR_FORMS = (
-    "root://host[:port][//prefix], roots://host[:port][//prefix], davs://host[:port][/prefix] or file:///prefix"
+    "root://host[:port][//prefix], roots://host[:port][//prefix], davs://host[:port][/prefix], "
+    "s3://host[:port]/bucket[/prefix] or file:///prefix"
 )
 
 GFAL_SCHEMES = frozenset(("srm", "gsiftp"))
@@ -30,6 +31,9 @@ WEB_SCHEMES = frozenset(("davs", "https", "dav", "http"))
 LISTERS = "dynamo_consistency.listers"
 """The entry points of other packages that bring listers, each named after a scheme."""
 
+S3_SCHEMES = frozenset(("s3", "s3+http"))
+"""The schemes of doors that are buckets of an S3 store, over TLS or not."""
+
 _ENDPOINT = "?SFN="
 
 _PORTS = {"root": 1094, "roots": 1094, "gsiftp": 2811, "srm": 8443} | {
@@ -37,6 +41,8 @@ _PORTS = {"root": 1094, "roots": 1094, "gsiftp": 2811, "srm": 8443} | {
     "https": 443,
     "dav": 80,
     "http": 80,
+    "s3": 443,
+    "s3+http": 80,
 }
 """Where a door listens whose URL says nothing."""
 
@@ -113,7 +119,7 @@ def parse_door(text: str) -> DoorURL:
     scheme, rest = match[1].lower(), match[2]
     if scheme == "file":
         return DoorURL(scheme, "", _file_path(rest))
-    if scheme in GFAL_SCHEMES | WEB_SCHEMES or (scheme not in ("root", "roots") and _is_added(scheme)):
+    if scheme in GFAL_SCHEMES | WEB_SCHEMES | S3_SCHEMES or (scheme not in ("root", "roots") and _is_added(scheme)):
         return _other_door(scheme, rest)
     if scheme not in ("root", "roots"):
         raise ValueError(f"unknown scheme {quoted(scheme)}")

@@ -10,13 +10,13 @@ from pathlib import Path
 from engine import paths
 from engine.gates import Refusal
 from storage.config.site import KnownSites, SiteConfig
-from storage.door_url import GFAL_SCHEMES, WEB_SCHEMES, DoorURL, is_url, parse_door
+from storage.door_url import GFAL_SCHEMES, S3_SCHEMES, WEB_SCHEMES, DoorURL, is_url, parse_door
 from storage.listers.protocol import StoreSpec
 from storage.shown import printable, quoted
 
 _FORMS = (
     "a site of the configuration, root://host[:port]//path, roots://host[:port]//path, davs://host[:port]/path, "
-    "file:///path, or a directory or file on disk"
+    "s3://host[:port]/bucket/path, file:///path, or a directory or file on disk"
 )
 
 
@@ -134,7 +134,7 @@ def _url_source(text: str, config: KnownSites | None) -> Source:
         hint = "gfal-ls lists sites of the configuration, with AccessMethod SRM"
         raise SourceError(f"{quoted(text)}: unknown scheme {quoted(url.scheme)} here: {hint}; expected {_FORMS}")
     if not url.path:
-        slashes = "/" if url.scheme in WEB_SCHEMES else "//"
+        slashes = "/" if url.scheme in WEB_SCHEMES | S3_SCHEMES else "//"
         example = "file:///data" if url.scheme == "file" else f"{url.scheme}://{url.authority}{slashes}store"
         raise SourceError(f"{quoted(text)}: no path; write which directory to list, as in {example}")
     if url.scheme == "file":

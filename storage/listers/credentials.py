@@ -22,7 +22,7 @@ _NAMES = frozenset(
         *("X509_CERT_DIR", "X509_CERT_FILE", "X509_USER_CERT", "X509_USER_KEY", "X509_USER_PROXY"),
     )
 )
-_BEGINNINGS = ("XrdSec", "XRD_")
+_BEGINNINGS = ("XrdSec", "XRD_", "AWS_")
 
 _EARLY = 60.0
 """Seconds before the end of a token from which a newer one is used."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import entry_points
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from engine import paths
 from engine.outage import OutageLimits
@@ -28,6 +28,9 @@ _QUEUED = 2
 
 _NEVER_AWAY = ("file", "memory", "dump")
 """The schemes of what cannot be reached only if it is not there."""
+
+
+_Open: TypeAlias = Callable[[Door, StoreSpec, Sink, int], Spreadable]
 
 
 class ListerFactory(Protocol):
@@ -87,7 +90,9 @@ def _opener(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
         case "root" | "roots" | "xroot" | "xroots":
             return _xrootd(door, spec)
         case "davs" | "https" | "dav" | "http":
-            return _webdav(door, spec)
+            return _over_http(door, spec, _open_webdav)
+        case "s3" | "s3+http":
+            return _over_http(door, spec, _open_s3)
         case "file":
             from storage.listers.posix import PosixLister
 
@@ -127,15 +132,22 @@ def _by_wire(door: Door, spec: StoreSpec, sink: Sink, connections: int) -> Sprea
     return WireLister(door, sink, spec.timeout, connections, not spec.clustered, library)
 
 
-def _webdav(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:
-    def open_one(sink: Sink, connections: int) -> Spreadable:
-        from storage.listers.webdav.lister import WebDavLister
-
-        return WebDavLister(door, sink, spec.timeout, connections)
-
+def _over_http(door: Door, spec: StoreSpec, open_one: _Open) -> Callable[[Sink], Lister]:
     # A connection takes one request at a time; some more in hand have the next one there when it has answered.
     limits = PaceLimits(min(spec.in_flight, _QUEUED * spec.connections), spec.connections)
-    return partial(PacedLister, door.host, open_one, limits=limits)
+    return partial(PacedLister, door.host, partial(open_one, door, spec), limits=limits)
+
+
+def _open_webdav(door: Door, spec: StoreSpec, sink: Sink, connections: int) -> Spreadable:
+    from storage.listers.webdav.lister import WebDavLister
+
+    return WebDavLister(door, sink, spec.timeout, connections)
+
+
+def _open_s3(door: Door, spec: StoreSpec, sink: Sink, connections: int) -> Spreadable:
+    from storage.listers.s3 import S3Lister
+
+    return S3Lister(door, sink, spec.timeout, connections)
 
 
 def _directx(door: Door, spec: StoreSpec) -> Callable[[Sink], Lister]:

@@ -77,11 +77,11 @@ class StoreSpec:
     """Everything that is needed to open listers on one store; small, frozen and picklable.
 
     ``doors`` are URLs that all answer for the same store: ``root://host[:port][//prefix]``, ``roots://…``,
-    ``file://[/prefix]``, ``davs://host[:port][/prefix]``, for gfal-ls ``srm://…`` and ``gsiftp://…`` besides, and
-    ``dump:///file``. The path of a door, if any, is put before each LFN. ``timeout`` is in seconds for one request;
-    ``connections`` is how many each lister opens to a door at most, ``in_flight`` how many requests it has under way
-    there at most; for gfal-ls, ``connections`` is how many programs it runs at a time in all. ``method`` says what
-    talks to the doors: the empty one is that of their scheme.
+    ``file://[/prefix]``, ``davs://host[:port][/prefix]``, ``s3://host[:port]/bucket[/prefix]``, for gfal-ls
+    ``srm://…`` and ``gsiftp://…`` besides, and ``dump:///file``. The path of a door, if any, is put before each LFN.
+    ``timeout`` is in seconds for one request; ``connections`` is how many each lister opens to a door at most,
+    ``in_flight`` how many requests it has under way there at most; for gfal-ls, ``connections`` is how many programs it
+    runs at a time in all. ``method`` says what talks to the doors: the empty one is that of their scheme.
 
     The doors of a ``clustered`` store each hold a part of it, and all are asked everything; it is ``open_ended`` when
     there may be further parts that nobody named, so that nothing it lacks is proved absent. A store that

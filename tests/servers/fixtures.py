@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
@@ -15,6 +15,9 @@ from tests.servers.rucio import RucioServer
 from tests.servers.webdav import ApacheServer, XRootDOverHTTP
 from tests.servers.xrootd import XRootDServer
 from tests.servers.xrootd_cluster import XRootDCluster
+
+if TYPE_CHECKING:
+    from tests.servers.s3 import S3Server
 
 _directories = itertools.count()
 
@@ -149,6 +152,15 @@ def xrootd_pair() -> Iterator[XRootDCluster]:
     """A redirector with two data servers on one file system."""
     with XRootDCluster(shared=True) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """One S3 store for all tests; each makes a bucket of its own."""
+    from tests.servers.s3 import S3Server
+
+    with S3Server() as server:
+        yield server
 
 
 def _directory_of(server: Server) -> ServedDirectory:

@@ -29,6 +29,8 @@ _AUTHORITIES = st.sampled_from(["door", "door.example:1094", "127.0.0.1:1", "[::
         ("https://door//x%20y", "https", "door", b"/x%20y"),
         ("http://door:8080/", "http", "door:8080", b""),
         ("DAV://[::1]/x", "dav", "[::1]", b"/x"),
+        ("s3://door/bucket/a//b", "s3", "door", b"/bucket/a/b"),
+        ("s3+http://door:9000/bucket", "s3+http", "door:9000", b"/bucket"),
         ("gsiftp://door", "gsiftp", "door", b""),
         ("srm://door:8443/srm/managerv2?SFN=/pnfs/x", "srm", "door:8443", b"/srm/managerv2?SFN=/pnfs/x"),
         ("file://", "file", "", b""),

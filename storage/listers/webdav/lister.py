@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 
@@ -26,6 +27,8 @@ class WebDavLister(PoolLister):
     """Asks one door over up to ``connections`` connections; ``timeout`` in seconds for each request."""
 
     def __init__(self, door: Door, sink: Sink, timeout: float = 30.0, connections: int = 4) -> None:
+        # What it says besides of each request is for who works at it, and says what is shown to whom.
+        logging.getLogger("httpcore").setLevel(logging.INFO)
         self._door = door
         self._identity = Identity(os.environ, door.scheme in SECURE)
         self._readings = Readings()

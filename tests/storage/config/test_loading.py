@@ -227,8 +227,8 @@ def test_tops_are_absolute_and_apart(tmp_path: Path, root: str, listed: list[str
 
 
 _DOOR = (
-    "expected root://host[:port][//prefix], roots://host[:port][//prefix], davs://host[:port][/prefix] or "
-    "file:///prefix, found"
+    "expected root://host[:port][//prefix], roots://host[:port][//prefix], davs://host[:port][/prefix], "
+    "s3://host[:port]/bucket[/prefix] or file:///prefix, found"
 )
 _DIRECTORY = "expected a directory inside RootPath, without a leading '/', '.' and '..', found"
 _PLACEMENT = "expected a mapping of resources to amounts above 0, and of labels to their values, found"

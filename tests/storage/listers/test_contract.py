@@ -16,13 +16,15 @@ from zlib import crc32
 import pytest
 
 from engine import paths
-from engine.columns import DirectoryColumns, FileColumns
+from engine.columns import UNKNOWN_MTIME, DirectoryColumns, FileColumns
 from engine.listing import Absent, Failed, Listed, NamesListed, Present
 from engine.states import Reason
 from storage.listers import memory
 from storage.listers.factory import open_lister
 from storage.listers.protocol import DIRECTX, GFAL, WIRE, Ask, StoreSpec
+from tests.servers import s3
 from tests.servers.fixtures import ServedDirectory
+from tests.servers.s3 import S3Server
 from tests.servers.xrootd_cluster import XRootDCluster
 from tests.storage.listers.asking import Asker, asking
 
@@ -73,6 +75,10 @@ class Store(Protocol):
     def tells_all(self) -> bool:
         """Whether a listing shows everything, or else what there is besides can only be supposed."""
 
+    @property
+    def times_directories(self) -> bool:
+        """Whether the directories of a listing have times."""
+
     def add_file(self, path: bytes, size: int = 0, mtime: int = 0) -> None: ...
 
     def add_directory(self, path: bytes, mtime: int = 0) -> None: ...
@@ -83,6 +89,8 @@ class Store(Protocol):
 
 class DiskStore:
     """A tree on disk, served by one of the listers or read by the other."""
+
+    times_directories = True
 
     def __init__(self, door: str, top: Path, drop_rights: bool, method: str = "", tells_all: bool = True) -> None:
         self.tells_all = tells_all
@@ -108,10 +116,32 @@ class DiskStore:
             os.setresuid(NOBODY, NOBODY, 0)
 
 
+class BucketStore:
+    """A bucket of an S3 store, which has no directories but for keys that end with a slash."""
+
+    tells_all = False
+    times_directories = False
+
+    def __init__(self, server: S3Server) -> None:
+        self._server = server
+        self._bucket = f"contract{next(_directories)}"
+        server.make_bucket(self._bucket)
+        self.spec = StoreSpec((f"{server.url}/{self._bucket}/door",), timeout=20)
+
+    def add_file(self, path: bytes, size: int = 0, mtime: int = 0) -> None:
+        self._server.put(self._bucket, b"door" + path, size, mtime)
+
+    def add_directory(self, path: bytes, mtime: int = 0) -> None:
+        self._server.put(self._bucket, b"door" + path + b"/", 0, mtime)
+
+    def forbid(self, path: bytes, mode: int) -> None:
+        pytest.skip("a bucket has no permissions of directories")
+
+
 class HeldStore(memory.MemoryStore):
     """The store in memory, whose permissions are faults."""
 
-    tells_all = True
+    tells_all = times_directories = True
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -125,7 +155,7 @@ class HeldStore(memory.MemoryStore):
 class SplitStore:
     """A store in parts: what is put into it goes to one part or the other, by its name."""
 
-    tells_all = True
+    tells_all = times_directories = True
 
     def __init__(self, *parts: Store, method: str = "") -> None:
         doors = tuple([door for part in parts for door in part.spec.doors])
@@ -151,7 +181,7 @@ LISTERS = ("memory", "posix", "xrootd", "wire", "directx", "gfal on disk", "gfal
 WEBDAV = {"XRootD over HTTP": "http_directory", "Apache": "apache_directory"}
 
 
-@pytest.fixture(params=[*LISTERS, *WEBDAV])
+@pytest.fixture(params=[*LISTERS, *WEBDAV, "S3"])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     match request.param:
         case "memory":
@@ -174,6 +204,12 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
                 door = f"root://{cluster.server(number)}//store/{name}"
                 parts.append(DiskStore(door, cluster.store(number) / name, drop_rights=False))
             yield SplitStore(*parts, method=METHODS.get(kind, ""))
+        case "S3":
+            monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
+            server: S3Server = request.getfixturevalue("s3_server")
+            for name, value in s3.ENVIRONMENT.items():
+                monkeypatch.setenv(name, value)
+            yield BucketStore(server)
         case "XRootD over HTTP" | "Apache" as kind:
             web: ServedDirectory = request.getfixturevalue(WEBDAV[kind])
             yield DiskStore(f"{web.url}{paths.decode(web.lfn)}", web.path, drop_rights=False, tells_all=False)
@@ -198,7 +234,7 @@ def test_a_directory_is_listed_with_sizes_and_times(store: Store, asker: Asker) 
 
     assert asker.list(b"/data") == Listed(
         FileColumns.from_rows([(b"a", 5 * 2**30, NOON + 1), (b"b", 7, NOON), (b"empty", 0, 0), (b"old", 1, -86400)]),
-        DirectoryColumns.from_rows([(b"sub", NOON + 2)]),
+        DirectoryColumns.from_rows([(b"sub", NOON + 2 if store.times_directories else UNKNOWN_MTIME)]),
     )
 
 
