@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import paths
-from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, UNSETTLED_MTIME
+from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from storage.backends.protocols import InventoryIdentity, InventoryRow
 from storage.config.files import ConfigError
 from storage.config.site import KnownSites, SiteConfig
@@ -233,7 +233,7 @@ def as_inventory_rows(rows: Rows) -> Iterator[InventoryRow]:
         yield InventoryRow(
             paths.decode(lfn),
             None if size == UNKNOWN_SIZE else size,
-            None if mtime in (UNKNOWN_MTIME, UNSETTLED_MTIME) else mtime,
+            None if mtime == UNKNOWN_MTIME else mtime,
             paths.decode(block),
             paths.decode(dataset),
             paths.decode(group),

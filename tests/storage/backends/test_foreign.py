@@ -218,7 +218,7 @@ def test_a_question_that_it_was_named_for_and_does_not_answer(install: Install) 
 
 
 def test_it_is_named_among_the_valid_ones(install: Install) -> None:
-    with pytest.raises(BackendError, match=r'no backend "other"; valid: dynamo-v1, files, sql, theirs'):
+    with pytest.raises(BackendError, match=r'no backend "other"; valid: dynamo-v1, files, rucio, sql, theirs'):
         install("def site_list(self): return []", Backend="other")
 
 
