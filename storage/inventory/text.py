@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from storage.inventory.misfits import Misfits
 from storage.inventory.patterns import SIZED, TIMED
 
 _URL_STARTS = re.compile(rb"^x?roots?://[^/\n]+/+", re.MULTILINE)
+_SLASHES = b"//"
+_SEVERAL = re.compile(rb"(?<!:)//+")
 _ENDS_IN_NUMBER = re.compile(rb"[ \t][-+]?[0-9]+\Z")
 
 
@@ -29,6 +32,9 @@ def read_text(chunks: Iterable[Chunk], numbers: int, root: bytes | None, misfits
     """
     for chunk in chunks:
         rows = _quick(chunk, numbers)
+        if rows is None and not chunk.escaped and _SLASHES in chunk.data:
+            # Slashes that are written twice, as some programs do on every line, are all that is odd.
+            rows = _quick(replace(chunk, data=_SEVERAL.sub(b"/", chunk.data)), numbers)
         yield _careful(chunk, numbers, root, misfits) if rows is None else rows
 
 

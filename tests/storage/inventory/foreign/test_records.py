@@ -108,7 +108,7 @@ def test_a_row_that_does_not_fit_has_its_number() -> None:
     assert (found.misfits.count, found.misfits.lost) == (2, 1)
 
 
-@pytest.mark.parametrize("content", [parquet(x=["/a"]), avro({"x": "string"}, {"x": "/a"})])
+@pytest.mark.parametrize("content", [parquet(x=["/a"]), avro({"x": "string"}, {"x": "/a"})], ids=["parquet", "avro"])
 def test_without_a_column_of_paths_it_is_refused(content: bytes) -> None:
     with pytest.raises(InventoryError, match=r"expected .* \(lfn, path, file, name, pfn\), found \"x\""):
         read(content)
@@ -150,7 +150,9 @@ def without(package: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("package", "content"), [("pyarrow", parquet(path=["/a"])), ("fastavro", avro({"path": "string"}, {"path": "/a"}))]
+    ("package", "content"),
+    [("pyarrow", parquet(path=["/a"])), ("fastavro", avro({"path": "string"}, {"path": "/a"}))],
+    ids=["pyarrow", "fastavro"],
 )
 def test_what_to_install_is_said(package: str, content: bytes) -> None:
     with without(package), pytest.raises(InventoryUnreadable, match=rf"dynamo-consistency\[dumps\]' brings {package}"):
