@@ -115,7 +115,8 @@ class Config:
         in_file = frozenset(keys.model_fields_set)
         defaults = {key: directory / getattr(keys, key) for key in ("VarLocation", "WebDir") if key not in in_file}
         changed = {key: getattr(override_keys, key) for key in override_keys.model_fields_set}
-        keys = keys.model_copy(update=defaults | changed)
+        sites = {name: _with_rucio(site, keys.Rucio) for name, site in keys.Sites.items()}
+        keys = keys.model_copy(update=defaults | {"Sites": sites} | changed)
         config = cls(file, keys, frozenset(changed), in_file, {**values, **overrides})
         return config, (*problems, *unreadable, *wrong)
 
@@ -240,7 +241,7 @@ class Config:
             backend=keys.Backend,
             backends=tuple(sorted(keys.Backends.items())),
             sql=_sql_settings(keys.SQL),
-            rucio=_rucio_settings(keys.Rucio if "Rucio" in self.overridden else _merged(top.Rucio, own.Rucio)),
+            rucio=_rucio_settings(keys.Rucio),
             runtime=keys.Runtime,
             runtime_env=keys.RuntimeEnv,
             listers=keys.NumThreads,
@@ -312,11 +313,14 @@ def _sql_settings(keys: SQLKeys | None) -> SQLSettings | None:
     )
 
 
-def _merged(top: RucioKeys | None, own: RucioKeys | None) -> RucioKeys | None:
-    """Let each key of a site's own go before that of the top level, since most are the same for all."""
+def _with_rucio(site: SiteKeys, top: RucioKeys | None) -> SiteKeys:
+    """Let each key of a site's own Rucio stand beside those of the top level, since most are the same for all."""
+    own = site.Rucio
     if top is None or own is None:
-        return top if own is None else own
-    return top.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
+        return site
+    return site.model_copy(
+        update={"Rucio": top.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})}
+    )
 
 
 def _rucio_settings(keys: RucioKeys | None) -> RucioSettings | None:

@@ -96,7 +96,9 @@ class RucioDatabase:
         # On PostgreSQL a state is of a type of its own.
         settled = cast(table.c.state, String(1)) == AVAILABLE
         mtime = case((settled, changed), else_=literal(UNSETTLED_MTIME, BigInteger))
-        columns: list[ColumnElement[Any]] = [table.c.scope, table.c.name, table.c.bytes, mtime]
+        # Of what is being written no size is wrong.
+        size = case((settled, table.c.bytes), else_=None)
+        columns: list[ColumnElement[Any]] = [table.c.scope, table.c.name, size, mtime]
         columns += [] if rse.deterministic else [table.c.path]
         query = select(*columns).where(table.c.rse_id == rse.id)
         if hashed and self._database.kind == "postgresql":

@@ -127,11 +127,12 @@ def _prefixes(described: dict[str, Any]) -> list[str]:
 
 
 def _columns(entries: list[dict[str, Any]], rse: RSE, prefixes: list[str]) -> Replicas:
+    settled = [entry["states"][rse.name] == AVAILABLE for entry in entries]
     return Replicas(
         [entry["scope"] for entry in entries],
         [entry["name"] for entry in entries],
-        [entry.get("bytes") for entry in entries],
-        [None if entry["states"][rse.name] == AVAILABLE else UNSETTLED_MTIME for entry in entries],
+        [entry.get("bytes") if is_settled else None for entry, is_settled in zip(entries, settled, strict=True)],
+        [None if is_settled else UNSETTLED_MTIME for is_settled in settled],
         None if rse.deterministic else [_path(entry.get("rses", {}).get(rse.name, ()), prefixes) for entry in entries],
     )
 

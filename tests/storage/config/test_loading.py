@@ -589,3 +589,22 @@ def test_where_listers_run_and_how_many_there_may_be(tmp_path: Path) -> None:
     assert (site.shared_location.name, site.var_location.name) == ("shared", "own")
     other = config.top_level("B")
     assert (other.placement, other.pool, other.check_every) == ((), 8, 7.0)
+
+
+def test_the_rucio_of_a_site_is_put_beside_that_of_the_top_level(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    rucio = {"Database": "sqlite:////srv/rucio.db", "LastCopies": True}
+    sites = {"T2_A": {"Rucio": {"RSE": "T2_A_Disk", "LastCopies": False}}, "T2_B": {}, "T2_C": {"Rucio": None}}
+    path.write_text(json.dumps({"Rucio": rucio, "Sites": sites}))
+    config = Config.load(path, {})
+    one, two = config.site("T2_A").rucio, config.site("T2_B").rucio
+    assert one is not None
+    assert two is not None
+    assert (one.rse, one.database, one.last_copies) == ("T2_A_Disk", "sqlite:////srv/rucio.db", False)
+    assert (two.rse, two.database, two.last_copies) == (None, "sqlite:////srv/rucio.db", True)
+    assert config.site("T2_C").rucio is None
+    shown = {setting.key: setting.value for setting in config.settings("T2_A")}["Rucio"]
+    assert (shown["RSE"], shown["Database"]) == ("T2_A_Disk", "sqlite:////srv/rucio.db")
+    overridden = Config.load(path, {"Rucio": '{"RSE": "X"}'}).site("T2_A").rucio
+    assert overridden is not None
+    assert (overridden.rse, overridden.database) == ("X", None)
