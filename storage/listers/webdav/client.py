@@ -40,7 +40,8 @@ _CONNECT_SECONDS = 10.0
 """Seconds in which a server has to let us in; less where a request may not take so long."""
 
 _SHORTEST_WAIT = 0.5
-"""Seconds after which a server that wants to be asked later is asked again, if it names fewer or none."""
+"""Seconds after which a server that wants to be asked later is asked again, if it names fewer or none; then twice as
+many, and so on."""
 
 _MOST_WORDS = 1 << 16
 """Bytes of what a server says besides an answer; one that says more has its connection closed."""
@@ -49,7 +50,7 @@ _LISTED = b"<resourcetype/><getcontentlength/><getlastmodified/>"
 _NAMED = b"<resourcetype/>"
 
 _TAG = re.compile(r"<style.*?</style>|<[^>]*>", re.DOTALL)
-_LOCATION = re.compile(r"(?:(https?)://([^/?#]+))?(/[^?#]*)?", re.IGNORECASE)
+_LOCATION = re.compile(r"(?:(https?)://([^/?#]+))?(/[^?#]*)(\?[!-~]*)?", re.IGNORECASE)
 _REASONS = {
     _UNAUTHORIZED: Reason.AUTHENTICATION,
     407: Reason.AUTHENTICATION,
@@ -95,11 +96,12 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """Where a question goes: ``path`` is in bytes."""
+    """Where a question goes: ``path`` is in bytes, ``query`` what a server put behind it to be shown elsewhere."""
 
     scheme: str
     authority: str
     path: bytes
+    query: bytes = b""
 
     @property
     def origin(self) -> str:
@@ -163,6 +165,7 @@ class Client:
         target = _Target(*self._home, question.path)
         seen = {target}
         again = True
+        pause = _SHORTEST_WAIT
         while True:
             token = self._identity.token() if target.origin == self._home_origin else b""
             response = self._send(target, question, token)
@@ -179,8 +182,9 @@ class Client:
                 seen.add(target)
                 continue
             if response.status in _LATER:
-                seconds = _seconds(response.headers.get(b"retry-after", b""))
-                if time.monotonic() + seconds < deadline and not self._closed.wait(max(seconds, _SHORTEST_WAIT)):
+                seconds = max(pause, _seconds(response.headers.get(b"retry-after", b"")))
+                pause *= 2
+                if time.monotonic() + seconds < deadline and not self._closed.wait(seconds):
                     continue
                 words = f"the server has too much to do ({response.status}) and wants to be asked in {seconds:g} s"
                 return Reply(Failed(Reason.TIMEOUT, words), response.server, target.origin)
@@ -215,12 +219,14 @@ class Client:
     def _moved(self, target: _Target, question: Question, response: _Response) -> _Target | Failed:
         location = response.headers.get(b"location", b"").decode("latin-1")
         match = _LOCATION.match(location)
-        if match is None or not match[0] or match[3] is None:
+        if match is None:
             return Failed(Reason.SERVER, "sent on to nowhere")
         scheme, authority = (match[1] or target.scheme).lower(), match[2] or target.authority
         if target.scheme == "https" and scheme != "https":
             return Failed(Reason.SERVER, f"sent on to {scheme}://{_one_line(authority)}, which is not secure")
-        moved = _Target(scheme, authority, unquote_to_bytes(match[3].encode("latin-1")))
+        # Nothing of what is behind the path is ever said: it may let somebody in.
+        query = (match[4] or "").partition("#")[0].encode("latin-1")
+        moved = _Target(scheme, authority, unquote_to_bytes(match[3].encode("latin-1")), query)
         if question.about_members and moved.origin != target.origin and response.server.startswith(REDIRECTS_BLINDLY):
             return Failed(
                 Reason.SERVER,
@@ -277,7 +283,7 @@ class Client:
             scheme=target.scheme.encode(),
             host=name.strip("[]").encode("ascii", "replace"),
             port=int(port),
-            target=quote(target.path),
+            target=quote(target.path) + target.query,
         )
         seconds = {"connect": self._network.left(_CONNECT_SECONDS), "read": self._network.left()}
         seconds |= {"write": seconds["read"], "pool": seconds["read"]}

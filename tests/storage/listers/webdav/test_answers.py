@@ -162,6 +162,18 @@ def test_an_answer_that_is_cut_off_is_none(count: int) -> None:
     assert reason_of(found) in (Reason.PARTIAL, Reason.SERVER)
 
 
+@given(st.data())
+def test_what_is_damaged_is_an_answer_or_none(data: st.DataObject) -> None:
+    whole = bytearray(document(response("/data/"), response("/data/x", 1), response("/data/sub/")))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(whole) - 1))
+        whole[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    found = answered(bytes(whole), piece=data.draw(st.integers(1, 400)))
+    assert isinstance(found, Found | Failed)
+    if isinstance(found, Found):
+        assert isinstance(found.members.listed(Reading.ENCODED), Listed | Failed)
+
+
 @pytest.mark.parametrize(
     "before",
     [

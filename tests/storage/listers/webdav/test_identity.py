@@ -196,13 +196,16 @@ def test_a_directory_may_be_somewhere_else_and_not_everywhere() -> None:
             "RedirectMatch 301 ^/moved/data$ /store/data/",
             "RedirectMatch 307 ^/circle/data$ /circle/data/",
             "RedirectMatch 307 ^/nowhere/data$ /store/none",
+            "RedirectMatch 307 ^/signed/data$ /store/data?&key=x%20y",
+            f'CustomLog {SEEN} "%U|%q"',
         )
     ) as server:
         _fill(server.store)
         outcomes = []
-        for prefix in ("moved", "circle", "nowhere"):
+        for prefix in ("moved", "circle", "nowhere", "signed"):
             door = Door.parse(f"{server.url}/{prefix}")
             with asking(partial(WebDavLister, door, timeout=10.0, connections=1)) as asker:
                 outcomes.append(asker.list(b"/data"))
-        assert outcomes[0] == FOUND
-        assert [reason_of(outcome) for outcome in outcomes[1:]] == [Reason.CONNECTION, Reason.NOT_FOUND]
+        assert outcomes[0] == outcomes[3] == FOUND
+        assert [reason_of(outcome) for outcome in outcomes[1:3]] == [Reason.CONNECTION, Reason.NOT_FOUND]
+        assert ["/store/data", "?&key=x%20y"] in seen(server)
