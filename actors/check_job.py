@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from engine import paths
 from engine.incremental import SAFELY
 from engine.usual import ANY_NUMBER, UsualFiles
 from storage.backends.into_snapshot import inventory_identity, inventory_of_backend
+from storage.backends.of_datasets import filters_of
 from storage.doors.hollow import hollow_gate
 from storage.history import HistoryDatabase
 from storage.inventory import InventoryError
@@ -28,7 +29,7 @@ from storage.runs.directory import Datasets, directory_name
 
 if TYPE_CHECKING:
     from actors.store_job import StoreJob
-    from storage.backends.protocols import Backends, DatasetFilter
+    from storage.backends.protocols import Backends
     from storage.config.site import SiteConfig
     from storage.doors.source import StoreSource
     from storage.runs.directory import RunDirectory
@@ -200,17 +201,6 @@ class _InventoryReader:
             raise InventoryError(f"inventory {label}: it names no file below {tops}, so there is nothing to compare")
 
 
-@dataclass(frozen=True, slots=True)
-class OfDatasets:
-    """A filter of datasets as the comparison asks it."""
-
-    datasets: DatasetFilter
-
-    def __call__(self, path: bytes) -> bool:
-        """Tell whether a file is in one of the datasets."""
-        return self.datasets.protected(paths.decode(path))
-
-
 class _KnownDatasets:
     """Leaves alone what belongs at the site, or is on its way out.
 
@@ -228,24 +218,16 @@ class _KnownDatasets:
         """Ask before the listing, and keep the answer."""
         datasets = self._answer()
         # A filter that cannot be made is found out now, and not after days.
-        self._filters(datasets)
+        filters_of(self._backends, datasets)
         self._directory.keep_datasets(datasets)
 
     def __call__(self, plan: ComparisonPlan) -> ComparisonPlan:
         """Ask again, and put the filters into a plan."""
         before, now = self._directory.kept_datasets(), self._answer()
-        keep_orphan, keep_missing = self._filters(
-            Datasets(before.protected | now.protected, before.deleted | now.deleted)
-        )
+        known = Datasets(before.protected | now.protected, before.deleted | now.deleted)
+        keep_orphan, keep_missing = filters_of(self._backends, known)
         return replace(plan, keep_orphan=keep_orphan, keep_missing=keep_missing)
 
     def _answer(self) -> Datasets:
         deleted = frozenset(self._backends.deletions.deletion_requests(self._site))
         return Datasets(frozenset(self._backends.inventory.protected_datasets(self._site)), deleted)
-
-    def _filters(self, datasets: Datasets) -> tuple[OfDatasets | None, OfDatasets | None]:
-        """Make the filters of orphans and of missing files."""
-        return self._filter(datasets.protected | datasets.deleted), self._filter(datasets.deleted)
-
-    def _filter(self, datasets: Collection[str]) -> OfDatasets | None:
-        return OfDatasets(self._backends.datasets.filter(datasets)) if datasets else None

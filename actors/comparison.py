@@ -8,15 +8,15 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.history_store import pack_unlisted
 from actors.runtime import ActorRef, Answer
 from engine.columns import LARGEST_SIZE
-from engine.compare import CompareOptions, Tally, compare, empty_directories
-from engine.filters import Counted, PatternFilter, either
+from engine.compare import Tally, compare, compare_options, empty_directories
+from engine.filters import Counted
 from engine.findings import Finding, Kind, pack_findings
 from engine.gates import Refusal, absent_tops, failed_tops, hidden_files, listing_gate
 from engine.misread import MisreadNames
@@ -260,13 +260,9 @@ class _Work:
     ) -> None:
         """Send what needs no confirmation, and have the rest confirmed."""
         plan = self._plan
-        ignored = PatternFilter(plan.ignored) or None
         orphans, missing = (keep and Counted(keep) for keep in (plan.keep_orphan, plan.keep_missing))
-        options = CompareOptions(
-            plan.young_after,
-            keep_orphan=either(ignored, orphans),
-            keep_missing=either(ignored, missing),
-            one_name=is_listing,
+        options = replace(
+            compare_options(plan.young_after, plan.ignored, orphans, missing, is_listing),
             open_inventory=self._open[0],
             open_remote=self._open[1],
         )

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from actors.found import Found
 from actors.quick import Results
-from actors.run import CheckJob, young_after
+from actors.run import CheckJob
 from actors.still_meant import still_meant
 from engine.recheck import Candidates
+from engine.young import young_after
 from storage.runs.directory import RunDirectory, directory_name
 from storage.runs.reports import take_up
 from storage.snapshot import damage

@@ -13,12 +13,13 @@ from actors.jobs import store_job
 from actors.listing import ListingFailed
 from actors.oversight import Oversight, Progress, heed
 from actors.recheck import recheck
-from actors.run import this_run, young_after
+from actors.run import this_run
 from actors.second_inventory import AGAIN, NONE
 from actors.still_meant import still_meant
 from engine.gates import Refusal
 from engine.plan import ItemEvent, PlanItem, PlanState, portion, refusal_of
 from engine.site_states import SiteStatus
+from engine.young import young_after
 from storage.doors.resolve import resolve
 from storage.doors.source import site_source
 from storage.history import HistoryDatabase, RunStatus, Table

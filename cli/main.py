@@ -69,6 +69,7 @@ app.command("halt", short_help="Stop the run of a site; the next one goes on.")(
 app.command("history")(sites.history)
 app.command("diff", short_help="Show what is new and gone between two runs.")(answers.diff)
 app.command("search", short_help="Look for paths among the findings.")(answers.search)
+app.command("explain", short_help="Tell all about one file, and why.")(answers.explain)
 app.command("sites", short_help="Show how the sites stand.")(sites.sites)
 app.command("status", short_help="Show what runs now, or how one site stands.")(sites.status)
 app.command("set-status", short_help="Set a site ready, halt or disable it; act or dry.")(sites.set_status)

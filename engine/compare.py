@@ -10,13 +10,14 @@ that either side did not list completely, nothing is ever reported, not even whe
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, count
 from operator import ne
 
 from engine import paths
 from engine.columns import NO_FILES, UNKNOWN_SIZE, FileColumns, Numbers, age_limit, numbers
+from engine.filters import PatternFilter, either
 from engine.findings import Finding, Kind
 from engine.merge import Names, difference
 from engine.states import Reason
@@ -42,6 +43,18 @@ class CompareOptions:
     one_name: bool = False
     open_inventory: bool = False
     open_remote: bool = False
+
+
+def compare_options(
+    young_after: float | None,
+    ignored: Sequence[bytes],
+    keep_orphan: Callable[[bytes], bool] | None,
+    keep_missing: Callable[[bytes], bool] | None,
+    one_name: bool,
+) -> CompareOptions:
+    """Make the options where paths that contain one of the ``ignored`` substrings are left alone, whatever else is."""
+    patterns = PatternFilter(ignored) or None
+    return CompareOptions(young_after, either(patterns, keep_orphan), either(patterns, keep_missing), one_name)
 
 
 @dataclass(slots=True)
@@ -72,7 +85,7 @@ def compare(
 
     Missing ones are candidates: a listing alone never proves that something is absent.
     """
-    judge = _Judge(inventory, remote, options, tally)
+    judge = Judge(inventory, remote, options, tally)
     for left, right in in_step(inventory, remote):
         if left is not None and right is not None:
             yield from judge.both(left, right)
@@ -101,11 +114,16 @@ class Sight:
         return Reason.NEVER_REACHED if row is None else self.unseen(row)
 
 
-class _Judge:
-    """Decides for one pair of rows at a time."""
+class Judge:
+    """Decides for one pair of rows at a time. ``twins`` may be those of a table that ``remote`` is a part of."""
 
     def __init__(
-        self, inventory: DirectoryTable, remote: DirectoryTable, options: CompareOptions, tally: Tally
+        self,
+        inventory: DirectoryTable,
+        remote: DirectoryTable,
+        options: CompareOptions,
+        tally: Tally,
+        twins: Twins | None = None,
     ) -> None:
         self._inventory = inventory
         self._remote = remote
@@ -113,7 +131,7 @@ class _Judge:
         self._remote_sight = Sight(remote)
         self._options = options
         self._tally = tally
-        self._twins = Twins(remote) if options.one_name else None
+        self._twins = (twins or Twins(remote)) if options.one_name else None
 
     def both(self, left: int, right: int) -> list[Finding]:
         """Judge a directory that both sides know."""

@@ -19,6 +19,10 @@ class PatternFilter:
         """Tell whether the path is to be left alone."""
         return any(pattern in path for pattern in self._patterns)
 
+    def which(self, path: bytes) -> tuple[bytes, ...]:
+        """Name the patterns for whose sake the path is to be left alone."""
+        return tuple(pattern for pattern in self._patterns if pattern in path)
+
 
 class Counted:
     """A filter that counts how often it says that something is to be left alone."""

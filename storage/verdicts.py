@@ -22,6 +22,20 @@ _VERDICT = 4
 """The kind of its frames, none of a snapshot's."""
 
 
+def verdict_on(path: Path, directory: bytes, name: bytes) -> bool | None:
+    """Say whether the store had a file when a run last asked for it by name; None when no answer to that is kept."""
+    said: bool | None = None
+    # Where it was never written, or cannot be read, nothing follows from that.
+    with suppress(OSError), path.open("rb") as file, closing(FileBytes(file, path)) as view, suppress(ValueError):
+        end = 0
+        while True:
+            end, payload = read_frame(view, end, _VERDICT)
+            for verdict in unpack_verdicts(payload):
+                if verdict.path == directory and name in (*verdict.absent, *verdict.present):
+                    said = name in verdict.present
+    return said
+
+
 class VerdictJournal:
     """The verdicts of one run. ``resume`` goes on with what is there; without, that is dropped.
 

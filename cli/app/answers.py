@@ -49,3 +49,20 @@ def search(
     from cli.answers.search import SearchRequest, find
 
     leave(find(context.obj, SearchRequest(pattern, regex, plain, sites, kind, limit), as_json))
+
+
+def explain(
+    context: typer.Context,
+    lfn: Annotated[str, typer.Argument(metavar="LFN", help="The file or directory; below RootPath without a slash.")],
+    site: Annotated[
+        str | None, typer.Option("--site", metavar="SITE", help="The site; the only one when left out.")
+    ] = None,
+    live: Annotated[bool, typer.Option("--live", help="Ask the doors of the site now, too.")] = False,
+    escaped: Annotated[bool, typer.Option("--escaped", help="LFN is written as in the lists of a run.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell all that is known about one file or directory: where it is, how it was judged, and what followed."""
+    from cli.answers.explain import ExplainRequest
+    from cli.answers.explain import explain as tell
+
+    leave(tell(context.obj, ExplainRequest(lfn, site, escaped, live), as_json))

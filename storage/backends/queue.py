@@ -88,6 +88,18 @@ class RequestQueue:
         with self._opened() as connection:
             return _select(connection, table, site, status, -1)
 
+    def of_file(self, table: Table, site: str, lfn: bytes) -> list[tuple[Request, float]]:
+        """Give the requests for one LFN of a site, oldest first, each with the time (s) of its last change."""
+        if not self.path.exists():
+            return []
+        with self._opened() as connection:
+            rows = connection.execute(
+                f"SELECT id, site, CAST(name AS BLOB), requested, status, changed FROM {table} "
+                "WHERE site = ? AND name = ? ORDER BY id",
+                (site, _stored(paths.decode(lfn))),
+            )
+            return [(Request(*row[:5]), row[5]) for row in rows]
+
     def take(self, table: Table, site: str, limit: int) -> list[Request]:
         """Take the oldest new requests of a site, at most so many; nobody else is given them."""
         if not self.path.exists():

@@ -127,6 +127,23 @@ class AuditLog:
                 if event is not None:
                     yield event
 
+    def events_of(self, path: bytes) -> Iterator[AuditEvent]:
+        """Give what was noted about one path; most lines are told apart without taking them to pieces.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        try:
+            file = self.path.open("rb")
+        except FileNotFoundError:
+            return
+        named = json.dumps(paths.decode(path), ensure_ascii=False).encode("utf-8", "backslashreplace")
+        with closing(file):
+            for line in file:
+                event = _event(line) if named in line else None
+                if event is not None and event.path == path:
+                    yield event
+
     def state_of(self, plan: str, start: int) -> PlanState:
         """Say how far a plan is, of which nothing stands before ``start``."""
         state = PlanState()

@@ -15,12 +15,13 @@ from actors.comparison import ComparisonPlan
 from actors.history_store import StorePlan
 from actors.listing import Oversight, Refused, StoreJob
 from actors.messages import Killed, ListerSettings, ListingPlan, Progress
-from actors.run import CheckJob, IncrementalListing, Results, check_site, compare_snapshots, young_after
+from actors.run import CheckJob, IncrementalListing, Results, check_site, compare_snapshots
 from actors.runtime import Runtime
 from engine.columns import FileColumns
 from engine.record import DirectoryRecord
 from engine.states import Reason, State
 from engine.work import QueueLimits
+from engine.young import young_after
 from storage.history import HistoryDatabase, HistoryError, RunStatus
 from storage.inventory import InventoryError, read_inventory
 from storage.listers.memory import Fault, MemoryStore, publish

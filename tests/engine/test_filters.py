@@ -26,3 +26,8 @@ def test_without_patterns_nothing_is_protected() -> None:
 def test_everything_is_everything() -> None:
     assert everything(b"/")
     assert everything(b"/a\xff")
+
+
+def test_the_patterns_that_apply_are_named() -> None:
+    assert PatternFilter([b"/tmp/", b".log", b""]).which(b"/store/tmp/a.log") == (b"/tmp/", b".log")
+    assert PatternFilter([b"/tmp/"]).which(b"/store/a") == ()

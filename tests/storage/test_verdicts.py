@@ -6,7 +6,7 @@ import pytest
 
 from engine.confirm import Verdict
 from storage.frames import make_frame
-from storage.verdicts import VerdictJournal
+from storage.verdicts import VerdictJournal, verdict_on
 
 D = b"/store/new\nline \xff"
 DENIED = Verdict(D, 2, absent=(b"a", b"\xfe"))
@@ -84,3 +84,14 @@ def test_one_that_cannot_be_written_is_done_without(path: Path, caplog: pytest.L
     for resume in (False, True):
         write(path, DENIED, FOUND, resume=resume)
     assert caplog.text.count("what is confirmed is not kept for a later run") == 2
+
+
+def test_one_file_is_looked_up_without_taking_the_verdict_away(path: Path) -> None:
+    assert verdict_on(path, D, b"a") is None
+    write(path, DENIED, FOUND, Verdict(FOUND.path, 2, absent=(b"y",)))
+    assert verdict_on(path, D, b"\xfe") is False
+    assert verdict_on(path, FOUND.path, b"y") is False
+    assert verdict_on(path, FOUND.path, b"z") is None
+    with path.open("ab") as file:
+        file.write(b"torn")
+    assert verdict_on(path, FOUND.path, b"x") is False

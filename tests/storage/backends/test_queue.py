@@ -72,6 +72,21 @@ def test_what_has_ended_can_be_asked_for_again(queue: RequestQueue) -> None:
     ]
 
 
+def test_all_requests_for_one_name_are_found(queue: RequestQueue) -> None:
+    assert queue.of_file("deletions", "T2_A", NAMES_AS_BYTES[1]) == []
+    queue.enter("deletions", "T2_A", NAMES)
+    (first,) = queue.take("deletions", "T2_A", 4)[1:2]
+    queue.settle("deletions", [first.id], "failed")
+    queue.enter("deletions", "T2_A", NAMES)
+    found = queue.of_file("deletions", "T2_A", NAMES_AS_BYTES[1])
+    assert [(request.lfn, request.status) for request, _ in found] == [
+        (NAMES_AS_BYTES[1], "failed"),
+        (NAMES_AS_BYTES[1], "new"),
+    ]
+    assert all(changed >= request.requested for request, changed in found)
+    assert queue.of_file("transfers", "T2_A", NAMES_AS_BYTES[1]) == []
+
+
 def test_two_programs_are_never_given_the_same(queue: RequestQueue) -> None:
     queue.enter("deletions", "T2_A", [f"/store/{number}" for number in range(400)])
     taken: list[list[int]] = [[], [], []]

@@ -67,3 +67,15 @@ def test_no_log_has_no_events_and_one_that_cannot_be_written_says_so(log: AuditL
     log.path.mkdir(parents=True)
     with pytest.raises(ReportError, match=r"audit\.jsonl: cannot be written: Is a directory"):
         log.say("abc", PLANNED)
+
+
+def test_the_events_of_one_path_are_found(log: AuditLog) -> None:
+    assert list(log.events_of(ITEMS[0].path)) == []
+    log.say("abc", PLANNED, "run 1: 3 items")
+    log.note("abc", ItemEvent.BEGUN, ITEMS)
+    log.note("abc", ItemEvent.DONE, ITEMS[:1])
+    assert [(event.event, event.path) for event in log.events_of(ITEMS[0].path)] == [
+        ("begun", ITEMS[0].path),
+        ("done", ITEMS[0].path),
+    ]
+    assert list(log.events_of(ITEMS[0].path[:-1])) == []

@@ -1,0 +1,230 @@
+"""How a path stands, in one sentence; what followed from it; and what the store says now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.explaining.facts import (
+    ActionFacts,
+    ConfirmFacts,
+    DoorFacts,
+    FoundFacts,
+    LiveFacts,
+    PathFacts,
+    PlanFacts,
+    RequestFacts,
+    Verdict,
+)
+from engine.explaining.words import KINDS, Statement, Topic, Writing, findings, rules, sides
+
+_FINDINGS = (Verdict.MISSING, Verdict.ORPHAN, Verdict.SIZE_MISMATCH)
+_STATUS = {
+    "new": "nobody has taken it yet",
+    "taken": "somebody is about it",
+    "done": "it is done",
+    "failed": "it failed",
+}
+
+
+def statements(facts: PathFacts, writing: Writing) -> list[Statement]:
+    """Say all that is known: how the path stands first, and then why."""
+    said = [Statement(Topic.SUMMARY, summary(facts, writing))]
+    said += sides(facts, writing)
+    said += rules(facts, writing)
+    said += findings(facts, writing)
+    said += _run(facts, writing)
+    said += _action(facts, writing)
+    if facts.live is not None:
+        said += _now(facts, facts.live, writing)
+    said += [Statement(Topic.NOTICE, f"Not everything could be read: {notice}") for notice in facts.notices]
+    return said
+
+
+def summary(facts: PathFacts, writing: Writing) -> str:
+    """Say in one sentence how the path stands."""
+    current = next((found for found in facts.found if found.current and found.acted is None), None)
+    if current is not None:
+        return _found(current, writing)
+    if facts.is_directory:
+        return _directory(facts)
+    match facts.judged.verdict:
+        case Verdict.AGREES:
+            return "Nothing is wrong with it: inventory and store both have it."
+        case Verdict.NOWHERE:
+            return "Neither the inventory nor the store has it."
+        case Verdict.UNSEEN:
+            return f"Whether it is there is not known: its directory could not be seen ({facts.judged.reason})."
+        case Verdict.YOUNG:
+            return "It differs, and is too young to be judged."
+        case Verdict.SPARED:
+            return "It differs, and is left alone on purpose."
+        case Verdict.LINK:
+            return "It is judged under another name."
+        case Verdict.OUTSIDE:
+            return "It is not looked at: it lies below no directory that is checked."
+        case Verdict.UNKNOWN:
+            return "Nothing can be said of it: there is no inventory and no listing to go by."
+        case verdict:
+            return _not_recorded(facts, verdict, writing)
+
+
+def _found(found: FoundFacts, writing: Writing) -> str:
+    since = "" if found.since is None else f", since {writing.when(found.since)}"
+    times = f", in {found.seen} runs one after the other" if found.seen > 1 else ""
+    return f"It is {KINDS[found.kind]}: run {found.run} has found it{times}{since}."
+
+
+def _directory(facts: PathFacts) -> str:
+    store, inventory = facts.store, facts.inventory
+    if facts.rules.is_outside:
+        return "It is not looked at: it lies below no directory that is checked."
+    if store is None and inventory is None:
+        return "Nothing can be said of it: there is no inventory and no listing to go by."
+    below = sum(count.count for count in facts.counts)
+    if store is not None and store.hidden is not None:
+        return "What is in it is not known: it could not be listed completely, or lies below one that could not."
+    known = inventory is not None and inventory.below is not None
+    what = _wrong_below(facts, below)
+    if facts.rules.above and facts.rules.top is None:
+        return f"Directories that are checked lie below it; {what}."
+    if store is None or store.directory is None:
+        return "The store has no such directory" + (", and the inventory has files there." if known else ".")
+    return f"It was listed completely, and {what}."
+
+
+def _wrong_below(facts: PathFacts, below: int) -> str:
+    """Say what runs have found in and below a directory, as far as any has looked."""
+    if below:
+        return f"{below:,} finding{' lies' if below == 1 else 's lie'} in and below it"
+    if facts.run is None or facts.run.last_with_findings is None:
+        return "no run has said yet whether anything is wrong there"
+    hidden = facts.store is not None and facts.store.below is not None and facts.store.below.unlisted
+    return "nothing is wrong in or below it" + (", as far as it could be seen" if hidden else "")
+
+
+def _not_recorded(facts: PathFacts, verdict: Verdict, writing: Writing) -> str:
+    """Say why what the rules call a finding is none of the last run's."""
+    head = f"By the last inventory and listing it is {KINDS[verdict]}, and no finding now"
+    acted = next((found for found in facts.found if found.acted is not None), None)
+    if acted is not None and acted.acted is not None:
+        return f"{head}: somebody acted on it {writing.when(acted.acted)}, and no run has looked since."
+    if verdict == Verdict.MISSING and facts.confirmed:
+        return "Nothing is wrong with it: its listing lacked it, and the store has it when it is asked for by name."
+    run = facts.run
+    if run is not None and run.number != run.last_with_findings:
+        return f"{head}: run {run.number} is {run.status}, and what it found does not count."
+    return f"{head}: the inventory may have changed while the run went on, or what there is was not compared yet."
+
+
+def _run(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
+    run = facts.run
+    if run is None:
+        yield Statement(Topic.RUN, "No run of the site is in the history.")
+        return
+    message = f": {run.message}" if run.message else ""
+    yield Statement(Topic.RUN, f"The last run, {run.number} of {writing.when(run.started)}, is {run.status}{message}.")
+    if run.number != run.last_with_findings:
+        last = run.last_with_findings
+        yield Statement(Topic.RUN, "No run has findings." if last is None else f"The findings are those of run {last}.")
+    for gate in run.gates:
+        yield Statement(Topic.RUN, f"It closed the gate {gate.gate}: {gate.message}.")
+
+
+def _action(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
+    action = facts.action
+    acting = "is set to act" if action.acting else "is dry: nothing is asked of the registry by itself"
+    yield Statement(Topic.ACTION, f"The site {acting}.")
+    if action.confirm is not None:
+        yield Statement(Topic.ACTION, _due(action.confirm))
+    if action.plan is not None and (facts.found or action.plan.item is not None):
+        yield Statement(Topic.ACTION, _plan(action.plan, writing))
+    for act in action.acts:
+        detail = f": {act.detail}" if act.detail else ""
+        what = f"{act.who} had the {act.action} {act.event} by plan {act.plan}{detail}"
+        yield Statement(Topic.ACTION, f"{writing.when(act.at)}: {what}.")
+    for request in action.requests:
+        yield Statement(Topic.ACTION, _request(request, writing))
+    if not action.requests and facts.found:
+        yield Statement(Topic.ACTION, _nothing_asked(action))
+
+
+def _nothing_asked(action: ActionFacts) -> str:
+    if action.registry:
+        return f"The registry is the backend {action.registry}, which cannot be asked here what became of requests."
+    return "No deletion or transfer of it was ever asked for."
+
+
+def _due(confirm: ConfirmFacts) -> str:
+    if confirm.twin:
+        return "It is left alone: its directory has the very files of another one, as behind a link."
+    days = f" and {confirm.days:g} days" if confirm.days else ""
+    known = f"{confirm.seen} run{'' if confirm.seen == 1 else 's'}"
+    known += f" and {confirm.known_days:.1f} days" if confirm.days else ""
+    wanted = f"{confirm.needed} run{'' if confirm.needed == 1 else 's'}{days}"
+    if confirm.is_due:
+        return f"It is due: known for {known}, and {wanted} are wanted."
+    return f"It is not due yet: known for {known}, and {wanted} are wanted."
+
+
+def _plan(plan: PlanFacts, writing: Writing) -> str:
+    head = f"Plan {plan.name} of run {plan.run}, made {writing.when(plan.made)}"
+    rejected = ", was rejected and" if plan.rejected else ""
+    if plan.item is None:
+        return f"{head}{rejected}, does not name it." if not rejected else f"{head}{rejected} does not name it."
+    state = {"": "nothing was done yet", "begun": "it was begun, and nobody knows what became of it"}
+    became = state.get(plan.state, f"it is {plan.state}")
+    return f"{head}{rejected or ','} has it as item {plan.item} ({plan.action}: {plan.reason}); {became}."
+
+
+def _request(request: RequestFacts, writing: Writing) -> str:
+    said = _STATUS.get(request.status, f"it is {request.status}")
+    since = "" if request.status == "new" else f", since {writing.when(request.changed)}"
+    return f"A {request.kind} was asked for {writing.when(request.requested)}; {said}{since}."
+
+
+def _now(facts: PathFacts, live: LiveFacts, writing: Writing) -> Iterator[Statement]:
+    """Say what the doors say, and whether that is what the last listing said."""
+    if live.problem:
+        yield Statement(Topic.NOW, f"The store could not be asked: {live.problem}.")
+        return
+    for door in live.doors:
+        yield Statement(Topic.NOW, f"{door.door}: {_door(door, writing)}.")
+    if any(door.there for door in live.doors):
+        now: bool | None = True
+    elif any(door.there is None for door in live.doors) or not live.doors:
+        now = None
+    else:
+        now = False
+    yield Statement(Topic.NOW, _against_the_listing(facts, live, now))
+
+
+def _door(door: DoorFacts, writing: Writing) -> str:
+    if door.there is None:
+        return f"no answer that can be relied on: {door.problem}"
+    if not door.there:
+        return "it is not there"
+    if door.is_directory:
+        return "it is there, a directory"
+    size = "size not known" if door.size is None else writing.size(door.size)
+    changed = "" if door.mtime is None else f", changed {writing.when(door.mtime)}"
+    return f"it is there, {size}{changed}"
+
+
+def _against_the_listing(facts: PathFacts, live: LiveFacts, now: bool | None) -> str:
+    store = facts.store
+    if now is None:
+        return "So whether it is there now is not known."
+    listed = None
+    if store is not None and store.hidden is None:
+        listed = store.directory is not None if facts.is_directory else store.file is not None
+    where = "some server of the cluster" if live.clustered and now else "the store"
+    said = f"So {where} has it now" if now else "So the store does not have it now"
+    if listed is None:
+        return f"{said}; the last listing could not tell."
+    if listed == now:
+        size = None if store is None or store.file is None else store.file.size
+        sizes = {door.size for door in live.doors if door.there and not door.is_directory}
+        if now and None not in (size, *sizes) and sizes - {size}:
+            return f"{said}, with another size than the last listing says; the next check will judge it anew."
+        return f"{said}, as the last listing says."
+    return f"{said}, other than the last listing says; the next check will judge it anew."
