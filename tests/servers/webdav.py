@@ -147,7 +147,11 @@ class ApacheServer:
         shutil.rmtree(self._home, ignore_errors=True)
 
     def __enter__(self) -> ApacheServer:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(self, *_error: object) -> None:
