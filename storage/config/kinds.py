@@ -378,7 +378,19 @@ Part = Annotated[
     Literal["inventory", "registry", "sites", "deletions", "check", "blocks", "datasets"],
     _expected("one of inventory, registry, sites, deletions, check, blocks and datasets"),
 ]
-PathRule = Annotated[tuple[str, str], PlainValidator(_path_rule)]
+PathRule = Annotated[
+    tuple[str, str],
+    PlainValidator(_path_rule),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {"DID": {"type": "string"}, "Path": {"type": "string", "minLength": 1}},
+            "required": ["DID", "Path"],
+            "additionalProperties": False,
+        }
+    ),
+    PlainSerializer(lambda rule: {"DID": rule[0], "Path": rule[1]}),
+]
 LFN2Path = Annotated[Literal["auto", "hash", "identity", "name"], _expected("one of auto, hash, identity and name")]
 Runtime = Annotated[Literal["ray", "threads"], _expected("ray or threads")]
 Seconds = Annotated[

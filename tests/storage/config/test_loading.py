@@ -593,7 +593,8 @@ def test_where_listers_run_and_how_many_there_may_be(tmp_path: Path) -> None:
 
 def test_the_rucio_of_a_site_is_put_beside_that_of_the_top_level(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
-    rucio = {"Database": "sqlite:////srv/rucio.db", "LastCopies": True}
+    rules = [{"DID": "mc:(.*)", "Path": "mc/$1"}]
+    rucio = {"Database": "sqlite:////srv/rucio.db", "LastCopies": True, "PathRules": rules}
     sites = {"T2_A": {"Rucio": {"RSE": "T2_A_Disk", "LastCopies": False}}, "T2_B": {}, "T2_C": {"Rucio": None}}
     path.write_text(json.dumps({"Rucio": rucio, "Sites": sites}))
     config = Config.load(path, {})
@@ -604,7 +605,11 @@ def test_the_rucio_of_a_site_is_put_beside_that_of_the_top_level(tmp_path: Path)
     assert (two.rse, two.database, two.last_copies) == (None, "sqlite:////srv/rucio.db", True)
     assert config.site("T2_C").rucio is None
     shown = {setting.key: setting.value for setting in config.settings("T2_A")}["Rucio"]
-    assert (shown["RSE"], shown["Database"]) == ("T2_A_Disk", "sqlite:////srv/rucio.db")
+    assert (shown["RSE"], shown["Database"], list(shown["PathRules"])) == (
+        "T2_A_Disk",
+        "sqlite:////srv/rucio.db",
+        rules,
+    )
     overridden = Config.load(path, {"Rucio": '{"RSE": "X"}'}).site("T2_A").rucio
     assert overridden is not None
     assert (overridden.rse, overridden.database) == ("X", None)

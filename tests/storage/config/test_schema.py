@@ -97,6 +97,7 @@ def test_it_takes_the_default_and_the_example_of_each_key_and_says_what_it_means
         ({"PathPrefix": {"T2_A": "cms"}}, "$.PathPrefix.T2_A"),
         ({"Email": {"Recipients": ["a@b"]}}, "$.Email"),
         ({"Email": {"Sender": "a@b", "Recipients": [], "Server": "localhost"}}, "$.Email"),
+        ({"Rucio": {"PathRules": [{"DID": "mc:(.*)"}]}}, "$.Rucio"),
         ({"SQL": {"Files": "SELECT 1"}}, "$.SQL"),
         ({"Sites": {"T2 A": {}}}, "$.Sites"),
         ({"Sites": {"T2_A": {"PathPrefix": {"T2_A": "/cms"}}}}, "$.Sites.T2_A.PathPrefix"),
