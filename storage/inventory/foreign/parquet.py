@@ -25,7 +25,9 @@ from storage.shown import one_line
 if TYPE_CHECKING:
     import pyarrow
 
-_BATCH = 50_000
+_BATCH = 10_000
+_BUFFER = 1 << 20
+"""Read so much of a column at a time, not all that a group of rows has of it."""
 
 
 class ParquetStream:
@@ -69,7 +71,7 @@ class ParquetStream:
         try:
             with self._opened:
                 names = [self._table.schema_arrow.names[at] for at in used]
-                for batch in self._table.iter_batches(_BATCH, columns=names):
+                for batch in self._table.iter_batches(_BATCH, columns=names, use_threads=False):
                     columns = dict(zip(used, batch.columns, strict=True))
                     rows = self._quick(columns)
                     yield self._careful(columns, batch.num_rows) if rows is None else rows
@@ -162,7 +164,7 @@ def _table(file: IO[bytes], source: str) -> Any:
     except ImportError as error:
         raise missing_package(source, "a Parquet file", "pyarrow") from error
     try:
-        return pq.ParquetFile(file)
+        return pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
         what = f"the Parquet file is damaged, or cut off: {one_line(error)}"
         raise unreadable(source, what) from error
