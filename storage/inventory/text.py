@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from storage.inventory.patterns import SIZED, TIMED
 
 _URL_STARTS = re.compile(rb"^x?roots?://[^/\n]+/+", re.MULTILINE)
 _SLASHES = b"//"
-_SEVERAL = re.compile(rb"(?<!:)//+")
+_SEVERAL = re.compile(rb"//+")
 _ENDS_IN_NUMBER = re.compile(rb"[ \t][-+]?[0-9]+\Z")
 
 
@@ -32,9 +31,6 @@ def read_text(chunks: Iterable[Chunk], numbers: int, root: bytes | None, misfits
     """
     for chunk in chunks:
         rows = _quick(chunk, numbers)
-        if rows is None and not chunk.escaped and _SLASHES in chunk.data:
-            # Slashes that are written twice, as some programs do on every line, are all that is odd.
-            rows = _quick(replace(chunk, data=_SEVERAL.sub(b"/", chunk.data)), numbers)
         yield _careful(chunk, numbers, root, misfits) if rows is None else rows
 
 
@@ -45,6 +41,9 @@ def _quick(chunk: Chunk, numbers: int) -> Rows | None:
     if data.startswith((b"root", b"xroot")) and b"?" not in data:
         data = _URL_STARTS.sub(b"/", data)
     columns = split_lines(data, numbers)
+    if columns is None and not chunk.escaped and _SLASHES in data:
+        # Slashes that are written twice, as some programs do on every line, may be all that is odd.
+        columns = split_lines(_SEVERAL.sub(b"/", data), numbers)
     if columns is None:
         return None
     directories, names, *fields = columns

@@ -26,6 +26,8 @@ DIRECTORIES = (
     b"/a/./b",
     b"/a/..",
     b"root://h//a",
+    b"root:////a",
+    b"//a",
     b"b",
     b"./b",
 )
