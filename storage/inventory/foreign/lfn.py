@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from engine import lfn2path
+
 LfnToPath: TypeAlias = Callable[[bytes, bytes], bytes]
 """Takes scope and name and gives a path, absolute or relative to the root. A function of a module, so that it pickles.
 """
 
 
 def identity_path(scope: bytes, name: bytes) -> bytes:
-    """Give ``scope/name``, or the name alone where that is an absolute path, as LFNs of CMS are."""
-    return name if name.startswith(b"/") else scope + b"/" + name
+    """Give the path of Rucio's ``identity``, or the name alone where that is an absolute path, as LFNs of CMS are."""
+    return name if name.startswith(b"/") else lfn2path.identity_path(scope, name)
