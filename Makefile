@@ -23,7 +23,7 @@ demo: environment
 	@$(BIN)/dynamo-consistency demo
 
 test: environment servers lint
-	@$(BIN)/python -m pytest -n 3
+	@$(BIN)/python -m pytest -n 4
 
 lint: environment
 	@$(BIN)/python -m ruff check .

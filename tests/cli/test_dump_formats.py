@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.program import Ended, run
+from tests.cli.loaded import run
+from tests.cli.program import Ended
 from tests.storage.inventory.foreign import writers
 from tests.storage.inventory.foreign.test_round_trips import JSON, LENGTHS, LINES, TEXTS
 from tests.storage.inventory.foreign.writers import File, Write, lines

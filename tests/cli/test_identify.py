@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from storage.inventory.formats import Format
-from tests.cli.program import run
+from tests.cli.loaded import run
 from tests.storage.inventory.foreign.test_golden import FORMATS, GOLDEN
 
 KEYS = {

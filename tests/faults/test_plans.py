@@ -17,7 +17,8 @@ from storage.backends.queue import RequestQueue, queue_path
 from storage.plans.audit import AuditLog
 from storage.plans.plan_file import read_plan
 from storage.runs.directory import RunDirectory
-from tests.cli.program import run, start
+from tests.cli.loaded import run
+from tests.cli.program import start
 from tests.faults.site import FaultySite
 from tests.servers.xrootd import XRootDServer
 

@@ -68,6 +68,7 @@ def _assert_refused(site: FaultySite, ended: Ended, reason: str) -> None:
     assert not list(site.web.glob("*_compare_*"))
 
 
+@pytest.mark.quick_on("ray")
 @pytest.mark.fault("WebDAV", "nothing", "what is missing, orphaned and of another size, and nothing else")
 def test_nothing_goes_wrong(served: ServedDirectory, make_site: Make, runtime: str) -> None:
     site = make_site([served.path], served.lfn.decode(), [served.url])

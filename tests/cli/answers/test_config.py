@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.cli.program import run
+from tests.cli.loaded import run
 from tests.test_docs import keys_of, page_of
 
 SECRET = "s3cr3t"

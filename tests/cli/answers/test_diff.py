@@ -11,7 +11,7 @@ from engine.columns import FileColumns
 from engine.findings import Finding, Kind
 from engine.states import Reason
 from storage.history import HistoryDatabase, RunCounts, RunStatus, Table
-from tests.cli.program import run
+from tests.cli.loaded import run
 from tests.storage.histories import files, orphans
 from tests.test_docs import keys_of, page_of
 

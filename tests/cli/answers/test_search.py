@@ -9,7 +9,7 @@ import pytest
 
 from engine.findings import Finding, Kind
 from storage.history import HistoryDatabase
-from tests.cli.program import run
+from tests.cli.loaded import run
 from tests.storage.histories import files, orphans
 from tests.storage.histories import run as enter
 from tests.test_docs import keys_of, page_of
