@@ -66,3 +66,14 @@ def explain(
     from cli.answers.explain import explain as tell
 
     leave(tell(context.obj, ExplainRequest(lfn, site, escaped, live), as_json))
+
+
+def doctor(
+    context: typer.Context,
+    site: Annotated[str, typer.Argument(metavar="SITE", help="The site.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Look at all that a check of a site needs: doors, credentials, store, disks, inventory, and the last runs."""
+    from cli.answers.doctor import examine
+
+    leave(examine(context.obj, site, as_json))

@@ -173,13 +173,18 @@ def _state_of(token: Token, over_tls: bool, now: float) -> str:
 
 
 def _file_state(path: Path) -> str:
+    return file_problem(path) or "not accepted"
+
+
+def file_problem(path: Path, is_secret: bool = True) -> str:
+    """Say why a file with a proxy or a key is not used; empty when it may be. One that is no secret all may read."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
         return f"cannot be read: {getattr(error, 'strerror', None) or 'no file name'}"
     if not os.access(path, os.R_OK):
         return "cannot be read: Permission denied"
-    return _OPEN_TO_OTHERS if mode & _OTHERS else "not accepted"
+    return _OPEN_TO_OTHERS if is_secret and mode & _OTHERS else ""
 
 
 def explain_tls(environment: Mapping[str, str], said: str = "") -> str:

@@ -1,0 +1,99 @@
+"""Doors by themselves: their names, addresses, clocks and room."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+from storage.answers.probing.doors import probe_door, probe_doors
+from storage.answers.probing.http_date import http_date
+from tests.servers.credentials import Authority
+from tests.servers.fixtures import ServedDirectory
+
+
+def test_a_server_tells_its_clock_and_its_room(xrootd_directory: ServedDirectory) -> None:
+    probe = probe_door(xrootd_directory.url, xrootd_directory.lfn, 10.0, {})
+    assert probe.is_up
+    assert [address.problem for address in probe.addresses] == [""]
+    assert probe.clock is not None
+    assert abs(probe.clock) < 30
+    assert probe.clock_error >= 0.5
+    assert probe.space is not None
+    assert probe.space.total is not None
+    assert probe.space.free is not None
+    assert 0 < probe.space.free <= probe.space.total
+
+
+def test_of_a_place_that_it_does_not_have_it_tells_no_room(xrootd_directory: ServedDirectory) -> None:
+    probe = probe_door(xrootd_directory.url, b"/store/none", 10.0, {})
+    assert probe.is_up
+    assert probe.space is None
+
+
+def test_doors_that_are_not_there_are_told_apart(tmp_path: Path) -> None:
+    doors = ("root://localhost:1", "root://nowhere.invalid", f"file://{tmp_path}", "file:///none/at/all", "dump:///x")
+    refused, unknown, here, gone, dump = probe_doors(doors, b"", 5.0, {})
+    assert not refused.is_up
+    assert refused.addresses[0].problem == "Connection refused"
+    assert not unknown.is_up
+    assert unknown.name_problem
+    assert here.is_up
+    assert here.space is not None
+    assert not gone.is_up
+    assert "No such file" in gone.problem
+    assert dump.is_up
+
+
+@contextmanager
+def web_server(directory: Path, date: str | None) -> Iterator[int]:
+    """Serve over TLS, with a date of our own in the answers; None: without any."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_OPTIONS(self) -> None:
+            self.send_response_only(401)
+            if date is not None:
+                self.send_header("Date", date)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    authority = Authority(directory)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.certificate, authority.key)
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join(10)
+
+
+def test_the_date_of_an_answer_is_the_clock_of_a_webdav_door(tmp_path: Path) -> None:
+    ahead = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 3600))
+    with web_server(tmp_path / "ca", ahead) as port:
+        environment = {"X509_CERT_DIR": str(tmp_path / "ca/certificates")}
+        probe = probe_door(f"davs://localhost:{port}", b"/store", 10.0, environment)
+        assert probe.is_up
+        assert (probe.protocol, probe.clock_by) == ("WebDAV", "the date of its answer")
+        assert probe.clock is not None
+        assert abs(probe.clock - 3600) < 30
+        told, _, problem = http_date("localhost", port, 10.0, {"X509_CERT_DIR": str(tmp_path)})
+        assert told is None
+        assert problem.startswith("no encryption: ")
+
+
+def test_an_answer_without_a_date_tells_no_clock(tmp_path: Path) -> None:
+    with web_server(tmp_path / "ca", None) as port:
+        environment = {"X509_CERT_DIR": str(tmp_path / "ca/certificates")}
+        assert http_date("localhost", port, 10.0, environment)[0] is None
+    with web_server(tmp_path / "other", "some day") as port:
+        environment = {"X509_CERT_DIR": str(tmp_path / "other/certificates")}
+        assert http_date("localhost", port, 10.0, environment)[0] is None
