@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from storage.inventory import InventoryCounts, Reading
     from storage.inventory.age import Made
     from storage.inventory.entries import Rows
+    from storage.inventory.foreign.lfn import LfnToPath
 
 _TRUE = (b"1", b"true", b"yes")
 
@@ -78,13 +79,17 @@ class FileInventory:
             status = file.stat()
         except OSError as error:
             raise unreadable(paths.escape(os.fsencode(file)), error.strerror or str(error)) from error
-        mark = {
+        mark: dict[str, object] = {
             "path": str(file),
             "size": status.st_size,
             "mtime_ns": status.st_mtime_ns,
             "format": settings.inventory_format,
             "table": settings.inventory_table,
         }
+        if settings.rucio is not None:
+            from storage.backends.rucio.naming import mark_of_paths
+
+            mark["paths"] = mark_of_paths(settings.rucio)
         return InventoryIdentity(mark, str(file), _made(file).at)
 
     def read_into(
@@ -119,6 +124,7 @@ class FileInventory:
             append_leaves=sink.append_leaves,
             processes=settings.inventory_processes,
             allowed=settings.max_malformed if notice is not None else 0.0,
+            lfn_to_path=_lfn_to_path(settings),
             notice=notice,
         )
 
@@ -164,7 +170,18 @@ class FileInventory:
             table=settings.inventory_table,
             site="" if of_all else settings.name,
             allowed=settings.max_malformed if lenient else 0.0,
+            lfn_to_path=_lfn_to_path(settings),
         )
+
+
+def _lfn_to_path(settings: SiteConfig) -> LfnToPath:
+    from storage.inventory.foreign.lfn import identity_path
+
+    if settings.rucio is None:
+        return identity_path
+    from storage.backends.rucio.naming import paths_of_names
+
+    return paths_of_names(settings) or identity_path
 
 
 def refuse_old_inventory(file: Path, settings: SiteConfig) -> None:

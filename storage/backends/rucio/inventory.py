@@ -17,7 +17,7 @@ from engine.lfn2path import DID, HashPaths, NoPath
 from storage.backends.file_inventory import as_inventory_rows
 from storage.backends.heeded import heeded
 from storage.backends.protocols import BackendError, InventoryIdentity, InventoryRow
-from storage.backends.rucio.naming import Naming, naming_of, no_rule
+from storage.backends.rucio.naming import Naming, mark_of_paths, naming_of, no_rule
 from storage.backends.rucio.replicas import RSE, AskServer, Replicas, ReplicaSource
 from storage.config.site import RucioSettings, SiteConfig
 from storage.shown import printable
@@ -64,8 +64,7 @@ class RucioInventory:
         _, settings = self._settings_of(site)
         label = f"{self._source.label}, RSE {printable(settings.rse or site)}"
         mark = {"backend": "rucio", "source": self._source.label, "rse": settings.rse or site, "site": site}
-        made_by = (settings.lfn2path, settings.prefix, settings.path_rules, settings.storage_json, settings.volume)
-        return InventoryIdentity({**mark, "paths": repr((*made_by, settings.protocol))}, label)
+        return InventoryIdentity({**mark, "paths": mark_of_paths(settings)}, label)
 
     def read_into(
         self,

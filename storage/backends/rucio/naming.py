@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,16 +90,47 @@ def naming_of(site: SiteConfig, settings: RucioSettings, rse: RSE, ask_server: A
     return Naming(prefix.rstrip(b"/") + b"/", _made_by(settings, rse, ask_server))
 
 
-def _made_by(settings: RucioSettings, rse: RSE, ask_server: AskServer) -> Lfn2Path | None:
+def paths_of_names(site: SiteConfig) -> Callable[[bytes, bytes], bytes] | None:
+    """Give what makes LFNs of names, None where the settings of a site alone do not say it.
+
+    Raises:
+        BackendError: the rules cannot be used.
+    """
+    settings = site.rucio
+    made_by = None if settings is None else _said(settings, settings.rse or site.name)
+    if settings is None or made_by is None:
+        return None
+    prefix = (settings.prefix or site.root_path).rstrip(b"/") + b"/"
+
+    def path_of(scope: bytes, name: bytes) -> bytes:
+        try:
+            (path,) = made_by.paths([(scope, name)])
+        except NoPath as error:
+            raise ValueError("a name of which a rule makes a path") from error
+        return path if path[:1] == b"/" else prefix + path
+
+    return path_of
+
+
+def mark_of_paths(settings: RucioSettings) -> str:
+    """Give what changes when the settings make other paths."""
+    made_by = (settings.lfn2path, settings.prefix, settings.path_rules, settings.storage_json, settings.volume)
+    return repr((*made_by, settings.protocol))
+
+
+def _said(settings: RucioSettings, rse: str) -> Lfn2Path | None:
     if settings.path_rules:
         rules = [PathRule.of(paths.encode(pattern), paths.encode(path)) for pattern, path in settings.path_rules]
         return lfn2path("did", rules, settings.scope or "")
     if settings.storage_json is not None:
         return _of_storage_json(settings, settings.storage_json, rse)
-    if settings.lfn2path != "auto":
-        return lfn2path(settings.lfn2path, scope=settings.scope or "cms")
-    if not rse.deterministic:
-        return None
+    return None if settings.lfn2path == "auto" else lfn2path(settings.lfn2path, scope=settings.scope or "cms")
+
+
+def _made_by(settings: RucioSettings, rse: RSE, ask_server: AskServer) -> Lfn2Path | None:
+    said = _said(settings, rse.name)
+    if said is not None or not rse.deterministic:
+        return said
     algorithm = rse.algorithm or ask_server(rse.name).algorithm
     if algorithm not in _OWN:
         with_what = quoted(algorithm or "its default")
@@ -110,13 +141,13 @@ def _made_by(settings: RucioSettings, rse: RSE, ask_server: AskServer) -> Lfn2Pa
     return lfn2path(algorithm)
 
 
-def _of_storage_json(settings: RucioSettings, file: Path, rse: RSE) -> Lfn2Path:
+def _of_storage_json(settings: RucioSettings, file: Path, rse: str) -> Lfn2Path:
     name = printable(str(file))
     try:
         description = json.loads(file.read_bytes())
         rules = storage_rules(
             description,
-            rse="" if settings.volume else rse.name,
+            rse="" if settings.volume else rse,
             volume=settings.volume or "",
             protocol=settings.protocol or "",
         )

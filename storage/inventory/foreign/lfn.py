@@ -12,8 +12,7 @@ from typing import TypeAlias
 from engine import lfn2path
 
 LfnToPath: TypeAlias = Callable[[bytes, bytes], bytes]
-"""Takes scope and name and gives a path, absolute or relative to the root. A function of a module, so that it pickles.
-"""
+"""Takes scope and name and gives a path, absolute or relative to the root; raises `ValueError` where there is none."""
 
 
 def identity_path(scope: bytes, name: bytes) -> bytes:

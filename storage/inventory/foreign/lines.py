@@ -81,9 +81,13 @@ class LineReader:
         rows = self.quick(chunk.data)
         if rows is None:
             # Looked for only now, since looking takes as long as reading does.
-            plain = plain_paths(chunk.data)
+            plain = self.plain(chunk.data)
             rows = None if plain == chunk.data else self.quick(plain)
         return self._one_by_one(chunk, misfits) if rows is None else rows
+
+    def plain(self, data: bytes) -> bytes:
+        """Write what may be written in several ways as the quick way knows it."""
+        return plain_paths(data)
 
     def _one_by_one(self, chunk: Chunk, misfits: Misfits) -> Rows:
         entries: list[Entry] = []

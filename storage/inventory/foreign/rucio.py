@@ -49,7 +49,11 @@ class RucioForm:
     header: int = 0
     lfn_to_path: LfnToPath = identity_path
     format = Format.RUCIO
-    apart = True
+
+    @property
+    def apart(self) -> bool:
+        """See whether other processes may read: not with a function that may not be had there."""
+        return self.lfn_to_path is identity_path
 
     @classmethod
     def of(
@@ -107,6 +111,10 @@ class RucioReader(LineReader):
         checksums = found.texts("checksum") if self.holds.checksums else None
         return Rows(*located, sizes, mtimes, sites=found.texts("rse"), checksums=checksums)
 
+    def plain(self, data: bytes) -> bytes:
+        """Leave it: what is below a scope or a host may be another file with one slash less."""
+        return data
+
     def _paths(self, found: Found) -> tuple[list[bytes], list[bytes]] | None:
         spans = found.spans
         place = spans.get("location")
@@ -132,7 +140,10 @@ class RucioReader(LineReader):
     def _named(self, found: Found) -> tuple[list[bytes], list[bytes]] | None:
         """Make paths of names, where the dump does not say them."""
         names = zip(found.texts("scope"), found.texts("name"), strict=True)
-        paths = [self._form.lfn_to_path(scope, name) for scope, name in names]
+        try:
+            paths = [self._form.lfn_to_path(scope, name) for scope, name in names]
+        except ValueError:
+            return None
         if "location" in found.spans:
             places = found.texts("location")
             paths = [path if place in _NULLS else place for path, place in zip(paths, places, strict=True)]

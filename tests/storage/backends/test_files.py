@@ -64,6 +64,31 @@ def test_names_of_any_kind(tmp_path: Path) -> None:
     assert [row.lfn for row in backends.inventory.list_files(SITE)] == ["/store/mc/\udcff <x>", "/store/mc/\xe9"]
 
 
+def test_paths_of_replicas_are_made_as_the_keys_of_rucio_say(tmp_path: Path) -> None:
+    line = f"{SITE}\tmc\tf\tab\t7\t2020-01-01 00:00:00\t\t2020-01-01 00:00:00\tA\n"
+    found = {}
+    for said, keys in {
+        "nothing": {},
+        "auto": {"Rucio": {}},
+        "hash": {"Rucio": {"LFN2Path": "hash", "Prefix": "/store/rucio"}},
+        "rules": {"Rucio": {"PathRules": [{"DID": "mc:(.*)", "Path": "by/rule/$1"}]}},
+    }.items():
+        backends, site = settings(tmp_path, line, **keys)
+        (row,) = backends.inventory.list_files(SITE)
+        found[said] = row.lfn
+        mark = inventory_identity(backends, site).mark
+        assert ("paths" in mark) == ("Rucio" in keys)
+    assert found == {
+        "nothing": "/store/mc/f",
+        "auto": "/store/mc/f",
+        "hash": "/store/rucio/mc/5c/04/f",
+        "rules": "/store/by/rule/f",
+    }
+    backends, _ = settings(tmp_path, line, Rucio={"PathRules": [{"DID": "data:(.*)", "Path": "$1"}]})
+    with pytest.raises(InventoryMalformed, match="line 1: expected a name of which a rule makes a path"):
+        list(backends.inventory.list_files(SITE))
+
+
 def test_protected_datasets_are_flagged(tmp_path: Path) -> None:
     backends, _ = settings(tmp_path)
     assert backends.inventory.protected_datasets(SITE) == {"/One/Era-v1/TIER"}

@@ -201,6 +201,31 @@ def test_rows_of_other_sites_are_left_out_and_a_dump_of_others_alone_is_refused(
         read(content, site="T2_Z")
 
 
+@pytest.mark.parametrize(
+    ("place", "path"),
+    [
+        (b"root://h//a/f", b"/a/f"),
+        (b"/a//f", b"/a/f"),
+        (b"a//f", b"/top/a/f"),
+        # Of another name another path.
+        (b"", b"/top/H/x--f"),
+    ],
+)
+def test_slashes_are_left_in_names_of_replicas(place: bytes, path: bytes) -> None:
+    line = b"T2_X\tmc\tx//f\tab\t7\t2020-01-01 00:00:00\t%b\t2020-01-01 00:00:00\tA\n" % place
+    found = read(line * 3, root=b"/top", lfn_to_path=lambda _, name: b"H/" + name.replace(b"/", b"-"))
+    assert found.paths == [path] * 3
+
+
+def test_a_name_that_has_no_path_does_not_fit() -> None:
+    def no_path(scope: bytes, name: bytes) -> bytes:
+        raise ValueError("a name with a path")
+
+    content = LINES["rucio without paths"][1](FILES)
+    with pytest.raises(InventoryMalformed, match="line 1: expected a name with a path"):
+        read(content, root=b"/", lfn_to_path=no_path)
+
+
 def test_a_replica_whose_state_nobody_knows_is_there_and_not_judged() -> None:
     found = read(b"X\ts\tf\tab\t7\t2020-01-01 00:00:00\ta/f\t2020-01-01 00:00:00\tQ\n", root=b"/r", allowed=ALL)
     assert found.facts == [(b"/r/a/f", UNKNOWN_SIZE, 2**63 - 1)]
