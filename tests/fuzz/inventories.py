@@ -90,6 +90,7 @@ _PACKERS: tuple[Callable[[bytes], bytes], ...] = (
     lambda data: lzma.compress(data, preset=0),
     lambda data: gzip.compress(data[:30], 1) + gzip.compress(data[30:], 1) + bytes(20),
 )
+_LISTS = ("paths", "sizes", "csv", "tsv", "ral")
 _KEEPS: tuple[tuple[bytes, ...], ...] = ((), (), (b"/store",), (b"/store/mc", b"/store/data/x"))
 _NAMES = (
     b"f%d.root",
@@ -143,7 +144,9 @@ class InventoryFuzzer:
         if found is None:
             return "refused"
         counts, tree = found
-        check(content, keep, root, counts, tree)
+        # What was damaged into a dump of another program is held by their own fuzzer.
+        if counts.format in _LISTS:
+            check(content, keep, root, counts, tree)
         if chance.random() < 0.1:
             self._check_the_way_into_a_snapshot(keep, root, tree)
         return "read" if counts.files else "read, and empty"
