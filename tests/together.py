@@ -14,21 +14,23 @@ from typing import Any, Generic, TypeVar
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-_GROUPS = ("tests/actors/on_ray", "tests/browser", "tests/faults/on_ray")
+_ON_RAY = r".*\[(.*-)?ray(-.*)?\]$"
 
-_FIRST = (*_GROUPS, "tests/cli/test_run", "tests/cli", "tests/faults", "tests/monitoring", "tests/test_")
+_GROUPS = {
+    "Ray in this process": re.compile(rf"tests/actors/(on_ray/|{_ON_RAY})", re.DOTALL),
+    "a Ray node": re.compile(rf"tests/faults/{_ON_RAY}", re.DOTALL),
+    "a browser": re.compile("tests/browser/"),
+    "a Rucio": re.compile(r"tests/[^:]*\brucio/|tests/[^:]*/test_rucio\.py"),
+}
+"""What is shared, and by which tests: what says ``ray`` among its parameters shares the node of its folder."""
+
+_FIRST = ("tests/cli/test_run.py", *_GROUPS, "tests/cli/", "tests/faults/", "tests/monitoring/", "tests/test_")
 """What begins first, because it takes longest: at the end only short files are left, for all processes alike."""
-
-_ON_RAY = re.compile(r"\[(?:.*-)?ray(?:-.*)?\]$")
 
 
 def group_of(nodeid: str) -> str:
-    """Give the group of a test: most are of their file, and what says ``ray`` among its parameters of a common node."""
-    file = nodeid.partition("::")[0]
-    place = "/".join(file.split("/")[:2])
-    if _ON_RAY.search(nodeid) and f"{place}/on_ray" in _GROUPS:
-        return f"{place}/on_ray"
-    return next((group for group in _GROUPS if file.startswith(f"{group}/")), file)
+    """Give the group of a test, which is that of its file where it shares nothing with others."""
+    return next((group for group, tests in _GROUPS.items() if tests.match(nodeid)), nodeid.partition("::")[0])
 
 
 def in_order(items: list[pytest.Item]) -> list[pytest.Item]:

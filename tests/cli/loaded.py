@@ -30,7 +30,10 @@ from tests.cli.program import PATIENCE, Ended, ended_well, environment
 _PACKAGES = ("engine", "storage", "actors", "cli")
 
 _LATER = "actors.on_ray"
-"""What loads Ray, which reads the environment then."""
+"""What loads Ray."""
+
+_READ_THE_ENVIRONMENT = {"ray", "XRootD", "pyxrootd", "rucio", "botocore"}
+"""Libraries that take their settings from it when they are loaded, as the program does only when it needs them."""
 
 _AT_THE_START = ("PYTHON", "LD_", "LC_", "LANG", "RAY_", "TMP", "TZ")
 """How the names of variables begin that mean something to a process before the program runs."""
@@ -109,7 +112,7 @@ def load() -> None:
         for module in pkgutil.walk_packages(import_module(package).__path__, f"{package}."):
             if not module.name.startswith(_LATER):
                 import_module(module.name)
-    assert not {"ray", "XRootD", "pyxrootd"} & set(sys.modules), "what is loaded reads the environment"
+    assert not _READ_THE_ENVIRONMENT & set(sys.modules), "what is loaded reads the environment"
 
 
 def serve(connection: socket.socket) -> bool:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.lfn2path import hash_path
-from tests.cli.program import Ended, run
+from tests.cli.loaded import run
+from tests.cli.program import Ended
 from tests.servers.fixtures import ServedDirectory
 from tests.servers.rucio import RucioServer
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.loaded import run
 from tests.cli.managed import OLD, ManagedSite
-from tests.cli.program import run
 from tests.servers.fixtures import ServedDirectory
 from tests.servers.rucio import RucioServer
 

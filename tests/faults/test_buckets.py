@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.program import Ended, eventually, run
+from tests.cli.loaded import run
+from tests.cli.program import Ended, eventually
 from tests.faults.site import FaultySite
 from tests.faults.test_names import NAMES
 from tests.servers.faulty_http import FaultyHTTPProxy, parts_of, saying, with_body
@@ -63,6 +64,7 @@ def _assert_all_found(site: FaultySite, ended: Ended) -> None:
     assert site.unlisted() == {}
 
 
+@pytest.mark.quick_on("ray")
 @pytest.mark.fault("buckets", "nothing", "what is missing, orphaned and of another size, and nothing else")
 def test_nothing_goes_wrong(kept: FaultySite, s3_server: S3Server, bucket: str, runtime: str) -> None:
     kept.put("data/3/cut.root", 3)
