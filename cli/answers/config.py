@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
 from cli.display import human_count
 from cli.exits import ExitCode
 from cli.session import Settings
+from storage.answers.effective import effective
 from storage.answers.settings import problems_of
-from storage.config.loading import Config, Origin
+from storage.config.loading import Config
+from storage.config.origins import Origin
 from storage.config.problems import Problem
 from storage.config.published import without_secrets
 from storage.config.schema import json_schema
@@ -21,10 +24,12 @@ from storage.shown import printable
 
 def show_settings(settings: Settings, name: str, changed: bool, as_json: bool) -> ExitCode:
     """Print what each key comes to for a site; those that have their default are left out where that is wanted."""
-    config = settings.config
     # Whoever has no such site is told so before anything else.
-    site = config.site(name)
+    found_out = effective(settings.config, name)
+    config, site = found_out.config, found_out.site
     assert isinstance(config, Config)
+    if found_out.problem:
+        print(f"dynamo-consistency: warning: without what its backend knows: {found_out.problem}", file=sys.stderr)
     chosen = [setting for setting in config.settings(name) if not (changed and setting.origin == Origin.DEFAULT)]
     values = without_secrets({setting.key: setting.value for setting in chosen})
     rows = [(setting.key, setting.origin, values[setting.key]) for setting in chosen]

@@ -8,13 +8,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from cli.answers.wording import date
 from cli.display import human_bytes
 from cli.exits import ExitCode
 from cli.session import Settings
+from engine.diagnosing.facts import SettingFault
 from engine.diagnosing.lines import Level, Line, Part, Writing, lines, worst
+from storage.answers.effective import effective
 from storage.answers.probing.site import probe_site
 
 _WRITING = Writing(lambda seconds: f"{date(seconds)} UTC", human_bytes)
@@ -23,10 +25,12 @@ _OF_THE_STORE = (Part.DOORS, Part.CREDENTIALS, Part.STORE)
 
 def examine(settings: Settings, name: str, as_json: bool) -> ExitCode:
     """Look at all that a check of a site needs, and say of each whether it is well."""
-    config = settings.config
-    site = config.site(name)
+    found_out = effective(settings.config, name)
     with _progress(name) as say:
-        probe = probe_site(config, site, os.environ, time.time(), say)
+        probe = probe_site(found_out.config, found_out.site, os.environ, time.time(), say)
+    if found_out.problem:
+        fault = SettingFault("Backend", found_out.problem, "see whether it runs, and docs/backends.md")
+        probe = replace(probe, faults=(fault, *probe.faults))
     said = lines(probe, _WRITING)
     if as_json:
         print(json.dumps({"site": name, "level": worst(said), "lines": [asdict(line) for line in said]}))

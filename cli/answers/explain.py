@@ -16,6 +16,7 @@ from engine import paths
 from engine.explaining.facts import PathFacts
 from engine.explaining.outcome import statements
 from engine.explaining.words import Statement, Topic, Writing
+from storage.answers.effective import effective
 from storage.answers.path_facts import path_facts
 from storage.config.site import SiteConfig
 from storage.shown import quoted
@@ -38,9 +39,12 @@ class ExplainRequest:
 
 def explain(settings: Settings, request: ExplainRequest, as_json: bool) -> ExitCode:
     """Tell all that is known about a file or directory of a site."""
-    site = _site(settings, request.site)
+    found_out = effective(settings.config, _name(settings, request.site))
+    site = found_out.site
     path = _path(site, request)
-    facts = path_facts(settings.config, site, path, request.lfn.endswith("/"), time.time())
+    facts = path_facts(found_out.config, site, path, request.lfn.endswith("/"), time.time())
+    if found_out.problem:
+        facts = replace(facts, notices=(found_out.problem, *facts.notices))
     if request.live:
         from storage.answers.live import ask_now
 
@@ -54,12 +58,12 @@ def explain(settings: Settings, request: ExplainRequest, as_json: bool) -> ExitC
     return ExitCode.DONE
 
 
-def _site(settings: Settings, name: str | None) -> SiteConfig:
+def _name(settings: Settings, name: str | None) -> str:
     config = settings.config
     if name is not None:
-        return config.site(name)
+        return name
     if len(config.sites) == 1:
-        return config.site(config.sites[0])
+        return config.sites[0]
     raise CommandError(f"--site: which site? known: {', '.join(config.sites) or 'none'}")
 
 

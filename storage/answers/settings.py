@@ -17,7 +17,8 @@ from storage.answers.places import why_not_writable
 from storage.backends import BackendError, choose
 from storage.backends.file_inventory import why_no_file
 from storage.config.files import ConfigError
-from storage.config.loading import Config, Origin
+from storage.config.loading import Config
+from storage.config.origins import Origin
 from storage.config.problems import Problem
 from storage.config.published import BLOT, without_secrets
 from storage.config.site import SiteConfig

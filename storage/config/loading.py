@@ -11,7 +11,6 @@ import os
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +19,7 @@ from pydantic import ValidationError
 from engine import paths
 from storage.config.files import ConfigError, parse_value, read_mapping
 from storage.config.keys import KEYS, VERBATIM_KEYS, CommonKeys, RucioKeys, SiteKeys, SQLKeys, TopKeys
+from storage.config.origins import Origin, Setting
 from storage.config.problems import Problem
 from storage.config.site import Email, RucioSettings, SiteConfig, SQLSettings
 from storage.config.wording import problem_of
@@ -30,30 +30,13 @@ __all__ = ["KEYS", "Config", "ConfigError", "Email", "SiteConfig"]
 _T = TypeVar("_T")
 
 
-class Origin(StrEnum):
-    """Where a value comes from, from the weakest to the strongest."""
-
-    DEFAULT = "default"
-    TOP_LEVEL = "top level"
-    SITE = "site"
-    ENVIRONMENT = "environment"
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What a key comes to for a site, as a file would have it: with file names that are absolute."""
-
-    key: str
-    value: Any
-    origin: Origin
-
-
 @dataclass(frozen=True, slots=True)
 class Config:
     """A validated configuration. Build it with `load` or `default`.
 
     ``given`` has the keys of the file, overridden from the environment, as they were written there; ``overridden`` are
-    those that the environment has, ``in_file`` those of the file's top level.
+    those that the environment has, ``in_file`` those of the file's top level, and ``of_backend``, by site, those that a
+    backend has said.
     """
 
     path: Path | None
@@ -61,6 +44,7 @@ class Config:
     overridden: frozenset[str]
     in_file: frozenset[str] = frozenset()
     given: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    of_backend: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], environment: Mapping[str, str], loader: Any = None) -> Config:
@@ -148,7 +132,10 @@ class Config:
         new, own = keys.Sites[name], self._keys.Sites.get(name)
         if own is not None:
             new = own.model_copy(update={key: getattr(new, key) for key in new.model_fields_set})
-        return replace(self, _keys=self._keys.model_copy(update={"Sites": {**self._keys.Sites, name: new}}))
+        sites = {**self._keys.Sites, name: new}
+        said = self.of_backend.get(name, frozenset()) | keys.Sites[name].model_fields_set
+        of_backend = {**self.of_backend, name: said}
+        return replace(self, _keys=self._keys.model_copy(update={"Sites": sites}), of_backend=of_backend)
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -183,8 +170,11 @@ class Config:
                 return name in top[key]
             return top[key].get(name) if key in _BY_SITE else top[key]
 
+        def shown(key: str, origin: Origin) -> Origin:
+            return Origin.BACKEND if origin == Origin.SITE and key in self.of_backend.get(name, ()) else origin
+
         origins = {key: self._origin(key, own, name) for key in KEYS if key != "Sites"}
-        return tuple(Setting(key, value(key, origin), origin) for key, origin in origins.items())
+        return tuple(Setting(key, value(key, origin), shown(key, origin)) for key, origin in origins.items())
 
     def _origin(self, key: str, own: SiteKeys, name: str) -> Origin:
         """Say which value of a key counts for a site whose own keys are ``own``."""

@@ -120,12 +120,23 @@ def test_attributes_of_an_rse_go_before_the_settings_of_the_site(managed: Manage
     found = site.check()
     assert (found["orphan"], found["missing"]) == (1, 2)
     assert [gate["gate"] for gate in found["gates"]] == ["too-many"]
+    shown = {key["key"]: key for key in site.program("config", "show", site.name, "--json").json["keys"]}
+    assert shown["MaxMissing"] == {"key": "MaxMissing", "value": 1, "origin": "backend"}
+    assert shown["RootPath"]["origin"] == "site"
+    told = site.program("explain", f"{site.root}/stray/file", "--site", site.name)
+    assert (told.code, "IgnoreDirectories" in told.out) == (0, True)
+    assert site.program("doctor", site.name).out.endswith(f"{site.name}: nothing is wrong\n")
     site.rucio.ask(lambda client: client.add_rse_attribute(site.name, "consistency.WebDir", "/tmp"))
     ended = site.program("check", site.name)
     assert (
         f"RSE {site.name}: attribute consistency.WebDir: no RSE may set this; what may be set: RootPath"
         in ended.message
     )
+    told = site.program("config", "show", site.name)
+    assert (told.code, "attribute consistency.WebDir: no RSE may set this" in told.err) == (0, True)
+    assert ["MaxMissing", "default"] in [line.split()[:2] for line in told.out.splitlines()]
+    told = site.program("doctor", site.name)
+    assert (told.code, "attribute consistency.WebDir: no RSE may set this" in told.out) == (2, True)
 
 
 def test_sites_that_only_rucio_knows(managed: ManagedSite) -> None:
@@ -150,6 +161,8 @@ def test_sites_that_only_rucio_knows(managed: ManagedSite) -> None:
     assert site.program("invalidate").out.startswith(f"{site.name}: 1 file asked for, ")
     assert site.rucio.bad(site.name) == {(site.scope, "lost")}
     assert "none of 1 sites is due" in site.program("run", "--once").out
+    shown = {key["key"]: key["origin"] for key in site.program("config", "show", site.name, "--json").json["keys"]}
+    assert (shown["Doors"], shown["Backend"], shown["WebDir"]) == ("backend", "top level", "default")
     unknown = site.program("check", "T2_NOBODY")
     assert (unknown.code, 'no site "T2_NOBODY"' in unknown.message) == (2, True)
     site.configure(RSEExpression="group=nobody")

@@ -13,7 +13,7 @@ from storage.shown import printable
 
 def credentials(environment: Mapping[str, str]) -> tuple[CredentialFacts, ...]:
     """Find the token, the proxy or certificate, and the shared key that clients find in the same places."""
-    return (*_tokens(environment), *_proxies(environment), *_keys(environment))
+    return (*_tokens(environment), *_proxies(environment), *_keys(environment), *_of_s3(environment))
 
 
 def _tokens(environment: Mapping[str, str]) -> Iterator[CredentialFacts]:
@@ -56,3 +56,12 @@ def _keys(environment: Mapping[str, str]) -> Iterator[CredentialFacts]:
         yield CredentialFacts("sss", "key", "XrdSecSSSKT", problem=file_problem(Path(named)))
     elif usual.exists():
         yield CredentialFacts("sss", "key", printable(str(usual)), problem=file_problem(usual))
+
+
+def _of_s3(environment: Mapping[str, str]) -> Iterator[CredentialFacts]:
+    if environment.get("AWS_ACCESS_KEY_ID"):
+        half = "" if environment.get("AWS_SECRET_ACCESS_KEY") else "AWS_SECRET_ACCESS_KEY is not set"
+        yield CredentialFacts("s3", "key", "AWS_ACCESS_KEY_ID", problem=half)
+    elif environment.get("AWS_SHARED_CREDENTIALS_FILE"):
+        problem = file_problem(Path(environment["AWS_SHARED_CREDENTIALS_FILE"]), is_secret=False)
+        yield CredentialFacts("s3", "keys", "AWS_SHARED_CREDENTIALS_FILE", problem=problem)

@@ -12,13 +12,14 @@ from dataclasses import replace
 from engine import paths
 from engine.diagnosing.facts import AddressProbe, DoorProbe, SpaceFacts
 from storage.answers.probing.greeting import greet
-from storage.answers.probing.http_date import http_date
 from storage.answers.probing.server_says import ask_server
-from storage.door_url import DoorURL, parse_door, with_port
+from storage.answers.probing.web import ask_web
+from storage.door_url import S3_SCHEMES, WEB_SCHEMES, DoorURL, parse_door, with_port
 from storage.listers.wire.addresses import Info
 from storage.shown import one_line, printable
 
 _XROOTD = ("root", "roots")
+_SECURE = ("davs", "https", "s3")
 _AT_A_TIME = 8
 _MOST_ADDRESSES = 16
 """So many addresses of one name are connected to."""
@@ -62,12 +63,25 @@ def probe_door(
         connected.settimeout(seconds)
         if url.scheme in _XROOTD:
             return _with_xrootd(probe, url, host, connected, root, seconds, environment, heed)
-    if url.scheme == "davs":
-        ahead, error_seconds, problem = http_date(host, int(port), seconds, environment)
-        by, advice = "the date of its answer", "see docs/doors.md, credentials" if problem else ""
-        probe = replace(probe, protocol="WebDAV", problem=problem, advice=advice)
-        return replace(probe, clock=ahead, clock_error=error_seconds, clock_by=by)
+    if url.scheme in WEB_SCHEMES or url.scheme in S3_SCHEMES:
+        return _with_web(probe, url.scheme, host, int(port), seconds, environment)
     return replace(probe, protocol=url.scheme)
+
+
+def _with_web(
+    probe: DoorProbe, scheme: str, host: str, port: int, seconds: float, environment: Mapping[str, str]
+) -> DoorProbe:
+    said = ask_web(host, port, scheme in _SECURE, seconds, environment)
+    probe = replace(
+        probe,
+        protocol="S3" if scheme in S3_SCHEMES else "WebDAV",
+        seconds=said.seconds,
+        tls=said.tls,
+        certificate_ends=said.certificate_ends,
+        problem=said.problem,
+        advice="see docs/doors.md, credentials" if said.problem else "",
+    )
+    return replace(probe, clock=said.ahead, clock_error=said.error, clock_by="the date of its answer")
 
 
 def _local(probe: DoorProbe, path: bytes) -> DoorProbe:

@@ -10,7 +10,8 @@ import yaml
 
 from storage.config.files import ConfigError
 from storage.config.keys import KEYS
-from storage.config.loading import Config, Origin, Setting
+from storage.config.loading import Config
+from storage.config.origins import Origin, Setting
 from storage.config.problems import Problem
 
 
@@ -63,6 +64,21 @@ def test_keys_that_name_sites_at_the_top_level(
     site = Config.load(_write(tmp_path, values), environment).site("T2_A")
     value = site.path_prefix.decode() or None if key == "PathPrefix" else site.unmerged
     assert value == expected[0]
+
+
+def test_what_a_backend_knows_goes_before_the_keys_of_the_site(tmp_path: Path) -> None:
+    path = _write(tmp_path, {"Retries": 1, "Sites": {"T2_A": {"Timeout": 20, "MaxDepth": 7, "Layout": "shared"}}})
+    config = Config.load(path, {"MaxDepth": "9"})
+    config = config.with_site("T2_A", {"Timeout": 30, "Retries": 2, "MaxDepth": 8}, "T2_A, of its backend")
+    config = config.with_site("T2_B", {"Timeout": 40}, "T2_B, of its backend")
+    found = {setting.key: (setting.value, setting.origin) for setting in config.settings("T2_A")}
+    assert found["Timeout"] == (30.0, Origin.BACKEND)
+    assert found["Retries"] == (2, Origin.BACKEND)
+    assert found["MaxDepth"] == (9, Origin.ENVIRONMENT)
+    assert found["Layout"] == ("shared", Origin.SITE)
+    assert found["NumThreads"][1] == Origin.DEFAULT
+    other = {setting.key: (setting.value, setting.origin) for setting in config.settings("T2_B")}
+    assert (other["Timeout"], other["Retries"]) == ((40.0, Origin.BACKEND), (1, Origin.TOP_LEVEL))
 
 
 def test_values_are_as_a_file_would_have_them(tmp_path: Path) -> None:

@@ -66,3 +66,14 @@ def test_a_shared_key_is_there_or_not(tmp_path: Path) -> None:
     keytab.chmod(0o644)
     (named,) = credentials({"XrdSecSSSKT": str(keytab)})
     assert (named.place, "open to other users" in named.problem) == ("XrdSecSSSKT", True)
+
+
+def test_keys_of_s3_are_there_whole_or_not(tmp_path: Path) -> None:
+    own = {"AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "s3cr3t"}
+    (key,) = credentials(own)
+    assert (key.method, key.place, key.problem) == ("s3", "AWS_ACCESS_KEY_ID", "")
+    assert "s3cr3t" not in repr(key)
+    (half,) = credentials({"AWS_ACCESS_KEY_ID": "me"})
+    assert half.problem == "AWS_SECRET_ACCESS_KEY is not set"
+    (file,) = credentials({"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none")})
+    assert file.problem == "cannot be read: No such file or directory"

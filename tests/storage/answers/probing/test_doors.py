@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 from storage.answers.probing.doors import probe_door, probe_doors
-from storage.answers.probing.http_date import http_date
+from storage.answers.probing.web import ask_web
 from tests.servers.credentials import Authority
 from tests.servers.fixtures import ServedDirectory
 
@@ -85,15 +85,18 @@ def test_the_date_of_an_answer_is_the_clock_of_a_webdav_door(tmp_path: Path) -> 
         assert (probe.protocol, probe.clock_by) == ("WebDAV", "the date of its answer")
         assert probe.clock is not None
         assert abs(probe.clock - 3600) < 30
-        told, _, problem = http_date("localhost", port, 10.0, {"X509_CERT_DIR": str(tmp_path)})
-        assert told is None
-        assert problem.startswith("no encryption: ")
+        assert probe.tls.startswith("TLSv1.")
+        assert probe.certificate_ends is not None
+        said = ask_web("localhost", port, True, 10.0, {"X509_CERT_DIR": str(tmp_path)})
+        assert said.ahead is None
+        assert said.problem.startswith("no encryption: ")
+        assert ask_web("localhost", port, False, 10.0, {}).problem.startswith("no answer over HTTP: ")
 
 
 def test_an_answer_without_a_date_tells_no_clock(tmp_path: Path) -> None:
     with web_server(tmp_path / "ca", None) as port:
         environment = {"X509_CERT_DIR": str(tmp_path / "ca/certificates")}
-        assert http_date("localhost", port, 10.0, environment)[0] is None
+        assert ask_web("localhost", port, True, 10.0, environment).ahead is None
     with web_server(tmp_path / "other", "some day") as port:
         environment = {"X509_CERT_DIR": str(tmp_path / "other/certificates")}
-        assert http_date("localhost", port, 10.0, environment)[0] is None
+        assert ask_web("localhost", port, True, 10.0, environment).ahead is None

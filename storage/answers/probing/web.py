@@ -1,0 +1,74 @@
+"""What a WebDAV door or an S3 store says over HTTP without being asked for anything: its clock, and its encryption."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+from storage.listers.webdav.identity import Identity
+from storage.listers.wire.tls import TLSError
+from storage.shown import one_line, printable
+
+
+@dataclass(frozen=True, slots=True)
+class WebAnswer:
+    """By how many seconds the clock is ahead of ours, give or take some; None where the answer has no date.
+
+    ``seconds`` is what the answer took, ``tls`` and ``certificate_ends`` are as in `DoorProbe`.
+    """
+
+    ahead: float | None = None
+    error: float = 1.0
+    seconds: float | None = None
+    tls: str = ""
+    certificate_ends: float | None = None
+    problem: str = ""
+
+
+def ask_web(host: str, port: int, is_secure: bool, seconds: float, environment: Mapping[str, str]) -> WebAnswer:
+    """Ask what may be asked there; whatever the answer is, it has a date as a rule."""
+    try:
+        context = Identity(environment, is_secure).context()
+    except TLSError as error:
+        return WebAnswer(problem=printable(str(error)))
+    connection = (
+        http.client.HTTPConnection(host, port, timeout=seconds)
+        if context is None
+        else http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
+    )
+    try:
+        connection.connect()
+        tls, ends = _encryption(connection)
+        asked = time.time()
+        connection.request("OPTIONS", "/")
+        date = connection.getresponse().getheader("Date")
+        heard = time.time()
+    except ssl.SSLError as error:
+        reason = getattr(error, "verify_message", "") or error.reason or one_line(error)
+        return WebAnswer(problem=printable(f"no encryption: {reason}"))
+    except (OSError, http.client.HTTPException) as error:
+        return WebAnswer(problem=printable(f"no answer over HTTP: {one_line(error) or type(error).__name__}"))
+    finally:
+        connection.close()
+    said = WebAnswer(None, 1.0, heard - asked, tls, ends)
+    try:
+        told = parsedate_to_datetime(date).timestamp() if date else None
+    except ValueError:
+        told = None
+    if told is None:
+        return said
+    # It says whole seconds, which began half a second ago on average.
+    ahead, error_seconds = told + 0.5 - (asked + heard) / 2, 0.5 + (heard - asked) / 2
+    return WebAnswer(round(ahead, 2), round(error_seconds, 2), said.seconds, tls, ends)
+
+
+def _encryption(connection: http.client.HTTPConnection) -> tuple[str, float | None]:
+    stream = connection.sock
+    if not isinstance(stream, ssl.SSLSocket):
+        return "", None
+    ends = (stream.getpeercert() or {}).get("notAfter")
+    return stream.version() or "TLS", float(ssl.cert_time_to_seconds(ends)) if isinstance(ends, str) else None
