@@ -79,7 +79,7 @@ def _with_web(
         tls=said.tls,
         certificate_ends=said.certificate_ends,
         problem=said.problem,
-        advice="see docs/doors.md, credentials" if said.problem else "",
+        advice=said.advice,
     )
     return replace(probe, clock=said.ahead, clock_error=said.error, clock_by="the date of its answer")
 

@@ -27,6 +27,10 @@ class WebAnswer:
     tls: str = ""
     certificate_ends: float | None = None
     problem: str = ""
+    advice: str = ""
+
+
+_TRUST = "see docs/doors.md, credentials"
 
 
 def ask_web(host: str, port: int, is_secure: bool, seconds: float, environment: Mapping[str, str]) -> WebAnswer:
@@ -34,7 +38,7 @@ def ask_web(host: str, port: int, is_secure: bool, seconds: float, environment: 
     try:
         context = Identity(environment, is_secure).context()
     except TLSError as error:
-        return WebAnswer(problem=printable(str(error)))
+        return WebAnswer(problem=printable(str(error)), advice=_TRUST)
     connection = (
         http.client.HTTPConnection(host, port, timeout=seconds)
         if context is None
@@ -48,10 +52,14 @@ def ask_web(host: str, port: int, is_secure: bool, seconds: float, environment: 
         date = connection.getresponse().getheader("Date")
         heard = time.time()
     except ssl.SSLError as error:
+        if error.reason == "WRONG_VERSION_NUMBER":
+            advice = "name the port that has TLS; dav://, http:// and s3+http:// ask without"
+            return WebAnswer(problem="it has no encryption at this port", advice=advice)
         reason = getattr(error, "verify_message", "") or error.reason or one_line(error)
-        return WebAnswer(problem=printable(f"no encryption: {reason}"))
+        return WebAnswer(problem=printable(f"no encryption: {reason}"), advice=_TRUST)
     except (OSError, http.client.HTTPException) as error:
-        return WebAnswer(problem=printable(f"no answer over HTTP: {one_line(error) or type(error).__name__}"))
+        problem = printable(f"no answer over HTTP: {one_line(error) or type(error).__name__}")
+        return WebAnswer(problem=problem, advice="see whether this is the port of its HTTP, and whether it wants TLS")
     finally:
         connection.close()
     said = WebAnswer(None, 1.0, heard - asked, tls, ends)
