@@ -108,7 +108,8 @@ class _Kind:
         else:
             condition = "name = :name" + ("" if self._kind == FindingKind.EMPTY else " AND directory = :directory")
             values["name"] = stored(name)
-        query = f"SELECT 1 FROM {self._kind.table}_history WHERE site = :site AND run = :run AND {condition}"
+        table = self._kind.table
+        query = f"SELECT 1 FROM {table}_history WHERE site = :site AND run = :run AND {condition}"
         return self._connection.execute(query, values).fetchone() is not None
 
     def _start_of(self, run: int) -> float | None:

@@ -15,6 +15,7 @@ NUMBERS_AND_CONSTANTS = frozenset(
         # Tables, columns and conditions that stand in the module itself or in storage/history/tables.py.
         *("table", "Table", "columns", "where", "key", "more", "source", "name", "select", "marks", "c", "kind"),
         *("COUNTS", "_NEW_BEATS", "_REPORTED", "_SITE", "_SITE_COLUMNS", "_STATS", "UNKNOWN_MTIME", "UNKNOWN_SIZE"),
+        *("UNLISTED", "acted", "below", "condition", "counted", "entered", "remote", "seen", "size", "words"),
         # Numbers.
         *("run", "staged", "schema", "APPLICATION_ID", "VERSION", "_NAMED", "BUSY_SECONDS", "_AGAIN_SECONDS"),
         # Names of a foreign database, in quotes that are doubled.
