@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from actors.applying import (
     BACKEND_ERRORS,
     NOTHING,
-    AskRegistry,
     Doubts,
     Trouble,
     apply_items,
@@ -29,7 +28,7 @@ from engine.plan import PlanRun
 from engine.recheck import Dropped
 from engine.usage import usage
 from storage.atomic import ReportError
-from storage.backends.protocols import Transfers, takes_directories
+from storage.backends.protocols import Transfers
 from storage.history import HistoryDatabase, Table
 from storage.plans.audit import AuditLog
 from storage.runs.lists import SiteLists
@@ -37,6 +36,7 @@ from storage.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from actors.comparison import ComparisonResult
+    from actors.executors import Executors
     from storage.backends.protocols import Backends
     from storage.config.site import SiteConfig
     from storage.runs.directory import RunDirectory
@@ -68,8 +68,8 @@ class Acted:
     ``refusal`` says why nothing was, or nothing more, None when it was; ``deletions`` counts the requests that were
     new, ``doubles`` the orphans left alone since they may be other files seen through a link, ``dropped`` what
     is not any more as it was found; ``transfers`` are the missing files by their sources, also where nothing was asked
-    for. ``failure`` is what went wrong, and ``failed`` says in words what could not be done then. ``gates`` are those
-    that closed, also at a site that is not set to act.
+    for. ``failure`` is what went wrong, and ``failed`` says in words what could not be done then. ``stays`` has what
+    was tried in vain, by path, and why. ``gates`` are those that closed, also at a site that is not set to act.
     """
 
     refusal: Refusal | None = None
@@ -79,6 +79,7 @@ class Acted:
     transfers: Transfers = field(default_factory=Transfers)
     failed: str = ""
     failure: Exception | None = None
+    stays: tuple[tuple[bytes, str], ...] = ()
     gates: tuple[Refusal, ...] = ()
 
 
@@ -91,13 +92,14 @@ def act(
     oversight: Oversight,
     now: float,
     doubts: Doubts,
+    executors: Executors,
 ) -> Acted:
     """Plan what follows from a run of a site, and make the requests where the site is set to act.
 
     Orphans and empty directories are to be deleted, missing files to be brought back, if both are known for as many
     runs and days as the site wants; ``now`` is in seconds since the epoch. What remains goes through the ``doubts``.
     When the ``oversight`` asks to stop, nothing more is asked for. A backend that fails takes nothing away from what
-    was.
+    was. One of the ``executors`` does it.
 
     Raises:
         HistoryError, SnapshotError, OSError: nothing was asked for.
@@ -110,17 +112,23 @@ def act(
     directory = run.directory
     few_missing, few_orphans = found.missing <= limits.max_missing, found.orphan <= limits.max_orphan
     # A store that looks empty, or an inventory that does, would make a plan of millions that nobody may apply.
-    what = due(site, run.history, directory.inventory, directory.listing, now) if few_missing and few_orphans else Due()
-    if what.empty and not takes_directories(backends.registry):
-        _log.info("%s: %d empty directories stay: the registry deletes files alone", site.name, len(what.empty))
+    audit, what = AuditLog(directory.audit), Due()
+    if few_missing and few_orphans:
+        what = due(site, run.history, directory.inventory, directory.listing, now, audit)
+    if what.empty and not executors.takes_directories:
+        who = "the store cannot do that safely" if site.deletes_itself else "the registry deletes files alone"
+        _log.info("%s: %d empty directories stay: %s", site.name, len(what.empty), who)
         what = replace(what, empty=())
     try:
-        plan, state = open_plan(site, directory, _plan_run(site, run, found), what, gates, run.mark, now)
+        plan, state = open_plan(
+            site, directory, _plan_run(site, run, found), what, gates, run.mark, now, executors.actions
+        )
     except ReportError as error:
         return Acted(Refusal("plan", str(error)), failed=f"no plan was made, and {NOTHING}", failure=error, gates=gates)
     if not few_missing:
         return Acted(refusal, gates=gates)
     missing = [paths.decode(path) for path, _, _ in what.missing]
+    refusal = refusal or executors.refusal
     if refusal is not None:
         if not few_orphans:
             with HistoryDatabase(run.history) as database:
@@ -129,13 +137,13 @@ def act(
     if state.rejected:
         rejected = Refusal("rejected", f"the plan {plan.name} of this run was rejected")
         return replace(_only_tell(site, backends, missing, rejected), gates=gates)
-    registry = AskRegistry(backends.registry, site.name)
-    audit, earlier = AuditLog(directory.audit), ended_before(plan, state)
-    applied = apply_items(plan.name, plan.items, state, audit, registry, doubts, oversight, earlier.directories)
+    earlier = ended_before(plan, state)
+    with executors.of_plan(plan.name) as executor:
+        applied = apply_items(plan.name, plan.items, state, audit, executor, doubts, oversight, earlier.directories)
     if applied.dropped.total:
         said = applied.dropped.words
         _log.info("%s: asked again before acting: %s; these are left alone", site.name, said)
-    acted = Acted(None, applied.deletions, what.doubles, applied.dropped, applied.transfers)
+    acted = Acted(None, applied.deletions, what.doubles, applied.dropped, applied.transfers, stays=applied.stays)
     if earlier.missing:
         # What a process that died has asked for is in the lists of this run as well.
         told = _only_tell(site, backends, earlier.missing, None)
@@ -206,6 +214,9 @@ def what_followed(acted: Acted) -> str:
     closed = together(acted.gates) or acted.refusal
     if acted.failure is None and closed is not None and closed.gate != "dry":
         parts.append(f"{LEFT}: {closed.gate}: {closed.message}")
+    if acted.stays:
+        path, why = acted.stays[0]
+        parts.append(f"could not be deleted: {len(acted.stays)}, the first one {paths.escape(path)}: {why}")
     if acted.dropped.total:
         parts.append(f"dropped when asked again before acting: {acted.dropped.words}")
     return "; ".join(parts)

@@ -7,22 +7,24 @@ what is still to be done. Nothing is done twice, and nothing is forgotten.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from actors.listing import ListingFailed
 from actors.oversight import Killed, Oversight, heed
 from engine import paths
-from engine.plan import Action, Cause, ItemEvent, PlanItem, PlanState
+from engine.plan import DONE, Cause, ItemEvent, PlanItem, PlanState
+from engine.quarantine import Fate, Settled
 from engine.recheck import Candidates, Dropped, Rechecked
 from storage.atomic import ReportError
-from storage.backends.protocols import BackendError, Registry, Transfers, takes_directories
+from storage.backends.protocols import BackendError, Transfers
 from storage.config.files import ConfigError
 from storage.inventory import InventoryError
 
 if TYPE_CHECKING:
+    from actors.executors import Deleted, Executor
     from storage.plans.audit import AuditLog
     from storage.plans.plan_file import Plan
 
@@ -34,7 +36,7 @@ BACKEND_ERRORS = (BackendError, ConfigError, InventoryError)
 NOTHING = "nothing was asked for"
 
 BATCH = 1000
-"""Items that are asked for again, and then done, at a time."""
+"""Items that are asked for again at a time."""
 
 _NOT_MEANT = "inventory or settings say otherwise now"
 
@@ -59,6 +61,10 @@ _AS_WANTED = ("gone", "back")
 """What becomes of an item that was done."""
 
 
+_EVENTS = {Fate.DONE: ItemEvent.DONE, Fate.DROPPED: ItemEvent.DROPPED, Fate.FAILED: ItemEvent.FAILED}
+"""How the fates of items are noted; of one in doubt there is nothing to note."""
+
+
 class Trouble(Exception):
     """So much went wrong that nothing more is done; the message says what."""
 
@@ -69,7 +75,8 @@ class Applied:
 
     ``dropped`` counts what is not any more as it was found, ``left_since`` what inventory or settings do not mean any
     more, ``sourceless`` the missing files that nothing can bring back. ``transfers`` are the missing files by their
-    sources. ``failure`` is what ended it before its end; ``failed`` says in words what was not done then.
+    sources. ``failure`` is what ended it before its end; ``failed`` says in words what was not done then. ``stays`` has
+    what was tried in vain, by path, and why.
     """
 
     left_since: int = 0
@@ -80,39 +87,7 @@ class Applied:
     transfers: Transfers = field(default_factory=Transfers)
     failed: str = ""
     failure: Exception | None = None
-
-
-class Executor(Protocol):
-    """Does things to files; what it does twice is harmless."""
-
-    def delete(self, items: Sequence[PlanItem]) -> int:
-        """Have these deleted, in this order; gives how many were not asked for before.
-
-        Raises:
-            BackendError: none of them may count as done.
-        """
-
-    def transfer(self, items: Sequence[PlanItem]) -> Transfers:
-        """Have these brought back; gives what their sources are. Raises as `delete`."""
-
-
-@dataclass(frozen=True, slots=True)
-class AskRegistry:
-    """Leaves all of it to the registry of a site."""
-
-    registry: Registry
-    site: str
-
-    def delete(self, items: Sequence[PlanItem]) -> int:
-        """See `Executor`."""
-        if items[0].cause is Cause.EMPTY and not takes_directories(self.registry):
-            # The plan was made when there was another one.
-            raise BackendError("the registry deletes files alone; the next check makes a plan without directories")
-        return self.registry.delete(self.site, _lfns(items))
-
-    def transfer(self, items: Sequence[PlanItem]) -> Transfers:
-        """See `Executor`."""
-        return self.registry.transfer(self.site, _lfns(items))
+    stays: tuple[tuple[bytes, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +142,7 @@ def ended_before(plan: Plan, state: PlanState) -> EndedBefore:
     ended = [item for item in plan.items if not state.is_open(item.number)]
     return EndedBefore(
         [paths.decode(item.path) for item in ended if item.cause is Cause.MISSING],
-        [item.path for item in ended if item.cause is Cause.EMPTY and state.last(item.number) is ItemEvent.DONE],
+        [item.path for item in ended if item.cause is Cause.EMPTY and state.last(item.number) in DONE],
     )
 
 
@@ -190,12 +165,15 @@ class _Work:
     applied: Applied = field(default_factory=Applied)
     _begun: int = 0
     _transfers: bool = False
+    _tried: int = 0
+    _failed: int = 0
+    _doubtful: int = 0
 
     def not_done(self, total: int) -> str:
         """Say in words what of so many items was not done."""
         done = self.applied.done
-        if self._begun:
-            return f"{done:,} of {total:,} were asked for, and {self._begun:,} more may have been"
+        if unknown := self._begun + self._doubtful:
+            return f"{done:,} of {total:,} were asked for, and {unknown:,} more may have been"
         if not done:
             return NOTHING
         if self._transfers and not self.applied.transfers.requested:
@@ -225,33 +203,65 @@ class _Work:
         settled = sum(still.fates.get(item.path) in _AS_WANTED for item in batch if self._is_in_doubt(item))
         _look_for_trouble(still.dropped, settled, len(batch))
         self._leave([item for item in batch if item.path not in left], still)
+        todo, size = [item for item in batch if item.path in left], self.executor.at_once
+        for start in range(0, len(todo), size):
+            heed(oversight)
+            self._carry_out(todo[start : start + size])
         heed(oversight)
-        self._carry_out([item for item in batch if item.path in left])
 
     def _carry_out(self, todo: Sequence[PlanItem]) -> None:
-        if not todo:
-            return
-        self._note(ItemEvent.BEGUN, todo)
+        self._note(ItemEvent.BEGUN, todo, asides=self.executor.asides(todo))
         self._begun = len(todo)
-        self._transfers = todo[0].action is Action.TRANSFER
+        self._transfers = not todo[0].action.removes
         try:
             if self._transfers:
                 found = self.executor.transfer(todo)
                 requested = frozenset(map(paths.encode, found.requested))
             else:
-                new = self.executor.delete(todo)
+                deleted = self.executor.delete(todo)
         except BACKEND_ERRORS as error:
             self._begun = 0
             self._note(ItemEvent.FAILED, todo, [str(error)] * len(todo))
             raise
         if self._transfers:
             self._transferred(todo, found, requested)
+            self._begun = 0
         else:
-            self._note(ItemEvent.DONE, todo)
-            self.going += [item.path for item in todo if item.cause is Cause.EMPTY]
-            applied = self.applied
-            self.applied = replace(applied, done=applied.done + len(todo), deletions=applied.deletions + new)
+            self._deleted(todo, deleted)
+
+    def _deleted(self, todo: Sequence[PlanItem], deleted: Deleted) -> None:
+        """Note what became of what was to go; what nobody knows stays as it was begun.
+
+        Raises:
+            Trouble: too much could not be done.
+        """
+        fates = deleted.fates
+        if fates is None:
+            fates = {item.number: Settled(Fate.DONE) for item in todo}
+        by_fate: dict[Fate, list[PlanItem]] = {}
+        for item in todo:
+            by_fate.setdefault(fates[item.number].fate if item.number in fates else Fate.DOUBTFUL, []).append(item)
+        for fate, event in _EVENTS.items():
+            rows = by_fate.get(fate, [])
+            self._note(event, rows, [fates[item.number].said for item in rows])
+        done, dropped = by_fate.get(Fate.DONE, []), by_fate.get(Fate.DROPPED, [])
+        self.going += [item.path for item in done if item.cause is Cause.EMPTY]
+        applied = self.applied
+        self.applied = replace(
+            applied,
+            done=applied.done + len(done),
+            deletions=applied.deletions + deleted.new,
+            dropped=applied.dropped.plus(Dropped(changed=len(dropped))),
+            stays=(*applied.stays, *((item.path, fates[item.number].said) for item in by_fate.get(Fate.FAILED, []))),
+        )
         self._begun = 0
+        self._doubtful += len(by_fate.get(Fate.DOUBTFUL, []))
+        self._tried += len(todo)
+        failed = [settled for settled in fates.values() if settled.fate in (Fate.FAILED, Fate.DOUBTFUL)]
+        self._failed += len(failed)
+        if self._failed > max(_FEW, _MOST_UNCERTAIN * self._tried):
+            said = failed[-1].said if failed else ""
+            raise Trouble(f"{self._failed:,} of {self._tried:,} could not be done, the last one: {said}")
 
     def _transferred(self, todo: Sequence[PlanItem], found: Transfers, requested: frozenset[bytes]) -> None:
         done = [item for item in todo if item.path in requested]
@@ -270,22 +280,41 @@ class _Work:
 
     def _leave(self, items: Sequence[PlanItem], still: Rechecked) -> None:
         """Note why these are left alone; one that was begun by a process that died, and is so now, was done by it."""
+        fates = {item.number: still.fates.get(item.path, "uncertain") for item in items}
+        begun = [item for item in items if fates[item.number] in _AS_WANTED and self._is_in_doubt(item)]
+        were_done = self._were_done(begun)
         events: dict[ItemEvent, list[tuple[PlanItem, str]]] = {}
         for item in items:
-            fate = still.fates.get(item.path, "uncertain")
+            fate = fates[item.number]
             event = ItemEvent.FAILED if fate == "uncertain" else ItemEvent.DROPPED
             said = _WORDS.get(fate, fate)
-            if fate in _AS_WANTED and self._is_in_doubt(item):
-                event, said = ItemEvent.DONE, f"it was begun before, and {said} now"
+            match were_done.get(item.number, False):
+                case True:
+                    event, said = ItemEvent.DONE, f"it was begun before, and {said} now"
+                case None:
+                    # It stays in doubt.
+                    continue
             events.setdefault(event, []).append((item, said))
         for event, rows in events.items():
             self._note(event, [item for item, _ in rows], [said for _, said in rows])
 
+    def _were_done(self, items: Sequence[PlanItem]) -> Mapping[int, bool | None]:
+        """Say of items that a process has begun that died, and that are as wanted, whether it was by that."""
+        going = [item for item in items if item.action.removes]
+        others: dict[int, bool | None] = {item.number: True for item in items}
+        return {**others, **self.executor.were_done(going)} if going else others
+
     def _is_in_doubt(self, item: PlanItem) -> bool:
         return self.state.is_in_doubt(item.number)
 
-    def _note(self, event: ItemEvent, items: Sequence[PlanItem], details: Sequence[str] = ()) -> None:
-        self.audit.note(self.plan, event, items, details)
+    def _note(
+        self,
+        event: ItemEvent,
+        items: Sequence[PlanItem],
+        details: Sequence[str] = (),
+        asides: Sequence[bytes] = (),
+    ) -> None:
+        self.audit.note(self.plan, event, items, details, asides)
         self.state.take([item.number for item in items], event)
 
 
@@ -312,10 +341,6 @@ def _candidates(items: Sequence[PlanItem], going: Sequence[bytes] = ()) -> Candi
         [item.path for item in items if item.cause is Cause.EMPTY],
         going,
     )
-
-
-def _lfns(items: Sequence[PlanItem]) -> list[str]:
-    return [paths.decode(item.path) for item in items]
 
 
 def together(one: Transfers, other: Transfers) -> Transfers:

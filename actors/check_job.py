@@ -121,7 +121,9 @@ def store_mark(site: SiteConfig, store: StoreSource) -> dict[str, Any]:
 
 
 def settings_mark(site: SiteConfig, store: StoreSource, backends: Backends) -> str:
-    """Give a digest of the settings by which a run of a site finds something; ``store`` as they name it, not resolved.
+    """Give a digest of the settings by which a run of a site finds something, and has it deleted.
+
+    ``store`` is as they name it, not resolved.
 
     Raises:
         ConfigError, BackendError, InventoryError: the inventory cannot be found.
@@ -132,6 +134,8 @@ def settings_mark(site: SiteConfig, store: StoreSource, backends: Backends) -> s
         "as_of": None,
         "method": site.access_method,
         "prefix": repr(site.path_prefix),
+        "deletion": site.deletion,
+        "quarantine": repr(site.quarantine) if site.deletes_itself else "",
         "inventory": {key: value for key, value in inventory.items() if key not in ("size", "mtime_ns")},
     }
     return hashlib.sha256(json.dumps(mark, sort_keys=True, default=repr).encode()).hexdigest()

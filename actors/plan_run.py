@@ -7,8 +7,9 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from actors.applying import BACKEND_ERRORS, Applied, AskRegistry, Doubts, apply_items, ended_before
+from actors.applying import BACKEND_ERRORS, Applied, Doubts, apply_items, ended_before
 from actors.check_job import RunRequest, check_job, history_path, settings_mark
+from actors.executors import Executors
 from actors.jobs import store_job
 from actors.listing import ListingFailed
 from actors.oversight import Oversight, Progress, heed
@@ -17,7 +18,7 @@ from actors.run import this_run
 from actors.second_inventory import AGAIN, NONE
 from actors.still_meant import still_meant
 from engine.gates import Refusal
-from engine.plan import ItemEvent, PlanItem, PlanState, portion, refusal_of
+from engine.plan import DONE, ItemEvent, PlanItem, PlanState, portion, refusal_of
 from engine.site_states import SiteStatus
 from engine.young import young_after
 from storage.doors.resolve import resolve
@@ -32,6 +33,7 @@ from storage.snapshot import SnapshotError
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime
+    from actors.store_job import StoreJob
     from engine.recheck import Candidates, Rechecked
     from storage.backends.protocols import Backends
     from storage.config.site import KnownSites, SiteConfig
@@ -63,7 +65,7 @@ class PlanView:
     def counts(self) -> dict[str, int]:
         """How many items there are, and what became of them."""
         done, dropped, failed = (
-            self.state.count(event) for event in (ItemEvent.DONE, ItemEvent.DROPPED, ItemEvent.FAILED)
+            self.state.count(*events) for events in (DONE, (ItemEvent.DROPPED,), (ItemEvent.FAILED,))
         )
         total = len(self.plan.items)
         return {"items": total, "done": done, "dropped": dropped, "failed": failed, "left": total - done - dropped}
@@ -89,7 +91,7 @@ def look(config: KnownSites, site: SiteConfig, backends: Backends) -> PlanView:
     state = AuditLog(directory.audit).state_of(plan.name, plan.header.audit)
     limits, now = site.action_limits(), time.time()
     refusal = (
-        _stopped(config, site)
+        stopped(config, site)
         or refusal_of(plan.header, state, now, site.max_plan_age, limits)
         or _overtaken(site, plan)
         or _other_settings(site, backends, plan)
@@ -126,7 +128,12 @@ def _other_settings(site: SiteConfig, backends: Backends, plan: Plan) -> Refusal
     return Refusal("other-settings", f"{other}; check {site.name} makes a new one")
 
 
-def _stopped(config: KnownSites, site: SiteConfig) -> Refusal | None:
+def stopped(config: KnownSites, site: SiteConfig) -> Refusal | None:
+    """Say that a site is halted or disabled; None if it is not.
+
+    Raises:
+        SummaryError: it cannot be told.
+    """
     path = picker.summary_path(config)
     if not path.exists():
         return None
@@ -166,12 +173,23 @@ def apply_plan(
             lambda: "halted from another terminal" if directory.halt_requested() else oversight.stop(), oversight.watch
         )
         source = resolve(site_source(site), lambda: heed(halting))
-        doubts = _doubts(runtime, site, source, backends, directory, view.plan, halting)
+        # Nothing is listed, so that the snapshot which a listing would grow into is never made.
+        asking = replace(store_job(source, site, site.var_location / "none.snapshot"), label=site.name)
+        executors = Executors(site, backends.registry, runtime, asking, halting)
+        if executors.refusal is not None:
+            raise PlanRefused(f"{site.name}: nothing was done: {executors.refusal.gate}: {executors.refusal.message}")
+        doubts = _doubts(runtime, site, source, backends, directory, view.plan, halting, asking)
         audit, before = AuditLog(directory.audit), ended_before(view.plan, view.state)
-        registry = AskRegistry(backends.registry, site.name)
-        applied = apply_items(view.plan.name, chosen, view.state, audit, registry, doubts, halting, before.directories)
+        name = view.plan.name
+        with executors.of_plan(name) as executor:
+            applied = apply_items(name, chosen, view.state, audit, executor, doubts, halting, before.directories)
         _log.info("%s: plan %s: %s", site.name, view.plan.name, view.counts)
         return view, applied
+
+
+def asked_again(site: SiteConfig) -> SiteConfig:
+    """Have the inventory read once more: what came into it since is never acted on, however it is read in a check."""
+    return replace(site, second_inventory=AGAIN) if site.second_inventory == NONE else site
 
 
 def _doubts(
@@ -182,11 +200,11 @@ def _doubts(
     directory: RunDirectory,
     plan: Plan,
     oversight: Oversight,
+    asking: StoreJob,
 ) -> Doubts:
     """Have inventory and store asked again, with the age limit of then or of now, whichever spares more."""
     run = plan.header.run
-    # What came into the inventory since is never acted on, however it is read in a check.
-    again = replace(site, second_inventory=AGAIN) if site.second_inventory == NONE else site
+    again = asked_again(site)
     try:
         job = check_job(again, source, backends, RunRequest(), directory)
     except BACKEND_ERRORS as error:
@@ -204,8 +222,6 @@ def _doubts(
         return left if site.use_transfer_queue else replace(left, missing=())
 
     def store(candidates: Candidates) -> Rechecked:
-        # Nothing is listed, so that the snapshot which a listing would grow into is never made.
-        asking = replace(store_job(source, site, site.var_location / "none.snapshot"), label=site.name)
         return recheck(runtime, asking, candidates, limit, oversight, Progress())
 
     return Doubts(meant, store)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -13,10 +13,11 @@ from engine.actions import MISSING_RUNS, found_before, needed_runs
 from engine.columns import UNKNOWN_SIZE
 from engine.doubles import without_doubles
 from engine.gates import Refusal
-from engine.plan import Cause, ItemEvent, PlanHeader, PlanItem, PlanRun, PlanState
+from engine.plan import DONE, USUAL_ACTIONS, Action, Cause, ItemEvent, PlanHeader, PlanItem, PlanRun, PlanState
 from storage.history import FileRow, HistoryDatabase
 from storage.plans.audit import PLANNED, REJECTED, AuditLog
 from storage.plans.plan_file import Plan, PlanError, read_plan, write_plan
+from storage.plans.put_aside import restored_since
 from storage.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -30,20 +31,23 @@ _log = logging.getLogger(__name__)
 class Due:
     """What is due because of the findings of a run: files with size and mtime, and directories with their mtime.
 
-    ``doubles`` counts the orphans that are left alone since they may be other files seen through a link.
+    ``doubles`` counts the orphans that are left alone since they may be other files seen through a link, ``restored``
+    those that somebody has brought back from the quarantine.
     """
 
     missing: Sequence[FileRow] = ()
     orphans: Sequence[FileRow] = ()
     empty: Sequence[tuple[bytes, int]] = ()
     doubles: int = 0
+    restored: int = 0
 
 
-def due(site: SiteConfig, history: Path, inventory: Path, listing: Path, now: float) -> Due:
+def due(site: SiteConfig, history: Path, inventory: Path, listing: Path, now: float, audit: AuditLog) -> Due:
     """Find what is known for as many runs and days as the site wants; ``now`` is in seconds since the epoch.
 
     ``inventory`` is the snapshot of what should be there: a directory that it names is not deleted. ``listing`` is that
-    of what is there: orphans of a directory that looks like another's twin are left alone.
+    of what is there: orphans of a directory that looks like another's twin are left alone. What somebody has brought
+    back from the quarantine not long ago, by the ``audit`` log, is left alone as well.
 
     Raises:
         HistoryError, SnapshotError, OSError: it cannot be told.
@@ -53,10 +57,15 @@ def due(site: SiteConfig, history: Path, inventory: Path, listing: Path, now: fl
         known = found_before(now, site.orphan_days)
         orphans = list(database.orphans(site.name, least=site.orphan_runs, before=known))
         empty = list(database.empty_directories(site.name))
-    singles, doubles = _singles(orphans, listing)
+    restored = restored_since(audit, now - site.quarantine_days * 86400) if site.deletes_itself else frozenset()
+    wanted = [row for row in orphans if row[0] not in restored]
+    singles, doubles = _singles(wanted, listing)
     if doubles:
         _log.info("%s: %d orphans lie in twins of other directories, as behind a link, and stay", site.name, doubles)
-    return Due(missing, singles, list(_not_expected(empty, inventory)), doubles)
+    back = len(orphans) - len(wanted)
+    if back:
+        _log.info("%s: %d orphans were brought back from the quarantine not long ago, and stay", site.name, back)
+    return Due(missing, singles, list(_not_expected(empty, inventory)), doubles, back)
 
 
 def due_missing(database: HistoryDatabase, site: SiteConfig, now: float) -> Iterator[FileRow]:
@@ -77,6 +86,7 @@ def open_plan(
     gates: tuple[Refusal, ...],
     mark: str,
     now: float,
+    actions: Mapping[Cause, Action] = USUAL_ACTIONS,
 ) -> tuple[Plan, PlanState]:
     """Write the plan of a run, or take up the one that it has, and say how far that is.
 
@@ -90,7 +100,7 @@ def open_plan(
     audit = AuditLog(directory.audit)
     before = _plan_before(site, directory, run)
     header = PlanHeader(site.name, run, now, gates, mark, audit.size)
-    items = tuple(planned(site, found))
+    items = tuple(planned(site, found, actions))
     if before is None:
         return _new_plan(directory, audit, header, items), _known()
     state = audit.state_of(before.name, before.header.audit)
@@ -133,8 +143,8 @@ def _known() -> PlanState:
 
 def _carry_over(audit: AuditLog, plan: Plan, state: PlanState, before: Plan, old: PlanState) -> None:
     ended = {(item.cause, item.path): old.last(item.number) for item in before.items if not old.is_open(item.number)}
-    for event in (ItemEvent.DONE, ItemEvent.DROPPED):
-        items = [item for item in plan.items if ended.get((item.cause, item.path)) == event]
+    for event, before_it in ((ItemEvent.DONE, DONE), (ItemEvent.DROPPED, (ItemEvent.DROPPED,))):
+        items = [item for item in plan.items if ended.get((item.cause, item.path)) in before_it]
         audit.note(plan.name, event, items, [f"as plan {before.name} had it"] * len(items))
         state.take([item.number for item in items], event)
     if old.rejected:
@@ -142,7 +152,7 @@ def _carry_over(audit: AuditLog, plan: Plan, state: PlanState, before: Plan, old
         state.rejected = True
 
 
-def planned(site: SiteConfig, found: Due) -> Iterator[PlanItem]:
+def planned(site: SiteConfig, found: Due, actions: Mapping[Cause, Action] = USUAL_ACTIONS) -> Iterator[PlanItem]:
     """Give the items of a plan: what is to go, directories behind files, and then what is to be brought back."""
     numbers = count(1)
     orphan = _reason("on the store and not in the inventory", site.orphan_runs, site.orphan_days)
@@ -156,7 +166,7 @@ def planned(site: SiteConfig, found: Due) -> Iterator[PlanItem]:
     )
     for cause, reason, files in rows:
         for path, size, mtime in files:
-            yield PlanItem(next(numbers), cause, path, size, mtime, reason)
+            yield PlanItem(next(numbers), cause, path, size, mtime, reason, actions[cause])
 
 
 def _reason(what: str, runs: int, days: float) -> str:

@@ -9,8 +9,6 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from heapq import heappop, heappush
 from queue import Empty, SimpleQueue
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING
 from actors.messages import ListerSettings
 from actors.oversight import Oversight, Progress, await_answer, heed
 from actors.runtime import ActorLost, Runtime, dismiss
+from actors.seated import seated
 from actors.store_job import ListingFailed, spawn_for
 from engine.confirm import ConfirmLimits
 from engine.listing import Failed, Outcome
@@ -27,7 +26,6 @@ from engine.stall import GiveUp, GoesOn, Say, StallWatch, describe, duration
 from engine.work import QueueLimits
 from storage.listers.factory import open_lister
 from storage.listers.protocol import LONGEST_LISTED_NAME, Ask, Request
-from storage.sites.seats import SeatBook, SeatError
 
 if TYPE_CHECKING:
     from actors.store_job import StoreJob
@@ -41,9 +39,6 @@ _PATIENCE = 300.0
 
 _LOOK_EVERY = 0.1
 """Seconds between two looks at whether the result is there."""
-
-_SEAT_EVERY = 1.0
-"""Seconds between two questions for a seat."""
 
 _ACTORS = 2
 """How many are tried one after another, where one is lost."""
@@ -210,7 +205,12 @@ def recheck(
     """
     if not candidates:
         return Rechecked()
-    with _seated(job, oversight, progress):
+
+    def waiting(note: str) -> None:
+        heed(oversight)
+        oversight.watch(_PHASE, replace(progress, note=note))
+
+    with seated(job, waiting, "the store could not be asked again for what was found"):
         left = _ACTORS
         while True:
             left -= 1
@@ -221,29 +221,6 @@ def recheck(
                     raise ListingFailed(f"the store could not be asked again for what was found: {error}") from error
                 said = f"{type(error).__name__}: {error}"
                 _log.warning("%s: who asks the store again is replaced: %s", job.label, said)
-
-
-@contextmanager
-def _seated(job: StoreJob, oversight: Oversight, progress: Progress) -> Iterator[None]:
-    """Have one of the seats that listers share, for as long as it takes to get one.
-
-    Raises:
-        ListingFailed: they cannot be shared.
-    """
-    if job.seats is None:
-        yield
-        return
-    book = SeatBook(job.seats, job.label)
-    try:
-        while not book.ask(1, 0):
-            heed(oversight)
-            oversight.watch(_PHASE, replace(progress, note=book.waiting))
-            time.sleep(_SEAT_EVERY)
-        yield
-    except SeatError as error:
-        raise ListingFailed(f"the store could not be asked again for what was found: {error}") from error
-    finally:
-        book.leave()
 
 
 def _ask(

@@ -20,6 +20,7 @@ from actors.check_job import RunRequest, check_job, history_path, listing_job, s
 from actors.clusters import ClusterFacts, facts_of_cluster, words_of_cluster
 from actors.comparison import ComparisonResult
 from actors.dead_run import DeadRun
+from actors.executors import Executors
 from actors.followers import followers_of
 from actors.listing import ListingFailed, list_store
 from actors.live_page import LivePage, expected_directories
@@ -378,7 +379,8 @@ class _Run:
             return left
 
         doubts = Doubts(self._still_meant, still)
-        acted = act(site, backends, self._is_acting(), found, run, oversight, now, doubts)
+        executors = Executors(site, backends.registry, self._runtime, job, oversight)
+        acted = act(site, backends, self._is_acting(), found, run, oversight, now, doubts, executors)
         if self._left_alone:
             left = f"left alone since the run was recorded: {self._left_alone}"
             said = f"{left}, of which inventory or settings say otherwise now"

@@ -13,7 +13,7 @@ from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode, as_command_error
 from cli.session import RunOptions, Settings, open_runtime, overseen
 from engine import paths
-from engine.plan import Cause, PlanItem, PlanSums
+from engine.plan import Action, Cause, PlanItem, PlanSums
 from storage.backends import choose, site_named, with_last_copies, with_own_settings
 from storage.shown import printable
 
@@ -21,9 +21,17 @@ if TYPE_CHECKING:
     from actors.applying import Applied
     from storage.config.site import KnownSites, SiteConfig
 
+_SHOWN = 5
+"""So many items that stay are named on the terminal."""
+
 _WHAT = {Cause.ORPHAN: "orphan", Cause.EMPTY: "empty directory", Cause.MISSING: "missing file"}
 _PLURAL = {Cause.EMPTY: "empty directories"}
-_VERB = {Cause.ORPHAN: "delete", Cause.EMPTY: "delete", Cause.MISSING: "bring back"}
+_VERB = {
+    Action.DELETE: "delete",
+    Action.QUARANTINE: "put aside",
+    Action.TRANSFER: "bring back",
+    Action.DECLARE: "declare lost",
+}
 
 
 def show_plan(settings: Settings, site: str, items: bool, as_json: bool) -> ExitCode:
@@ -72,10 +80,15 @@ def apply(
         print(json.dumps({**_object(view, False), "now": _applied(applied)}))
     else:
         print(f"{site}: plan {view.plan.name}: {_said(view, applied, most_bytes)}")
+        for path, why in applied.stays[:_SHOWN]:
+            print(f"  stays: {paths.escape(path)}: {why}")
     if applied.failure is not None:
         known = as_command_error(applied.failure)
         code = ExitCode.USAGE if known is None else known.code
         raise CommandError(f"{site}: {applied.failed}: {applied.failure}; plan apply {site} goes on from there", code)
+    if applied.stays:
+        said = f"{human_count(len(applied.stays), 'file')} could not be dealt with; plan apply {site} tries again"
+        raise CommandError(f"{site}: {said}", ExitCode.NOT_LISTED)
     return ExitCode.DONE
 
 
@@ -102,10 +115,11 @@ def _lines(view: PlanView) -> Iterator[str]:
         yield "nothing is to be done"
     sums = PlanSums.of(plan.items)
     reasons = {item.cause: item.reason for item in plan.items}
+    actions = {item.cause: item.action for item in plan.items}
     for cause, count in sums.items.items():
         size = f", {human_bytes(sums.size[cause])}" if sums.size[cause] else ""
         what = human_count(count, _WHAT[cause], _PLURAL.get(cause, ""))
-        yield f"{_VERB[cause]} {what}{size}: {reasons[cause]}"
+        yield f"{_VERB[actions[cause]]} {what}{size}: {reasons[cause]}"
     counts = view.counts
     if counts["done"] or counts["dropped"] or counts["failed"]:
         yield (
@@ -160,6 +174,7 @@ def _applied(applied: Applied) -> dict[str, Any]:
         "transfers": len(applied.transfers.requested),
         "sourceless": applied.sourceless,
         "dropped": applied.dropped.total + applied.left_since,
+        "stays": [{"path": paths.decode(path), "why": why} for path, why in applied.stays],
         "failure": None if applied.failure is None else str(applied.failure),
     }
 

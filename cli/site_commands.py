@@ -83,13 +83,15 @@ def show_actions(settings: Settings, site: str, limit: int, as_json: bool) -> Ex
     for event in events:
         at = datetime.fromtimestamp(event.at, UTC).strftime("%Y-%m-%d %H:%M:%S")
         what = "" if event.item is None else f" {event.item} {event.action} {paths.escape(event.path)}"
+        what += f" to {paths.escape(event.aside)}" if event.aside else ""
         detail = f": {printable(event.detail)}" if event.detail else ""
         print(f"{at} {event.who} {event.plan} {event.event}{what}{detail}")
     return ExitCode.DONE
 
 
 def _action(event: AuditEvent) -> dict[str, object]:
-    return {**asdict(event), "path": paths.decode(event.path) if event.item is not None else None}
+    path = paths.decode(event.path) if event.item is not None else None
+    return {**asdict(event), "path": path, "aside": paths.decode(event.aside)}
 
 
 def _as_object(row: RunRow) -> dict[str, object]:

@@ -19,9 +19,18 @@ class Action(StrEnum):
     """What is done with an item."""
 
     DELETE = "delete"
-    """An orphan or an empty directory goes."""
+    """It goes for good."""
+    QUARANTINE = "quarantine"
+    """It is put aside, and goes for good some time later."""
     TRANSFER = "transfer"
-    """A missing file is brought back, or said to be lost: what exactly is the registry's business."""
+    """It is brought back from another copy."""
+    DECLARE = "declare"
+    """It is said to be lost; who is told so brings it back, or gives it up."""
+
+    @property
+    def removes(self) -> bool:
+        """Whether something goes from the store."""
+        return self in (Action.DELETE, Action.QUARANTINE)
 
 
 class Cause(StrEnum):
@@ -31,10 +40,9 @@ class Cause(StrEnum):
     ORPHAN = "orphan"
     EMPTY = "empty"
 
-    @property
-    def action(self) -> Action:
-        """What follows from it."""
-        return Action.TRANSFER if self is Cause.MISSING else Action.DELETE
+
+USUAL_ACTIONS = {Cause.ORPHAN: Action.DELETE, Cause.EMPTY: Action.DELETE, Cause.MISSING: Action.TRANSFER}
+"""What follows from each finding, where whoever does it says nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +59,7 @@ class PlanItem:
     size: int
     mtime: int
     reason: str
-
-    @property
-    def action(self) -> Action:
-        """What is done."""
-        return self.cause.action
+    action: Action
 
     @property
     def weight(self) -> int:
@@ -163,6 +167,24 @@ class ItemEvent(StrEnum):
     """It is not any more as it was found, and is left alone for good: the next run judges it anew."""
     FAILED = "failed"
     """It could not be done, and may be tried again."""
+    RESTORING = "restoring"
+    RESTORED = "restored"
+    """It was brought back from the quarantine of the store."""
+    PURGING = "purging"
+    PURGED = "purged"
+    """It has gone from the quarantine for good."""
+
+    @property
+    def is_end(self) -> bool:
+        """Whether nothing is left to do with the item behind it."""
+        return self not in (ItemEvent.BEGUN, ItemEvent.FAILED)
+
+
+_LATER = (ItemEvent.RESTORING, ItemEvent.RESTORED, ItemEvent.PURGING, ItemEvent.PURGED)
+"""What may happen to an item that was done."""
+
+DONE = (ItemEvent.DONE, *_LATER)
+"""The last words on items that were done."""
 
 
 class PlanState:
@@ -180,7 +202,8 @@ class PlanState:
         """Take an event about some items in. What has ended stays so, whatever comes behind it."""
         last = self._last
         for number in numbers:
-            if last.get(number) in (ItemEvent.DONE, ItemEvent.DROPPED):
+            before = last.get(number)
+            if before is not None and before.is_end and event not in _LATER:
                 self.doubles += 1
             else:
                 last[number] = event
@@ -189,13 +212,14 @@ class PlanState:
         """Give the last word on an item; None when there is none."""
         return self._last.get(number)
 
-    def count(self, event: ItemEvent) -> int:
-        """Count the items of which this is the last word."""
-        return sum(last == event for last in self._last.values())
+    def count(self, *events: ItemEvent) -> int:
+        """Count the items of which one of these is the last word."""
+        return sum(last in events for last in self._last.values())
 
     def is_open(self, number: int) -> bool:
         """Whether there is something left to do with an item."""
-        return self._last.get(number) not in (ItemEvent.DONE, ItemEvent.DROPPED)
+        last = self._last.get(number)
+        return last is None or not last.is_end
 
     def is_in_doubt(self, number: int) -> bool:
         """Whether an item was begun, and nobody knows what became of it."""
@@ -216,7 +240,7 @@ def portion(items: Sequence[PlanItem], limit: int | None, most_bytes: int | None
     for item in items:
         if limit is not None and len(chosen) >= limit:
             break
-        if left is not None and item.action is Action.DELETE:
+        if left is not None and item.action.removes:
             left -= item.weight
             if left < 0:
                 break

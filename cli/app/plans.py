@@ -62,3 +62,50 @@ def reject(
     from cli.plan_command import reject_plan
 
     leave(reject_plan(context.obj, site, why))
+
+
+@plan.command("quarantine", short_help="Show what was put aside at the store of a site.")
+def quarantine(context: typer.Context, site: SiteArgument, as_json: JsonOption = False) -> None:
+    """Show what `Deletion: store` has put aside at a site, where, and when; all of it can still be brought back."""
+    from cli.quarantine_command import show_quarantine
+
+    leave(show_quarantine(context.obj, site, as_json))
+
+
+@plan.command("undo", short_help="Bring back what was put aside at the store of a site.")
+def undo(
+    context: typer.Context,
+    site: SiteArgument,
+    lfns: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="LFN...", help="These files; without any, all of the last plan that put some aside."),
+    ] = None,
+    plan: Annotated[str | None, typer.Option("--plan", metavar="PLAN", help="All of this plan.")] = None,
+    runtime: RuntimeOption = None,
+    address: AddressOption = None,
+    ship: ShipOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Move files from the quarantine of a site back to where they were, where nothing is there by now."""
+    from cli.quarantine_command import undo as run
+
+    leave(run(context.obj, site, lfns or (), plan, RunOptions(runtime, address, as_json=as_json, ship=ship)))
+
+
+@plan.command("purge", short_help="Delete for good what was put aside long enough ago.")
+def purge(
+    context: typer.Context,
+    site: SiteArgument,
+    older_than: Annotated[
+        float | None,
+        typer.Option("--older-than", metavar="DAYS", min=0, help="More than so many days ago [QuarantineDays]."),
+    ] = None,
+    runtime: RuntimeOption = None,
+    address: AddressOption = None,
+    ship: ShipOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete from the quarantine of a site what nobody has missed, of which the inventory is asked once more."""
+    from cli.quarantine_command import empty
+
+    leave(empty(context.obj, site, older_than, RunOptions(runtime, address, as_json=as_json, ship=ship)))

@@ -140,12 +140,21 @@ def _action(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
         yield Statement(Topic.ACTION, _plan(action.plan, writing))
     for act in action.acts:
         detail = f": {act.detail}" if act.detail else ""
-        what = f"{act.who} had the {act.action} {act.event} by plan {act.plan}{detail}"
+        what = _BECAME.get(act.event, f"had the {act.action} {act.event}")
+        what = f"{act.who} {what} by plan {act.plan}{detail}"
         yield Statement(Topic.ACTION, f"{writing.when(act.at)}: {what}.")
     for request in action.requests:
         yield Statement(Topic.ACTION, _request(request, writing))
     if not action.requests and facts.found:
         yield Statement(Topic.ACTION, _nothing_asked(action))
+
+
+_BECAME = {
+    "restoring": "began to bring it back from the quarantine, where it was put",
+    "restored": "brought it back from the quarantine, where it was put",
+    "purging": "began to delete it for good from the quarantine, where it was put",
+    "purged": "deleted it for good from the quarantine, where it was put",
+}
 
 
 def _nothing_asked(action: ActionFacts) -> str:

@@ -28,6 +28,7 @@ from storage.doors.resolve import allowed, needs_program
 from storage.doors.source import DoorsError, SourceError, site_source
 from storage.listers.factory import check_doors
 from storage.listers.protocol import DIRECTX, GFAL
+from storage.removers.factory import why_not
 from storage.shown import printable, quoted
 from storage.unmerged.settings import unmerged_settings
 
@@ -183,6 +184,9 @@ def _of_store(site: SiteConfig, say: _Words) -> Iterator[Problem]:
     except DoorsError as error:
         key = str(error).partition(": ")[2].partition(",")[0]
         yield say.of(key, site.name, error, "set it to another place")
+    wrong, _, advice = why_not(site, site.store_spec()).partition("; ")
+    if wrong:
+        yield say("Deletion", site.name, wrong, advice)
     ignored = PatternFilter(site.ignore_directories)
     for top in site.directories:
         if ignored(top):

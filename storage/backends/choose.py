@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from engine.plan import Action, Cause
 from storage.backends import foreign
 from storage.backends.protocols import (
     BackendError,
     Backends,
     Registry,
     Transfers,
+    registry_actions,
     takes_directories,
 )
 from storage.config.site import KnownSites, SiteConfig
@@ -73,6 +75,10 @@ class _WithoutTransfers:
     @property
     def takes_directories(self) -> bool:
         return takes_directories(self.registry)
+
+    @property
+    def actions(self) -> Mapping[Cause, Action]:
+        return registry_actions(self.registry)
 
     def delete(self, site: str, lfns: Any) -> int:
         return self.registry.delete(site, lfns)

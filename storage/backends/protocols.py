@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from engine.plan import USUAL_ACTIONS, Action, Cause
+
 if TYPE_CHECKING:
     from engine.index import Leaves
     from engine.record import DirectoryRecord
@@ -112,6 +114,12 @@ class Transfers:
         for name in ("requested", "no_disk", "unrecoverable", "refused"):
             # The same files are equal, whatever they came in.
             object.__setattr__(self, name, tuple(getattr(self, name)))
+
+
+def registry_actions(registry: Registry) -> Mapping[Cause, Action]:
+    """Say what a registry does for each finding; one that does anything else than usual has ``actions``."""
+    own: Mapping[Cause, Action] = getattr(registry, "actions", {})
+    return {**USUAL_ACTIONS, **own}
 
 
 def takes_directories(registry: Registry) -> bool:

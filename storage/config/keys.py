@@ -111,6 +111,9 @@ class CommonKeys(Model):
     InventoryAge: kinds.Days = 0.00005
     ListAge: kinds.Days = 1
     MaxPlanAge: kinds.Days = 7
+    Deletion: kinds.Deletion = "registry"
+    Quarantine: kinds.Quarantine = b"consistency-quarantine"
+    QuarantineDays: kinds.Days = 30.0
     SaveCache: kinds.Flag = False
     VarLocation: kinds.LocalPath = Path("var")
     WebDir: kinds.LocalPath = Path("www")
@@ -167,7 +170,7 @@ KEYS: tuple[str, ...] = tuple(TopKeys.model_fields)
 VERBATIM_KEYS = frozenset(
     (
         *("RootPath", "Inventory", "InventoryFormat", "InventoryTable", "SecondInventory", "Backend", "Dump"),
-        *("VarLocation", "WebDir", "MetricsDir", "Runtime", "Lister"),
+        *("VarLocation", "WebDir", "MetricsDir", "Runtime", "Lister", "Deletion", "Quarantine"),
     )
 )
 """Keys whose value is text, which an environment variable holds as it is."""

@@ -55,6 +55,10 @@ _OWN_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory")
 _SITE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
+NO_QUARANTINE = "none"
+"""What stands where nothing is put aside."""
+
+
 def _not(expected: str, why: str = "") -> PydanticCustomError:
     return PydanticCustomError("expected", "{expected}", {"expected": expected, "why": why})
 
@@ -122,6 +126,13 @@ def _relative(text: str) -> bytes:
     if text.startswith("/"):
         raise ValueError
     return paths.canonical(paths.encode(text))
+
+
+def _quarantine(text: str) -> bytes:
+    path = b"" if text == NO_QUARANTINE else _relative(text)
+    if not path.isascii() or b"%" in path or not path.decode().isprintable():
+        raise ValueError("not all protocols carry other letters as they are")
+    return path
 
 
 def _prefix(text: str) -> bytes:
@@ -303,6 +314,13 @@ Relative = Annotated[
     _pattern(rf"^(?!/){_WITHOUT_DOTS}[\s\S]"),
     _AS_TEXT,
 ]
+Quarantine = Annotated[
+    bytes,
+    _text("a directory inside RootPath of plain letters, without a leading '/', '.' and '..', or none", _quarantine),
+    _pattern(rf"^(?!/){_WITHOUT_DOTS}[^%\x00-\x20\x7f-\uffff]+$"),
+    PlainSerializer(lambda path: paths.decode(path) or NO_QUARANTINE),
+]
+Deletion = Annotated[Literal["registry", "store"], _expected("registry or store")]
 Prefix = Annotated[
     bytes,
     _text("an absolute path without '.' and '..', or an empty one", _prefix),

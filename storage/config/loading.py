@@ -202,12 +202,14 @@ class Config:
         def is_named(key: str, names: tuple[str, ...], own_value: bool | None) -> bool:
             return bool(own_value) if self._origin(key, own, name) == Origin.SITE else name in names
 
+        directories = _tops(keys.RootPath, keys.DirectoryList)
+        quarantine = paths.join(keys.RootPath, keys.Quarantine) if keys.Quarantine else b""
         logs = of_site("AdditionalLogDeletions", top.AdditionalLogDeletions, own.AdditionalLogDeletions)
         return SiteConfig(
             name=name,
             root_path=keys.RootPath,
-            directories=_tops(keys.RootPath, keys.DirectoryList),
-            ignore_directories=keys.IgnoreDirectories,
+            directories=directories,
+            ignore_directories=(*keys.IgnoreDirectories, *_listed_quarantine(quarantine, directories)),
             ignore_age_days=keys.IgnoreAge,
             doors=tuple(dict.fromkeys(keys.Doors)),
             layout=keys.Layout,
@@ -254,6 +256,9 @@ class Config:
             inventory_age=keys.InventoryAge,
             list_age=keys.ListAge,
             max_plan_age=keys.MaxPlanAge,
+            deletion=keys.Deletion,
+            quarantine=quarantine,
+            quarantine_days=keys.QuarantineDays,
             save_cache=keys.SaveCache,
             var_location=keys.VarLocation,
             web_dir=keys.WebDir,
@@ -346,6 +351,12 @@ def _tops(root: bytes, directories: tuple[bytes, ...]) -> tuple[bytes, ...]:
     """Give the absolute directories, without those that another one covers; the root itself when none is named."""
     tops = list(dict.fromkeys([paths.join(root, directory) for directory in directories])) or [root]
     return tuple([top for top in tops if not any(top != other and paths.is_under(top, other) for other in tops)])
+
+
+def _listed_quarantine(quarantine: bytes, directories: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Give the quarantine where it lies in one of the directories that are listed, so that it is left out there."""
+    is_inside = any(top != quarantine and paths.is_under(quarantine, top) for top in directories)
+    return (quarantine,) if quarantine and is_inside else ()
 
 
 def _read_environment(environment: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:

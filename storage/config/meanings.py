@@ -97,6 +97,18 @@ MEANINGS: dict[str, str] = {
         "site stays good"
     ),
     "MaxPlanAge": "How old a plan may be when it is applied; a site that acts applies its own at once",
+    "Deletion": (
+        "Who deletes orphans and empty directories: the `registry` of the backend, or this program itself at the "
+        "`store`, with a plan, after asking again"
+    ),
+    "Quarantine": (
+        "Where `Deletion: store` puts orphans aside before they are deleted for good, below RootPath and left out of "
+        "listings; `none` deletes them at once"
+    ),
+    "QuarantineDays": (
+        "How long what was put aside stays before `plan purge` deletes it; for as long nothing is planned again that "
+        "`plan undo` has brought back"
+    ),
     "SaveCache": "Keep cached trees that are replaced under a dated name",
     "VarLocation": (
         "Directory for snapshots, work files and the history; not in what a `file://` door lists, unless "

@@ -40,6 +40,7 @@ KEYS = frozenset(
         *("StallMinutes", "Placement", "CheckEvery", "Pool", "DoorLimits"),
         *("Incremental", "IncrementalSample", "IncrementalFullRuns", "IncrementalDelay"),
         *("Timeout", "MaxDepth", "InventoryAge", "ListAge", "MaxPlanAge", "SaveCache", "VarLocation", "WebDir"),
+        *("Deletion", "Quarantine", "QuarantineDays"),
         "MaxMissing",
         *("MaxOrphan", "MaxMissingFraction", "MaxOrphanFraction", "MaxMissingSize", "MaxOrphanSize", "MaxUnlisted"),
         *("MaxRunAge", "MinFiles", "MissingRuns", "MissingDays", "OrphanRuns", "OrphanDays"),
@@ -115,8 +116,10 @@ class SiteConfig:
     ``directories`` and ``additional_log_deletions`` are absolute canonical paths, none below another. Ages are in days,
     ``timeout`` in seconds, ``free_mem`` in GB. ``doors`` are in the form that `storage.door_url` gives, without
     ``path_prefix``, which is a canonical absolute path or empty. Files and folders are absolute. ``list_deletable`` is
-    a JSON object. ``placement`` has amounts of resources and values of labels. ``pool``, ``door_limits`` (by
-    ``host:port``) and ``shared_location`` are the same for all sites.
+    a JSON object. ``quarantine`` is an absolute canonical path, empty where nothing is put aside; it is among what
+    ``ignore_directories`` leaves out where it lies in one of the directories. ``placement`` has amounts of
+    resources and values of labels. ``pool``, ``door_limits`` (by ``host:port``) and ``shared_location`` are the same
+    for all sites.
     """
 
     name: str = ""
@@ -169,6 +172,9 @@ class SiteConfig:
     inventory_age: float = 0.00005
     list_age: float = 1.0
     max_plan_age: float = 7.0
+    deletion: str = "registry"
+    quarantine: bytes = b"/store/consistency-quarantine"
+    quarantine_days: float = 30.0
     save_cache: bool = False
     var_location: Path = field(default_factory=lambda: Path.cwd() / "var")
     web_dir: Path = field(default_factory=lambda: Path.cwd() / "www")
@@ -207,6 +213,11 @@ class SiteConfig:
             self.max_unlisted,
             self.max_run_age,
         )
+
+    @property
+    def deletes_itself(self) -> bool:
+        """Whether this program deletes at the store what is to go, and not the registry."""
+        return self.deletion == "store"
 
     @property
     def xrootd_method(self) -> str:

@@ -147,7 +147,7 @@ class PosixLister:
                 case Ask.STAT:
                     return _stat(path)
         except OSError as error:
-            return _failure(error)
+            return failure(error)
         except Exception as error:
             return Failed(Reason.SERVER, f"{type(error).__name__}: {error}")
 
@@ -189,5 +189,6 @@ def _stat(path: bytes) -> Outcome:
     return Present(found.st_size, found.st_mtime_ns // 1_000_000_000, stat.S_ISDIR(found.st_mode))
 
 
-def _failure(error: OSError) -> Failed:
+def failure(error: OSError) -> Failed:
+    """Give the reason that an error of this machine's files stands for."""
     return Failed(_REASONS.get(error.errno or 0, Reason.SERVER), os.strerror(error.errno or 0))

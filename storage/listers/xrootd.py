@@ -98,7 +98,7 @@ class XRootDLister:
     ) -> None:
         self._door = door
         self._with_ids = with_ids
-        self._open = _load_client()
+        self._open = load_client()
         _keep_quiet_about_names()
         self._lock = threading.Lock()
         self._requests = 0
@@ -327,7 +327,7 @@ class XRootDLister:
 
 
 @cache
-def _load_client() -> Callable[[str], Any]:
+def load_client() -> Callable[[str], Any]:
     """Import the bindings, which read their settings from the environment as they are loaded."""
     for name, value in CLIENT_SETTINGS.items():
         os.environ.setdefault(name, value)

@@ -29,7 +29,8 @@ PLANNED = "planned"
 class AuditEvent:
     """One line: when (seconds since the epoch), who, which plan, what, and for events of an item, of which one.
 
-    ``detail`` says why something was dropped or failed, or what was said of it.
+    ``detail`` says why something was dropped or failed, or what was said of it. ``aside`` is where a file was put that
+    was to be put aside at its store.
     """
 
     at: float
@@ -41,6 +42,8 @@ class AuditEvent:
     path: bytes = b""
     size: int = -1
     detail: str = ""
+    cause: str = ""
+    aside: bytes = b""
 
 
 class AuditLog:
@@ -66,12 +69,19 @@ class AuditLog:
         """Note an event of a whole plan."""
         self._append([self._line(plan, event, detail=detail)])
 
-    def note(self, plan: str, event: ItemEvent, items: Sequence[PlanItem], details: Iterable[str] = ()) -> None:
-        """Note the same event of some items; ``details`` are in their order, and may be left out."""
+    def note(
+        self,
+        plan: str,
+        event: ItemEvent,
+        items: Sequence[PlanItem],
+        details: Iterable[str] = (),
+        asides: Iterable[bytes] = (),
+    ) -> None:
+        """Note the same event of some items; ``details`` and ``asides`` are in their order, and may be left out."""
         if not items:
             return
         said = list(details) or [""] * len(items)
-        rows = zip(items, said, strict=True)
+        rows = zip(items, said, list(asides) or [b""] * len(items), strict=True)
         self._append(
             [
                 self._line(
@@ -79,11 +89,13 @@ class AuditLog:
                     event,
                     item=item.number,
                     action=item.action.value,
+                    cause=item.cause.value,
                     path=paths.decode(item.path),
                     size=item.size,
                     detail=detail,
+                    aside=paths.decode(aside),
                 )
-                for item, detail in rows
+                for item, detail, aside in rows
             ]
         )
 
@@ -175,6 +187,8 @@ def _event(line: bytes) -> AuditEvent | None:
             paths.encode(kept.get("path", "")),
             int(kept.get("size", -1)),
             str(kept.get("detail", "")),
+            str(kept.get("cause", "")),
+            paths.encode(kept.get("aside", "")),
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -15,7 +15,7 @@ from typing import Any
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from engine.gates import Refusal
-from engine.plan import Cause, PlanHeader, PlanItem, PlanRun, PlanSums
+from engine.plan import Action, Cause, PlanHeader, PlanItem, PlanRun, PlanSums
 from storage.atomic import AtomicFile
 
 _FORMAT, _VERSION = "dynamo-consistency-plan", 1
@@ -134,4 +134,5 @@ def _items(lines: list[bytes]) -> Iterator[PlanItem]:
             UNKNOWN_SIZE if size is None else int(size),
             UNKNOWN_MTIME if mtime is None else int(mtime),
             str(kept["reason"]),
+            Action(kept["action"]),
         )

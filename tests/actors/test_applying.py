@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 
 from actors import applying
-from actors.applying import AskRegistry, Doubts, apply_items
+from actors.applying import Doubts, apply_items
+from actors.executors import AskRegistry
 from actors.oversight import Killed, Oversight
-from engine.plan import Cause, ItemEvent, PlanItem, PlanState
+from engine.plan import Action, Cause, ItemEvent, PlanItem, PlanState
 from engine.recheck import Candidates, Dropped, Rechecked
 from storage.atomic import ReportError
 from storage.backends.protocols import BackendError
 from storage.plans.audit import AuditLog
 from tests.actors.small_site import Registry
 
-ITEMS = [PlanItem(n, Cause.ORPHAN, b"/store/o%d" % n, 5, 1, "") for n in range(1, 7)]
-ITEMS += [PlanItem(n, Cause.MISSING, b"/store/m%d" % n, 5, 1, "") for n in range(7, 10)]
+ITEMS = [PlanItem(n, Cause.ORPHAN, b"/store/o%d" % n, 5, 1, "", Action.DELETE) for n in range(1, 7)]
+ITEMS += [PlanItem(n, Cause.MISSING, b"/store/m%d" % n, 5, 1, "", Action.TRANSFER) for n in range(7, 10)]
 
 
 @pytest.fixture(autouse=True)
@@ -36,12 +37,19 @@ class FullDisk(AuditLog):
 
     room = 0
 
-    def note(self, plan: str, event: ItemEvent, items: Sequence[PlanItem], details: Iterable[str] = ()) -> None:
+    def note(
+        self,
+        plan: str,
+        event: ItemEvent,
+        items: Sequence[PlanItem],
+        details: Iterable[str] = (),
+        asides: Iterable[bytes] = (),
+    ) -> None:
         if items:
             self.room -= 1
             if self.room < 0:
                 raise ReportError(f"{self.path}: cannot be written: No space left on device")
-        super().note(plan, event, items, details)
+        super().note(plan, event, items, details, asides)
 
 
 def unchanged(candidates: Candidates) -> Rechecked:

@@ -74,6 +74,7 @@ def test_a_dry_site_is_planned_for_and_acted_on_when_somebody_says_so(park: Park
         "transfers": 1,
         "sourceless": 0,
         "dropped": 0,
+        "stays": [],
         "failure": None,
     }
     assert requests(park, "deletions") == ["d000/one", "d001/left", "d001/over", "d002/more", "empty"]

@@ -10,13 +10,24 @@ from hypothesis import strategies as st
 
 from engine.actions import ActionLimits
 from engine.gates import Refusal
-from engine.plan import Cause, ItemEvent, PlanHeader, PlanItem, PlanRun, PlanState, PlanSums, portion, refusal_of
+from engine.plan import (
+    USUAL_ACTIONS,
+    Cause,
+    ItemEvent,
+    PlanHeader,
+    PlanItem,
+    PlanRun,
+    PlanState,
+    PlanSums,
+    portion,
+    refusal_of,
+)
 
 DAY = 86400.0
 
 
 def item(number: int, cause: Cause = Cause.ORPHAN, size: int = 10) -> PlanItem:
-    return PlanItem(number, cause, b"/store/%d" % number, size, 1, "because")
+    return PlanItem(number, cause, b"/store/%d" % number, size, 1, "because", USUAL_ACTIONS[cause])
 
 
 ITEMS = [item(1), item(2, size=-1), item(3, size=25), item(4, Cause.EMPTY, -1), item(5, Cause.MISSING, 1000)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
@@ -25,14 +26,14 @@ from tests.servers.xrootd import XRootDServer
 ORPHANS = 6000
 
 
-def planted(site: FaultySite) -> RunDirectory:
+def planted(site: FaultySite, **keys: object) -> RunDirectory:
     """Plant orphans of several batches, and lost files, and have them planned for."""
     site.put("data/kept.root")
     for number in range(ORPHANS):
         site.put(f"data/{number % 7}/orphan-{number}.root", 1 + number % 5, known=False)
     for number in range(1500):
         site.know(f"data/kept/lost-{number}.root")
-    site.prepare(MaxOrphan=ORPHANS, MaxMissing=2000)
+    site.prepare(MaxOrphan=ORPHANS, MaxMissing=2000, **keys)
     assert site.check().code == 0
     return RunDirectory(site.home / "var", site.name)
 
@@ -86,6 +87,38 @@ def test_killed_again_and_again(site: FaultySite, kills: int) -> None:
     assert ended.code == 0, ended
     assert ended.json["left"] == 0
     assert_done_once(site, directory)
+
+
+@pytest.mark.fault(
+    "plans",
+    "the same where the program itself puts orphans aside at the store",
+    "each lies in the quarantine in the end, none is lost or noted twice, and all of them can be brought back",
+)
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.soak)])
+def test_killed_again_and_again_at_the_store(site: FaultySite, kills: int) -> None:
+    directory = planted(site, Deletion="store")
+    for folder, _, _ in os.walk(site.stores[0]):
+        # The server is somebody else.
+        os.chmod(folder, 0o777)
+    there = {path.relative_to(site.stores[0]) for path in site.stores[0].glob("data/?/*")}
+    chance = random.Random(kills)
+    struck = sum(apply_and_kill(site, directory, chance.uniform(0.0, 8.0 / kills)) for _ in range(kills))
+    assert struck > kills // 2
+    ended = run("plan", "apply", site.name, "--json", cwd=site.home)
+    assert ended.code == 0, ended
+    assert ended.json["left"] == 0
+    assert not list(site.stores[0].glob("data/?/*"))
+    plan = read_plan(directory.plan, site.name)
+    top = site.stores[0] / "consistency-quarantine" / plan.name
+    aside = [path for path in top.rglob("*") if path.is_file()]
+    assert {Path(*path.parts[-3:]) for path in aside} == there
+    events = [event for event in AuditLog(directory.audit).events() if event.action == "quarantine"]
+    done = Counter(event.item for event in events if event.event == ItemEvent.DONE)
+    assert set(done.values()) == {1}
+    assert len(done) == ORPHANS == len(aside)
+    back = run("plan", "undo", site.name, "--json", cwd=site.home)
+    assert (back.code, back.json["done"], back.json["stays"]) == (0, ORPHANS, [])
+    assert {path.relative_to(site.stores[0]) for path in site.stores[0].glob("data/?/*")} == there
 
 
 @pytest.mark.fault(

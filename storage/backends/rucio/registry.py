@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from engine import paths
 from engine.lfn2path import DID
+from engine.plan import Action, Cause
 from storage.backends.protocols import BackendError, Transfers
 from storage.backends.queue import RequestQueue, Table
 from storage.backends.rucio.copies import BAD, Copies, Copy
@@ -37,6 +38,8 @@ class RucioRegistry:
 
     takes_directories = False
     """Rucio knows files alone; who deletes one deletes no directory."""
+
+    actions: ClassVar = {Cause.ORPHAN: Action.QUARANTINE, Cause.MISSING: Action.DECLARE}
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ import re
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from urllib.parse import unquote_to_bytes
 
@@ -20,7 +21,7 @@ from engine.listing import Failed
 from engine.states import Reason
 from storage.listers.credentials import explain
 from storage.listers.doors import Door
-from storage.listers.webdav.answers import Answer, Found
+from storage.listers.webdav.answers import Answer, Found, Members
 from storage.listers.webdav.hrefs import origin_of, quote
 from storage.listers.webdav.identity import Identity
 from storage.listers.webdav.network import Network
@@ -28,6 +29,7 @@ from storage.listers.wire.tls import TLSError
 
 _SECURE = ("davs", "https")
 
+_WELL = (200, 201, 202, 204)
 _MULTI_STATUS = 207
 _MOVED = (301, 302, 307, 308)
 _LATER = (429, 503)
@@ -81,6 +83,18 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Command:
+    """What is to be done: a verb of WebDAV, the path behind the door, and for what is moved, where to.
+
+    ``to`` stands in the request as it is: which bytes of a path are to be quoted there is the asker's business.
+    """
+
+    verb: str
+    path: bytes
+    to: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What came back, from a server that calls itself ``server`` at ``origin``.
 
@@ -92,6 +106,10 @@ class Reply:
     origin: str = ""
     is_odd: bool = False
     is_broken: bool = False
+
+
+_DONE = Found(False, None, 0, None, Members())
+"""What stands for the answer to something that was done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +156,31 @@ class Client:
 
     def ask(self, question: Question, deadline: float) -> Reply:
         """Ask, and wait for the answer until ``deadline``, in seconds of ``time.monotonic``."""
+        return self._until(deadline, lambda: self._follow(question, deadline))
+
+    def tell(self, command: Command, deadline: float) -> tuple[int, Failed | None]:
+        """Have something done; gives the status that the server answered with, 0 for none, and what went wrong."""
+        statuses: list[int] = []
+
+        def do() -> Reply:
+            target = _Target(*self._home, command.path)
+            response = self._send(target, command, self._identity.token())
+            statuses.append(response.status)
+            if response.status in _WELL:
+                return Reply(_DONE)
+            if response.status in _MOVED:
+                return Reply(Failed(Reason.SERVER, "sent on to another server, through which nothing is changed"))
+            if response.status == _MULTI_STATUS:
+                return Reply(Failed(Reason.PARTIAL, "a part of it could not be done"))
+            return self._refused(target, response)
+
+        said = self._until(deadline, do).said
+        return (statuses[-1] if statuses else 0), said if isinstance(said, Failed) else None
+
+    def _until(self, deadline: float, exchange: Callable[[], Reply]) -> Reply:
         self._network.deadline = deadline
         try:
-            return self._follow(question, deadline)
+            return exchange()
         except TLSError as error:
             return Reply(Failed(Reason.AUTHENTICATION, f"TLS: {error}"))
         except httpcore.TimeoutException as error:
@@ -236,7 +276,7 @@ class Client:
         # The form of the path is the server's own; that a slash was added changes nothing of what is meant.
         return replace(moved, path=moved.path.rstrip(b"/") or b"/")
 
-    def _send(self, target: _Target, question: Question, token: bytes) -> _Response:
+    def _send(self, target: _Target, question: Question | Command, token: bytes) -> _Response:
         """Send one request, and once more over a fresh connection if the one that was kept is gone."""
         pool = self._connections()
         # The library takes no note of a server that hangs up in the very moment in which it is asked.
@@ -263,17 +303,15 @@ class Client:
             )
         return self._pool
 
-    def _exchange(self, pool: httpcore.ConnectionPool, target: _Target, question: Question, token: bytes) -> _Response:
+    def _exchange(
+        self, pool: httpcore.ConnectionPool, target: _Target, question: Question | Command, token: bytes
+    ) -> _Response:
         name, _, port = target.origin.partition("://")[2].rpartition(":")
-        depth = b"1" if question.about_members else b"0"
-        body = b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop>%b</prop></propfind>' % (
-            _LISTED if question.with_sizes else _NAMED
-        )
+        verb, own, body = _request(question, target)
         headers = [
             (b"Host", target.authority.encode("ascii", "replace")),
             (b"User-Agent", b"dynamo-consistency"),
-            (b"Depth", depth),
-            (b"Content-Type", b"application/xml"),
+            *own,
             (b"Content-Length", b"%d" % len(body)),
             (b"Accept-Encoding", b"identity"),
         ]
@@ -288,10 +326,11 @@ class Client:
         seconds = {"connect": self._network.left(_CONNECT_SECONDS), "read": self._network.left()}
         seconds |= {"write": seconds["read"], "pool": seconds["read"]}
         self.requests += 1
-        with pool.stream("PROPFIND", url, headers=headers, content=body, extensions={"timeout": seconds}) as response:
+        with pool.stream(verb, url, headers=headers, content=body, extensions={"timeout": seconds}) as response:
             known = {key.lower(): value for key, value in response.headers}
             said = _Response(response.status, known, None, "")
-            if response.status == _MULTI_STATUS and known.get(b"content-encoding", b"identity") == b"identity":
+            plain = known.get(b"content-encoding", b"identity") == b"identity"
+            if isinstance(question, Question) and response.status == _MULTI_STATUS and plain:
                 said.found = self._read(
                     response, Answer(target.origin, target.path, question.about_members, question.with_sizes)
                 )
@@ -307,6 +346,20 @@ class Client:
             if time.monotonic() >= self._network.deadline:
                 raise httpcore.ReadTimeout("an answer that takes too long")
         return answer.end()
+
+
+def _request(question: Question | Command, target: _Target) -> tuple[str, list[tuple[bytes, bytes]], bytes]:
+    """Give verb, headers and body of a question, or of what is to be done."""
+    if isinstance(question, Command):
+        if not question.to:
+            return question.verb, [], b""
+        to = target.scheme.encode() + b"://" + target.authority.encode("ascii", "replace") + question.to
+        return question.verb, [(b"Destination", to), (b"Overwrite", b"F")], b""
+    body = b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop>%b</prop></propfind>' % (
+        _LISTED if question.with_sizes else _NAMED
+    )
+    depth = b"1" if question.about_members else b"0"
+    return "PROPFIND", [(b"Depth", depth), (b"Content-Type", b"application/xml")], body
 
 
 def _words(response: httpcore.Response) -> str:

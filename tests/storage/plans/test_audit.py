@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.plan import Cause, ItemEvent, PlanItem
+from engine.plan import Action, Cause, ItemEvent, PlanItem
 from storage.atomic import ReportError
 from storage.plans.audit import PLANNED, REJECTED, AuditLog
 
-ITEMS = [PlanItem(n, Cause.ORPHAN, b"/store/\xff\n%d" % n, 5, 1, "why") for n in range(1, 4)]
+ITEMS = [PlanItem(n, Cause.ORPHAN, b"/store/\xff\n%d" % n, 5, 1, "why", Action.DELETE) for n in range(1, 4)]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from engine.gates import Refusal
-from engine.plan import Cause, PlanHeader, PlanItem, PlanRun
+from engine.plan import Action, Cause, PlanHeader, PlanItem, PlanRun
 from storage.plans.plan_file import PlanError, read_plan, write_plan
 
 NAMES = st.binary(min_size=1, max_size=30).filter(lambda name: b"/" not in name and b"\0" not in name)
@@ -23,7 +23,7 @@ HEADER = PlanHeader("T2_X", RUN, 1_700_000_000.5, (Refusal("top", "not listed"),
 
 def items(*names: bytes) -> list[PlanItem]:
     return [
-        PlanItem(number, Cause.ORPHAN, b"/store/" + name, 5, 1_700_000_000, "for\nsome \"reason\" 'ü'")
+        PlanItem(number, Cause.ORPHAN, b"/store/" + name, 5, 1_700_000_000, "for\nsome \"reason\" 'ü'", Action.DELETE)
         for number, name in enumerate(names, 1)
     ]
 
@@ -38,7 +38,7 @@ def test_any_name_comes_back_as_the_same_bytes(tmp_path_factory: pytest.TempPath
 
 def test_the_file_is_as_documented(tmp_path: Path) -> None:
     path = tmp_path / "plan.jsonl"
-    unknown = PlanItem(2, Cause.MISSING, b"/store/\xff", UNKNOWN_SIZE, UNKNOWN_MTIME, "why")
+    unknown = PlanItem(2, Cause.MISSING, b"/store/\xff", UNKNOWN_SIZE, UNKNOWN_MTIME, "why", Action.TRANSFER)
     plan = write_plan(path, HEADER, [*items(b"one"), unknown])
     lines = path.read_bytes().splitlines(keepends=True)
     head, first, second, sums, digest = map(json.loads, lines)

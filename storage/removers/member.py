@@ -1,0 +1,185 @@
+"""One store, or one data server of a cluster: a change is made only to what was looked at, and looked at again.
+
+An answer to a change may get lost, or come from a server that has done something else. So what is there decides, before
+and behind each change, and never the answer alone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from engine import paths
+from engine.columns import UNKNOWN_SIZE
+from engine.listing import Absent, Failed, Present
+from engine.quarantine import Fate, Order, Settled
+from engine.recheck import orphan_fate
+from engine.states import Reason
+from storage.removers.looking import Looker
+from storage.removers.protocol import Remover
+
+_OF_THE_DOOR = (Reason.CONNECTION, Reason.AUTHENTICATION)
+
+IN_THE_WAY = Settled(Fate.FAILED, "the quarantine has something of its name already; look there")
+CHANGED = Settled(Fate.DROPPED, "it has changed since the listing")
+FILLED = Settled(Fate.DROPPED, "it is not empty")
+GONE = Settled(Fate.DROPPED, "it is gone")
+DONE = Settled(Fate.DONE)
+LOST = Settled(Fate.DOUBTFUL, "the store says that it was moved, and it is neither here nor there; look for it there")
+
+
+class Doors:
+    """The removers of all doors of one store: where one cannot be reached, the next one is asked."""
+
+    def __init__(self, removers: Sequence[Remover]) -> None:
+        self._removers = list(removers)
+
+    def move(self, path: bytes, to: bytes) -> Failed | None:
+        """Move through the first door that answers."""
+        return self._first(lambda remover: remover.move(path, to))
+
+    def make_directory(self, path: bytes) -> Failed | None:
+        """Make one through the first door that answers."""
+        return self._first(lambda remover: remover.make_directory(path))
+
+    def remove(self, path: bytes) -> Failed | None:
+        """Delete through the first door that answers."""
+        return self._first(lambda remover: remover.remove(path))
+
+    def remove_directory(self, path: bytes) -> Failed | None:
+        """Delete through the first door that answers."""
+        return self._first(lambda remover: remover.remove_directory(path))
+
+    def close(self) -> None:
+        """Close all."""
+        for remover in self._removers:
+            remover.close()
+
+    def _first(self, change: Callable[[Remover], Failed | None]) -> Failed | None:
+        failed: Failed | None = None
+        for remover in list(self._removers):
+            failed = change(remover)
+            if failed is None or failed.reason not in _OF_THE_DOOR:
+                if self._removers[0] is not remover:
+                    self._prefer(remover)
+                return failed
+        return failed
+
+    def _prefer(self, remover: Remover) -> None:
+        self._removers = [remover, *(other for other in self._removers if other is not remover)]
+
+
+class Member:
+    """Changes one store, on whatever thread."""
+
+    def __init__(self, looker: Looker, doors: Remover) -> None:
+        self.look = looker
+        self._doors = doors
+        self._made: set[bytes] = set()
+        self._making = threading.Lock()
+
+    def close(self) -> None:
+        """Ask and change nothing more."""
+        self.look.close()
+        self._doors.close()
+
+    def put_aside(self, order: Order) -> Settled:
+        """Move what was just looked at to its place in the quarantine, where nothing is."""
+        settled = self._move(order.path, order.aside)
+        if settled.fate is not Fate.DONE:
+            return settled
+        wrong = self._is_another(order)
+        if wrong is None:
+            return settled
+        # Somebody has put something else there in the moment in between.
+        back = self._move(order.aside, order.path)
+        if back.fate is Fate.DONE:
+            return wrong
+        return Settled(Fate.FAILED, f"{wrong.said}, and it could not be moved back from the quarantine: {back.said}")
+
+    def bring_back(self, order: Order) -> Settled:
+        """Move what lies in the quarantine to where it was."""
+        return self._move(order.aside, order.path)
+
+    def delete(self, path: bytes) -> Settled:
+        """Delete a file for good."""
+        failed = self._doors.remove(path)
+        return self._gone(path, failed)
+
+    def delete_directory(self, path: bytes) -> Settled:
+        """Delete a directory for good, unless there is something in it."""
+        names = self.look.names(path)
+        if isinstance(names, Failed):
+            is_gone = names.reason in (Reason.NOT_FOUND, Reason.NOT_A_DIRECTORY)
+            return GONE if is_gone else Settled(Fate.FAILED, names.detail)
+        if names:
+            return FILLED
+        return self._gone(path, self._doors.remove_directory(path))
+
+    def _gone(self, path: bytes, failed: Failed | None) -> Settled:
+        match self.look.stat(path):
+            case Absent():
+                return DONE
+            case Present():
+                said = "the store says that it was deleted, and it is there" if failed is None else failed.detail
+                return Settled(Fate.FAILED, said)
+            case Failed(_, detail):
+                return Settled(Fate.DOUBTFUL, detail)
+
+    def _move(self, path: bytes, to: bytes) -> Settled:
+        above = paths.parent_of(to) or b"/"
+        failed = self._directory(above)
+        if failed is not None:
+            return Settled(Fate.FAILED, f"{paths.escape(above)} could not be made: {failed.detail}")
+        failed = self._doors.move(path, to)
+        at_target = self.look.stat(to)
+        if failed is None and isinstance(at_target, Present):
+            return DONE
+        at_source = self.look.stat(path)
+        match at_source, at_target:
+            case Absent(), Present():
+                return DONE
+            case Present(), Absent():
+                said = "the store says that it was moved, and it was not" if failed is None else failed.detail
+                return Settled(Fate.FAILED, said)
+            case Absent(), Absent():
+                return GONE if failed is not None else LOST
+            case Present(), Present():
+                return Settled(Fate.FAILED, "the store has it twice now, here and in the quarantine")
+            case Failed(_, detail), _:
+                return Settled(Fate.DOUBTFUL, detail)
+            case _, Failed(_, detail):
+                return Settled(Fate.DOUBTFUL, detail)
+        raise AssertionError(at_source, at_target)
+
+    def _directory(self, path: bytes) -> Failed | None:
+        # One at a time: servers have been seen to refuse one that another request was just making.
+        with self._making:
+            if path in self._made:
+                return None
+            failed = None
+            if not self._is_directory(path):
+                failed = self._doors.make_directory(path)
+                if failed is not None and self._is_directory(path):
+                    failed = None
+            if failed is None:
+                self._made.add(path)
+            return failed
+
+    def _is_directory(self, path: bytes) -> bool:
+        found = self.look.stat(path)
+        return isinstance(found, Present) and found.is_directory
+
+    def _is_another(self, order: Order) -> Settled | None:
+        """Say what is wrong with what was moved; None if it is what was meant, as far as can be seen."""
+        if order.size == UNKNOWN_SIZE:
+            return None
+        found = self.look.stat(order.aside)
+        return CHANGED if isinstance(found, Present) and found.size not in (order.size, UNKNOWN_SIZE) else None
+
+
+def what_is_wrong(order: Order, found: Present) -> Settled | None:
+    """Say why something is not what was to be taken away; None if it is."""
+    if order.is_directory:
+        return None if found.is_directory else CHANGED
+    return CHANGED if orphan_fate(found, order.size, order.mtime, None) else None

@@ -1,0 +1,30 @@
+"""What is done to a store through one door.
+
+A remover asks once and reports faithfully, as listers do. What it is told to change was looked at before, and is looked
+at again by whoever tells it: an answer that got lost says nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from engine.listing import Failed
+
+
+class Remover(Protocol):
+    """Changes one store, from any thread; paths are canonical absolute LFNs. None says that it was done."""
+
+    def move(self, path: bytes, to: bytes) -> Failed | None:
+        """Move a file, or a directory with all that is in it, to where nothing is. Whatever is there may be lost."""
+
+    def make_directory(self, path: bytes) -> Failed | None:
+        """Make a directory and those above it; one that is there is as good."""
+
+    def remove(self, path: bytes) -> Failed | None:
+        """Delete one file for good."""
+
+    def remove_directory(self, path: bytes) -> Failed | None:
+        """Delete one directory, which is empty."""
+
+    def close(self) -> None:
+        """Give back what it holds; further calls fail."""

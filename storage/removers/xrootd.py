@@ -1,0 +1,115 @@
+"""Taking away over XRootD, through the raw layer of its Python bindings.
+
+A server moves over what is there without a word, cuts a path at its question mark and would take another file, and says
+that it has deleted a directory that was not there; so the first is looked for, the second refused, the third no matter.
+It never deletes a directory that has something in it. A name that is not UTF-8, which the bindings cannot send, goes
+through the ``xrdfs`` program.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from engine.listing import Failed
+from engine.states import Reason
+from storage.listers import xrdfs
+from storage.listers.doors import Door
+from storage.listers.programs import Runner
+from storage.listers.xrootd import load_client
+from storage.listers.xrootd_errors import Status, failure, is_complete, refused
+
+_WITH_PARENTS = 1
+_FOR_US = 0o750
+"""The mode of directories that are made."""
+
+
+class XRootDRemover:
+    """See `storage.removers.protocol.Remover`; ``timeout`` is in seconds for each request."""
+
+    def __init__(self, door: Door, timeout: float) -> None:
+        self._door = door
+        self._timeout = max(1, round(timeout))
+        self._server = f"{door.scheme}://{door.user}@{door.host}" if door.user else f"{door.scheme}://{door.host}"
+        self._open = load_client()
+        self._made: Any = None
+        self._lock = threading.Lock()
+        self._runners: set[Runner] = set()
+        self._closed = False
+
+    def move(self, path: bytes, to: bytes) -> Failed | None:
+        """Rename on the server."""
+        return self._change(lambda client, texts: client.mv(*texts, self._timeout), ["mv"], path, to)
+
+    def make_directory(self, path: bytes) -> Failed | None:
+        """Make it, with those above it."""
+
+        def make(client: Any, texts: list[str]) -> Any:
+            return client.mkdir(texts[0], _WITH_PARENTS, _FOR_US, self._timeout)
+
+        return self._change(make, ["mkdir", "-p"], path)
+
+    def remove(self, path: bytes) -> Failed | None:
+        """Delete a file."""
+        return self._change(lambda client, texts: client.rm(texts[0], self._timeout), ["rm"], path)
+
+    def remove_directory(self, path: bytes) -> Failed | None:
+        """Delete an empty directory."""
+        return self._change(lambda client, texts: client.rmdir(texts[0], self._timeout), ["rmdir"], path)
+
+    def close(self) -> None:
+        """End the programs that run. The library closes its connection by itself, some minutes later."""
+        with self._lock:
+            self._closed = True
+            runners, self._made = list(self._runners), None
+        for runner in runners:
+            runner.close()
+
+    def _change(self, change: Callable[[Any, list[str]], Any], command: list[str], *named: bytes) -> Failed | None:
+        located = [self._door.locate(path) for path in named]
+        if any(b"?" in path or b"\0" in path for path in located):
+            return Failed(Reason.BAD_NAME, "a server cuts a path at its question mark, and would take another file")
+        try:
+            texts = [path.decode() for path in located]
+        except UnicodeDecodeError:
+            return self._by_program(command, located)
+        client = self._client()
+        if client is None:
+            return Failed(Reason.CONNECTION, "closed")
+        try:
+            status: Status = change(client, texts)[0]
+        except Exception as error:
+            return Failed(Reason.SERVER, f"{type(error).__name__}: {error}")
+        if is_complete(status):
+            return None
+        return self._said(failure(status))
+
+    def _client(self) -> Any:
+        with self._lock:
+            if self._made is None and not self._closed:
+                self._made = self._open(self._server)
+            return self._made
+
+    def _by_program(self, command: list[str], located: list[bytes]) -> Failed | None:
+        program = shutil.which("xrdfs")
+        if program is None:
+            return Failed(Reason.BAD_NAME, "not UTF-8, and xrdfs, of Debian's xrootd-client, is not installed")
+        runner = xrdfs.runner_for(self._timeout)
+        with self._lock:
+            if self._closed:
+                return Failed(Reason.CONNECTION, "closed")
+            self._runners.add(runner)
+        try:
+            done = runner.run([program, self._server, *command, *located], time.monotonic() + self._timeout)
+        finally:
+            with self._lock:
+                self._runners.discard(runner)
+        output = xrdfs.read(done)
+        return self._said(output) if isinstance(output, Failed) else None
+
+    def _said(self, failed: Failed) -> Failed:
+        said: Failed = refused(failed, self._door.scheme, self._door.host)
+        return said
