@@ -63,7 +63,7 @@ class RecordedRun:
 
 @dataclass(frozen=True, slots=True)
 class Acted:
-    """What was asked of the registry.
+    """What was asked of the registry, and done ``at_store``, where that is who deletes.
 
     ``refusal`` says why nothing was, or nothing more, None when it was; ``deletions`` counts the requests that were
     new, ``doubles`` the orphans left alone since they may be other files seen through a link, ``dropped`` what
@@ -80,6 +80,7 @@ class Acted:
     failed: str = ""
     failure: Exception | None = None
     stays: tuple[tuple[bytes, str], ...] = ()
+    at_store: bool = False
     gates: tuple[Refusal, ...] = ()
 
 
@@ -143,7 +144,8 @@ def act(
     if applied.dropped.total:
         said = applied.dropped.words
         _log.info("%s: asked again before acting: %s; these are left alone", site.name, said)
-    acted = Acted(None, applied.deletions, what.doubles, applied.dropped, applied.transfers, stays=applied.stays)
+    acted = Acted(None, applied.deletions, what.doubles, applied.dropped, applied.transfers)
+    acted = replace(acted, stays=applied.stays, at_store=site.deletes_itself)
     if earlier.missing:
         # What a process that died has asked for is in the lists of this run as well.
         told = _only_tell(site, backends, earlier.missing, None)

@@ -21,8 +21,9 @@ OLD = 1_700_000_000
 class _Home:
     """A site on disk whose every file but one is an orphan, and the directory in which its plan lies."""
 
-    def __init__(self, home: Path, items: int) -> None:
+    def __init__(self, home: Path, items: int, deletion: str) -> None:
         self.path = home
+        self._deletion = deletion
         store = home / "disk" / "store" / "mc"
         for number in range(items):
             file = store / f"{number % 100:02d}" / f"orphan-{number}.root"
@@ -32,6 +33,7 @@ class _Home:
         (store / "kept").write_bytes(b"x")
         (home / "inventory.txt").write_text("/store/mc/kept\n")
         keys = {"Doors": [f"file://{home}/disk"], "Inventory": "inventory.txt", "MaxOrphan": items}
+        keys |= {"Deletion": deletion, "QuarantineDays": 0}
         settings = {"Runtime": "threads", "IgnoreAge": 0, "DirectoryList": ["mc"], "Sites": {SITE: keys}}
         (home / "consistency_config.json").write_text(json.dumps(settings))
 
@@ -40,7 +42,9 @@ class _Home:
         return self.path / "var" / "runs" / SITE
 
     def plan(self) -> None:
-        """Have a plan made of which nothing is done."""
+        """Have a plan made of which nothing is done; what was put aside is brought back."""
+        if self._deletion == "store" and self.begun():
+            measure(Command((program(), "plan", "undo", SITE, "--json"), directory=self.path))
         for path in (self._runs / "audit.jsonl", self.path / "var" / "db" / "registry.db"):
             path.unlink(missing_ok=True)
         measure(Command((program(), "check", SITE, "--json"), directory=self.path))
@@ -79,18 +83,23 @@ class _Home:
 
 
 def run(quick: bool) -> list[Row]:
-    """Apply a plan as a whole, and in two."""
+    """Apply a plan as a whole, and in two, where a registry is asked and where files are put aside at the store."""
+    return [row for deletion in ("registry", "store") for row in _rows(quick, deletion)]
+
+
+def _rows(quick: bool, deletion: str) -> list[Row]:
     items, runs = (ITEMS // 5, 1) if quick else (ITEMS, 5)
     whole, gone_on = [], []
     with TemporaryDirectory(prefix="plans-") as directory:
-        home = _Home(Path(directory), items)
+        home = _Home(Path(directory), items, deletion)
         for _ in range(runs):
             home.plan()
             whole.append(measure(home.apply))
             home.plan()
             gone_on.append(home.seconds_until_it_goes_on(items))
+    done = "put aside there" if deletion == "store" else "asked of the registry"
     return [
-        Row(f"plan apply, {items:,} orphans of a local store, each asked for again", Measured.of(whole)),
+        Row(f"plan apply, {items:,} orphans of a local store, each asked for again and {done}", Measured.of(whole)),
         Row(
             "the same behind a kill in the middle, until the next item is begun, start-up and all",
             Measured(median(gone_on), runs=runs),

@@ -20,6 +20,7 @@ from cli.compare_command import show_findings
 from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode, as_command_error, of_result
 from cli.session import RunOptions, Settings, open_runtime, overseen
+from engine import paths
 from storage.backends import choose, site_named, with_cms_names, with_last_copies, with_own_settings
 from storage.backends.file_inventory import why_no_file
 from storage.doors.source import FileSource, StoreSource, parse_source
@@ -313,8 +314,15 @@ def _show_what_followed(done: SiteResults) -> None:
         lost = human_count(len(transfers.unrecoverable), "file")
         print(f"no source:     {human_count(len(transfers.no_disk), 'file')} on no other disk; {lost} nowhere at all")
     if acted.refusal is None or acted.deletions:
-        deletions = human_count(acted.deletions, "deletion")
-        print(f"asked for:     {deletions}, {human_count(len(transfers.requested), 'transfer')}")
+        requested = [human_count(len(transfers.requested), "transfer")]
+        if acted.at_store:
+            print(f"taken away:    {human_count(acted.deletions, 'file or directory', 'files and directories')}")
+        else:
+            requested.insert(0, human_count(acted.deletions, "deletion"))
+        print(f"asked for:     {', '.join(requested)}")
+    for path, why in acted.stays[:1]:
+        more = f", and {len(acted.stays) - 1:,} more" if len(acted.stays) > 1 else ""
+        print(f"not deleted:   {paths.escape(path)}{more}: {why}")
     if transfers.refused:
         print(f"refused:       {human_count(len(transfers.refused), 'missing file')}, by the registry")
     for gate in acted.gates:
