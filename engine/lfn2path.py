@@ -21,7 +21,7 @@ except ImportError:
 DID = tuple[bytes, bytes]
 """Scope and name of a file: its data identifier."""
 
-_DOTTED = (b"user", b"group")
+DOTTED = (b"user", b"group")
 """How scopes begin in whose paths each dot is a slash."""
 
 _HEX = frozenset(b"0123456789abcdef")
@@ -61,7 +61,7 @@ def identity_path(scope: bytes, name: bytes) -> bytes:
 
 
 def _scope_path(scope: bytes) -> bytes:
-    return scope.replace(b".", b"/") if scope.startswith(_DOTTED) else scope
+    return scope.replace(b".", b"/") if scope.startswith(DOTTED) else scope
 
 
 class HashPaths:
@@ -93,7 +93,7 @@ class IdentityPaths:
     def dids(self, path: bytes) -> list[DID]:
         """Take the first part for the scope; of users and groups it may be the first two, or any other number."""
         parts = path.split(b"/")
-        cuts = (2, 1, *range(3, len(parts))) if path.startswith(_DOTTED) else (1,)
+        cuts = (2, 1, *range(3, len(parts))) if path.startswith(DOTTED) else (1,)
         dids = [(_scope_of(parts[:at]), b"/".join(parts[at:])) for at in cuts if at < len(parts)]
         return [did for did in dids if identity_path(*did) == path]
 

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, UNSETTLED_MTIME, Int64s
+from engine.lfn2path import DOTTED
 from storage.inventory.entries import Bytes, Rows, read_size, read_time, split_lines
 from storage.inventory.foreign.entry import Entry, HalfRead, Holds
 from storage.inventory.foreign.lfn import LfnToPath, identity_path
 from storage.inventory.foreign.lines import LineReader
-from storage.inventory.foreign.spans import Span, below_root, cut_paths
+from storage.inventory.foreign.spans import Places, Span, below_root, cut_paths
 from storage.inventory.foreign.template import Found, Template
 from storage.inventory.formats import Format
 
@@ -35,7 +36,7 @@ _DATES = ("update_date", "creation_date")
 
 _NULLS = frozenset((b"", b"\\N", b"NULL", b"None"))
 _LONGEST_NULL = 4
-_SLASH = b"/"[0]
+_SLASH, _DOT = b"/."
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +125,10 @@ class RucioReader(LineReader):
         follow = self._form.lfn_to_path is identity_path and (place is None or place.is_empty.all())
         together = (scope.ends + 1 == name.starts).all() and not (found.text[name.starts] == _SLASH).any()
         if follow and together:
-            # What stands in the line, but for the tab, is the path.
+            # What stands in the line is the path, but for the tab, and for the dots of some scopes.
             text = found.text.copy()
             text[scope.ends] = _SLASH
+            text[_dots_that_are_slashes(text, scope)] = _SLASH
             return self._cut(text, Span(scope.starts, name.ends))
         return self._named(found)
 
@@ -181,6 +183,21 @@ class RucioReader(LineReader):
         except ValueError as error:
             raise HalfRead(str(error), entry) from error
         return entry._replace(size=size, mtime=mtime) if state == AVAILABLE else entry
+
+
+def _dots_that_are_slashes(text: Bytes, scopes: Span) -> Places:
+    """Give the dots of those scopes whose dots are slashes in a path; see `engine.lfn2path`."""
+    dots = np.flatnonzero(text == _DOT)
+    rows = np.searchsorted(scopes.starts, dots, side="right") - 1
+    within = (rows >= 0) & (dots < scopes.ends[rows])
+    dots, rows = dots[within], rows[within]
+    if not len(dots):
+        return dots
+    begun = np.zeros(len(dots), dtype=np.bool_)
+    for beginning in DOTTED:
+        at = scopes.starts[rows]
+        begun |= np.logical_and.reduce([text[at + offset] == byte for offset, byte in enumerate(beginning)])
+    return dots[begun]
 
 
 def _time_of(fields: dict[str, bytes]) -> int:

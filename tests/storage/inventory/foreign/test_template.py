@@ -109,3 +109,18 @@ def test_the_path_of_a_replica_follows_from_its_name_as_somebody_says() -> None:
     assert read(content, root=b"/r", lfn_to_path=upper_path).paths == [b"/r/mc/A/a", b"/r/mc/B/b"]
     assert identity_path(b"cms", b"/store/a") == b"/store/a"
     assert read(row % b"/store/a" + row % b"/store/b").paths == [b"/store/a", b"/store/b"]
+
+
+def test_dots_of_users_and_groups_are_slashes_however_lines_are_read() -> None:
+    row = b"X\t%b\t%b\tab\t7\t2020-01-01 00:00:00\t\t2020-01-01 00:00:00\tA\n"
+    dids = [
+        *((b"user.joe", b"a.root"), (b"group.phys-x.y", b"b.root"), (b"users", b"user.c"), (b"mc23.1", b"user.d")),
+        *((b"my.user.x", b"e"), (b"u", b"f"), (b"user..z", b"g"), (b"groups.ab", b"h")),
+    ]
+    odd = b"#" + row % (b"X", b"")
+    for scope, name in dids:
+        path = b"/r/" + identity_path(scope, name).replace(b"//", b"/")
+        lines = row % (scope, name) * 2
+        assert read(lines, root=b"/r").paths == read(lines + odd, root=b"/r").paths == [path] * 2
+    together = b"".join(row % did for did in dids[:6])
+    assert read(together, root=b"/r").paths == [b"/r/" + identity_path(*did) for did in dids[:6]]
