@@ -1,14 +1,16 @@
 """Orphans put into the quarantine of a Rucio, from where its dark reaper deletes them.
 
 A call in which nothing is left to be added, since all of it is in the quarantine already or registered by now, fails on
-the server, with words that say nothing. Where the database can be read such paths are never sent; elsewhere what was
-put there before is sent by itself, and a batch that fails is halved until it is known which of it is at fault.
+the server, with the words that stand for any trouble of its database. Where the database can be read such paths are
+never sent; elsewhere what was put there before is sent by itself. A batch that fails is sent again as soon as the
+server can answer, and then halved until it is known which of it is at fault.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from engine import paths
@@ -17,8 +19,10 @@ from storage.backends.queue import RequestQueue
 from storage.backends.rucio.database import RucioDatabase
 from storage.backends.rucio.inventory import RucioInventory
 from storage.backends.rucio.naming import Naming
+from storage.backends.rucio.replicas import RSE
 from storage.backends.rucio.rest import RucioFault, RucioServer
 from storage.backends.rucio.rest_source import ASKED_AT_ONCE
+from storage.shown import printable
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +78,7 @@ class Quarantine:
             self._add_again(rse.name, known[at : at + ASKED_AT_ONCE])
         for at in range(0, len(unknown), ASKED_AT_ONCE):
             batch = unknown[at : at + ASKED_AT_ONCE]
-            new += self._add_new(site, rse.name, batch, queue, new)
+            new += self._add_new(site, rse, batch, queue, new)
         return new
 
     def _described(self, site: str, naming: Naming, lfns: Sequence[str]) -> list[_Orphan]:
@@ -96,11 +100,11 @@ class Quarantine:
             )
         return list(orphans.values())
 
-    def _add_new(self, site: str, rse: str, batch: list[_Orphan], queue: RequestQueue, before: int) -> int:
+    def _add_new(self, site: str, rse: RSE, batch: list[_Orphan], queue: RequestQueue, before: int) -> int:
         lfns = [orphan.lfn for orphan in batch]
         queue.enter("deletions", site, lfns)
         try:
-            taken = self._halved(rse, batch)
+            taken = self._taken(rse, batch)
         except BackendError as error:
             queue.settle_names("deletions", site, lfns, "failed")
             raise BackendError(f"{error}; put into the quarantine before that: {before}") from error
@@ -115,6 +119,20 @@ class Quarantine:
         # Of what is there already nothing else is to be asked for either.
         queue.settle_names("deletions", site, lfns, "done")
         return len(taken)
+
+    def _taken(self, rse: RSE, batch: list[_Orphan]) -> list[_Orphan]:
+        """Add a batch; gives what of it was not there before."""
+        with suppress(RucioFault):
+            self._send(rse.name, batch)
+            return batch
+        # A database that is in trouble fails here as well, and has to be over it.
+        self._server.ask(f"RSE {printable(rse.name)}", lambda client: client.get_rse(rse.name))
+        if self._database is None:
+            return self._halved(rse.name, batch)
+        # What was not there when it was looked for may have been added by a call of which the answer was lost.
+        there = self._database.quarantined(rse, [orphan.path for orphan in batch])
+        rest = [orphan for orphan in batch if orphan.path not in there]
+        return [orphan for orphan in batch if orphan.path in there] + (self._halved(rse.name, rest) if rest else [])
 
     def _halved(self, rse: str, batch: list[_Orphan]) -> list[_Orphan]:
         """Add a batch, or what of it can be added; gives what was."""
@@ -136,7 +154,11 @@ class Quarantine:
 
     def _send(self, rse: str, batch: list[_Orphan]) -> None:
         replicas = [orphan.as_replica() for orphan in batch]
-        self._server.ask("quarantining replicas", lambda client: client.quarantine_replicas(replicas, rse=rse))
+        self._server.ask(
+            "quarantining replicas",
+            lambda client: client.quarantine_replicas(replicas, rse=rse),
+            faults_heal=False,
+        )
 
 
 def _orphan(naming: Naming, lfn: str) -> _Orphan | None:

@@ -52,26 +52,31 @@ class RucioServer:
         config = self._settings.config
         return f"the Rucio of {printable(str(config))}" if config is not None else "the Rucio of the client"
 
-    def ask(self, what: str, question: Callable[[Any], T]) -> T:
+    def ask(self, what: str, question: Callable[[Any], T], *, faults_heal: bool = True) -> T:
         """Put a question to the client, which has to be answered whole inside of it; ``what`` names it in errors.
 
-        A server that cannot be reached, or breaks off, is asked again for as long as `RucioSettings.patience` says.
+        A server that cannot be reached, is busy, or breaks off, is asked again for as long as `RucioSettings.patience`
+        says, from its first failure on; so it may be asked twice for what it has done already. Where a fault may mean
+        that nothing was left to be done, it does not heal.
 
         Raises:
             RucioFault: the database of the server failed, which may mean anything.
             BackendError: all other failures.
         """
-        for wait in _waits(self._settings.patience):
+        waits: Iterator[float | None] | None = None
+        while True:
             try:
                 return question(self._client())
             except Exception as error:
                 failure = self._translated(what, error)
-                if wait is None or not _may_heal(error):
+                waits = _waits(self._settings.patience) if waits is None else waits
+                heals = faults_heal if isinstance(failure, RucioFault) else _may_heal(error)
+                wait = next(waits) if heals else None
+                if wait is None:
                     raise failure from error
-                _log.warning("%s; asking again in %g s", failure, wait)
+                _log.warning("%s; asking again in %.2g s", failure, wait)
                 self._made = None
                 time.sleep(wait)
-        raise AssertionError("the last wait is none")
 
     def _client(self) -> Any:
         if self._made is None:
@@ -123,12 +128,14 @@ class RucioServer:
         return BackendError(f"{words}{_plain(error) or type(error).__name__}")
 
 
-def _waits(patience: float) -> Iterator[float | None]:
-    """Give how many seconds are waited after each failure, None in the end; each time twice as long."""
-    wait, left = 1.0, patience
-    while left > 0:
+def _waits(patience: float, clock: Callable[[], float] = time.monotonic) -> Iterator[float | None]:
+    """Give how many seconds are waited after each failure, None in the end; each time twice as long.
+
+    What the attempts take counts as well: a server that hangs has each of them last as long as an answer may take.
+    """
+    wait, until = 1.0, clock() + patience
+    while (left := until - clock()) > 0:
         yield min(wait, left)
-        left -= wait
         wait = min(2 * wait, _LONGEST_WAIT)
     yield None
 
@@ -146,7 +153,8 @@ def _may_heal(error: Exception) -> bool:
     from rucio.common.exception import ServerConnectionException
 
     broken = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
-    busy = any(f"http status code: {code}" in str(error) for code in (502, 503, 504))
+    # With 500 and nothing else it was not Rucio who spoke, but what stands before it.
+    busy = any(f"http status code: {code}" in str(error) for code in (429, 500, 502, 503, 504))
     return busy or isinstance(error, (ServerConnectionException, *broken))
 
 

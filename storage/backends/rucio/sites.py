@@ -80,9 +80,14 @@ class RucioSites:
             parsed = parse_value(value)
         except ValueError as error:
             raise BackendError(f"{where}: neither JSON nor YAML: {printable(str(error))}") from error
-        if key == "Doors" and isinstance(parsed, list) and any(str(door).startswith(_LOCAL) for door in parsed):
+        if key == "Doors" and isinstance(parsed, list) and any(map(_is_local, parsed)):
             raise BackendError(f"{where}: a directory of this machine is no door that an RSE may name")
         return parsed
+
+
+def _is_local(door: object) -> bool:
+    """Whether a door is a directory of this machine, however its scheme is written."""
+    return str(door).strip().lower().startswith(_LOCAL)
 
 
 class RucioCheck:
