@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from engine import paths
 from storage.inventory.chunks import Chunk
 from storage.inventory.errors import malformed
+from storage.inventory.foreign.entry import Holds
 from storage.inventory.foreign.lfn import LfnToPath, identity_path
 from storage.inventory.foreign.lines import LineForm
 from storage.inventory.foreign.recognise import recognise_lines
+from storage.inventory.foreign.replica import columns_held
 from storage.inventory.formats import OWN, Format
 from storage.inventory.patterns import SIZED, TIMED
 from storage.inventory.table_columns import KNOWN_COLUMNS as KNOWN_COLUMNS
@@ -37,12 +39,21 @@ _FOREIGN = (
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The head of a table: its line, how many columns, what separates them, and which of them are used."""
+    """The head of a table: its line, how many columns, what separates them, and which of them are used.
+
+    ``lfn_to_path`` gives the path of a replica that has none.
+    """
 
     line: int
     width: int
     delimiter: bytes
     columns: Columns
+    lfn_to_path: LfnToPath = identity_path
+
+    @property
+    def holds(self) -> Holds:
+        """Which columns the rows have."""
+        return columns_held(self.columns, self.columns.checksum is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +74,14 @@ class Layout:
         """Whether the entries come with sizes."""
         if self.form is not None:
             return self.form.holds.sizes
-        return self.numbers > 0 or (self.header is not None and self.header.columns.size is not None)
+        return self.numbers > 0 or (self.header is not None and self.header.holds.sizes)
 
     @property
     def has_times(self) -> bool:
         """Whether the entries come with times."""
         if self.form is not None:
             return self.form.holds.times
-        return self.numbers > 1 or (self.header is not None and self.header.columns.mtime is not None)
+        return self.numbers > 1 or (self.header is not None and self.header.holds.times)
 
     @property
     def has_checksums(self) -> bool:
@@ -130,7 +141,7 @@ def recognise(
         return Layout(form.format, form=form)
     match wanted:
         case None:
-            header = _header(line, first, b"\t" if b"\t" in first else b",", source)
+            header = _header(line, first, b"\t" if b"\t" in first else b",", source, lfn_to_path)
             if header is not None:
                 return Layout(Format.TSV if header.delimiter == b"\t" else Format.CSV, header=header)
             if form is not None:
@@ -141,7 +152,7 @@ def recognise(
         case Format.SIZES:
             return Layout(Format.SIZES, _numbers(sample, source, lenient) or 1)
         case Format.CSV | Format.TSV:
-            header = _header(line, first, b"," if wanted is Format.CSV else b"\t", source)
+            header = _header(line, first, b"," if wanted is Format.CSV else b"\t", source, lfn_to_path)
             if header is None:
                 raise malformed(source, line, f"a header with a column {_alternatives(PATH_COLUMNS)}", first)
             return Layout(wanted, header=header)
@@ -170,18 +181,18 @@ def _numbers(sample: Sample, source: str, lenient: bool) -> int:
     return 0
 
 
-def _header(line: int, text: bytes, delimiter: bytes, source: str) -> Header | None:
+def _header(line: int, text: bytes, delimiter: bytes, source: str, lfn_to_path: LfnToPath) -> Header | None:
     fields = _quoted_fields(text) if delimiter == b"," else text.split(delimiter)
     if any(b"/" in field for field in fields):
         return None
     try:
-        columns = find_columns(fields)
+        columns = find_columns(fields, replicas=True)
     except ValueError as error:
         raise malformed(source, line, str(error), text) from error
     if columns is not None and delimiter == b"," and not _quoted_fields(text, strict=True):
         # A quote that stays open takes the lines below into the header.
         raise malformed(source, line, "a header of one line, quoted as in CSV", text)
-    return None if columns is None else Header(line, len(fields), delimiter, columns)
+    return None if columns is None else Header(line, len(fields), delimiter, columns, lfn_to_path)
 
 
 def _quoted_fields(text: bytes, strict: bool = False) -> list[bytes]:

@@ -18,6 +18,7 @@ from storage.inventory.compression import read_blocks
 from storage.inventory.entries import Rows
 from storage.inventory.foreign.lfn import LfnToPath, identity_path
 from storage.inventory.foreign.open_stream import first_blocks, open_stream
+from storage.inventory.foreign.replica import columns_held
 from storage.inventory.foreign.streams import Stream
 from storage.inventory.formats import OWN, Format
 from storage.inventory.misfits import Misfits
@@ -194,7 +195,7 @@ def open_inventory(
     source = paths.escape(os.fsencode(file))
     asked = Wanted(wanted, root, paths.encode(site), checksums, lfn_to_path, allowed, allowed_in_lists)
     if is_database(file):
-        with closing(_open_table(TableReader(file, source, table, asked.site, root), heed)) as opened:
+        with closing(_open_table(TableReader(file, source, table, asked.site, root, lfn_to_path), heed)) as opened:
             yield next(opened)
         return
     with closing(read_blocks(file, source, chunk_size)) as blocks:
@@ -255,7 +256,7 @@ def _open_table(reader: TableReader, heed: Callable[[], None]) -> Generator[Read
     with closing(reader.read(heed)) as batches:
         first = next(batches, None)
         columns = reader.columns
-        reading = Reading("sqlite", columns is not None and columns.size is not None, iter(()))
+        reading = Reading("sqlite", columns is not None and columns_held(columns, False).sizes, iter(()))
 
         def counted() -> Iterator[Rows]:
             for rows in chain(() if first is None else (first,), batches):

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from itertools import chain
 
 from storage.inventory.builder import TreeBuilder
+from storage.inventory.foreign.lfn import identity_path
 from storage.inventory.formats import Format
 from storage.inventory.team import Team, Ticket
 from storage.inventory.text_file import PieceReader, TextFile
@@ -33,8 +34,11 @@ def spread(text: TextFile, builder: TreeBuilder, processes: int, keep: tuple[byt
         InventoryError: as for one process.
         OSError: there is no room for what is set aside.
     """
-    form = text.layout.form
+    form, header = text.layout.form, text.layout.header
     if form is not None and not form.apart:
+        return
+    if header is not None and header.lfn_to_path is not identity_path:
+        # It may not be had in another process.
         return
     if text.layout.format is Format.CSV and any(b'"' in chunk.data for chunk in text.taken):
         return

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from engine import paths
 from storage.inventory.detect import PATH_COLUMNS, Columns, find_columns
 from storage.inventory.entries import Rows
-from storage.inventory.errors import InventoryMalformed, no_rows_of, unreadable
-from storage.inventory.values import rows_of
+from storage.inventory.errors import InventoryMalformed, malformed_row, no_rows_of, unreadable
+from storage.inventory.foreign.entry import Entry, rows_of_entries
+from storage.inventory.foreign.lfn import LfnToPath, identity_path
+from storage.inventory.foreign.replica import columns_held, read_record
+from storage.inventory.values import rows_of, text_of
 from storage.shown import one_line
 
 MAGIC = b"SQLite format 3\0"
@@ -23,6 +28,9 @@ _BUSY_SECONDS = 30
 _STEPS = 1_000_000
 """How many steps of SQLite's machine pass between two questions whether to go on: some tens of milliseconds."""
 _NAMED = 10
+_TEXTS = ("block", "dataset", "group", "protected")
+"""Columns of texts that say nothing of the file itself."""
+
 _READ_VERSION = 19
 """Where in the file the journal's mode stands."""
 _NOT_OPENED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
@@ -47,12 +55,21 @@ def is_database(path: str) -> bool:
 class TableReader:
     """Reads the rows of one table; ``site`` chooses those of one site where there is a column of that name."""
 
-    def __init__(self, path: str, source: str, table: str, site: bytes, root: bytes | None) -> None:
+    def __init__(
+        self,
+        path: str,
+        source: str,
+        table: str,
+        site: bytes,
+        root: bytes | None,
+        lfn_to_path: LfnToPath = identity_path,
+    ) -> None:
         self._path = path
         self._file = source
         self._table = table
         self._site = site
         self._root = root
+        self._lfn_to_path = lfn_to_path
         self.rows_read = 0
         self.columns: Columns | None = None
 
@@ -95,11 +112,35 @@ class TableReader:
         selected = ", ".join(map(_quoted, names))
         cursor = connection.execute(f"SELECT {selected} FROM {_quoted(table)}{where}", values)
         while records := cursor.fetchmany(_BATCH):
-            yield rows_of(records, columns, self._root, source, self.rows_read + 1)
+            yield self._rows_of(records, columns, source)
             self.rows_read += len(records)
             heed()
         if where and not self.rows_read:
             self._refuse_other_sites(connection, table, names[columns.site or 0])
+
+    def _rows_of(self, records: Sequence[Sequence[Any]], columns: Columns, source: str) -> Rows:
+        first = self.rows_read + 1
+        if columns.scope is None and columns.state is None:
+            return rows_of(records, columns, self._root, source, first)
+        entries: list[Entry] = []
+        texts: list[list[bytes]] = []
+        for row, record in enumerate(records, first):
+
+            def value(at: int | None, record: Sequence[Any] = record) -> Any:
+                return None if at is None else record[at]
+
+            try:
+                entries.append(read_record(value, columns, self._root, self._lfn_to_path))
+                texts.append([text_of(value(getattr(columns, name))) for name in _TEXTS])
+            except ValueError as error:
+                raise malformed_row(source, row, str(error), value(columns.path)) from error
+        rows = rows_of_entries(entries, columns_held(columns, columns.checksum is not None))
+        there = [
+            None if getattr(columns, name) is None else list(column)
+            for name, column in zip(_TEXTS, zip(*texts, strict=True), strict=True)
+        ]
+        blocks, datasets, groups, protected = there
+        return replace(rows, blocks=blocks, datasets=datasets, groups=groups, protected=protected)
 
     def _find_table(self, connection: sqlite3.Connection) -> bytes:
         query = (
@@ -117,7 +158,7 @@ class TableReader:
         )
 
     def _find_columns(self, table: bytes, names: list[bytes]) -> Columns:
-        columns = find_columns(names)
+        columns = find_columns(names, replicas=True)
         if columns is None:
             known = ", ".join(map(paths.decode, PATH_COLUMNS))
             raise InventoryMalformed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 PATH_COLUMNS = (b"lfn", b"path", b"file", b"name", b"pfn")
 SIZE_COLUMNS = (b"size", b"bytes", b"filesize")
@@ -14,6 +14,10 @@ GROUP_COLUMNS = (b"group", b"owner")
 SITE_COLUMNS = (b"site",)
 PROTECTED_COLUMNS = (b"protected",)
 CHECKSUM_COLUMNS = (b"checksum", b"adler32", b"md5")
+STATE_COLUMNS = (b"state",)
+SCOPE_COLUMNS = (b"scope",)
+REPLICA_COLUMNS = (SCOPE_COLUMNS, (b"rse",), (b"update_date", b"updated_at"), (b"creation_date", b"created_at"))
+"""Those of replicas of Rucio, besides ``name``: its scope, whose it is, and when it was last changed, and made."""
 KNOWN_COLUMNS = (
     PATH_COLUMNS,
     SIZE_COLUMNS,
@@ -25,12 +29,16 @@ KNOWN_COLUMNS = (
     PROTECTED_COLUMNS,
     CHECKSUM_COLUMNS,
 )
-"""The names of each column that means something, in the order of the positions in a `Columns`."""
+"""The names of each column that means something in any table, in the order of the positions in a `Columns`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The position of each column of a table that means something; None: there is no such column."""
+    """The position of each column of a table that means something; None: there is no such column.
+
+    With a ``scope``, these are replicas of Rucio: where the path is that of ``name``, or there is none in it, it
+    follows from both. ``made`` is when one was made, where ``mtime`` is not known.
+    """
 
     path: int
     size: int | None = None
@@ -41,10 +49,16 @@ class Columns:
     site: int | None = None
     protected: int | None = None
     checksum: int | None = None
+    state: int | None = None
+    scope: int | None = None
+    name: int | None = None
+    made: int | None = None
 
 
-def find_columns(names: Sequence[bytes]) -> Columns | None:
+def find_columns(names: Sequence[bytes], *, replicas: bool = False) -> Columns | None:
     """Find the columns by their names, in any case; None when none of them is a path.
+
+    Only where rows may be ``replicas`` of Rucio, their columns mean something, and so does that of their state.
 
     Raises:
         ValueError: a name comes twice; says what was expected.
@@ -58,7 +72,32 @@ def find_columns(names: Sequence[bytes]) -> Columns | None:
             raise ValueError("a header that names each column once")
     path, *others = (positions[0] if positions else None for positions in found)
     assert path is not None
-    return Columns(path, *others)
+    columns = Columns(path, *others)
+    return _of_replicas(lowered, columns) if replicas else columns
+
+
+def _of_replicas(names: Sequence[bytes], columns: Columns) -> Columns:
+    """Add what is there only of replicas, each of whose names may come once."""
+
+    def at(known: Sequence[bytes]) -> int | None:
+        positions = _positions(names, known)
+        if len(positions) > 1 and names[positions[0]] == names[positions[1]]:
+            raise ValueError("a header that names each column once")
+        return positions[0] if positions else None
+
+    columns = replace(columns, state=at(STATE_COLUMNS))
+    scope, rse, changed, made = map(at, REPLICA_COLUMNS)
+    # Whoever names an LFN, or a file, knows its path.
+    if scope is None or b"name" not in names or names[columns.path] not in (b"path", b"name"):
+        return columns
+    return replace(
+        columns,
+        scope=scope,
+        name=names.index(b"name"),
+        site=columns.site if rse is None else rse,
+        mtime=columns.mtime if changed is None else changed,
+        made=made,
+    )
 
 
 def _positions(names: Sequence[bytes], known: Iterable[bytes]) -> list[int]:

@@ -14,6 +14,8 @@ from storage.inventory.chunks import Chunk, below, is_void
 from storage.inventory.detect import Header
 from storage.inventory.entries import Rows, read_path, read_size, read_time, sizes_of, split_lines, times_of
 from storage.inventory.errors import malformed
+from storage.inventory.foreign.entry import Entry, rows_of_entries
+from storage.inventory.foreign.replica import by_states, read_record
 from storage.inventory.misfits import Misfits
 from storage.inventory.table_columns import Columns
 
@@ -47,6 +49,8 @@ def read_table(chunks: Iterable[Chunk], header: Header, root: bytes | None, misf
 
 def _quick(chunk: Chunk, header: Header) -> Rows | None:
     width, delimiter = header.width, header.delimiter
+    if header.columns.scope is not None:
+        return None
     if chunk.data.startswith(b"#") or b"\n#" in chunk.data:
         # A row that was commented out looks like one where its first column is not used.
         return None
@@ -67,6 +71,11 @@ def _quick(chunk: Chunk, header: Header) -> Rows | None:
         return None
     if used.mtime is not None and (mtimes := times_of(fields[used.mtime :: width])) is None:
         return None
+    if used.state is not None:
+        judged = by_states(fields[used.state :: width], sizes, mtimes)
+        if judged is None:
+            return None
+        sizes, mtimes = judged
     texts = (None if at is None else fields[at::width] for at in _texts_of(used))
     return Rows(located[0], located[1], sizes, mtimes, *texts)
 
@@ -77,6 +86,8 @@ def _texts_of(used: Columns) -> tuple[int | None, ...]:
 
 def _careful(records: Iterable[Record], header: Header, root: bytes | None, misfits: Misfits) -> Rows:
     used = header.columns
+    if used.scope is not None or used.state is not None:
+        return _replicas(records, header, root, misfits)
     directories: list[bytes] = []
     names: list[bytes] = []
     sizes: list[int] = []
@@ -104,6 +115,36 @@ def _careful(records: Iterable[Record], header: Header, root: bytes | None, misf
         names,
         None if used.size is None else np.array(sizes, dtype=np.int64),
         None if used.mtime is None else np.array(mtimes, dtype=np.int64),
+        *(None if at is None else [fields[at] for fields in kept] for at in _texts_of(used)),
+    )
+
+
+def _replicas(records: Iterable[Record], header: Header, root: bytes | None, misfits: Misfits) -> Rows:
+    """Read rows that say more of a file than its path, size and time."""
+    used = header.columns
+    entries: list[Entry] = []
+    kept: list[list[bytes]] = []
+    for number, fields in records:
+
+        def value(at: int | None, fields: list[bytes] = fields) -> bytes | None:
+            return None if at is None else fields[at]
+
+        try:
+            if len(fields) != header.width:
+                raise ValueError(f"{header.width} fields as in the header")
+            entry = read_record(value, used, root, header.lfn_to_path)
+        except ValueError as error:
+            # Of a plain list all of a row has to be right, or nobody knows whether any of it is.
+            misfits.take(number, str(error), header.delimiter.join(fields))
+            continue
+        entries.append(entry)
+        kept.append(fields)
+    rows = rows_of_entries(entries, header.holds)
+    return Rows(
+        rows.directories,
+        rows.names,
+        rows.sizes,
+        rows.mtimes,
         *(None if at is None else [fields[at] for fields in kept] for at in _texts_of(used)),
     )
 

@@ -17,6 +17,7 @@ from storage import migrations
 from storage.backends.queue import REGISTRY
 from storage.history import RunStatus
 from storage.inventory.detect import KNOWN_COLUMNS, Format
+from storage.inventory.table_columns import REPLICA_COLUMNS, STATE_COLUMNS
 from storage.runs.directory import Datasets, RunDirectory, RunInfo
 from storage.runs.reports import QUICK_LAYOUT, RUN_LAYOUT
 from storage.snapshot import MAGIC, SnapshotHeader, SnapshotWriter, part_of
@@ -152,6 +153,6 @@ def test_every_table_and_column_of_the_registry_is_described() -> None:
 
 def test_every_column_of_an_inventory_is_described() -> None:
     named = terms("Inventory")
-    for known in KNOWN_COLUMNS:
+    for known in (*KNOWN_COLUMNS, STATE_COLUMNS, *REPLICA_COLUMNS):
         assert {name.decode() for name in known} <= named
     assert {form.value for form in Format} <= named

@@ -16,12 +16,13 @@ from typing import Any
 from engine import paths
 from storage.inventory.entries import Rows
 from storage.inventory.errors import InventoryError, cut_off, malformed, unreadable
-from storage.inventory.foreign.entry import Entry, HalfRead, Holds, locate, rows_of_entries
+from storage.inventory.foreign.entry import Entry, HalfRead, rows_of_entries
 from storage.inventory.foreign.parquet import missing_package
+from storage.inventory.foreign.replica import columns_held, read_record
 from storage.inventory.foreign.streams import Asked
 from storage.inventory.formats import Format
 from storage.inventory.table_columns import PATH_COLUMNS, Columns, find_columns
-from storage.inventory.values import as_bytes, rows_of, size_of, text_of, time_of
+from storage.inventory.values import rows_of
 from storage.shown import one_line
 
 _BATCH = 10_000
@@ -43,7 +44,7 @@ class AvroStream:
         self._columns = columns
         self.has_checksums = columns.checksum is not None
         checksums = asked.checksums and self.has_checksums
-        self.holds = Holds(columns.size is not None, columns.mtime is not None, checksums, columns.site is not None)
+        self.holds = columns_held(columns, checksums)
 
     def _open(self) -> Any:
         try:
@@ -63,7 +64,7 @@ class AvroStream:
         names = [str(field["name"]) for field in fields]
         shown = ", ".join(names).encode("utf-8", "replace")
         try:
-            columns = find_columns([name.encode("utf-8", "replace") for name in names])
+            columns = find_columns([name.encode("utf-8", "replace") for name in names], replicas=True)
         except ValueError as error:
             raise malformed(self._asked.source, 1, str(error), shown) from error
         if columns is None:
@@ -93,6 +94,8 @@ class AvroStream:
     def _quick(self, batch: list[dict[str, Any]]) -> Rows | None:
         """Read records by columns, where all of them fit."""
         columns = self._columns if self.holds.checksums else replace(self._columns, checksum=None)
+        if columns.scope is not None or columns.state is not None:
+            return None
         path = self._names[columns.path]
         if any("\0" in value if isinstance(value, str) else True for value in map(itemgetter(path), batch)):
             return None
@@ -102,23 +105,15 @@ class AvroStream:
             return None
 
     def _entries(self, batch: list[dict[str, Any]]) -> Iterator[Entry]:
-        misfits, root = self._asked.misfits, self._asked.root
-        columns, names = self._columns, self._names
-
-        def name_of(at: int | None) -> str:
-            return "" if at is None else names[at]
-
-        path, size, mtime = name_of(columns.path), name_of(columns.size), name_of(columns.mtime)
-        site = name_of(columns.site)
-        checksum = name_of(columns.checksum) if self.holds.checksums else ""
+        misfits, names, columns = self._asked.misfits, self._names, self._columns
+        columns = columns if self.holds.checksums else replace(columns, checksum=None)
         for number, record in enumerate(batch, self.lines + 1):
+
+            def value(at: int | None, record: dict[str, Any] = record) -> Any:
+                return None if at is None else record.get(names[at])
+
             try:
-                located = locate(as_bytes(record.get(path)), root)
-                entry = Entry(*located, checksum=text_of(record.get(checksum)), site=text_of(record.get(site)))
-                try:
-                    yield entry._replace(size=size_of(record.get(size)), mtime=time_of(record.get(mtime)))
-                except (ValueError, OverflowError) as error:
-                    raise HalfRead(str(error), entry) from error
+                yield read_record(value, columns, self._asked.root, self._asked.lfn_to_path)
             except HalfRead as half:
                 misfits.take(number, str(half), repr(record).encode("utf-8", "replace"), known=True)
                 yield half.entry

@@ -43,7 +43,7 @@ def open_stream(
     """
     # What reads each is loaded where there is one: most files are lines.
     head = b"".join(taken)
-    asked = Asked(Misfits(source, wanted.allowed), wanted.root, wanted.checksums)
+    asked = Asked(Misfits(source, wanted.allowed), wanted.root, wanted.checksums, wanted.lfn_to_path)
     if head.startswith(PARQUET):
         from storage.inventory.foreign.parquet import ParquetStream
 

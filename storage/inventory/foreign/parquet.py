@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import fields, replace
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, Int64s
 from storage.inventory.entries import Rows, split_lines
 from storage.inventory.errors import InventoryError, malformed, unreadable
-from storage.inventory.foreign.entry import Entry, HalfRead, Holds, locate, rows_of_entries
+from storage.inventory.foreign.entry import Entry, HalfRead, rows_of_entries
+from storage.inventory.foreign.replica import by_states, columns_held, read_record
 from storage.inventory.foreign.streams import Asked
 from storage.inventory.formats import Format
 from storage.inventory.table_columns import PATH_COLUMNS, Columns, find_columns
@@ -51,11 +53,11 @@ class ParquetStream:
         columns = self._columns
         self.has_checksums = columns.checksum is not None
         checksums = asked.checksums and self.has_checksums
-        self.holds = Holds(columns.size is not None, columns.mtime is not None, checksums, columns.site is not None)
+        self.holds = columns_held(columns, checksums)
 
     def _find_columns(self) -> Columns:
         try:
-            columns = find_columns(self._names)
+            columns = find_columns(self._names, replicas=True)
         except ValueError as error:
             raise malformed(self._asked.source, 1, str(error), b", ".join(self._names)) from error
         if columns is None:
@@ -81,13 +83,14 @@ class ParquetStream:
 
     def _used(self) -> dict[str, int | None]:
         columns = self._columns
-        names = ("path", "size", "mtime", "block", "dataset", "group", "site", "protected", "checksum")
-        used = {name: getattr(columns, name) for name in names}
+        used = {name.name: getattr(columns, name.name) for name in fields(columns)}
         return used if self._asked.checksums else {**used, "checksum": None}
 
     def _quick(self, columns: dict[int, pyarrow.Array]) -> Rows | None:
         used = self._used()
         found = {name: columns[at] for name, at in used.items() if at is not None}
+        if "scope" in found:
+            return None
         located = _located(found["path"], self._asked.root)
         if located is None:
             return None
@@ -97,14 +100,20 @@ class ParquetStream:
             return None
         if sizes is not None and bool((sizes < UNKNOWN_SIZE).any()):
             return None
+        if "state" in found:
+            judged = by_states(_texts(found["state"]), sizes, mtimes)
+            if judged is None:
+                return None
+            sizes, mtimes = judged
         names = ("block", "dataset", "group", "site", "protected", "checksum")
         return Rows(*located, sizes, mtimes, *(_texts(found[name]) if name in found else None for name in names))
 
     def _careful(self, columns: dict[int, pyarrow.Array], count: int) -> Rows:
         """Read one row after the other, with the readers of the rows of databases."""
-        from storage.inventory.values import as_bytes, size_of, text_of, time_of
+        from storage.inventory.values import text_of
 
-        used, misfits = self._used(), self._asked.misfits
+        used, misfits, asked = self._used(), self._asked.misfits, self._asked
+        held = self._columns if asked.checksums else replace(self._columns, checksum=None)
         values = {at: column.to_pylist() for at, column in columns.items()}
 
         def of(name: str, row: int) -> Any:
@@ -115,14 +124,12 @@ class ParquetStream:
         kept: list[int] = []
         for row in range(count):
             shown = repr(of("path", row)).encode("utf-8", "replace")
+
+            def value(at: int | None, row: int = row) -> Any:
+                return None if at is None else values[at][row]
+
             try:
-                located = locate(as_bytes(of("path", row)), self._asked.root)
-                site, checksum = text_of(of("site", row)), text_of(of("checksum", row))
-                entry = Entry(*located, checksum=checksum, site=site)
-                try:
-                    entry = entry._replace(size=size_of(of("size", row)), mtime=time_of(of("mtime", row)))
-                except (ValueError, OverflowError) as error:
-                    raise HalfRead(str(error), entry) from error
+                entry = read_record(value, held, asked.root, asked.lfn_to_path)
             except HalfRead as half:
                 misfits.take(self.lines + row + 1, str(half), shown, known=True)
                 entry = half.entry

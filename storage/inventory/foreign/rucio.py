@@ -13,28 +13,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, UNSETTLED_MTIME, Int64s
+from engine.columns import UNKNOWN_MTIME, UNSETTLED_MTIME, Int64s
 from engine.lfn2path import DOTTED
 from storage.inventory.entries import Bytes, Rows, read_size, read_time, split_lines
 from storage.inventory.foreign.entry import Entry, HalfRead, Holds
 from storage.inventory.foreign.lfn import LfnToPath, identity_path
 from storage.inventory.foreign.lines import LineReader
+from storage.inventory.foreign.replica import AVAILABLE, NULLS, by_states, is_settled
 from storage.inventory.foreign.spans import Places, Span, below_root, cut_paths
 from storage.inventory.foreign.template import Found, Template
 from storage.inventory.formats import Format
 
 COLUMNS = ("rse", "scope", "name", "checksum", "size", "creation_date", "path", "update_date", "state")
-_NEEDED = frozenset(("rse", "scope", "name", "size", "state"))
-_FEWEST, _MOST = len(COLUMNS) - 1, len(COLUMNS) + 1
+_SYNONYMS = {"bytes": "size", "adler32": "checksum", "updated_at": "update_date", "created_at": "creation_date"}
+"""What columns are called in the database."""
 
-AVAILABLE = b"A"
-STATES = frozenset((AVAILABLE, b"U", b"C", b"B", b"D", b"T"))
-"""Available; unavailable, copying, being deleted, bad and temporarily unavailable."""
+_NEEDED = frozenset(("rse", "scope", "name", "size"))
+_TELLING = frozenset(("checksum", "creation_date", "update_date", "state"))
+"""What a header has to name, and of what it has to name one."""
+
+_FEWEST, _MOST = len(COLUMNS) - 1, len(COLUMNS) + 1
 
 _DATES = ("update_date", "creation_date")
 """When a replica was last changed, or made where that is not said."""
 
-_NULLS = frozenset((b"", b"\\N", b"NULL", b"None"))
 _LONGEST_NULL = 4
 _SLASH, _DOT = b"/."
 
@@ -61,8 +63,9 @@ class RucioForm:
         cls, sample: Sequence[bytes], first_line: int = 1, lfn_to_path: LfnToPath = identity_path
     ) -> RucioForm | None:
         """Recognise it by most of the first lines, or by a header, which is the line ``first_line``."""
-        names = tuple(paths.strip().lower().decode("ascii", "replace") for paths in sample[0].split(b"\t"))
-        if len(set(names)) == len(names) and set(names) >= _NEEDED:
+        names = tuple(name.strip().lower().decode("ascii", "replace") for name in sample[0].split(b"\t"))
+        names = tuple(_SYNONYMS.get(name, name) if _SYNONYMS.get(name) not in names else name for name in names)
+        if len(set(names)) == len(names) and set(names) >= _NEEDED and set(names) & _TELLING:
             return cls(names, first_line, lfn_to_path)
         rows = [line.split(b"\t") for line in sample]
         ((width, _),) = Counter(map(len, rows)).most_common(1)
@@ -103,12 +106,10 @@ class RucioReader(LineReader):
         if found is None or located is None or sizes is None or mtimes is None:
             return None
         if "state" in found.spans:
-            states = found.texts("state")
-            if not STATES.issuperset(kinds := set(states)):
+            judged = by_states(found.texts("state"), sizes, mtimes)
+            if judged is None:
                 return None
-            if kinds != {AVAILABLE}:
-                settled = np.array([state == AVAILABLE for state in states])
-                sizes, mtimes = np.where(settled, sizes, UNKNOWN_SIZE), np.where(settled, mtimes, UNSETTLED_MTIME)
+            sizes, mtimes = judged
         checksums = found.texts("checksum") if self.holds.checksums else None
         return Rows(*located, sizes, mtimes, sites=found.texts("rse"), checksums=checksums)
 
@@ -148,7 +149,7 @@ class RucioReader(LineReader):
             return None
         if "location" in found.spans:
             places = found.texts("location")
-            paths = [path if place in _NULLS else place for path, place in zip(paths, places, strict=True)]
+            paths = [path if place in NULLS else place for path, place in zip(paths, places, strict=True)]
         absolute = sum(path.startswith(b"/") for path in paths)
         if absolute < len(paths) and (absolute or self.root is None):
             return None
@@ -173,16 +174,14 @@ class RucioReader(LineReader):
             raise ValueError(f"{len(form.columns)} fields separated by tabs")
         of = dict(zip(form.columns, fields, strict=True))
         path = of.get("path", b"")
-        located = self.locate(form.lfn_to_path(of["scope"], of["name"]) if path in _NULLS else path)
+        located = self.locate(form.lfn_to_path(of["scope"], of["name"]) if path in NULLS else path)
         entry = Entry(*located, mtime=UNSETTLED_MTIME, checksum=of.get("checksum", b""), site=of["rse"])
-        state = of.get("state", AVAILABLE).strip()
-        if state not in STATES:
-            raise HalfRead(f"a state, one of {', '.join(sorted(known.decode() for known in STATES))}", entry)
         try:
+            settled = is_settled(of.get("state", AVAILABLE).strip())
             size, mtime = read_size(of["size"].strip()), _time_of(of)
         except ValueError as error:
             raise HalfRead(str(error), entry) from error
-        return entry._replace(size=size, mtime=mtime) if state == AVAILABLE else entry
+        return entry._replace(size=size, mtime=mtime) if settled else entry
 
 
 def _dots_that_are_slashes(text: Bytes, scopes: Span) -> Places:
@@ -203,6 +202,6 @@ def _dots_that_are_slashes(text: Bytes, scopes: Span) -> Places:
 def _time_of(fields: dict[str, bytes]) -> int:
     for name in _DATES:
         text = fields.get(name, b"").strip()
-        if text not in _NULLS:
+        if text not in NULLS:
             return read_time(text)
     return UNKNOWN_MTIME

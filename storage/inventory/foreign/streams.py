@@ -13,6 +13,7 @@ import numpy as np
 
 from storage.inventory.entries import Rows
 from storage.inventory.foreign.entry import Holds
+from storage.inventory.foreign.lfn import LfnToPath, identity_path
 from storage.inventory.formats import Format
 from storage.inventory.misfits import Misfits
 
@@ -26,12 +27,13 @@ _BLANK = b" "[0]
 class Asked:
     """What is wanted of a stream: where relative paths start, and whether anybody wants checksums.
 
-    ``misfits`` takes what does not fit.
+    ``misfits`` takes what does not fit, and ``lfn_to_path`` gives the path of a replica that has none.
     """
 
     misfits: Misfits
     root: bytes | None = None
     checksums: bool = False
+    lfn_to_path: LfnToPath = identity_path
 
     @property
     def source(self) -> str:

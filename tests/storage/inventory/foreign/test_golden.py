@@ -53,7 +53,7 @@ OTHER_TIMES = {
 }
 OTHER_SIZES = {"paths": [UNKNOWN_SIZE] * 3, "rucio_header": [1000, UNKNOWN_SIZE, 12345678901]}
 OTHER_SUMS: dict[str, list[bytes | None]] = {
-    **dict.fromkeys(("paths", "pipe_spaced", "ral", "rucio_header", "eos_quoted", "xrdfs", "xrdfs_old"), [None] * 3),
+    **dict.fromkeys(("paths", "pipe_spaced", "ral", "eos_quoted", "xrdfs", "xrdfs_old"), [None] * 3),
     "pipe": [b"0a1b2c3d", b"00000001", None],
     "syncat_dcache": [b"0a1b2c3d", b"00000001", None],
     "syncat_dpm": [b"0a1b2c3d", None, b"deadbeef"],
