@@ -16,7 +16,7 @@ from storage.inventory.foreign.lines import LineForm
 from storage.inventory.foreign.recognise import recognise_lines
 from storage.inventory.foreign.replica import columns_held
 from storage.inventory.formats import OWN, Format
-from storage.inventory.patterns import SIZED, TIMED
+from storage.inventory.patterns import SIZED, TIMED, Beginning
 from storage.inventory.table_columns import KNOWN_COLUMNS as KNOWN_COLUMNS
 from storage.inventory.table_columns import PATH_COLUMNS as PATH_COLUMNS
 from storage.inventory.table_columns import Columns as Columns
@@ -60,14 +60,15 @@ class Header:
 class Layout:
     """How to read a file.
 
-    ``numbers`` counts the fields behind the path in text; ``header`` is that of a table, and ``form`` that of a dump of
-    another program.
+    ``numbers`` counts the fields behind the path in text, and ``begins`` is how each line of it does; ``header`` is
+    that of a table, and ``form`` that of a dump of another program.
     """
 
     format: Format
     numbers: int = 0
     header: Header | None = None
     form: LineForm | None = None
+    begins: Beginning = Beginning.ANY
 
     @property
     def has_sizes(self) -> bool:
@@ -148,9 +149,9 @@ def recognise(
                 return Layout(form.format, form=form)
             return _recognise_text(sample, escaped, source, lenient)
         case Format.PATHS:
-            return Layout(Format.PATHS)
+            return Layout(Format.PATHS, begins=_beginning(sample, escaped))
         case Format.SIZES:
-            return Layout(Format.SIZES, _numbers(sample, source, lenient) or 1)
+            return Layout(Format.SIZES, _numbers(sample, source, lenient) or 1, begins=_beginning(sample, escaped))
         case Format.CSV | Format.TSV:
             header = _header(line, first, b"," if wanted is Format.CSV else b"\t", source, lfn_to_path)
             if header is None:
@@ -166,7 +167,20 @@ def _recognise_text(sample: Sample, escaped: bool, source: str, lenient: bool) -
         if pattern.match(first):
             raise malformed(source, line, f"a format that is read, which {name} is not", first)
     numbers = _numbers(sample, source, lenient)
-    return Layout(Format.SIZES if numbers else Format.PATHS, numbers)
+    return Layout(Format.SIZES if numbers else Format.PATHS, numbers, begins=_beginning(sample, escaped))
+
+
+def _beginning(sample: Sample, escaped: bool) -> Beginning:
+    """Say how nearly all lines begin, which all then have to: another one may be the message of a program.
+
+    No program writes messages into a list of our own.
+    """
+    lines = [] if escaped else [text for _, text in sample]
+    for beginning in (Beginning.ABSOLUTE, Beginning.DOTTED):
+        # Of a few lines, some may begin in one way and some in the other.
+        if sum(map(beginning.fits, lines)) * 10 > len(lines) * 9:
+            return beginning
+    return Beginning.ANY if escaped else Beginning.RELATIVE
 
 
 def _numbers(sample: Sample, source: str, lenient: bool) -> int:

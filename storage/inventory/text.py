@@ -12,7 +12,7 @@ from storage.inventory.chunks import Chunk
 from storage.inventory.detect import EXPECTED
 from storage.inventory.entries import Rows, read_path, read_size, read_time, sizes_of, split_lines, times_of
 from storage.inventory.misfits import Misfits
-from storage.inventory.patterns import SIZED, TIMED
+from storage.inventory.patterns import SIZED, TIMED, Beginning
 
 _URL_STARTS = re.compile(rb"^x?roots?://[^/\n]+/+", re.MULTILINE)
 _SLASHES = b"//"
@@ -20,8 +20,16 @@ _SEVERAL = re.compile(rb"//+")
 _ENDS_IN_NUMBER = re.compile(rb"[ \t][-+]?[0-9]+\Z")
 
 
-def read_text(chunks: Iterable[Chunk], numbers: int, root: bytes | None, misfits: Misfits) -> Iterator[Rows]:
+def read_text(
+    chunks: Iterable[Chunk],
+    numbers: int,
+    root: bytes | None,
+    misfits: Misfits,
+    begins: Beginning = Beginning.ANY,
+) -> Iterator[Rows]:
     """Read chunks of lines with ``numbers`` fields behind the path: none, a size, or a size and a time.
+
+    Each line ``begins`` as most do.
 
     Numbers are taken from the right and a path may contain blanks. Where a size alone is expected, a line that ends in
     two numbers is refused: nobody can tell a name like ``run 5`` from a time that other lines do not have.
@@ -30,8 +38,8 @@ def read_text(chunks: Iterable[Chunk], numbers: int, root: bytes | None, misfits
         InventoryMalformed: a line does not fit, and ``misfits`` does not let it pass.
     """
     for chunk in chunks:
-        rows = _quick(chunk, numbers)
-        yield _careful(chunk, numbers, root, misfits) if rows is None else rows
+        rows = None if begins is Beginning.DOTTED else _quick(chunk, numbers)
+        yield _careful(chunk, numbers, root, misfits, begins) if rows is None else rows
 
 
 def _quick(chunk: Chunk, numbers: int) -> Rows | None:
@@ -63,13 +71,14 @@ def _ambiguous(names: list[bytes]) -> bool:
     return (b" " in together or b"\t" in together) and any(_ENDS_IN_NUMBER.search(name) for name in names)
 
 
-def _careful(chunk: Chunk, numbers: int, root: bytes | None, misfits: Misfits) -> Rows:
+def _careful(chunk: Chunk, numbers: int, root: bytes | None, misfits: Misfits, begins: Beginning) -> Rows:
     directories: list[bytes] = []
     names: list[bytes] = []
     sizes: list[int] = []
     mtimes: list[int] = []
     for number, line in chunk.numbered():
         try:
+            begins.check(line)
             path, *fields = _cut(line, numbers)
             if chunk.escaped:
                 path = unescape(path.decode("utf-8", "surrogateescape"))

@@ -234,5 +234,5 @@ def read_rows(
     if reader is not None:
         return read_foreign(chunks, reader, layout.head, misfits)
     if layout.header is None:
-        return read_text(chunks, layout.numbers, root, misfits)
+        return read_text(chunks, layout.numbers, root, misfits, layout.begins)
     return read_table(chunks, layout.header, root, misfits)

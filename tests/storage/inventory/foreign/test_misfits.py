@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from engine.columns import UNKNOWN_SIZE
@@ -105,6 +107,37 @@ def test_lists_are_held_to_more_unless_somebody_says_so() -> None:
     assert read(content, allowed_in_lists=LIMIT).misfits.lost == 1
     table = b"lfn,size\n" + content.replace(b" ", b",")
     assert read(table, allowed_in_lists=LIMIT).misfits.first[0].line == 3002
+
+
+@pytest.mark.parametrize(
+    ("start", "message", "said"),
+    [
+        (b"/s", b"find: '/s/x': Permission denied", "an absolute path, as on most lines"),
+        (b"root://h//s", b"ls: cannot open directory '/s/x': Stale file handle", "an absolute path, as on most lines"),
+        (b"./s", b"find: './s/x': Permission denied", 'a path that begins with "./", as on most lines'),
+        (b"s", b"find: 's/x': Input/output error", "a path, and not the message of a program"),
+        (b"s", REFUSAL.rstrip(), "a path, and not the message of a program"),
+    ],
+)
+@pytest.mark.parametrize("numbers", [b"", b" 7"])
+def test_the_message_of_a_program_is_no_path(start: bytes, message: bytes, said: str, numbers: bytes) -> None:
+    """What it could not look into is not in the list, and would be called missing."""
+    lines = [b"%b/%d%b\n" % (start, number, numbers) for number in range(MANY)]
+    content = b"".join([*lines[:1500], message + numbers + b"\n", *lines[1500:]])
+    if start == b"s" and numbers:
+        # With a number behind it, it may be a name.
+        return
+    with pytest.raises(InventoryMalformed, match=f'line 1501: expected {re.escape(said)}, found "'):
+        read(content, root=b"/top")
+    found = read(content, root=b"/top", allowed_in_lists=0.001)
+    assert (len(found.files), found.misfits.count, found.misfits.lost) == (MANY, 1, 1)
+
+
+def test_names_that_look_a_little_like_messages_are_names() -> None:
+    names = [b"find: it", b"a: b: denied", b"x", b"Permission denied", b"note: Permission denied"]
+    assert read(b"".join(b"%b\n" % name for name in names), root=b"/r").paths == [b"/r/" + name for name in names]
+    listed = b"# names are escaped\n/a\n/b\nls: x: Permission denied\n"
+    assert read(listed, root=b"/r").paths == [b"/a", b"/b", b"/r/ls: x: Permission denied"]
 
 
 @pytest.mark.parametrize("form", [*TEXTS, *JSON])
