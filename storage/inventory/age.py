@@ -50,9 +50,8 @@ def made_at(path: Path) -> Made:
         OSError: there is no such file.
     """
     found = [Made(path.stat().st_mtime, "its file")]
-    named = _in_name(path.name)
-    if named is not None:
-        found.append(Made(named, "its name"))
+    # A link may be called like no date, and what it leads to like one.
+    found += [made for name in (path.name, path.resolve().name) if (made := _in_name(name)) is not None]
     recorded = _in_content(path)
     if recorded is not None:
         found.append(Made(recorded, "its content"))
@@ -60,17 +59,20 @@ def made_at(path: Path) -> Made:
     return min(reversed(found), key=lambda made: made.at)
 
 
-def _in_name(name: str) -> float | None:
-    """Read a date, which is its beginning in UTC, or seconds since the epoch between dots."""
+def _in_name(name: str) -> Made | None:
+    """Read seconds since the epoch between dots, or a date.
+
+    Nobody says by whose clock that day has begun, so that it counts from where it begins first.
+    """
     if dated := _NUMERIC_DATE.search(name):
         year, month, day = map(int, dated.groups())
     elif dated := _RUCIO_DATE.search(name):
         day, month, year = map(int, dated.groups())
     elif seconds := _EPOCH.search(name):
-        return float(seconds[1])
+        return Made(float(seconds[1]), "its name")
     else:
         return None
-    return float(timegm((year, month, day, 0, 0, 0)))
+    return Made(float(timegm((year, month, day, 0, 0, 0))) - _FARTHEST_ZONE, "its name (UTC+14)")
 
 
 def _in_content(path: Path) -> float | None:

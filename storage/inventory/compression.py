@@ -68,8 +68,12 @@ _MAGICS = (
     (re.compile(rb"\x1f\x8b"), "gzip"),
     (re.compile(rb"BZh[1-9]"), "bz2"),
     (re.compile(rb"\xfd7zXZ\0"), "xz"),
-    (re.compile(rb"\x28\xb5\x2f\xfd"), _ZSTD),
+    # Some programs begin with a frame that is to be skipped.
+    (re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"), _ZSTD),
 )
+_OTHERS = {b"\x04\x22\x4d\x18": "lz4", b"\x1f\x9d": "compress", b"PK\x03\x04": "zip", b"7z\xbc\xaf\x27\x1c": "7z"}
+_BEGINNINGS = (b"\x1f", b"\xfd", b"\xfd7", b"\xfd7z", b"\xfd7zX", b"\xfd7zXZ", b"\x28\xb5", b"\x28\xb5\x2f")
+"""What is left of a packed file that was cut off at once, where it is no text."""
 _XZ = _Packing("xz", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ), (lzma.LZMAError,))
 
 
@@ -123,6 +127,11 @@ def _packing(head: bytes, source: str) -> _Packing | None:
     name = next((name for pattern, name in _MAGICS if pattern.match(head)), "")
     if name == _ZSTD:
         return _zstd(source)
+    other = next((other for magic, other in _OTHERS.items() if head.startswith(magic)), "")
+    if other:
+        raise unreadable(source, f"packed with {other}, which is not read: unpack it, or pack it with gzip, xz or zstd")
+    if head in _BEGINNINGS:
+        raise unreadable(source, "the packed stream is cut off")
     return next((packing for packing in (_GZIP, _BZIP2, _XZ) if packing.name == name), None)
 
 

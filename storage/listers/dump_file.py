@@ -40,7 +40,7 @@ _SPARED = DAY
 """Seconds for which the snapshot of an older dump is kept, since another run may still read it."""
 
 
-_READER = 3
+_READER = 4
 """Grows when a dump is read into something else than before."""
 
 

@@ -23,9 +23,9 @@ def written(path: Path, content: bytes = b"/a/b 1\n", mtime: float = NOON) -> Pa
     ("name", "made"),
     [
         ("dump.txt", Made(NOON, "its file")),
-        ("dump_20200901", Made(1_598_918_400.0, "its name")),
-        ("dump_2020-09-01_1130.gz", Made(1_598_918_400.0, "its name")),
-        ("replica_T2_X_01-09-2020_2f", Made(1_598_918_400.0, "its name")),
+        ("dump_20200901", Made(1_598_918_400.0 - 14 * 3600, "its name (UTC+14)")),
+        ("dump_2020-09-01_1130.gz", Made(1_598_918_400.0 - 14 * 3600, "its name (UTC+14)")),
+        ("replica_T2_X_01-09-2020_2f", Made(1_598_918_400.0 - 14 * 3600, "its name (UTC+14)")),
         ("Disk.1312201138.txt.bz2", Made(1_312_201_138.0, "its name")),
         ("dump_1312201138", Made(NOON, "its file")),
         # A date that is later than the file is that of something else.
@@ -35,6 +35,12 @@ def written(path: Path, content: bytes = b"/a/b 1\n", mtime: float = NOON) -> Pa
 )
 def test_a_name_goes_before_the_time_of_the_file(tmp_path: Path, name: str, made: Made) -> None:
     assert made_at(written(tmp_path / name)) == made
+
+
+def test_a_link_is_as_old_as_what_it_leads_to_says(tmp_path: Path) -> None:
+    written(tmp_path / "dump_20200901")
+    (tmp_path / "latest").symlink_to("dump_20200901")
+    assert made_at(tmp_path / "latest") == Made(1_598_918_400.0 - 14 * 3600, "its name (UTC+14)")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import gzip
 import lzma
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -70,6 +71,30 @@ def test_a_stream_that_is_cut_off(dump: Path, name: str, pack: Pack) -> None:
     for length in (6, len(packed) // 2, len(packed) - 1):
         dump.write_bytes(packed[:length])
         assert problem(dump) == f"inventory dump: the {name} stream is cut off"
+
+
+@PACKS
+def test_a_stream_of_which_hardly_anything_is_left(dump: Path, name: str, pack: Pack) -> None:
+    packed = pack(CONTENT)
+    # The first letters of bz2 are text, as may stand in a list.
+    for length in range(4 if name == "bz2" else 1, 6):
+        dump.write_bytes(packed[:length])
+        assert problem(dump).endswith("stream is cut off")
+
+
+@pytest.mark.parametrize("magic", [b"\x04\x22\x4d\x18", b"\x1f\x9d\x90", b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c"])
+def test_what_is_packed_in_another_way_is_refused(dump: Path, magic: bytes) -> None:
+    dump.write_bytes(magic + b"/a/b\n" * 10)
+    assert re.fullmatch(
+        "inventory dump: packed with .*, which is not read: unpack it, or pack it with .*", problem(dump)
+    )
+
+
+def test_zstd_may_begin_with_a_frame_that_is_skipped(dump: Path) -> None:
+    skipped = b"\x5e\x2a\x4d\x18\x04\x00\x00\x00abcd"
+    zstd = pytest.importorskip("backports.zstd" if sys.version_info < (3, 14) else "compression.zstd")
+    dump.write_bytes(skipped + zstd.compress(b"one\n") + skipped + zstd.compress(b"two\n"))
+    assert unpack(dump) == b"one\ntwo\n"
 
 
 @PACKS

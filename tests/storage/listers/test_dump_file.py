@@ -87,8 +87,8 @@ def test_a_dump_that_is_not_there_is_named(tmp_path: Path) -> None:
     ("name", "time"),
     [
         ("dump.txt", NOON),
-        ("dump_20200901.gz", 1_598_918_400.0),
-        ("dump_2020-09-01.gz", 1_598_918_400.0),
+        ("dump_20200901.gz", 1_598_918_400.0 - 14 * 3600),
+        ("dump_2020-09-01.gz", 1_598_918_400.0 - 14 * 3600),
         ("dump_20991231", NOON),
         ("dump_20201399", NOON),
         ("dump_120200901", NOON),
