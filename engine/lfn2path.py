@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 try:
@@ -29,6 +30,10 @@ _GROUP = re.compile(rb"\$(\d+)")
 _URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/]*(/.*)", re.DOTALL)
 _SFN = b"?SFN="
 _LONGEST_CHAIN = 10
+
+
+_Chains = dict[str, Callable[[bytes], bytes | None]]
+"""What protocols make of names for those that are chained to them, by protocol."""
 
 
 class NoPath(ValueError):
@@ -243,12 +248,13 @@ def storage_rules(description: Any, *, rse: str = "", volume: str = "", protocol
     if not own:
         known = ", ".join(str(each.get("protocol")) for each in protocols) or "none"
         raise ValueError(f"{asked}: no protocol {protocol or 'at all'}; it has {known}")
-    return _rules_of(own[0], protocols, ())
+    return _rules_of(own[0], protocols, (), {})
 
 
 def _rules_of(
-    entry: Mapping[str, Any], protocols: Sequence[Mapping[str, Any]], above: tuple[str, ...]
+    entry: Mapping[str, Any], protocols: Sequence[Mapping[str, Any]], above: tuple[str, ...], chains: _Chains
 ) -> list[PathRule]:
+    """Read the rules of a protocol; ``above`` are those chained to it, and ``chains`` has what was read already."""
     name = str(entry.get("protocol"))
     if name in above or len(above) > _LONGEST_CHAIN:
         raise ValueError(f"protocol {name} is chained to itself")
@@ -259,25 +265,32 @@ def _rules_of(
     if not isinstance(rules, list) or not all(isinstance(rule, Mapping) for rule in rules):
         raise ValueError(f"protocol {name}: expected a prefix, or a list of rules")
     found = []
-    for rule in rules:
+    for number, rule in enumerate(rules, 1):
         pattern, template = rule.get("lfn"), rule.get("pfn")
         if not isinstance(pattern, str) or not isinstance(template, str):
-            raise ValueError(f"protocol {name}: a rule without lfn or pfn")
-        chain = rule.get("chain")
-        found.append(PathRule.of(_bytes(pattern), _bytes(template), _chained(chain, protocols, (*above, name))))
+            raise ValueError(f"protocol {name}: rule {number} has no lfn or no pfn")
+        chained = _chained(rule.get("chain"), protocols, (*above, name), chains)
+        try:
+            found.append(PathRule.of(_bytes(pattern), _bytes(template), chained))
+        except ValueError as error:
+            raise ValueError(f"protocol {name}: rule {number}, {pattern}: {error}") from error
     return found
 
 
 def _chained(
-    chain: object, protocols: Sequence[Mapping[str, Any]], above: tuple[str, ...]
+    chain: object, protocols: Sequence[Mapping[str, Any]], above: tuple[str, ...], chains: _Chains
 ) -> Callable[[bytes], bytes | None] | None:
     if chain in (None, ""):
         return None
+    if str(chain) in chains and chain not in above:
+        return chains[str(chain)]
     entry = next((each for each in protocols if each.get("protocol") == chain), None)
     if entry is None:
         raise ValueError(f"protocol {above[-1]} is chained to {chain}, which there is not")
-    rules = _rules_of(entry, protocols, above)
-    return lambda name: first_of(rules, name)
+    rules = _rules_of(entry, protocols, above, chains)
+    # All rules that are chained to one protocol ask for the same name, one after the other.
+    made = chains[str(chain)] = lru_cache(maxsize=1)(lambda name: first_of(rules, name))
+    return made
 
 
 def _bytes(text: str) -> bytes:

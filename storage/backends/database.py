@@ -32,6 +32,10 @@ _CAST = re.compile(r"((?<![:\w\\]):\w+)::")
 _PATIENCE = 30
 """Seconds to wait for a connection, or for another process that locks an SQLite database."""
 
+_KEEPALIVES = {"keepalives_idle": 60, "keepalives_interval": 15, "keepalives_count": 8}
+"""How PostgreSQL's client notices within minutes, and not within hours, that a server is gone without a word. One that
+takes its time answers these all the same."""
+
 _DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql", "oracle": "oracledb"}
 """What is used where the URL names no driver."""
 
@@ -127,6 +131,8 @@ class Database:
                 url = url.set(query={})
             elif url.get_driver_name() in _EXTRAS and "connect_timeout" not in url.query:
                 options["connect_args"] = {"connect_timeout": _PATIENCE}
+            if url.get_driver_name() == "psycopg" and "keepalives_idle" not in url.query:
+                options["connect_args"] = {**options.get("connect_args", {}), **_KEEPALIVES}
             return create_engine(url, **options)
         except ImportError as error:
             raise BackendError(f"{self._key}: {_missing(url.get_driver_name(), error)}") from error

@@ -136,7 +136,11 @@ def test_an_lfn_that_stays_what_it_is_leads_back() -> None:
         (volumes(), {}, "2 volumes fit any volume"),
         (volumes({"protocol": "XRootD"}), {"rse": "T2_X", "protocol": "WebDAV"}, "no protocol WebDAV; it has XRootD"),
         (volumes({"protocol": "XRootD"}), {"rse": "T2_X"}, "expected a prefix, or a list of rules"),
-        (volumes({"protocol": "X", "rules": [{"lfn": "a"}]}), {"rse": "T2_X"}, "a rule without lfn or pfn"),
+        (
+            volumes({"protocol": "X", "rules": [{"lfn": "a"}]}),
+            {"rse": "T2_X"},
+            "protocol X: rule 1 has no lfn or no pfn",
+        ),
         (
             volumes({"protocol": "X", "rules": [{"lfn": "a", "pfn": "b", "chain": "X"}]}),
             {"rse": "T2_X"},
@@ -157,3 +161,29 @@ def test_a_storage_description_that_cannot_be_used(described: Any, asked: dict[s
 def test_an_algorithm_that_there_is_not() -> None:
     with pytest.raises(ValueError, match="no algorithm xenon; known: hash, identity"):
         lfn2path("xenon")
+
+
+def test_rules_that_cannot_be_used_are_named() -> None:
+    rules = [{"lfn": "/a", "pfn": "/b"}, {"lfn": "/(a", "pfn": "/b"}]
+    with pytest.raises(ValueError, match=r"protocol X: rule 2, /\(a: not a regular expression: missing \)"):
+        storage_rules(volumes({"protocol": "X", "rules": rules}), volume="Disk")
+    with pytest.raises(ValueError, match=r"protocol X: rule 1, /\(a\): \$2 in the path, of a pattern with 1 groups"):
+        storage_rules(volumes({"protocol": "X", "rules": [{"lfn": "/(a)", "pfn": "$2"}]}), volume="Disk")
+
+
+def test_each_protocol_of_a_chain_is_read_and_asked_once() -> None:
+    """Otherwise rules, each chained to the same next protocol, would be read and tried 12 to the power of 10 times."""
+
+    def chained(number: int) -> dict[str, object]:
+        own = [{"lfn": f"/store/{n}/(.*)", "pfn": "/store/$1"} for n in range(12)]
+        return {
+            "protocol": f"p{number}",
+            "rules": [rule if number == 9 else {**rule, "chain": f"p{number + 1}"} for rule in own],
+        }
+
+    rules = storage_rules(volumes(*map(chained, range(10))), volume="Disk")
+    path = b"/store/" + b"/".join(b"%d" % n for n in range(10)) + b"/f"
+    made = lfn2path("storage.json", rules, "cms")
+    assert made.paths([(b"cms", path)]) == [b"/store/f"]
+    with pytest.raises(NoPath):
+        made.paths([(b"cms", b"/store/f")])

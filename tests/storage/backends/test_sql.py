@@ -11,6 +11,7 @@ import pytest
 
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from storage.backends import BackendError, Backends, choose
+from storage.backends.database import Database
 from storage.backends.into_snapshot import inventory_identity, inventory_of_backend
 from storage.backends.protocols import InventoryRow, Transfers
 from storage.backends.queue import RequestQueue, queue_path
@@ -271,3 +272,15 @@ def test_the_mark_changes_with_the_query(filled: TestDatabase, tmp_path: Path) -
 
     assert mark("SELECT lfn FROM replicas") == mark("SELECT lfn FROM replicas")
     assert mark("SELECT lfn FROM replicas") != mark("SELECT lfn, size FROM replicas")
+
+
+def test_a_server_of_postgresql_that_is_gone_without_a_word_is_noticed(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """The connection of a read is open for hours; by itself the system looks after it every two."""
+    url = make_database(request, "postgresql", tmp_path).url
+    own = f"{url}{'&' if '?' in url else '?'}keepalives_idle=7"
+    for given, idle in ((url, "60"), (own, "7")):
+        with Database(given).connect("a test") as connection:
+            driver: Any = connection.connection.driver_connection
+            assert driver.info.get_parameters()["keepalives_idle"] == idle
