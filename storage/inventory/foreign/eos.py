@@ -23,7 +23,8 @@ COLUMNS = {b"size": "size", b"checksum": "checksum", b"xs": "checksum", b"mtime"
 """What keys mean; the time of a file is its ``mtime``, or ``ctime`` where that is not there."""
 
 _KEY = rb"[A-Za-z][A-Za-z0-9_.]*"
-_TAIL = re.compile(rb"((?:[ \t]+%b=[^ \t]*)+)\Z" % _KEY)
+_WORDS = re.compile(rb"[ \t]+([^ \t]+)")
+_KEY_AND_VALUE = re.compile(rb"%b=" % _KEY)
 _KEYS = re.compile(rb"([ \t]+)(%b)=" % _KEY)
 _QUOTED = re.compile(rb'path="(?:/|x?roots?://)')
 _PLAIN = re.compile(rb"(?:/|x?roots?://)")
@@ -44,11 +45,9 @@ class EosForm:
         """Recognise it by the keys of most of the first lines that are no directories."""
         for quoted, beginning in ((True, _QUOTED), (False, _PLAIN)):
             begun = [line for line in sample if beginning.match(line)]
-            ends = [(line, match) for line, match in zip(begun, map(_TAIL.search, begun), strict=True)]
+            ends = list(zip(begun, map(_path_end, begun), strict=True))
             slash = b'/"' if quoted else b"/"
-            files = [
-                match[1] for line, match in ends if match is not None and not line.endswith(slash, 0, match.start())
-            ]
+            files = [line[end:] for line, end in ends if end < len(line) and not line.endswith(slash, 0, end)]
             counts = Counter(tuple(_KEYS.findall(tail)) for tail in files)
             known = [keys for keys in counts if _has_known(keys)]
             if not known or len(begun) * 2 <= len(sample):
@@ -56,10 +55,7 @@ class EosForm:
             # What looks like a key may be the end of a name: then a line has more of them than most.
             most = min(known, key=lambda keys: (-counts[keys], len(keys)))
             fitting = sum(count for keys, count in counts.items() if keys[-len(most) :] == most)
-            directories = sum(
-                (line.rstrip(b" \t") if match is None else line[: match.start()]).endswith(slash)
-                for line, match in ends
-            )
+            directories = sum(line[:end].rstrip(b" \t").endswith(slash) for line, end in ends)
             if (fitting + directories) * 2 > len(begun):
                 return cls(quoted, most)
         return None
@@ -73,6 +69,19 @@ class EosForm:
     def reader(self, root: bytes | None, checksums: bool) -> EosReader:
         """Make a reader."""
         return EosReader(self, root, checksums)
+
+
+def _path_end(line: bytes) -> int:
+    """Say where the keys and values at the end of a line begin; its length where there are none.
+
+    A pattern for all of them would be tried from each blank on, and take hours for a line of a million.
+    """
+    begin = len(line)
+    for match in reversed(list(_WORDS.finditer(line))):
+        if match.end() != begin or not _KEY_AND_VALUE.match(match[1]):
+            break
+        begin = match.start()
+    return begin
 
 
 def _has_known(keys: Sequence[tuple[bytes, bytes]]) -> bool:
@@ -132,9 +141,8 @@ class EosReader(LineReader):
 
     def _is_directory(self, line: bytes) -> bool:
         """Tell a directory, which may have other keys, or none."""
+        line = line.rstrip(b" \t")
+        path = line[: _path_end(line)]
         if self._quoted:
-            match = re.fullmatch(rb'path="(/.*)"((?:[ \t]+%b=[^ \t]*)*)[ \t]*' % _KEY, line, re.DOTALL)
-            return match is not None and match[1].endswith(b"/")
-        tail = _TAIL.search(line)
-        path = line[: tail.start()] if tail is not None else line.rstrip(b" \t")
+            return path.startswith(b'path="/') and path.endswith(b'/"')
         return path.startswith(b"/") and path.endswith(b"/")
