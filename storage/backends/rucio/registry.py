@@ -187,11 +187,14 @@ def _refused(answer: Any, called: Mapping[str, tuple[str, ...]]) -> dict[str, st
     refused: dict[str, str] = {}
     unread = []
     for message in [str(message) for of_rse in (answer or {}).values() for message in of_rse]:
-        found = [(lfn, name) for lfn, names in called.items() for name in names if message.startswith(f"{name} ")]
+        found = [(name, lfn) for lfn, names in called.items() for name in names if message.startswith(f"{name} ")]
         if not found:
             unread.append(message)
-        elif not message.endswith(_ALREADY):
-            refused[found[0][0]] = printable(message.removeprefix(found[0][1]).strip())
+            continue
+        # Of a name with a blank in it, another one may be the beginning.
+        name, lfn = max(found, key=lambda pair: len(pair[0]))
+        if not message.endswith(_ALREADY):
+            refused[lfn] = printable(message.removeprefix(name).strip())
     if unread:
         # What cannot be told apart is not called done.
         refused |= {lfn: printable(unread[0]) for lfn in called if lfn not in refused}

@@ -112,7 +112,9 @@ class PipeReader(LineReader):
         fields = line.rsplit(b"|", self._form.width - 1)
         if len(fields) < 2:
             raise ValueError('"path|size"')
-        path = fields[0].removesuffix(b" ") if self._form.spaced else fields[0]
+        # Where a blank is behind a bar, one is before it: lists of two kinds may stand one behind the other.
+        spaced = self._form.spaced or fields[1].startswith(b" ")
+        path = fields[0].removesuffix(b" ") if spaced else fields[0]
         size, *others = (field.strip() for field in fields[1:])
         located = self.locate(path)
         if size.lower() in _NOT_KNOWN:

@@ -119,6 +119,12 @@ def test_what_the_server_refuses_is_read(
     assert requests(element, "transfers")[-1] == (lost["healthy"], "failed")
 
 
+def test_a_refusal_of_a_name_that_another_one_begins_with() -> None:
+    called = {"/a": ("mc:a", "('mc', 'a')"), "/a b": ("mc:a b", "('mc', 'a b')")}
+    assert registry._refused({"X": ["mc:a b No such file"]}, called) == {"/a b": "No such file"}
+    assert registry._refused({"X": ["mc:a b Already declared", "mc:a No"]}, called) == {"/a": "No"}
+
+
 def test_suspicious_in_the_place_of_bad(element: Element, lost: dict[str, str]) -> None:
     backends, _ = element.backends(Suspicious=True)
     done = backends.registry.transfer(element.name, three(lost))

@@ -92,6 +92,12 @@ def test_a_bar_that_is_missing_does_not_make_another_file_of_a_line() -> None:
     assert (found.paths, found.misfits.lost) == ([b"/a/b", b"/a/d"], 1)
 
 
+def test_blanks_around_bars_may_begin_in_the_middle() -> None:
+    content = b"/s/a|1|1500000000\n" * 5 + b"/s/b | 2 | 1500000000\n/s/c |3|1500000000\n"
+    assert read(content).paths[5:] == [b"/s/b", b"/s/c "]
+    assert read(b"/s/b | 2 | 1500000000\n" * 5 + b"/s/a|1|1500000000\n").paths[5:] == [b"/s/a"]
+
+
 @pytest.mark.parametrize("form", ["pipe", "rucio", "eos", "xrdfs"])
 def test_a_dump_that_goes_on_in_another_format_is_refused(form: str) -> None:
     other = "xrdfs, old" if form == "xrdfs" else "xrdfs"
