@@ -10,7 +10,7 @@ from typing import Any
 from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode
 from cli.session import Settings
-from storage.inventory.formats import Format
+from storage.inventory.formats import OWN, Format
 from storage.inventory.identify import Expected, Identity, identify
 
 _SITES = 5
@@ -88,6 +88,8 @@ def _show(found: Identity) -> None:
             print(f"    and {found.malformed - len(found.errors):,} more")
     if found.refused:
         print(f"  refused:   {found.refused}")
+    elif found.malformed and found.format in OWN:
+        print("  inventory: refused, since all of a plain list has to fit there; as a dump of a store it is read")
 
 
 def _known(found: Identity) -> str:

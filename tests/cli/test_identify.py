@@ -108,3 +108,11 @@ def test_what_cannot_be_looked_at_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "names").write_bytes(b"/s/a|7\n")
     found = run("identify", "names", "--format", Format.PATHS, "--json", cwd=tmp_path).json["files"]
     assert [(row["format"], row["sizes"]) for row in found] == [("paths", 0)]
+
+
+def test_a_plain_list_is_held_to_more_as_an_inventory(tmp_path: Path) -> None:
+    lines = [f"/s/{number} 7\n" for number in range(2000)]
+    for name, others, said in (("whole", [], False), ("spoilt", ["ls: /s/x: Permission denied 1\n"], True)):
+        (tmp_path / name).write_text("".join([*lines, *others]))
+        ended = run("identify", name, cwd=tmp_path)
+        assert (ended.code, "  inventory: refused, since all of a plain list has to fit" in ended.out) == (0, said)
