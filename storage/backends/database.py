@@ -36,11 +36,25 @@ _KEEPALIVES = {"keepalives_idle": 60, "keepalives_interval": 15, "keepalives_cou
 """How PostgreSQL's client notices within minutes, and not within hours, that a server is gone without a word. One that
 takes its time answers these all the same."""
 
+_LOST_STATES = ("08", "57", "53")
+"""Classes of states in SQL: no connection, ended by somebody, or nothing left to serve it with."""
+
+_SOON = ("starting up", "shutting down", "too many")
+_LOST_CODES = frozenset((1040, 1053, 2002, 2003, 2006, 2013))
+_LOST_IN_ORACLE = frozenset(
+    ("DPY-4011", "DPY-6000", "DPY-6005", "ORA-01033", "ORA-03113", "ORA-03114", "ORA-12514", "ORA-12528", "ORA-12541")
+)
+"""Codes of MySQL and of Oracle that say the same."""
+
 _DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql", "oracle": "oracledb"}
 """What is used where the URL names no driver."""
 
 _EXTRAS = {"psycopg": "postgresql", "pymysql": "mysql"}
 """The extra of this program that brings a driver."""
+
+
+class ConnectionLost(BackendError):
+    """A database cannot be reached now, or broke off; later it may answer."""
 
 
 class Database:
@@ -83,7 +97,8 @@ class Database:
             yield
         except (SQLAlchemyError, sqlite3.Error, UnicodeError) as error:
             inner = getattr(error, "orig", None) or error
-            raise BackendError(f"{what}: {self.label}: {self._without_password(one_line(inner))}") from error
+            kind = ConnectionLost if _is_lost(error) else BackendError
+            raise kind(f"{what}: {self.label}: {self._without_password(one_line(inner))}") from error
 
     def batches(
         self,
@@ -142,6 +157,25 @@ class Database:
     def _without_password(self, words: str) -> str:
         password = self._url.password
         return words.replace(str(password), "***") if password and len(str(password)) > 2 else words
+
+
+def _is_lost(error: Exception) -> bool:
+    """Tell whether it was the connection that failed, and not what was asked, or who asked."""
+    inner = getattr(error, "orig", None)
+    code = inner.args[0] if inner is not None and inner.args else None
+    match type(inner).__module__.partition(".")[0]:
+        case "psycopg":
+            state = getattr(inner, "sqlstate", None)
+            if state is not None:
+                return str(state)[:2] in _LOST_STATES
+            words = str(inner)
+            # What the server itself says of whoever wants to come in has no state.
+            return type(inner).__name__ == "OperationalError" and ("FATAL" not in words or any(map(words.count, _SOON)))
+        case "pymysql":
+            return code in _LOST_CODES
+        case "oracledb":
+            return getattr(code, "full_code", None) in _LOST_IN_ORACLE
+    return bool(getattr(error, "connection_invalidated", False))
 
 
 def _missing(driver: str, error: ImportError) -> str:

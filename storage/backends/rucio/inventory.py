@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 from engine import paths
 from engine.lfn2path import DID, HashPaths, NoPath
+from storage.backends.database import ConnectionLost
 from storage.backends.file_inventory import as_inventory_rows
 from storage.backends.heeded import heeded
 from storage.backends.protocols import BackendError, InventoryIdentity, InventoryRow
 from storage.backends.rucio.naming import Naming, mark_of_paths, naming_of, no_rule
+from storage.backends.rucio.patience import sleep, waits_of
 from storage.backends.rucio.replicas import RSE, AskServer, Replicas, ReplicaSource
 from storage.config.site import RucioSettings, SiteConfig
 from storage.shown import printable
@@ -76,7 +78,29 @@ class RucioInventory:
         heed: Callable[[], None],
         scratch: Path,
     ) -> InventoryCounts:
-        """Read by columns."""
+        """Read by columns; a database that breaks off is read again from its beginning, for as long as is wanted."""
+        _, settings = self._settings_of(site)
+        waits = None
+        while True:
+            try:
+                return self._read_into(site, sink, keep, listed_at, heed, scratch)
+            except ConnectionLost as error:
+                waits = waits_of(settings.patience) if waits is None else waits
+                wait = next(waits)
+                if wait is None:
+                    raise
+                _log.warning("%s; asking again in %.2g s", error, wait)
+                sleep(wait, heed)
+
+    def _read_into(
+        self,
+        site: str,
+        sink: RecordSink,
+        keep: Sequence[bytes],
+        listed_at: int,
+        heed: Callable[[], None],
+        scratch: Path,
+    ) -> InventoryCounts:
         from storage.inventory import InventoryCounts
         from storage.inventory.builder import TreeBuilder
 
@@ -85,6 +109,7 @@ class RucioInventory:
             for rows in heeded(self._rows(site), heed):
                 lines += len(rows.names)
                 builder.add(rows)
+            # From here on nobody is asked any more.
             tree = builder.emit(sink.append, listed_at, sink.append_leaves)
         return InventoryCounts(**asdict(tree), lines=lines, has_sizes=True, format="rucio")
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from storage.backends.protocols import BackendError
+from storage.backends.rucio.patience import waits_of
 from storage.shown import one_line, printable, quoted
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-_LONGEST_WAIT = 30.0
 
 _one_at_a_time = threading.Lock()
 """The client reads its configuration into the process, and writes its name to ``sys.argv``."""
@@ -69,7 +68,7 @@ class RucioServer:
                 return question(self._client())
             except Exception as error:
                 failure = self._translated(what, error)
-                waits = _waits(self._settings.patience) if waits is None else waits
+                waits = waits_of(self._settings.patience) if waits is None else waits
                 heals = faults_heal if isinstance(failure, RucioFault) else _may_heal(error)
                 wait = next(waits) if heals else None
                 if wait is None:
@@ -126,18 +125,6 @@ class RucioServer:
             case known.ServerConnectionException():
                 return BackendError(f"{words}it cannot be reached")
         return BackendError(f"{words}{_plain(error) or type(error).__name__}")
-
-
-def _waits(patience: float, clock: Callable[[], float] = time.monotonic) -> Iterator[float | None]:
-    """Give how many seconds are waited after each failure, None in the end; each time twice as long.
-
-    What the attempts take counts as well: a server that hangs has each of them last as long as an answer may take.
-    """
-    wait, until = 1.0, clock() + patience
-    while (left := until - clock()) > 0:
-        yield min(wait, left)
-        wait = min(2 * wait, _LONGEST_WAIT)
-    yield None
 
 
 def _configured_host() -> str:

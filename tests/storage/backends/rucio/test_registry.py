@@ -13,7 +13,8 @@ from engine.lfn2path import hash_path
 from storage.backends import BackendError, Backends
 from storage.backends.protocols import Transfers, takes_directories
 from storage.backends.queue import RequestQueue, queue_path
-from storage.backends.rucio import copies, quarantine, registry, rest, rest_source
+from storage.backends.rucio import copies, quarantine, registry, rest_source
+from storage.backends.rucio.patience import waits_of
 from tests.storage.backends.rucio.conftest import ROOT, Element
 
 
@@ -335,15 +336,15 @@ def test_a_server_that_hangs(element: Element) -> None:
 
 
 def test_the_waits_become_longer_and_come_to_an_end() -> None:
-    assert waits_of(60) == [1, 2, 4, 8, 16, 29, None]
-    assert waits_of(0) == [None]
-    assert waits_of(0.5) == [0.5, None]
+    assert all_waits(60) == [1, 2, 4, 8, 16, 29, None]
+    assert all_waits(0) == [None]
+    assert all_waits(0.5) == [0.5, None]
 
 
-def waits_of(patience: float) -> list[float | None]:
+def all_waits(patience: float) -> list[float | None]:
     """Give all waits where nothing but waiting takes time."""
     passed = [0.0]
-    waits = rest._waits(patience, lambda: passed[0])
+    waits = waits_of(patience, lambda: passed[0])
     found = [next(waits)]
     while (wait := found[-1]) is not None:
         passed[0] += wait

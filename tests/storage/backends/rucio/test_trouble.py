@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import make_url
 
 from engine import paths
 from engine.lfn2path import hash_path
-from storage.backends import BackendError
-from storage.backends.rucio import rest
+from storage.backends import BackendError, choose
+from storage.backends.into_snapshot import inventory_of_backend
+from storage.backends.rucio import inventory, patience, rest
+from storage.config.loading import Config
 from tests.servers.faulty_http import FaultyHTTPProxy, cut_short, parts_of, saying
-from tests.servers.faulty_proxy import Fault
+from tests.servers.faulty_proxy import FORWARD, Fault, FaultyProxy
+from tests.storage.backends.conftest import make_database
 from tests.storage.backends.rucio.conftest import ROOT, Element
+from tests.storage.backends.rucio.test_database import fill
 
 BUSY = saying("503 Service Unavailable")
 
@@ -145,9 +154,9 @@ def test_a_listing_that_is_cut_in_the_middle(element: Element, gateway: FaultyHT
     for limit in range(3000, 30_000, 4001):
         gateway.reset()
         gateway.fault = Fault(limit=limit)
-        patience, _ = element.backends(Config=through(element, gateway), Patience=0)
+        once, _ = element.backends(Config=through(element, gateway), Patience=0)
         try:
-            rows = list(patience.inventory.list_files(element.name))
+            rows = list(once.inventory.list_files(element.name))
         except BackendError:
             continue
         assert len(rows) == len(names)
@@ -166,6 +175,58 @@ def test_a_token_that_ends_in_the_middle(element: Element, monkeypatch: pytest.M
     assert len(backends.registry.transfer(element.name, lfns_of(element, *names)).requested) == 5
 
 
+class DatabaseProxy(FaultyProxy):
+    """In front of a database, whose answers are taken as they come."""
+
+    def frame(self, server: socket.socket) -> bytes:
+        return server.recv(100)
+
+
+def test_a_database_that_breaks_off_is_read_again(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = make_database(request, "postgresql", tmp_path)
+    fill(database)
+    address = make_url(database.url)
+    with DatabaseProxy(address.port or 0) as proxy:
+        url = address.set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
+        config = tmp_path / "config.yaml"
+        sites = {"SITE": {"RootPath": ROOT, "DirectoryList": []}}
+        keys = {"Backend": "rucio", "Rucio": {"Database": url}, "Sites": sites}
+
+        def files(**others: Any) -> int:
+            config.write_text(json.dumps({**keys, "Rucio": {"Database": url, **others}}))
+            loaded = Config.load(config, {})
+            backends = choose(loaded, loaded.site("SITE"))
+            return inventory_of_backend(backends, loaded.site("SITE"), tmp_path / "snapshot").files
+
+        def heal(_seconds: float, _heed: object) -> None:
+            proxy.shut()
+            proxy.fault = FORWARD
+            proxy.open()
+
+        monkeypatch.setattr(inventory, "sleep", heal)
+        assert files() == 4
+        broken = 0
+        for limit in range(0, 6000, 350):
+            proxy.fault = Fault(limit=limit, politely=limit % 2 == 0)
+            caplog.clear()
+            assert files() == 4
+            broken += "asking again" in caplog.text
+        assert broken > 5
+        proxy.shut()
+        with pytest.raises(BackendError, match=r"Rucio\.Database.*(refused|failed)"):
+            files(Patience=0)
+        proxy.open()
+        assert files(Patience=0) == 4
+        # Nobody is asked again who knows the answer.
+        url = address.set(database="nothing").render_as_string(hide_password=False)
+        caplog.clear()
+        with pytest.raises(BackendError, match="does not exist"):
+            files()
+        assert "asking again" not in caplog.text
+
+
 def test_the_time_that_attempts_take_counts() -> None:
     now = [0.0]
 
@@ -173,7 +234,7 @@ def test_the_time_that_attempts_take_counts() -> None:
         now[0] += seconds
         return next(waits)
 
-    waits = rest._waits(60, lambda: now[0])
+    waits = patience.waits_of(60, lambda: now[0])
     # Until the first failure nobody was patient.
     assert next(waits) == 1
     assert [attempt(20, waits) for _ in range(3)] == [2, 4, None]
