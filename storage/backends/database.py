@@ -36,8 +36,8 @@ _KEEPALIVES = {"keepalives_idle": 60, "keepalives_interval": 15, "keepalives_cou
 """How PostgreSQL's client notices within minutes, and not within hours, that a server is gone without a word. One that
 takes its time answers these all the same."""
 
-_LOST_STATES = ("08", "57", "53")
-"""Classes of states in SQL: no connection, ended by somebody, or nothing left to serve it with."""
+_LOST_STATES = ("08", "40", "53", "57")
+"""Classes of states in SQL: no connection, rolled back for others, nothing left to serve it with, ended by somebody."""
 
 _SOON = ("starting up", "shutting down", "too many")
 _LOST_CODES = frozenset((1040, 1053, 2002, 2003, 2006, 2013))

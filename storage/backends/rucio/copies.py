@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from engine import paths
 from engine.lfn2path import DID
 from storage.backends.rucio.inventory import RucioInventory
-from storage.backends.rucio.rest import RucioServer
+from storage.backends.rucio.rest import RucioServer, objects_of
 from storage.backends.rucio.rest_source import ASKED_AT_ONCE, AVAILABLE, ORDER
 
 BAD = "BAD"
@@ -119,7 +119,7 @@ class Copies:
             wanted = [{"scope": scope.decode(), "name": name.decode()} for scope, name in some]
             entries = self._server.ask(
                 "replicas of files",
-                lambda client, wanted=wanted: list(  # type: ignore[misc]
+                lambda client, wanted=wanted: objects_of(  # type: ignore[misc]
                     client.list_replicas(
                         wanted,
                         all_states=True,
@@ -158,7 +158,7 @@ def _tape_rses(client: Any) -> list[str]:
     from rucio.common.exception import InvalidRSEExpression
 
     try:
-        return [entry["rse"] for entry in client.list_rses(_TAPE)]
+        return [entry["rse"] for entry in objects_of(client.list_rses(_TAPE))]
     except InvalidRSEExpression:
         # This is what an expression that no RSE fits is called.
         return []

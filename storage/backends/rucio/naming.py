@@ -153,7 +153,7 @@ def _of_storage_json(settings: RucioSettings, file: Path, rse: str) -> Lfn2Path:
         )
     except OSError as error:
         raise BackendError(f"Rucio.StorageJSON: {name}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BackendError(f"Rucio.StorageJSON: {name}: {printable(str(error))}") from error
     return lfn2path("storage.json", rules, settings.scope or "cms")
 

@@ -20,7 +20,7 @@ from storage.backends.rucio.database import RucioDatabase
 from storage.backends.rucio.inventory import RucioInventory
 from storage.backends.rucio.naming import Naming
 from storage.backends.rucio.replicas import RSE
-from storage.backends.rucio.rest import RucioFault, RucioServer
+from storage.backends.rucio.rest import RucioFault, RucioServer, object_of
 from storage.backends.rucio.rest_source import ASKED_AT_ONCE
 from storage.shown import printable
 
@@ -126,7 +126,7 @@ class Quarantine:
             self._send(rse.name, batch)
             return batch
         # A database that is in trouble fails here as well, and has to be over it.
-        self._server.ask(f"RSE {printable(rse.name)}", lambda client: client.get_rse(rse.name))
+        self._server.ask(f"RSE {printable(rse.name)}", lambda client: object_of(client.get_rse(rse.name)))
         if self._database is None:
             return self._halved(rse.name, batch)
         # What was not there when it was looked for may have been added by a call of which the answer was lost.

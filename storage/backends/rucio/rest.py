@@ -10,7 +10,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from storage.backends.protocols import BackendError
@@ -24,12 +25,18 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_SHOWN = 60
+
 _one_at_a_time = threading.Lock()
 """The client reads its configuration into the process, and writes its name to ``sys.argv``."""
 
 
 class RucioFault(BackendError):
     """The database behind a Rucio did not do what it was asked for, and nothing more is said of why."""
+
+
+class _NoAnswer(TypeError):
+    """What came is not what a Rucio gives."""
 
 
 class RucioServer:
@@ -124,6 +131,9 @@ class RucioServer:
                 return RucioFault(f"{words}{_plain(error)}")
             case known.ServerConnectionException():
                 return BackendError(f"{words}it cannot be reached")
+        if _makes_no_sense(error) or isinstance(error, KeyError):
+            # A key that is missing is that of the token in what should be an answer to who asks.
+            return BackendError(f"{words}the answer is none of a Rucio ({_plain(error) or type(error).__name__})")
         return BackendError(f"{words}{_plain(error) or type(error).__name__}")
 
 
@@ -131,6 +141,42 @@ def _configured_host() -> str:
     from rucio.common.config import config_get
 
     return str(config_get("client", "rucio_host", raise_exception=False, default=""))
+
+
+def object_of(answer: Any) -> dict[str, Any]:
+    """Give an answer that is an object; to be called inside of `RucioServer.ask`.
+
+    Raises:
+        _NoAnswer: it is something else, such as the page of a gateway.
+    """
+    if not isinstance(answer, dict):
+        raise _NoAnswer(f"expected an object, found {_shown(answer)}")
+    return answer
+
+
+def objects_of(answers: Iterable[Any]) -> list[dict[str, Any]]:
+    """Give answers that are objects; see `object_of`."""
+    return [object_of(answer) for answer in answers]
+
+
+def names_of(answers: Iterable[Any]) -> list[str]:
+    """Give answers that are names of Rucio; see `object_of`."""
+    names = list(answers)
+    for name in names:
+        # A page is one text to the client, and taken for a name it would be one that has no file.
+        if not isinstance(name, str) or not name.isprintable() or "<" in name:
+            raise _NoAnswer(f"expected a name, found {_shown(name)}")
+    return names
+
+
+def _shown(answer: Any) -> str:
+    if isinstance(answer, str):
+        return quoted(answer[:_SHOWN])
+    return "null" if answer is None else f"a value of the type {type(answer).__name__}"
+
+
+def _makes_no_sense(error: Exception) -> bool:
+    return isinstance(error, JSONDecodeError | _NoAnswer)
 
 
 def _may_heal(error: Exception) -> bool:
@@ -142,7 +188,8 @@ def _may_heal(error: Exception) -> bool:
     broken = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
     # With 500 and nothing else it was not Rucio who spoke, but what stands before it.
     busy = any(f"http status code: {code}" in str(error) for code in (429, 500, 502, 503, 504))
-    return busy or isinstance(error, (ServerConnectionException, *broken))
+    # A page in the place of an answer, or a part of one, is what a gateway gives that is in trouble.
+    return busy or _makes_no_sense(error) or isinstance(error, (ServerConnectionException, *broken))
 
 
 def _plain(error: Exception) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from engine.columns import UNSETTLED_MTIME
 from storage.backends.protocols import BackendError
 from storage.backends.rucio.replicas import RSE, Replicas
-from storage.backends.rucio.rest import RucioServer
+from storage.backends.rucio.rest import RucioServer, names_of, object_of, objects_of
 from storage.shown import printable
 
 _log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class RestReplicas:
         """
         prefixes = [] if rse.deterministic else _prefixes(self._described(rse))
         seen = 0
-        for scope in self._server.ask("scopes", lambda client: list(client.list_scopes())):
+        for scope in self._server.ask("scopes", lambda client: names_of(client.list_scopes())):
             names = self._names(scope)
             for at in range(0, len(names), ASKED_AT_ONCE):
                 entries = self._replicas(
@@ -64,23 +64,20 @@ class RestReplicas:
     def _names(self, scope: str) -> list[str]:
         return self._server.ask(
             f"files of the scope {printable(scope)}",
-            lambda client: list(client.list_dids(scope, [{}], did_type="file")),
+            lambda client: names_of(client.list_dids(scope, [{}], did_type="file")),
         )
 
     def _replicas(self, dids: list[dict[str, str]], rse: RSE) -> list[dict[str, Any]]:
         found = self._server.ask(
             f"replicas at {printable(rse.name)}",
-            lambda client: list(
+            lambda client: objects_of(
                 client.list_replicas(dids, all_states=True, rse_expression=rse.name, resolve_archives=False, sort=ORDER)
             ),
         )
         return [entry for entry in found if rse.name in entry.get("states", {})]
 
     def _described(self, rse: RSE) -> dict[str, Any]:
-        described: dict[str, Any] = self._server.ask(
-            f"RSE {printable(rse.name)}", lambda client: client.get_rse(rse.name)
-        )
-        return described
+        return self._server.ask(f"RSE {printable(rse.name)}", lambda client: object_of(client.get_rse(rse.name)))
 
     def _check_count(self, rse: RSE, seen: int) -> None:
         """Hold what was seen against what Rucio has counted, where it counts.
@@ -89,7 +86,7 @@ class RestReplicas:
         """
         usages = self._server.ask(
             f"usage of {printable(rse.name)}",
-            lambda client: list(client.get_rse_usage(rse.name, filters={"source": "rucio"})),
+            lambda client: objects_of(client.get_rse_usage(rse.name, filters={"source": "rucio"})),
         )
         counted = max((int(usage.get("files") or 0) for usage in usages if usage.get("source") == "rucio"), default=0)
         if counted > seen:
@@ -108,7 +105,10 @@ def rse_of(server: RucioServer, name: str) -> RSE:
     Raises:
         BackendError: there is none, or the server cannot be asked.
     """
-    described = server.ask(f"RSE {printable(name)} (Rucio.RSE)", lambda client: client.get_rse(name))
+    if "/" in name:
+        # In an address it would be a question about something else.
+        raise BackendError(f"RSE {printable(name)} (Rucio.RSE): that is no name of an RSE")
+    described = server.ask(f"RSE {printable(name)} (Rucio.RSE)", lambda client: object_of(client.get_rse(name)))
     algorithm = described.get("lfn2pfn_algorithm")
     return RSE(
         name,

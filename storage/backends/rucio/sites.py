@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from storage.backends.protocols import BackendError, SiteCheck, SiteInfo
-from storage.backends.rucio.rest import RucioServer
+from storage.backends.rucio.rest import RucioServer, object_of, objects_of
 from storage.config.files import parse_value
 from storage.config.site import RucioSettings
 from storage.shown import printable, quoted
@@ -46,7 +46,7 @@ class RucioSites:
         return sorted(
             self._server.ask(
                 f"RSEs of {quoted(expression)} (Rucio.RSEExpression)",
-                lambda client: [entry["rse"] for entry in client.list_rses(expression)],
+                lambda client: [entry["rse"] for entry in objects_of(client.list_rses(expression))],
             )
         )
 
@@ -62,7 +62,7 @@ class RucioSites:
         """
         rse = self._settings.rse or site
         attributes = self._server.ask(
-            f"attributes of {printable(rse)} (Rucio.RSE)", lambda client: client.list_rse_attributes(rse)
+            f"attributes of {printable(rse)} (Rucio.RSE)", lambda client: object_of(client.list_rse_attributes(rse))
         )
         return {
             key.removeprefix(PREFIX): self._value(rse, key, value)
@@ -104,7 +104,7 @@ class RucioCheck:
         if why:
             return why
         rse = self._settings.rse or site
-        described = self._server.ask(f"RSE {printable(rse)} (Rucio.RSE)", lambda client: client.get_rse(rse))
+        described = self._server.ask(f"RSE {printable(rse)} (Rucio.RSE)", lambda client: object_of(client.get_rse(rse)))
         if described.get("availability_read") is False:
             return f"the RSE {printable(rse)} is not available for reading, says {self._server.label}"
         return ""

@@ -186,3 +186,9 @@ def test_files_that_are_in_no_list_are_noticed_where_rucio_counts(element: Eleme
     element.server.ask(lambda client: client.set_rse_usage(element.name, "rucio", used=2, free=0, files=2))
     with pytest.raises(BackendError, match=r"has counted 2 files there and shows 1.*set Rucio\.Database"):
         list(backends.inventory.list_files(element.name))
+
+
+def test_what_is_no_name_of_an_rse(element: Element) -> None:
+    backends, _ = element.backends(RSE="../rses")
+    with pytest.raises(BackendError, match=r"RSE \.\./rses \(Rucio\.RSE\): that is no name of an RSE"):
+        list(backends.inventory.list_files(element.name))

@@ -16,8 +16,11 @@ from engine import paths
 from engine.lfn2path import hash_path
 from storage.backends import BackendError, choose
 from storage.backends.into_snapshot import inventory_of_backend
+from storage.backends.protocols import SiteSettings
 from storage.backends.rucio import inventory, patience, rest
+from storage.backends.rucio.rest_source import RestReplicas
 from storage.config.loading import Config
+from storage.config.site import RucioSettings
 from tests.servers.faulty_http import FaultyHTTPProxy, cut_short, parts_of, saying
 from tests.servers.faulty_proxy import FORWARD, Fault, FaultyProxy
 from tests.storage.backends.conftest import make_database
@@ -80,6 +83,56 @@ def test_a_declaration_of_which_the_answer_was_lost(
     done = backends.registry.transfer(element.name, lfns)
     assert (done.requested, done.refused) == (tuple(lfns), ())
     assert element.server.bad(element.name) == {(element.mc, "a"), (element.mc, "b")}
+
+
+PAGES = [
+    saying("200 OK", "Content-Type: text/html", body=b"<html>down for maintenance</html>"),
+    saying("200 OK", "Content-Type: application/json", body=b"[]"),
+    saying("200 OK", "Content-Type: application/json", body=b"null"),
+    saying("200 OK", "Content-Type: application/x-json-stream", body=b'"x"\n'),
+    saying("200 OK", "Content-Type: application/x-json-stream", body=b'{"rse": "A'),
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_gateway_says_in_the_place_of_an_answer_is_none(
+    element: Element, gateway: FaultyHTTPProxy, page: Callable[[bytes], bytes], pauses: list[float]
+) -> None:
+    two_copies(element, "a")
+    names, root = [element.name], lfns_of(element, "a")
+    backends, _ = element.backends(Config=through(element, gateway), RSEExpression=element.name, Patience=0.1)
+    assert backends.check.check_site(element.name) == ""
+    assert isinstance(backends.sites, SiteSettings)
+    settings_of = backends.sites.settings_of
+    for ask in (
+        lambda: backends.check.check_site(element.name),
+        lambda: list(backends.inventory.list_files(element.name)),
+        lambda: backends.registry.delete(element.name, lfns_of(element, "dark")),
+        lambda: backends.registry.transfer(element.name, root),
+        lambda: backends.sites.site_list() == names,
+        lambda: settings_of(element.name),
+    ):
+        gateway.fault = Fault(replace=page)
+        with pytest.raises(BackendError, match="the answer is none of a Rucio") as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+        gateway.fault = FORWARD
+
+
+def test_no_page_of_a_gateway_is_taken_for_names_of_files(
+    element: Element, gateway: FaultyHTTPProxy, pauses: list[float]
+) -> None:
+    """It would be a file that is nowhere, and all files in its place orphans."""
+    names = [f"f{n}" for n in range(9)]
+    element.server.add_files(element.name, {(element.mc, name): 7 for name in names})
+    source = RestReplicas(rest.RucioServer(RucioSettings(config=Path(through(element, gateway)))))
+    rse = source.rse(element.name)
+    gateway.fault = first(1, PAGES[0], b"HTTP/1.1 200")
+    assert sorted(source._names(element.mc)) == names
+    gateway.fault = first(1, PAGES[0], b"HTTP/1.1 200")
+    found = source._replicas([{"scope": element.mc, "name": name} for name in names], rse)
+    assert sorted(entry["name"] for entry in found) == names
+    assert len(pauses) == 2
 
 
 @pytest.mark.parametrize("with_database", [True, False])
@@ -151,7 +204,7 @@ def test_a_listing_that_is_cut_in_the_middle(element: Element, gateway: FaultyHT
     found = {row.lfn for row in backends.inventory.list_files(element.name)}
     assert found == set(lfns_of(element, *names))
     assert pauses
-    for limit in range(3000, 30_000, 4001):
+    for limit in range(3000, 30_000, 9001):
         gateway.reset()
         gateway.fault = Fault(limit=limit)
         once, _ = element.backends(Config=through(element, gateway), Patience=0)
