@@ -85,8 +85,8 @@ def _of_replicas(names: Sequence[bytes], columns: Columns) -> Columns:
             raise ValueError("a header that names each column once")
         return positions[0] if positions else None
 
-    columns = replace(columns, state=at(STATE_COLUMNS))
     scope, rse, changed, made = map(at, REPLICA_COLUMNS)
+    columns = replace(columns, state=at(STATE_COLUMNS), site=rse if columns.site is None else columns.site)
     # Whoever names an LFN, or a file, knows its path.
     if scope is None or b"name" not in names or names[columns.path] not in (b"path", b"name"):
         return columns

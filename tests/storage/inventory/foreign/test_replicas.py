@@ -137,3 +137,11 @@ def test_a_header_without_states_means_that_all_are_available() -> None:
     row = b"X\tmc\tf\tab\t7\t2026-01-02 03:04:05\t\t\n"
     found = read(head + row, root=b"/top")
     assert (found.format, found.facts) == ("rucio", [(b"/top/mc/f", 7, WHEN)])
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_an_rse_says_whose_a_row_is_also_where_paths_are_given(write: Write, tmp_path: Path) -> None:
+    rows = [{"rse": rse, "lfn": f"/a/{rse}", "size": 7} for rse in ("X", "X_TAPE", "Y")]
+    assert written(write, tmp_path, *rows, site="X").paths == [b"/a/X"]
+    with pytest.raises(InventoryError, match="no row of the site Z"):
+        read_file(tmp_path / "replicas", site="Z")
