@@ -15,13 +15,14 @@ from storage.backends.rucio.rest_source import ASKED_AT_ONCE, AVAILABLE, ORDER
 
 BAD = "BAD"
 
-_TAPE = "rse_type=TAPE"
+_TAPE, _CACHES = "rse_type=TAPE", "volatile=True"
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
     """A file at an RSE: its name, its state there (empty when there is no replica), and its other available copies.
 
+    A copy in a cache, which may be gone at any moment, is none.
     ``pfns`` are where the server says that it is, ``parents`` the datasets that it belongs to, where they were asked
     for; ``size`` is in bytes, None when not known.
     """
@@ -62,7 +63,7 @@ class Copies:
         self._with_parents = with_parents
         self._server = server
         self._inventory = inventory
-        self._tapes: frozenset[str] | None = None
+        self._known: dict[str, frozenset[str]] = {}
 
     def of(self, site: str, lfns: Sequence[bytes]) -> dict[bytes, Copy]:
         """Give what there is of each file; one that Rucio does not have at the site, under that path, is left out.
@@ -137,7 +138,8 @@ class Copies:
     def _copy(self, entry: dict[str, Any], rse: str) -> Copy:
         states = {name: state for name, state in entry.get("states", {}).items() if state}
         others = [name for name, state in states.items() if name != rse and state == AVAILABLE]
-        tapes = self._on_tape() if others else frozenset()
+        others = [name for name in others if name not in self._rses("caches", _CACHES)]
+        tapes = self._rses("tape", _TAPE) if others else frozenset()
         return Copy(
             (paths.encode(entry["scope"]), paths.encode(entry["name"])),
             states.get(rse, ""),
@@ -148,17 +150,18 @@ class Copies:
             tuple(entry.get("parents", ())),
         )
 
-    def _on_tape(self) -> frozenset[str]:
-        if self._tapes is None:
-            self._tapes = frozenset(self._server.ask("RSEs that are tape", _tape_rses))
-        return self._tapes
+    def _rses(self, what: str, expression: str) -> frozenset[str]:
+        if expression not in self._known:
+            found = self._server.ask(f"RSEs that are {what}", lambda client: _rses_of(client, expression))
+            self._known[expression] = frozenset(found)
+        return self._known[expression]
 
 
-def _tape_rses(client: Any) -> list[str]:
+def _rses_of(client: Any, expression: str) -> list[str]:
     from rucio.common.exception import InvalidRSEExpression
 
     try:
-        return [entry["rse"] for entry in objects_of(client.list_rses(_TAPE))]
+        return [entry["rse"] for entry in objects_of(client.list_rses(expression))]
     except InvalidRSEExpression:
         # This is what an expression that no RSE fits is called.
         return []

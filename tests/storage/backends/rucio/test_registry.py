@@ -73,6 +73,15 @@ def test_last_copies_are_not_declared_bad(element: Element, lost: dict[str, str]
     assert len(requests(element, "transfers")) == 2
 
 
+def test_a_copy_in_a_cache_is_none(element: Element, lost: dict[str, str]) -> None:
+    """It may be gone at any moment, and the file with it."""
+    element.server.execute("UPDATE rses SET volatile = 1 WHERE rse = :rse", rse=element.other)
+    backends, _ = element.backends()
+    done = backends.registry.transfer(element.name, three(lost))
+    assert (done.requested, set(done.unrecoverable)) == ((lost["tape"],), {lost["disk"], lost["last"]})
+    assert element.server.bad(element.name) == {(element.mc, "tape")}
+
+
 def test_last_copies_are_declared_where_that_is_wanted(element: Element, lost: dict[str, str]) -> None:
     backends, _ = element.backends(LastCopies=True)
     done = backends.registry.transfer(element.name, three(lost))
