@@ -112,14 +112,26 @@ class RucioDatabase:
         Raises:
             BackendError: the database cannot be asked.
         """
+        return self._paths_in("quarantined_replicas", "the quarantine", rse, paths)
+
+    def registered(self, rse: RSE, paths: Sequence[str]) -> set[str]:
+        """Give those of some paths at which Rucio has written down a replica, with a slash before them or without.
+
+        Raises:
+            BackendError: the database cannot be asked.
+        """
+        known = self._paths_in("replicas", "replicas by their paths", rse, [*paths, *(f"/{path}" for path in paths)])
+        return {path.lstrip("/") for path in known}
+
+    def _paths_in(self, name: str, what: str, rse: RSE, paths: Sequence[str]) -> set[str]:
         from sqlalchemy import select
 
-        table = self._table("quarantined_replicas")
+        table = self._table(name)
         found: set[str] = set()
         for at in range(0, len(paths), _ASKED_AT_ONCE):
             some = paths[at : at + _ASKED_AT_ONCE]
             query = select(table.c.path).where(table.c.rse_id == rse.id, table.c.path.in_(some))
-            found.update(row[0] for row in self._rows("the quarantine", query))
+            found.update(row[0] for row in self._rows(what, query))
         return found
 
     def _scopes(self, scopes: Sequence[str]) -> Sequence[str]:

@@ -67,6 +67,8 @@ class Quarantine:
         rse, naming = self._inventory.place(site)
         orphans = self._described(site, naming, lfns)
         if self._database is not None:
+            if not rse.deterministic:
+                orphans = self._unregistered(site, rse, naming, self._database, orphans)
             there = self._database.quarantined(rse, [orphan.path for orphan in orphans])
             known, unknown = [], [orphan for orphan in orphans if orphan.path not in there]
         else:
@@ -80,6 +82,17 @@ class Quarantine:
             batch = unknown[at : at + ASKED_AT_ONCE]
             new += self._add_new(site, rse, batch, queue, new)
         return new
+
+    def _unregistered(
+        self, site: str, rse: RSE, naming: Naming, database: RucioDatabase, orphans: list[_Orphan]
+    ) -> list[_Orphan]:
+        """Leave out what is registered by now: where paths do not follow from names, the server cannot tell."""
+        lfns = [paths.encode(orphan.lfn) for orphan in orphans]
+        places = [paths.decode(naming.below_prefix(lfn) or lfn.lstrip(b"/")) for lfn in lfns]
+        registered = database.registered(rse, places)
+        if registered:
+            _log.warning("%s: %d orphans are left alone: they are registered by now", site, len(registered))
+        return [orphan for orphan, place in zip(orphans, places, strict=True) if place not in registered]
 
     def _described(self, site: str, naming: Naming, lfns: Sequence[str]) -> list[_Orphan]:
         orphans: dict[str, _Orphan] = {}

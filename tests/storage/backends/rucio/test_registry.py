@@ -228,6 +228,20 @@ def test_paths_that_do_not_follow_from_names(element: Element) -> None:
     assert element.server.quarantined(rse) == {("x/dark", "x", "dark")}
 
 
+def test_a_path_that_is_registered_by_now_is_never_quarantined(
+    element: Element, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where paths do not follow from names, the server would not find out: no name was given that has this path."""
+    rse = f"{element.name}_LATE"
+    element.server.add_rse(rse, deterministic=False)
+    element.server.add_files(rse, {(element.mc, "a"): 1, (element.mc, "b"): 2}, paths={"a": "y/a", "b": "y/b"})
+    element.server.execute("UPDATE replicas SET path = '/y/b' WHERE path = 'y/b'")
+    backends, _ = element.backends(RSE=rse, Database=element.server.database)
+    assert backends.registry.delete(element.name, [f"{ROOT}/y/{name}" for name in ("a", "b", "dark")]) == 1
+    assert element.server.quarantined(rse) == {("y/dark", "y", "dark")}
+    assert "2 orphans are left alone: they are registered by now" in caplog.text
+
+
 def test_missing_files_by_dataset(element: Element, lost: dict[str, str]) -> None:
     def make(client: Any) -> None:
         client.add_dataset(element.mc, "set")
