@@ -105,7 +105,7 @@ def _overtaken(site: SiteConfig, plan: Plan) -> Refusal | None:
     again = f"check {site.name} makes a new one"
     row = last = None
     if path.exists():
-        with HistoryDatabase(path) as history:
+        with HistoryDatabase.reading(path) as history:
             row = history.last_run_with(site.name, Table.MISSING)
             last = next(iter(history.runs(site.name, 1)), None)
     if row is None or not header.run.is_run(row.id, row.started):

@@ -49,7 +49,7 @@ def show_history(settings: Settings, site: str, limit: int, as_json: bool) -> Ex
         raise CommandError(f"no history of {site}: {path} does not exist; a check makes it")
     from storage.history import HistoryDatabase, RunStatus
 
-    with HistoryDatabase(path) as database:
+    with HistoryDatabase.reading(path) as database:
         runs = database.runs(site, limit)
         if any(row.status == RunStatus.RUNNING for row in runs) and not directory.is_locked():
             # It may have ended since they were read. What runs still was killed; only the next check writes that down.

@@ -218,7 +218,7 @@ def _failure(var_location: Path, site: str) -> str | None:
     if not path.is_file():
         return None
     try:
-        with HistoryDatabase(path) as history:
+        with HistoryDatabase.reading(path) as history:
             over = [run for run in history.runs(site) if run.status != RunStatus.RUNNING and not run.cleaned]
     except HistoryError:
         return None

@@ -55,6 +55,11 @@ def check(db: Database, schema: Schema) -> None:
         _try_reads(db, schema)
 
 
+def is_pending(db: Database, schema: Schema) -> bool:
+    """Tell whether there are steps that the database has not had yet."""
+    return bool(_migrations(schema).pending(db))
+
+
 def upgrade(db: Database, schema: Schema) -> None:
     """Check, then apply the steps that the database has not had yet, all of them or none.
 

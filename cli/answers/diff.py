@@ -33,7 +33,7 @@ def show_difference(
     path = settings_of(settings.config, site).var_location / "db" / "consistency.db"
     if not path.exists():
         raise CommandError(f"no history of {site}: {path} does not exist; a check makes it")
-    with HistoryDatabase(path) as database, database.view() as connection:
+    with HistoryDatabase.reading(path) as database, database.view() as connection:
         try:
             chosen = choose_runs(connection, site, *runs)
         except NoSuchRuns as error:

@@ -101,7 +101,7 @@ def _matches(
             f"there are no findings to look through: {histories.shared} does not exist; a check makes it"
         )
     for site in chosen:
-        with HistoryDatabase(known[site]) as database, database.view() as connection:
+        with HistoryDatabase.reading(known[site]) as database, database.view() as connection:
             yield from search(connection, site, matches, kinds)
 
 
@@ -110,7 +110,7 @@ def _sites(histories: Histories) -> dict[str, Path]:
     known: dict[str, Path] = {}
     for path in {histories.shared, *histories.own.values()}:
         if path.exists():
-            with HistoryDatabase(path) as database:
+            with HistoryDatabase.reading(path) as database:
                 known |= {site: path for site in database.sites() if histories.own.get(site, histories.shared) == path}
     return known
 

@@ -102,7 +102,11 @@ def worst(said: Iterable[Line]) -> Level:
 
 
 def _settings(probe: SiteProbe) -> Iterator[Line]:
+    # A place that cannot be written has a line of its own.
+    told = {place.key for place in probe.places if place.problem}
     for fault in probe.faults:
+        if fault.key in told and not fault.minor:
+            continue
         level = Level.WARNING if fault.minor else Level.PROBLEM
         yield Line(level, Part.SETTINGS, f"{fault.key}: {fault.wrong}" if fault.key else fault.wrong, fault.advice)
     if not probe.faults:
@@ -354,9 +358,8 @@ def _space(probe: SiteProbe, writing: Writing) -> Iterator[Line]:
 def _past(past: PastFacts, probe: SiteProbe, writing: Writing) -> Iterator[Line]:
     figures = {"last_good": past.last_good, "last_run": past.last_run, "last_status": past.last_status or None}
     if past.problem:
-        yield Line(
-            Level.PROBLEM, Part.RUNS, past.problem, "restore a copy, or move it away to start a new one", figures
-        )
+        what, _, advice = past.problem.partition("; ")
+        yield Line(Level.PROBLEM, Part.RUNS, what, advice or "see docs/formats.md, history", figures)
         return
     if past.running is not None:
         yield Line(Level.OK, Part.RUNS, f"a check goes on since {writing.when(past.running)}", figures=figures)

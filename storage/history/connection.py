@@ -16,6 +16,8 @@ from storage import migrations
 BUSY_SECONDS = 30
 """How long to wait for another process that is writing."""
 
+_UNWRITABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
+
 _AGAIN_SECONDS = 1
 """How long to wait for one that did not let go in all that time."""
 
@@ -36,6 +38,7 @@ class HistoryConnection:
 
         self.path = path
         self._is_locked_out = False
+        self._mode = "mode=ro"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -49,6 +52,42 @@ class HistoryConnection:
         except BaseException:
             self.sqlite.close()
             raise
+
+    @classmethod
+    def reading(cls, path: Path) -> HistoryConnection:
+        """Open a history that is there, be it without being able to write it; then it has to be of this version."""
+        if not path.exists():
+            raise HistoryError(f"{path}: does not exist; a check makes it")
+        try:
+            return cls(path)
+        except HistoryError as error:
+            cause = error.__cause__
+            if not isinstance(cause, sqlite3.Error) or _primary_code(cause) not in _UNWRITABLE:
+                raise
+        return cls._only_reading(path)
+
+    @classmethod
+    def _only_reading(cls, path: Path) -> HistoryConnection:
+        from sqlite_utils import Database
+
+        connection = cls.__new__(cls)
+        connection.path = path
+        connection._is_locked_out = False
+        with connection._translated():
+            connection._mode, connection.sqlite = _connect_to_read(path)
+            connection._db = Database(connection.sqlite, recursive_triggers=False, execute_plugins=False)
+            try:
+                migrations.check(connection._db, migrations.HISTORY)
+                if migrations.is_pending(connection._db, migrations.HISTORY):
+                    said = "written by an earlier version of this program; a check by who may write it brings it up"
+                    raise HistoryError(f"{path}: {said}")
+            except migrations.SchemaError as error:
+                connection.close()
+                raise HistoryError(f"{path}: {error}; it was left as it is") from error
+            except BaseException:
+                connection.close()
+                raise
+        return connection
 
     def _prepare(self) -> None:
         try:
@@ -110,8 +149,7 @@ class HistoryConnection:
     def view(self) -> Iterator[sqlite3.Connection]:
         """Open a connection that sees the database as it is now, whatever is written meanwhile, and cannot write."""
         with self._translated():
-            address = f"{self.path.absolute().as_uri()}?mode=ro"
-            connection = sqlite3.connect(address, BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True)
+            connection = _connected(self.path, self._mode)
             with closing(connection):
                 connection.execute("BEGIN")
                 yield connection
@@ -122,6 +160,26 @@ class HistoryConnection:
             yield
         except sqlite3.Error as error:
             raise HistoryError(f"{self.path}: {_explain(error)}") from error
+
+
+def _connected(path: Path, mode: str) -> sqlite3.Connection:
+    address = f"{path.absolute().as_uri()}?{mode}"
+    return sqlite3.connect(address, BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True)
+
+
+def _connect_to_read(path: Path) -> tuple[str, sqlite3.Connection]:
+    """Connect to a database that may not be written; gives how that was possible, too."""
+    connection = _connected(path, "mode=ro")
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master")
+        return "mode=ro", connection
+    except sqlite3.Error as error:
+        connection.close()
+        # Where nothing can be written, the index of the log cannot be made. Without a log there is no need.
+        log = path.with_name(f"{path.name}-wal")
+        if _primary_code(error) not in _UNWRITABLE or (log.exists() and log.stat().st_size):
+            raise
+    return "immutable=1", _connected(path, "immutable=1")
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -146,10 +204,11 @@ def _primary_code(error: sqlite3.Error) -> int:
 def _explain(error: sqlite3.Error) -> str:
     match _primary_code(error):
         case sqlite3.SQLITE_BUSY:
-            return f"another process has kept it locked for over {BUSY_SECONDS} seconds"
+            return f"another process has kept it locked for over {BUSY_SECONDS} seconds; try again when that is over"
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
             return f"not a history database, or damaged ({error}); restore a copy, or move it away to start a new one"
-        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
-            return f"cannot be opened for writing, file or directory ({error})"
+        case code if code in _UNWRITABLE:
+            said = f"cannot be opened for writing, file or directory ({error})"
+            return f"{said}; let this user write both, or be the user whose checks do"
         case _:
             return str(error)

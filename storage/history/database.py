@@ -81,6 +81,15 @@ class HistoryDatabase:
         self._open: dict[int, Staging] = {}
         self._connection = HistoryConnection(path)
 
+    @classmethod
+    def reading(cls, path: Path) -> HistoryDatabase:
+        """Open a history that is there, in order to read; neither it nor its directory need be writable."""
+        database = cls.__new__(cls)
+        database.path = path
+        database._open = {}
+        database._connection = HistoryConnection.reading(path)
+        return database
+
     def __enter__(self) -> HistoryDatabase:
         return self
 

@@ -117,7 +117,7 @@ class RunDirectory:
 
     @property
     def second_inventory(self) -> Path:
-        """The snapshot of the inventory that is read after the listing."""
+        """The snapshot of the inventory that was read after the listing; it stays until the next run begins."""
         return self.path / "second.snapshot"
 
     @property
@@ -189,7 +189,7 @@ class RunDirectory:
     def is_locked(self) -> bool:
         """Whether a process, this one included, runs the site now."""
         try:
-            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CLOEXEC)
+            descriptor = _opened(self.path / "lock")
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -240,6 +240,7 @@ class RunDirectory:
         self.verdicts.unlink(missing_ok=True)
         self.lists.unlink(missing_ok=True)
         self._datasets.unlink(missing_ok=True)
+        self.second_inventory.unlink(missing_ok=True)
         self._end_of(self.inventory).unlink(missing_ok=True)
         state = {"mark": mark, "started": started, "inventory_read": False, "earlier": file_identity(self.listing)}
         _write(self._state, state)
@@ -455,6 +456,14 @@ def _write(path: Path, value: object) -> None:
         write_json(path, value)
     except ReportError as error:
         raise RunDirError(str(error)) from error
+
+
+def _opened(lock: Path) -> int:
+    """Open the lock to look at it, which whoever may only read it can, too."""
+    try:
+        return os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except PermissionError:
+        return os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _take(lock: int) -> None:

@@ -43,7 +43,7 @@ def faults(config: KnownSites, site: SiteConfig, environment: Mapping[str, str])
 def places(site: SiteConfig) -> Iterator[PlaceFacts]:
     """Look at the directories that a check writes to."""
     directory = RunDirectory(site.var_location, site.name)
-    held = sum(_size(path) for path in (directory.listing, directory.inventory))
+    held = sum(_size(path) for path in (directory.listing, directory.inventory, directory.second_inventory))
     named = [("VarLocation", site.var_location, int(held * _ROOM)), ("WebDir", site.web_dir, 0)]
     if site.metrics_dir is not None:
         named.append(("MetricsDir", site.metrics_dir, 0))
@@ -87,10 +87,10 @@ def past(config: KnownSites, site: SiteConfig) -> PastFacts:
     """Say how the last runs went, and whether the site would be checked now."""
     path = site.var_location / "db" / "consistency.db"
     facts = PastFacts(state=_state(config, site), running=_running(site), unfit=_unfit(config, site))
-    if not path.is_file():
+    if not path.exists():
         return facts
     try:
-        with HistoryDatabase(path) as database, database.view() as connection:
+        with HistoryDatabase.reading(path) as database, database.view() as connection:
             over = [run for run in run_rows(connection, site.name, 20) if not run.cleaned]
             good = run_rows(connection, site.name, 1, Findings.MISSING, ended=True)
     except HistoryError as error:

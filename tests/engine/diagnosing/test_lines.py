@@ -111,7 +111,8 @@ def test_worst_is_what_counts() -> None:
         ({"doors": (replace(UP, clock=-61.0),)}, Part.CLOCK, "warning", "61 s behind", "NTP"),
         ({"doors": (replace(UP, clock=None),)}, Part.CLOCK, "ok", "not known", ""),
         ({"doors": (replace(UP, space=None),)}, Part.SPACE, "ok", "not known", ""),
-        ({"past": PastFacts(problem="damaged")}, Part.RUNS, "problem", "damaged", "restore"),
+        ({"past": PastFacts(problem="damaged; restore a copy")}, Part.RUNS, "problem", "damaged", "restore a copy"),
+        ({"past": PastFacts(problem="locked")}, Part.RUNS, "problem", "locked", "see docs/formats.md"),
         ({"past": PastFacts()}, Part.RUNS, "warning", "no run has had findings yet", "check T2_X"),
         ({"past": PastFacts(NOW - 20 * DAY, 5, "done")}, Part.RUNS, "warning", "20.0 days ago", "every 7 days"),
     ],
@@ -213,3 +214,11 @@ def test_what_the_settings_have_said_of_the_inventory_is_not_said_again() -> Non
 def test_doors_with_a_fixed_pace_get_no_limits() -> None:
     assert len(said(replace(WELL, paced=False), Part.SPEED)) == 1
     assert said(replace(WELL, speed=None), Part.SPEED) == []
+
+
+def test_a_place_that_cannot_be_written_is_said_once() -> None:
+    fault = SettingFault("VarLocation", "/var may not be written by this user", "name another directory")
+    place = PlaceFacts("VarLocation", "/var", "/var may not be written by this user")
+    probe = replace(WELL, faults=(fault,), places=(place,))
+    assert levels(probe, Part.PLACES) == ["problem"]
+    assert said(probe, Part.SETTINGS) == []

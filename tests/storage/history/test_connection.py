@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -237,6 +237,70 @@ def test_a_directory_that_cannot_be_written_is_named(unwritable: Path) -> None:
     with pytest.raises(HistoryError, match="cannot be opened for writing") as caught:
         HistoryDatabase(path)
     assert str(path) in str(caught.value)
+
+
+@contextmanager
+def only_reading(directory: Path) -> Iterator[None]:
+    """Have a directory, and what is in it, such that this process may read and not write them."""
+    user = os.geteuid()
+    directory.chmod(0o555)
+    for file in directory.iterdir():
+        file.chmod(0o444)
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if user == 0:
+            os.seteuid(user)
+        directory.chmod(0o755)
+        for file in directory.iterdir():
+            file.chmod(0o644)
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A database where another user may read it, which pytest's own directories are not."""
+    directory = Path(tempfile.mkdtemp())
+    yield directory / "consistency.db"
+    shutil.rmtree(directory)
+
+
+def test_who_may_not_write_reads_all_the_same(shared: Path) -> None:
+    with HistoryDatabase(shared) as history:
+        run(history, orphans(b"/s", b"dark"))
+    with only_reading(shared.parent):
+        with HistoryDatabase.reading(shared) as history:
+            assert history.sites() == [SITE]
+            assert paths_of(history.orphans(SITE)) == [b"/s/dark"]
+            with history.view() as connected:
+                assert connected.execute("SELECT count(*) FROM runs").fetchone() == (1,)
+            with pytest.raises(HistoryError, match="let this user write both"):
+                history.open_run(SITE, 9.0, "threads")
+        assert [path.name for path in shared.parent.iterdir()] == [shared.name]
+        with pytest.raises(HistoryError, match="cannot be opened for writing"):
+            HistoryDatabase(shared)
+
+
+def test_who_may_not_write_sees_what_is_in_a_log_that_is_still_there(shared: Path) -> None:
+    with HistoryDatabase(shared) as history:
+        run(history, orphans(b"/s", b"dark"))
+        with only_reading(shared.parent), HistoryDatabase.reading(shared) as reading:
+            assert paths_of(reading.orphans(SITE)) == [b"/s/dark"]
+
+
+def test_who_may_not_write_is_told_that_a_history_is_an_old_one(shared: Path) -> None:
+    HistoryDatabase(shared).close()
+    with closing(sqlite3.connect(shared)) as connected, connected:
+        connected.execute("DELETE FROM _sqlite_migrations WHERE rowid = (SELECT max(rowid) FROM _sqlite_migrations)")
+    with only_reading(shared.parent), pytest.raises(HistoryError, match="written by an earlier version"):
+        HistoryDatabase.reading(shared)
+
+
+def test_a_history_that_is_not_there_is_not_made_by_reading(tmp_path: Path) -> None:
+    with pytest.raises(HistoryError, match="does not exist; a check makes it"):
+        HistoryDatabase.reading(tmp_path / "db/consistency.db")
+    assert not (tmp_path / "db").exists()
 
 
 def test_errors_travel_between_processes() -> None:

@@ -1,8 +1,10 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -538,3 +540,20 @@ def test_a_new_run_drops_what_an_earlier_one_was_told_of_missing_files(directory
     directory.verdicts.touch()
     directory.begin(MARK, 1000.0)
     assert not directory.verdicts.exists()
+
+
+def test_who_may_only_read_is_told_whether_a_site_is_run() -> None:
+    user, home = os.geteuid(), Path(tempfile.mkdtemp())
+    home.chmod(0o755)
+    try:
+        with RunDirectory(home, "T2_X") as held:
+            held.acquire(INFO)
+            (held.path / "lock").chmod(0o444)
+            os.seteuid(65534 if user == 0 else user)
+            assert RunDirectory(home, "T2_X").is_locked()
+            os.seteuid(user)
+        os.seteuid(65534 if user == 0 else user)
+        assert not RunDirectory(home, "T2_X").is_locked()
+    finally:
+        os.seteuid(user)
+        shutil.rmtree(home)
