@@ -319,7 +319,6 @@ class _Check:
             young_after=young_after(begun, job.inventory_time, job.ignore_age, job.store_time),
         )
         result, self._progress = list_and_compare(self._runtime, store, plan, history, self._oversight, self._refined)
-        directory.second_inventory.unlink(missing_ok=True)
         if result.refusal is None and (result.missing or result.empty):
             result.refusal = job.doubt(self._heed)
         result.begun = begun
@@ -366,6 +365,9 @@ class _Check:
         is_read = self._job.read_second(second, self._heed_reading)
         if is_read:
             self._refuse_fewer(second)
+        else:
+            # One that is there is of an earlier try.
+            second.unlink(missing_ok=True)
         # What a cut line of the first one would lead to, a second one does not agree with.
         last_line = directory.kept_last_line(second if is_read else directory.inventory)
         return replace(self._job.refine(plan), second=second if is_read else None, last_line=last_line)

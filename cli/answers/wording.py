@@ -13,8 +13,11 @@ from storage.runs.reports import exact_path
 
 
 def date(seconds: float) -> str:
-    """Write a time in seconds since the epoch."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    """Write a time in seconds since the epoch; stores and inventories give some that no calendar has."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:.0f} s after 1970-01-01 00:00:00"
 
 
 def size_words(size: int) -> str:

@@ -24,6 +24,10 @@ class Verdict(StrEnum):
     SIZE_MISMATCH = "size_mismatch"
     UNSEEN = "unseen"
     """Nobody could look."""
+    UNREAD = "unread"
+    """It differs, and one of the lines that nobody could read may be of it."""
+    MEANWHILE = "meanwhile"
+    """It differs from the first inventory, and the one that was read after the listing speaks against that."""
     YOUNG = "young"
     SPARED = "spared"
     """It differs and is left alone on purpose."""
@@ -32,16 +36,31 @@ class Verdict(StrEnum):
     OUTSIDE = "outside"
     """It is not below any directory that is checked."""
     UNKNOWN = "unknown"
-    """There is no inventory, or no listing, to go by."""
+    """There is no inventory, or no listing, to go by, or they cannot be read."""
+
+
+class Source(StrEnum):
+    """What is read to tell of a path."""
+
+    INVENTORY = "inventory"
+    LISTING = "listing"
+    HISTORY = "history"
+    PLAN = "plan"
+    AUDIT = "audit"
+    REGISTRY = "registry"
+    SUMMARY = "summary"
+    BACKEND = "backend"
+    UNMERGED = "unmerged"
 
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """A file as one side has it."""
+    """A file as one side has it; ``unsettled``: its replica is on its way in or out."""
 
     size: int | None
     mtime: int | None
     block: str = ""
+    unsettled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +78,7 @@ class InventoryFacts:
     """What the inventory says: when it was read, from where, and whether that has changed since.
 
     ``file`` is the file, ``below`` what is at the path if that is a directory. ``nearest`` is the nearest directory at
-    or above the path's own that has files in or below it.
+    or above the path's own that has files in or below it. ``has_unread``: it has lines that nobody could read.
     """
 
     read: float
@@ -68,6 +87,7 @@ class InventoryFacts:
     file: FileEntry | None = None
     below: BelowFacts | None = None
     nearest: bytes | None = None
+    has_unread: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +111,8 @@ class StoreFacts:
     ``directory`` is the path itself if it is a directory, else the one that the file is in, or would be; None when the
     listing has never heard of it. ``nearest`` is the nearest directory at or above that one that was listed completely,
     ``hidden`` the nearest one that was not, which hides what is below.
-    ``newer`` is when a listing that is under way, or was stopped, last grew.
+    ``newer`` is when a listing that is under way, or was stopped, last grew. ``has_unread``: it was made of a dump with
+    lines that nobody could read.
     """
 
     begun: float
@@ -102,6 +123,7 @@ class StoreFacts:
     nearest: bytes | None = None
     hidden: DirectoryFacts | None = None
     newer: float | None = None
+    has_unread: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +193,10 @@ class CountFacts:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """The last run that has ended, and the last one that has findings."""
+    """The last run that has ended, and the last one that has findings.
+
+    ``compared``: what is on disk is what that one compared, and not what a run that is not over has read since.
+    """
 
     number: int
     started: float
@@ -179,6 +204,7 @@ class RunFacts:
     message: str = ""
     gates: tuple[Refusal, ...] = ()
     last_with_findings: int | None = None
+    compared: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,8 +301,9 @@ class LiveFacts:
 
 @dataclass(frozen=True, slots=True)
 class PathFacts:
-    """All of it. ``notices`` say what could not be read, one line each; ``confirmed`` what the store said of the file
-    when it was asked for it by name: True, it has it; False, it denied it; None, it was not asked.
+    """All of it. ``notices`` say what could not be read, one line each, and ``unread`` which parts that were;
+    ``confirmed`` what the store said of the file when it was asked for it by name: True, it has it; False, it denied
+    it; None, it was not asked.
     """
 
     site: str
@@ -293,3 +320,4 @@ class PathFacts:
     action: ActionFacts = ActionFacts()
     live: LiveFacts | None = None
     notices: tuple[str, ...] = ()
+    unread: tuple[Source, ...] = ()

@@ -10,6 +10,7 @@ from engine.columns import NO_FILES, FileColumns
 from engine.compare import CompareOptions, Judge, Sight, Tally
 from engine.explaining.facts import Judged, Verdict
 from engine.findings import Finding, Kind
+from engine.second import SecondOpinion
 from engine.states import Reason
 from engine.table import DirectoryTable
 from engine.twins import Twins
@@ -22,9 +23,17 @@ _OF_KIND = {
 
 
 def judge_file(
-    inventory: DirectoryTable, remote: DirectoryTable, options: CompareOptions, tally: Tally, path: bytes
+    inventory: DirectoryTable,
+    remote: DirectoryTable,
+    options: CompareOptions,
+    tally: Tally,
+    path: bytes,
+    second: DirectoryTable | None = None,
 ) -> Judged:
-    """Judge one file as a run would that compares these two; ``tally`` is filled as a run's is."""
+    """Judge one file as a run would that compares these two; ``tally`` is filled as a run's is.
+
+    ``second`` is the inventory that was read after the listing, if one was.
+    """
     directory, name = paths.parent_of(path) or b"/", paths.name_of(path)
     left, right = inventory.find(directory), remote.find(directory)
     # Whether two directories are the same is told by all their files.
@@ -38,9 +47,21 @@ def judge_file(
         findings = judge.inventory_only(left)
     elif right is not None and theirs.load(right):
         findings = judge.remote_only(right)
+    if findings and second is not None:
+        store = remote if options.one_name else None
+        if SecondOpinion(second, options.young_after, tally, store).agreed(findings[0]) is None:
+            return _spoken_against(second, tally, directory)
     if findings:
         return Judged(_OF_KIND[findings[0].kind])
     return _undecided(inventory, remote, tally, directory, _has(ours, left) or _has(theirs, right))
+
+
+def _spoken_against(second: DirectoryTable, tally: Tally, directory: bytes) -> Judged:
+    """Say why what differs from the first inventory is no finding by the second one."""
+    unseen = _unseen(second, directory)
+    if unseen is not None:
+        return Judged(Verdict.UNSEEN, unseen.label)
+    return Judged(Verdict.YOUNG if tally.young else Verdict.MEANWHILE)
 
 
 def _undecided(
@@ -52,6 +73,8 @@ def _undecided(
     unseen = _unseen(remote, directory) or _unseen(inventory, directory)
     if unseen is not None:
         return Judged(Verdict.UNSEEN, unseen.label)
+    if Reason.UNREAD in tally.reasons:
+        return Judged(Verdict.UNREAD, Reason.UNREAD.label)
     if tally.young:
         return Judged(Verdict.YOUNG)
     if tally.kept:

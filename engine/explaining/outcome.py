@@ -13,9 +13,11 @@ from engine.explaining.facts import (
     PathFacts,
     PlanFacts,
     RequestFacts,
+    Source,
     Verdict,
 )
-from engine.explaining.words import KINDS, Statement, Topic, Writing, findings, rules, sides
+from engine.explaining.words import KINDS, Statement, Topic, Writing, findings, is_unsettled, rules, sides
+from engine.states import Reason
 
 _FINDINGS = (Verdict.MISSING, Verdict.ORPHAN, Verdict.SIZE_MISMATCH)
 _STATUS = {
@@ -51,9 +53,15 @@ def summary(facts: PathFacts, writing: Writing) -> str:
         case Verdict.AGREES:
             return "Nothing is wrong with it: inventory and store both have it."
         case Verdict.NOWHERE:
-            return "Neither the inventory nor the store has it."
+            return f"Neither the inventory nor the store has it{_as_far_as_read(facts)}."
         case Verdict.UNSEEN:
             return f"Whether it is there is not known: its directory could not be seen ({facts.judged.reason})."
+        case Verdict.UNREAD:
+            return "It differs, and is not judged: it may be one of the lines that nobody could read."
+        case Verdict.MEANWHILE:
+            return "It is no finding: the inventory that was read again after the listing speaks against that."
+        case Verdict.YOUNG if is_unsettled(facts):
+            return "It differs, and is not judged while it is on its way in or out."
         case Verdict.YOUNG:
             return "It differs, and is too young to be judged."
         case Verdict.SPARED:
@@ -63,12 +71,30 @@ def summary(facts: PathFacts, writing: Writing) -> str:
         case Verdict.OUTSIDE:
             return "It is not looked at: it lies below no directory that is checked."
         case Verdict.UNKNOWN:
-            return "Nothing can be said of it: there is no inventory and no listing to go by."
+            return _nothing_to_go_by(facts)
         case verdict:
             return _not_recorded(facts, verdict, writing)
 
 
+def _as_far_as_read(facts: PathFacts) -> str:
+    unread = any(side is not None and side.has_unread for side in (facts.inventory, facts.store))
+    return ", as far as their lines could be read" if unread else ""
+
+
+def _nothing_to_go_by(facts: PathFacts) -> str:
+    """Say what a judgement wants, and is not there or cannot be read."""
+    unread = {Source.INVENTORY: "the inventory", Source.LISTING: "the listing", Source.BACKEND: "the backend"}
+    found = [words for source, words in unread.items() if source in facts.unread]
+    if found:
+        return f"Nothing can be said of it: {' and '.join(found)} cannot be read."
+    missing = [] if facts.inventory is not None else ["no inventory"]
+    missing += [] if facts.store is not None else ["no listing"]
+    return f"Nothing can be said of it: there is {' and '.join(missing)} to go by."
+
+
 def _found(found: FoundFacts, writing: Writing) -> str:
+    if found.kind == "unlisted" and found.detail.startswith(Reason.LINK.label):
+        return f"What is in it is judged under another name: run {found.run} has found it {found.detail}."
     since = "" if found.since is None else f", since {writing.when(found.since)}"
     times = f", in {found.seen} runs one after the other" if found.seen > 1 else ""
     return f"It is {KINDS[found.kind]}: run {found.run} has found it{times}{since}."
@@ -79,21 +105,27 @@ def _directory(facts: PathFacts) -> str:
     if facts.rules.is_outside:
         return "It is not looked at: it lies below no directory that is checked."
     if store is None and inventory is None:
-        return "Nothing can be said of it: there is no inventory and no listing to go by."
+        return _nothing_to_go_by(facts)
     below = sum(count.count for count in facts.counts)
+    if store is not None and store.hidden is not None and store.hidden.state == "ignored":
+        return "It is not looked at: IgnoreDirectories leaves it out, or a directory above it."
     if store is not None and store.hidden is not None:
         return "What is in it is not known: it could not be listed completely, or lies below one that could not."
     known = inventory is not None and inventory.below is not None
     what = _wrong_below(facts, below)
     if facts.rules.above and facts.rules.top is None:
         return f"Directories that are checked lie below it; {what}."
-    if store is None or store.directory is None:
+    if store is None:
+        return f"No listing says what the store has there; {what}."
+    if store.directory is None:
         return "The store has no such directory" + (", and the inventory has files there." if known else ".")
     return f"It was listed completely, and {what}."
 
 
 def _wrong_below(facts: PathFacts, below: int) -> str:
     """Say what runs have found in and below a directory, as far as any has looked."""
+    if Source.HISTORY in facts.unread:
+        return "whether anything is wrong there cannot be told"
     if below:
         return f"{below:,} finding{' lies' if below == 1 else 's lie'} in and below it"
     if facts.run is None or facts.run.last_with_findings is None:
@@ -104,22 +136,38 @@ def _wrong_below(facts: PathFacts, below: int) -> str:
 
 def _not_recorded(facts: PathFacts, verdict: Verdict, writing: Writing) -> str:
     """Say why what the rules call a finding is none of the last run's."""
-    head = f"By the last inventory and listing it is {KINDS[verdict]}, and no finding now"
+    head = f"By the last inventory and listing it is {KINDS[verdict]}"
+    if Source.HISTORY in facts.unread:
+        return f"{head}; whether a run has found that cannot be told, since the history cannot be read."
     acted = next((found for found in facts.found if found.acted is not None), None)
     if acted is not None and acted.acted is not None:
-        return f"{head}: somebody acted on it {writing.when(acted.acted)}, and no run has looked since."
+        when = writing.when(acted.acted)
+        return f"{head}, and no finding now: somebody acted on it {when}, and no run has looked since."
     if verdict == Verdict.MISSING and facts.confirmed:
         return "Nothing is wrong with it: its listing lacked it, and the store has it when it is asked for by name."
     run = facts.run
-    if run is not None and run.number != run.last_with_findings:
-        return f"{head}: run {run.number} is {run.status}, and what it found does not count."
-    return f"{head}: the inventory may have changed while the run went on, or what there is was not compared yet."
+    if run is None:
+        return f"{head}, and no finding: the history has no run that is over."
+    if run.number != run.last_with_findings:
+        return f"{head}, and no finding now: run {run.number} is {run.status}, and what it found does not count."
+    if not run.compared:
+        return f"{head}, and no finding yet: what is on disk is newer than run {run.number}, and was not compared yet."
+    return f"{head}, and no finding of run {run.number}: {_perhaps(facts, verdict)}."
+
+
+def _perhaps(facts: PathFacts, verdict: Verdict) -> str:
+    """Say what may have kept something from being a finding, where nothing on disk tells."""
+    unsure = verdict == Verdict.MISSING and facts.confirmed is None
+    asked = "the store may have given no sure answer when it was asked for it by its name, or " if unsure else ""
+    return f"{asked}the inventory, what belongs to datasets or the settings may be others now than in that run"
 
 
 def _run(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
     run = facts.run
+    if Source.HISTORY in facts.unread:
+        return
     if run is None:
-        yield Statement(Topic.RUN, "No run of the site is in the history.")
+        yield Statement(Topic.RUN, "No run of the site that is over is in the history.")
         return
     message = f": {run.message}" if run.message else ""
     yield Statement(Topic.RUN, f"The last run, {run.number} of {writing.when(run.started)}, is {run.status}{message}.")
@@ -132,8 +180,9 @@ def _run(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
 
 def _action(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
     action = facts.action
-    acting = "is set to act" if action.acting else "is dry: nothing is asked of the registry by itself"
-    yield Statement(Topic.ACTION, f"The site {acting}.")
+    if Source.SUMMARY not in facts.unread:
+        acting = "is set to act" if action.acting else "is dry: nothing is asked of the registry by itself"
+        yield Statement(Topic.ACTION, f"The site {acting}.")
     if action.confirm is not None:
         yield Statement(Topic.ACTION, _due(action.confirm))
     if action.plan is not None and (facts.found or action.plan.item is not None):
@@ -145,7 +194,7 @@ def _action(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
         yield Statement(Topic.ACTION, f"{writing.when(act.at)}: {what}.")
     for request in action.requests:
         yield Statement(Topic.ACTION, _request(request, writing))
-    if not action.requests and facts.found:
+    if not action.requests and facts.found and Source.REGISTRY not in facts.unread:
         yield Statement(Topic.ACTION, _nothing_asked(action))
 
 

@@ -17,6 +17,7 @@ from engine.explaining.facts import (
     FoundFacts,
     InventoryFacts,
     PathFacts,
+    Source,
     StoreFacts,
     Verdict,
 )
@@ -72,12 +73,17 @@ def sides(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
         # What is kept of either has nothing of it, whatever they have.
         return
     if inventory is None:
-        yield Statement(Topic.INVENTORY, "No inventory is kept here: no check has read one yet.")
+        is_there = Source.INVENTORY in facts.unread
+        none = "No inventory is kept here: no check has read one yet."
+        yield Statement(Topic.INVENTORY, "The inventory that is kept here cannot be read." if is_there else none)
     else:
         yield Statement(Topic.INVENTORY, _inventory(facts, inventory, writing))
         if inventory.changed_since is not None:
             changed = writing.when(inventory.changed_since)
             yield Statement(Topic.INVENTORY, f"Its file has changed since ({changed}); the next check reads it anew.")
+    if store is None and Source.LISTING in facts.unread:
+        yield Statement(Topic.STORE, "The listing that is kept here cannot be read.")
+        return
     if store is None:
         yield Statement(Topic.STORE, "No listing is kept here: no check has listed the site to its end yet.")
         return
@@ -95,7 +101,8 @@ def _inventory(facts: PathFacts, inventory: InventoryFacts, writing: Writing) ->
     if facts.is_directory:
         return f"{head} has {_below(inventory.below, writing)}{_nearest(facts, inventory)}."
     if inventory.file is None:
-        return f"{head} has no such file{_nearest(facts, inventory)}."
+        unread = ", and lines that nobody could read" if inventory.has_unread else ""
+        return f"{head} has no such file{unread}{_nearest(facts, inventory)}."
     return f"{head} has it: {_entry(inventory.file, writing)}."
 
 
@@ -117,7 +124,10 @@ def _below(below: BelowFacts | None, writing: Writing) -> str:
 
 def _entry(entry: FileEntry, writing: Writing) -> str:
     size = "size not known" if entry.size is None else writing.size(entry.size)
-    time = "time not known" if entry.mtime is None else f"changed {writing.when(entry.mtime)}"
+    if entry.unsettled:
+        time = "on its way in or out"
+    else:
+        time = "time not known" if entry.mtime is None else f"changed {writing.when(entry.mtime)}"
     return ", ".join([size, time, *([f"block {entry.block}"] if entry.block else [])])
 
 
@@ -145,7 +155,8 @@ def _listing_has(facts: PathFacts, store: StoreFacts, writing: Writing) -> str:
     if store.hidden is not None and store.file is None:
         return "could not see what is there" if facts.is_directory else "could not see whether it is there"
     if not facts.is_directory:
-        return "has no such file" if store.file is None else f"has it: {_entry(store.file, writing)}"
+        unread = ", and lines that nobody could read" if store.has_unread else ""
+        return f"has no such file{unread}" if store.file is None else f"has it: {_entry(store.file, writing)}"
     if store.directory is None and not facts.rules.above:
         return "has no such directory"
     return f"has {_below(store.below, writing)}"
@@ -201,7 +212,10 @@ def rules(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
         yield Statement(Topic.RULES, what)
     if known.keeps_orphans:
         yield Statement(Topic.RULES, "DeleteOrphans is off: no orphan of the site is reported.")
-    if known.young_after is not None and facts.judged.verdict == Verdict.YOUNG:
+    if is_unsettled(facts):
+        what = "It is on its way in or out, says the inventory; it is not judged until that is over."
+        yield Statement(Topic.RULES, what)
+    elif known.young_after is not None and facts.judged.verdict == Verdict.YOUNG:
         limit = f"what changed after {writing.when(known.young_after)} is not judged"
         yield Statement(Topic.RULES, f"IgnoreAge is {known.ignore_age_days:g}: {limit}.")
     if facts.judged.verdict == Verdict.LINK:
@@ -213,8 +227,17 @@ def rules(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
         yield Statement(Topic.RULES, f"The cleaning of the unmerged area leaves it: {known.in_unmerged}.")
 
 
+def is_unsettled(facts: PathFacts) -> bool:
+    """Tell whether it is left alone as long as its replica is on its way."""
+    entry = None if facts.inventory is None else facts.inventory.file
+    return facts.judged.verdict == Verdict.YOUNG and entry is not None and entry.unsettled
+
+
 def findings(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
     """Say which runs have found it."""
+    if Source.HISTORY in facts.unread:
+        yield Statement(Topic.FINDINGS, "What runs have found cannot be told: the history cannot be read.")
+        return
     for found in facts.found[:_SHOWN_RUNS]:
         yield Statement(Topic.FINDINGS, _finding(found, writing))
     left = len(facts.found) - _SHOWN_RUNS

@@ -23,6 +23,7 @@ from engine.explaining.facts import (
     RequestFacts,
     RuleFacts,
     RunFacts,
+    Source,
     Verdict,
 )
 from engine.explaining.judging import judge_file
@@ -87,12 +88,14 @@ class _Gatherer:
         self._now = now
         self._directory = RunDirectory(site.var_location, site.name)
         self._notices: list[str] = []
+        self._unread: list[Source] = []
 
-    def _try(self, read: Callable[[], _T], otherwise: _T) -> _T:
+    def _try(self, source: Source, read: Callable[[], _T], otherwise: _T) -> _T:
         try:
             return read()
         except _EXPECTED as error:
             self._notices.append(printable(str(error)))
+            self._unread.append(source)
             return otherwise
 
     def gather(self, as_directory: bool) -> PathFacts:
@@ -100,21 +103,25 @@ class _Gatherer:
         site, path, directory = self._site, self._path, self._directory
         with open_sides(directory) as sides:
             self._notices += sides.notices
-            whole = self._try(lambda: as_directory or is_directory(sides, path), as_directory)
-            known = self._try(lambda: self._history(whole), _Known())
+            self._unread += sides.unread
+            whole = self._try(Source.LISTING, lambda: as_directory or is_directory(sides, path), as_directory)
+            known = self._try(Source.HISTORY, lambda: self._history(whole), _Known())
             known = replace(known, plan=self._plan())
-            backends = self._try(lambda: choose(self._config, site), None)
+            backends = self._try(Source.BACKEND, lambda: choose(self._config, site), None)
             rules = self._rules(known, backends)
             inventory = listing = None
             if sides.inventory is not None and not rules.is_outside:
                 snapshot = sides.inventory
-                inventory = self._try(lambda: inventory_facts(snapshot, directory, site.inventory, path, whole), None)
+                source = site.inventory
+                inventory = self._try(
+                    Source.INVENTORY, lambda: inventory_facts(snapshot, directory, source, path, whole), None
+                )
             if sides.listing is not None and not rules.is_outside:
                 remote = sides.listing
-                listing = self._try(lambda: store_facts(remote, directory, path, whole), None)
+                listing = self._try(Source.LISTING, lambda: store_facts(remote, directory, path, whole), None)
             judged = Judged(Verdict.UNKNOWN)
             if not whole:
-                judged = self._try(lambda: self._judged(sides, rules, backends), judged)
+                judged = self._try(Source.BACKEND, lambda: self._judged(sides, rules, backends), judged)
             confirmed = None
             if not whole:
                 confirmed = verdict_on(directory.verdicts, paths.parent_of(path) or b"/", paths.name_of(path))
@@ -130,18 +137,19 @@ class _Gatherer:
             confirmed,
             tuple(_found(finding) for finding in known.found),
             known.counts,
-            self._run(known),
+            self._run(known, sides),
             action,
             None,
             tuple(dict.fromkeys(self._notices)),
+            tuple(dict.fromkeys(self._unread)),
         )
 
     def _history(self, whole: bool) -> _Known:
         path = self._site.var_location / "db" / "consistency.db"
-        if not path.is_file():
+        if not path.exists():
             return _Known()
         name = self._site.name
-        with HistoryDatabase(path) as database, database.view() as connection:
+        with HistoryDatabase.reading(path) as database, database.view() as connection:
             runs = [run for run in run_rows(connection, name, 20) if not run.cleaned]
             over = [run for run in runs if run.status != RunStatus.RUNNING]
             last = run_rows(connection, name, 1, Findings.MISSING, ended=True)
@@ -158,14 +166,16 @@ class _Gatherer:
     def _plan(self) -> Plan | None:
         if not self._directory.plan.exists():
             return None
-        return self._try(lambda: read_plan(self._directory.plan, self._site.name), None)
+        return self._try(Source.PLAN, lambda: read_plan(self._directory.plan, self._site.name), None)
 
-    def _run(self, known: _Known) -> RunFacts | None:
+    def _run(self, known: _Known, sides: Sides) -> RunFacts | None:
         run = known.run
         if run is None:
             return None
         last = None if known.last is None else known.last.id
-        return RunFacts(run.id, run.started, run.status, printable(run.message), run.signs.gates, last)
+        # What was read after the end of a run is of one that has not come to its own.
+        compared = run.finished is None or sides.inventory is None or sides.inventory.header.created <= run.finished
+        return RunFacts(run.id, run.started, run.status, printable(run.message), run.signs.gates, last, compared)
 
     def _rules(self, known: _Known, backends: Backends | None) -> RuleFacts:
         site, path = self._site, self._path
@@ -181,10 +191,10 @@ class _Gatherer:
             self._young_after(known),
             site.ignore_age_days,
             PatternFilter(site.ignore_directories).which(path),
-            self._try(lambda: of(datasets.protected), False),
-            self._try(lambda: of(datasets.deleted), False),
+            self._try(Source.BACKEND, lambda: of(datasets.protected), False),
+            self._try(Source.BACKEND, lambda: of(datasets.deleted), False),
             not site.delete_orphans,
-            self._try(self._in_unmerged, ""),
+            self._try(Source.UNMERGED, self._in_unmerged, ""),
             known.deletable,
         )
 
@@ -212,29 +222,36 @@ class _Gatherer:
             return Judged(Verdict.UNKNOWN)
         keep_orphan, keep_missing = filters_of(backends, self._directory.kept_datasets())
         is_listing = sides.listing.header.kind == "listing"
+        second = sides.second
         options = compare_options(
             rules.young_after, self._site.ignore_directories, keep_orphan, keep_missing, is_listing
         )
-        judged = judge_file(sides.inventory.table, sides.listing.table, options, Tally(), self._path)
+        options = replace(
+            options,
+            open_inventory=sides.inventory.header.has_unread or (second is not None and second.header.has_unread),
+            open_remote=sides.listing.header.has_unread,
+        )
+        again = None if second is None else second.table
+        judged = judge_file(sides.inventory.table, sides.listing.table, options, Tally(), self._path, again)
         if judged.verdict == Verdict.ORPHAN and rules.keeps_orphans:
             return Judged(Verdict.SPARED)
         return judged
 
     def _action(self, known: _Known, sides: Sides) -> ActionFacts:
         audit = AuditLog(self._directory.audit)
-        acts: list[AuditEvent] = self._try(lambda: list(audit.events_of(self._path)), [])
+        acts: list[AuditEvent] = self._try(Source.AUDIT, lambda: list(audit.events_of(self._path)), [])
         plan = known.plan
         state = PlanState()
         if plan is not None:
             made = plan
-            state = self._try(lambda: audit.state_of(made.name, made.header.audit), state)
+            state = self._try(Source.AUDIT, lambda: audit.state_of(made.name, made.header.audit), state)
         registry = dict(self._site.backends).get("registry", self._site.backend)
         return ActionFacts(
-            self._try(self._is_acting, False),
+            self._try(Source.SUMMARY, self._is_acting, False),
             self._confirm(known, sides),
             None if plan is None else self._planned(plan, state),
             tuple(ActFacts(act.at, act.who, act.plan, act.event, act.action, printable(act.detail)) for act in acts),
-            self._try(self._requests, ()),
+            self._try(Source.REGISTRY, self._requests, ()),
             "" if registry == "files" else registry,
         )
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine import paths
-from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, FileColumns, numbers
-from engine.explaining.facts import BelowFacts, DirectoryFacts, FileEntry, InventoryFacts, StoreFacts
+from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, UNSETTLED_MTIME, FileColumns, numbers
+from engine.explaining.facts import BelowFacts, DirectoryFacts, FileEntry, InventoryFacts, Source, StoreFacts
 from engine.explaining.judging import only_file
 from engine.incremental import is_taken
 from engine.states import Reason, State
@@ -32,33 +32,41 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """The two sides of a comparison, None where one is not there or cannot be read; ``notices`` say why not."""
+    """The two sides of a comparison, None where one is not there or cannot be read; ``notices`` say why not.
+
+    ``second`` is the inventory that was read after the listing, and ``unread`` names what cannot be read.
+    """
 
     inventory: Snapshot | None
     listing: Snapshot | None
+    second: Snapshot | None = None
     notices: tuple[str, ...] = ()
+    unread: tuple[Source, ...] = ()
 
 
 @contextmanager
 def open_sides(directory: RunDirectory) -> Iterator[Sides]:
     """Open the snapshots that the last run of a site has left."""
     notices: list[str] = []
+    unread: list[Source] = []
     with ExitStack() as stack:
 
-        def opened(path: Path, like: Snapshot | None = None) -> Snapshot | None:
+        def opened(path: Path, source: Source, like: Snapshot | None = None) -> Snapshot | None:
             if not path.exists():
                 return None
             try:
                 snapshot = Snapshot(path, like)
             except (SnapshotError, OSError) as error:
                 notices.append(printable(str(error)))
+                unread.append(source)
                 return None
             stack.callback(snapshot.close)
             return snapshot
 
-        inventory = opened(directory.inventory)
-        listing = opened(directory.listing, inventory)
-        yield Sides(inventory, listing, tuple(notices))
+        inventory = opened(directory.inventory, Source.INVENTORY)
+        listing = opened(directory.listing, Source.LISTING, inventory)
+        second = opened(directory.second_inventory, Source.INVENTORY, inventory)
+        yield Sides(inventory, listing, second, tuple(notices), tuple(unread))
 
 
 def is_directory(sides: Sides, path: bytes) -> bool:
@@ -83,6 +91,7 @@ def inventory_facts(
         None if whole else _file(table, path),
         _below(table, path) if whole else None,
         None if nearest is None else table.paths[nearest],
+        header.has_unread,
     )
 
 
@@ -118,6 +127,7 @@ def store_facts(snapshot: Snapshot, directory: RunDirectory, path: bytes, whole:
         _nearest_seen(table, place, blind),
         hidden,
         _newer(directory),
+        header.has_unread,
     )
 
 
@@ -173,5 +183,8 @@ def _file(table: DirectoryTable, path: bytes) -> FileEntry | None:
     size, mtime = numbers(found.sizes)[0], numbers(found.mtimes)[0]
     (block,) = found.block_list() or [b""]
     return FileEntry(
-        None if size == UNKNOWN_SIZE else size, None if mtime == UNKNOWN_MTIME else mtime, paths.escape(block)
+        None if size == UNKNOWN_SIZE else size,
+        None if mtime in (UNKNOWN_MTIME, UNSETTLED_MTIME) else mtime,
+        paths.escape(block),
+        mtime == UNSETTLED_MTIME,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cli.answers.wording import date
 from tests.cli.loaded import run
 from tests.cli.planted import PlantedSite
 from tests.cli.program import Ended
@@ -135,3 +136,9 @@ def test_a_store_that_does_not_answer_is_told(tmp_path: Path) -> None:
     _configure(tmp_path, "/store")
     ended = run("explain", "/store/mc/a.root", "--live", cwd=tmp_path)
     assert "The store could not be asked: the site T2_X has no doors" in ended.out
+
+
+def test_a_time_that_no_calendar_has_is_written_all_the_same() -> None:
+    assert date(1_700_000_000) == "2023-11-14 22:13:20"
+    assert date(300_000_000_000) == "300000000000 s after 1970-01-01 00:00:00"
+    assert date(2**63 - 1).endswith(" s after 1970-01-01 00:00:00")

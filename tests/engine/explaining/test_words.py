@@ -24,6 +24,7 @@ from engine.explaining.facts import (
     RequestFacts,
     RuleFacts,
     RunFacts,
+    Source,
     StoreFacts,
     Verdict,
 )
@@ -35,6 +36,7 @@ WRITING = Writing(lambda seconds: f"at {seconds:g}", lambda size: f"{size} B")
 
 SEEN = DirectoryFacts(b"/s/d", "listed", listed=3.0, mtime=1, files=4)
 FAILED = DirectoryFacts(b"/s/u", "failed", "timeout", "after 30 s")
+FACTS_RUN = RunFacts(5, 4.0, "done", last_with_findings=5)
 FACTS = PathFacts(
     "T2_X",
     b"/s/d/f",
@@ -43,7 +45,7 @@ FACTS = PathFacts(
     Judged(Verdict.AGREES),
     InventoryFacts(1.0, "list.txt", file=FileEntry(7, 2, "/x#1"), nearest=b"/s/d"),
     StoreFacts(2.0, "root://door", FileEntry(7, None), SEEN, nearest=b"/s/d"),
-    run=RunFacts(5, 4.0, "done", last_with_findings=5),
+    run=FACTS_RUN,
 )
 MISSING = FoundFacts("missing", 5, 6.0, 7, current=True, seen=3, since=4.0)
 
@@ -79,6 +81,8 @@ def test_a_file_of_which_nothing_is_wrong() -> None:
         (Judged(Verdict.SPARED), "left alone on purpose"),
         (Judged(Verdict.LINK, "", b"/s/other"), "judged under another name"),
         (Judged(Verdict.OUTSIDE), "not looked at"),
+        (Judged(Verdict.UNREAD), "it may be one of the lines that nobody could read"),
+        (Judged(Verdict.MEANWHILE), "the inventory that was read again after the listing speaks against that"),
         (Judged(Verdict.UNKNOWN), "Nothing can be said of it"),
     ],
 )
@@ -101,7 +105,14 @@ def test_what_a_run_has_found_goes_first() -> None:
             {"run": RunFacts(6, 4.0, "failed", last_with_findings=5)},
             "run 6 is failed, and what it found does not count",
         ),
-        ({}, "the inventory may have changed while the run went on"),
+        ({}, "the store may have given no sure answer when it was asked for it by its name"),
+        ({"confirmed": False}, "no finding of run 5: the inventory, what belongs to datasets or the settings may be"),
+        ({"run": replace(FACTS_RUN, compared=False)}, "what is on disk is newer than run 5, and was not compared yet"),
+        ({"run": None}, "and no finding: the history has no run that is over"),
+        (
+            {"unread": (Source.HISTORY,)},
+            "whether a run has found that cannot be told, since the history cannot be read",
+        ),
     ],
 )
 def test_what_would_be_missing_and_is_no_finding_says_why(changes: dict[str, object], words: str) -> None:
@@ -185,7 +196,7 @@ def test_the_last_run_has_its_gates() -> None:
         "The findings are those of run 5.",
         "It closed the gate top: no top.",
     ]
-    assert said(replace(FACTS, run=None), Topic.RUN) == ["No run of the site is in the history."]
+    assert said(replace(FACTS, run=None), Topic.RUN) == ["No run of the site that is over is in the history."]
 
 
 def test_a_directory_has_what_is_below_it() -> None:
@@ -267,3 +278,57 @@ def test_a_store_that_cannot_be_asked_says_why() -> None:
     facts = replace(FACTS, live=LiveFacts(9.0, problem="no doors"), notices=("x: damaged",))
     assert said(facts, Topic.NOW) == ["The store could not be asked: no doors."]
     assert said(facts, Topic.NOTICE) == ["Not everything could be read: x: damaged"]
+
+
+def test_what_cannot_be_read_is_not_said_to_be_none() -> None:
+    """Nobody is told that there is nothing where nobody could look."""
+    found = replace(FACTS, run=None, unread=(Source.HISTORY, Source.SUMMARY, Source.REGISTRY))
+    assert said(found, Topic.FINDINGS) == ["What runs have found cannot be told: the history cannot be read."]
+    assert said(found, Topic.RUN) == said(found, Topic.ACTION) == []
+    directory = replace(found, path=b"/s/d", is_directory=True)
+    assert summary(directory) == "It was listed completely, and whether anything is wrong there cannot be told."
+    damaged = (Source.INVENTORY, Source.LISTING)
+    neither = replace(FACTS, judged=Judged(Verdict.UNKNOWN), inventory=None, store=None, unread=damaged)
+    assert said(neither, Topic.INVENTORY) == ["The inventory that is kept here cannot be read."]
+    assert said(neither, Topic.STORE) == ["The listing that is kept here cannot be read."]
+    assert summary(neither) == "Nothing can be said of it: the inventory and the listing cannot be read."
+    assert summary(replace(neither, is_directory=True)) == summary(neither)
+    backend = replace(FACTS, judged=Judged(Verdict.UNKNOWN), unread=(Source.BACKEND,))
+    assert summary(backend) == "Nothing can be said of it: the backend cannot be read."
+    one = replace(FACTS, judged=Judged(Verdict.UNKNOWN), store=None)
+    assert summary(one) == "Nothing can be said of it: there is no listing to go by."
+    assert summary(replace(one, is_directory=True)).startswith("No listing says what the store has there; ")
+
+
+def test_lines_that_nobody_could_read_are_told_of_where_a_file_is_not_found() -> None:
+    assert FACTS.inventory is not None
+    assert FACTS.store is not None
+    inventory = replace(FACTS.inventory, file=None, has_unread=True)
+    store = replace(FACTS.store, file=None, has_unread=True)
+    facts = replace(FACTS, judged=Judged(Verdict.NOWHERE), inventory=inventory, store=store)
+    assert summary(facts) == "Neither the inventory nor the store has it, as far as their lines could be read."
+    assert said(facts, Topic.INVENTORY)[0].endswith("has no such file, and lines that nobody could read.")
+    assert said(facts, Topic.STORE)[0].endswith("has no such file, and lines that nobody could read.")
+
+
+def test_a_replica_that_is_on_its_way_is_not_called_young() -> None:
+    assert FACTS.inventory is not None
+    inventory = replace(FACTS.inventory, file=FileEntry(None, None, unsettled=True))
+    facts = replace(FACTS, judged=Judged(Verdict.YOUNG), inventory=inventory, rules=RuleFacts(b"/s", young_after=5.0))
+    assert summary(facts) == "It differs, and is not judged while it is on its way in or out."
+    assert said(facts, Topic.INVENTORY)[0].endswith("has it: size not known, on its way in or out.")
+    assert said(facts, Topic.RULES) == [
+        "It is on its way in or out, says the inventory; it is not judged until that is over."
+    ]
+
+
+def test_a_directory_that_is_left_out_or_judged_elsewhere_is_not_called_unknown() -> None:
+    assert FACTS.store is not None
+    ignored = replace(FACTS.store, file=None, directory=None, hidden=DirectoryFacts(b"/s/i", "ignored"))
+    facts = replace(FACTS, path=b"/s/i", is_directory=True, store=ignored)
+    assert summary(facts) == "It is not looked at: IgnoreDirectories leaves it out, or a directory above it."
+    same = "the same as another directory (/s/real)"
+    link = FoundFacts("unlisted", 5, 6.0, current=True, detail=same)
+    assert summary(replace(facts, found=(link,))) == (
+        f"What is in it is judged under another name: run 5 has found it {same}."
+    )

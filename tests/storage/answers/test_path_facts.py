@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from actors.oversight import Oversight, Progress
 from actors.threads import ThreadRuntime
-from engine.explaining.facts import CountFacts, PathFacts, Verdict
+from engine.explaining.facts import CountFacts, PathFacts, Source, Verdict
 from storage.answers.path_facts import path_facts
 from storage.backends.queue import RequestQueue, queue_path
 from storage.runs.directory import RunDirectory
@@ -181,18 +182,60 @@ def test_twins_and_acted_findings_and_newer_journals_are_told(tmp_path: Path, ru
     assert found.inventory.changed_since is not None
 
 
+def test_a_replica_that_is_on_its_way_says_so(tmp_path: Path, runtime: ThreadRuntime) -> None:
+    site = Site(tmp_path, keys={"InventoryFormat": "rucio"})
+    rows = [
+        f"{SITE}\tcms\t{site.lfn(name)}\tab\t10\t2023-11-14 00:00:00\t\t2023-11-14 00:00:00\t{state}"
+        for name, state in (("mc/kept", "A"), ("mc/coming", "C"))
+    ]
+    (tmp_path / "inventory.csv").write_text("\n".join(rows) + "\n")
+    run(runtime, site)
+    found = facts(site, "mc/coming")
+    assert found.judged.verdict == Verdict.YOUNG
+    assert found.inventory is not None
+    assert found.inventory.file is not None
+    assert (found.inventory.file.mtime, found.inventory.file.unsettled) == (None, True)
+
+
+def test_a_line_that_nobody_could_read_is_why_something_is_no_orphan(tmp_path: Path, runtime: ThreadRuntime) -> None:
+    site = Site(tmp_path, keys={"InventoryFormat": "pipe", "MaxMalformed": 0.9})
+    lines = [*(f"{site.lfn(name)}|10|{OLD}" for name in ("mc/kept", "mc/lost", "data/kept")), "error: what is this"]
+    (tmp_path / "inventory.csv").write_text("\n".join(lines) + "\n")
+    run(runtime, site)
+    assert facts(site, "mc/orphan").judged.verdict == Verdict.UNREAD
+    assert facts(site, "mc/lost").judged.verdict == Verdict.MISSING
+
+
+def test_what_the_second_inventory_speaks_against_says_so(tmp_path: Path, runtime: ThreadRuntime) -> None:
+    site = Site(tmp_path)
+
+    def change(phase: str, _progress: Progress) -> None:
+        if phase == "listing":
+            site.expect("mc/kept", "mc/orphan", "data/kept", "data/gone")
+
+    run(runtime, site, Oversight(lambda: "", change))
+    assert facts(site, "mc/orphan").judged.verdict == Verdict.MEANWHILE
+    assert facts(site, "mc/lost").judged.verdict == Verdict.MEANWHILE
+    assert facts(site, "data/gone").judged.verdict == Verdict.MISSING
+    # The next run reads it once, and needs no second one.
+    os.utime(tmp_path / "inventory.csv", (OLD + 100 * 86400, OLD + 100 * 86400))
+    run(runtime, site)
+    assert not RunDirectory(tmp_path / "var", SITE).second_inventory.exists()
+    assert facts(site, "mc/orphan").judged.verdict == Verdict.AGREES
+
+
 @pytest.mark.parametrize(
-    ("broken", "words"),
+    ("broken", "words", "source"),
     [
-        ("var/runs/{site}/listing.snapshot", "damaged snapshot"),
-        ("var/runs/{site}/inventory.snapshot", "damaged snapshot"),
-        ("var/db/consistency.db", "not a history database"),
-        ("var/runs/{site}/plan.jsonl", "its digest is not that of its lines"),
-        ("www/stats.db", "stats.db"),
+        ("var/runs/{site}/listing.snapshot", "damaged snapshot", Source.LISTING),
+        ("var/runs/{site}/inventory.snapshot", "damaged snapshot", Source.INVENTORY),
+        ("var/db/consistency.db", "not a history database", Source.HISTORY),
+        ("var/runs/{site}/plan.jsonl", "its digest is not that of its lines", Source.PLAN),
+        ("www/stats.db", "stats.db", Source.SUMMARY),
     ],
 )
 def test_what_cannot_be_read_is_said_and_the_rest_is_told(
-    tmp_path: Path, runtime: ThreadRuntime, broken: str, words: str
+    tmp_path: Path, runtime: ThreadRuntime, broken: str, words: str, source: Source
 ) -> None:
     site = Site(tmp_path)
     run(runtime, site)
@@ -203,5 +246,6 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_told(
         path.with_name(path.name + more).unlink(missing_ok=True)
     found = facts(site, "mc/lost")
     assert any(words in notice for notice in found.notices), found.notices
+    assert found.unread == (source,)
     known: list[Any] = [found.inventory, found.store, found.run, found.found]
     assert sum(part not in (None, ()) for part in known) >= 2
