@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode
 from cli.session import Settings
-from storage.inventory.formats import OWN, Format
+from engine import paths
+from storage.config.site import SiteConfig
+from storage.inventory.formats import Format
 from storage.inventory.identify import Expected, Identity, identify
 
 _SITES = 5
@@ -21,12 +24,14 @@ def run(settings: Settings, files: list[Path], site: str | None, format_: str, a
     """Say of each file what it is, and whether it would be used."""
     if format_ not in ("auto", *Format):
         raise CommandError(f"--format: expected auto or one of {', '.join(Format)}, found {format_!r}")
-    expected = _expected(settings, site)
+    config = settings.config.top_level() if site is None else settings.config.site(site)
+    expected = _expected(config, site or "")
     found = []
     for file in files:
         if not file.is_file():
-            raise CommandError(f"{file}: no such file" if not file.exists() else f"{file}: not a file")
-        identity = identify(file, expected, format_)
+            why = "not a file" if file.exists() else "no such file"
+            raise CommandError(f"{paths.escape(os.fsencode(file))}: {why}")
+        identity = identify(file, expected, _format_of(config, file, format_))
         found.append(identity)
         if not as_json:
             _show(identity)
@@ -35,9 +40,17 @@ def run(settings: Settings, files: list[Path], site: str | None, format_: str, a
     return ExitCode.USAGE if any(identity.refused for identity in found) else ExitCode.DONE
 
 
-def _expected(settings: Settings, site: str | None) -> Expected:
-    config = settings.config.top_level() if site is None else settings.config.site(site)
-    return Expected(site or "", config.root_path, config.dump_age, config.max_malformed)
+def _expected(config: SiteConfig, site: str) -> Expected:
+    tops = [*config.directories, *(paths.canonical(config.path_prefix + top) for top in config.directories)]
+    wanted = tuple(dict.fromkeys(tops)) if site else ()
+    return Expected(site, config.root_path, config.dump_age, config.max_malformed, wanted, config.inventory_table)
+
+
+def _format_of(config: SiteConfig, file: Path, format_: str) -> str:
+    """Give the format that is asked for, else the one that the settings say of this very inventory."""
+    if format_ != "auto" or config.inventory is None or not config.inventory.exists():
+        return format_
+    return config.inventory_format if file.samefile(config.inventory) else format_
 
 
 def _object(found: Identity) -> dict[str, Any]:
@@ -88,8 +101,6 @@ def _show(found: Identity) -> None:
             print(f"    and {found.malformed - len(found.errors):,} more")
     if found.refused:
         print(f"  refused:   {found.refused}")
-    elif found.malformed and found.format in OWN:
-        print("  inventory: refused, since all of a plain list has to fit there; as a dump of a store it is read")
 
 
 def _known(found: Identity) -> str:

@@ -5,33 +5,41 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import compress, count
 from pathlib import Path
 
 from engine import paths
-from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, UNSETTLED_MTIME
+from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, UNSETTLED_MTIME, numbers
 from storage.inventory.age import Made, made_at, too_old
 from storage.inventory.compression import packing_of
 from storage.inventory.entries import Rows
 from storage.inventory.errors import InventoryError
 from storage.inventory.foreign.checksums import NONE
+from storage.inventory.formats import OWN
 from storage.inventory.misfits import ALL, Misfit, Misfits
 from storage.inventory.reader import Reading, open_inventory
+from storage.inventory.sqlite_table import DEFAULT_TABLE
 from storage.snapshot import Snapshot, SnapshotError, is_snapshot
 
 SNAPSHOT = "snapshot"
+
+_Tops = tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
     """What a site expects: its name, empty for none, where relative paths start, and what may be let pass.
 
-    ``dump_age`` is in days, 0 for any, and ``max_malformed`` a part of all lines.
+    ``dump_age`` is in days, 0 for any, and ``max_malformed`` a part of all lines. Files have to be below one of the
+    ``tops``, wherever it is without any. ``table`` is the one of a database.
     """
 
     site: str = ""
     root: bytes = b"/"
     dump_age: float = 0.0
     max_malformed: float = 0.0
+    tops: tuple[bytes, ...] = ()
+    table: str = DEFAULT_TABLE
 
 
 @dataclass(slots=True)
@@ -42,7 +50,7 @@ class Identity:
     sums their known sizes; ``sizes``, ``times`` and ``checksums`` count the entries that have one, and ``unsettled``
     those that are on their way in or out. ``sites`` counts them by the site whose they are said to be. ``newest`` is
     the latest time of a file, in seconds since the epoch. Of ``malformed`` lines nobody knows the file of ``lost``.
-    ``refused`` says why it would not be used, empty when it would.
+    ``refused`` says why it would not be used, empty when it would. ``is_below``: it has files where they are wanted.
     """
 
     path: str
@@ -62,13 +70,18 @@ class Identity:
     lost: int = 0
     errors: list[Misfit] = field(default_factory=list)
     refused: str = ""
+    is_below: bool = False
 
-    def see(self, rows: Rows) -> None:
-        """Count some rows."""
+    def see(self, rows: Rows, tops: _Tops = ()) -> None:
+        """Count some rows, and see whether one is below one of the ``tops``."""
         count = len(rows.names)
         self.entries += count
         if not count:
             return
+        if not self.is_below:
+            self.is_below = any(
+                paths.is_under(directory or b"/", top) for directory in rows.directories for top in tops
+            )
         if rows.sizes is not None:
             known = rows.sizes != UNKNOWN_SIZE
             self.sizes += int(known.sum())
@@ -103,11 +116,17 @@ def identify(file: Path, expected: Expected, format_: str = "auto") -> Identity:
     reading: Reading | None = None
     try:
         with open_inventory(
-            file, format=format_, root=expected.root, allowed=ALL, allowed_in_lists=ALL, checksums=True
+            file,
+            format=format_,
+            root=expected.root,
+            table=expected.table,
+            allowed=ALL,
+            allowed_in_lists=ALL,
+            checksums=True,
         ) as reading:
             found.format = reading.format
             for rows in reading.rows:
-                found.see(rows)
+                found.see(rows, expected.tops)
     except InventoryError as error:
         found.refused = str(error)
     if reading is not None:
@@ -122,11 +141,17 @@ def _why_not(found: Identity, expected: Expected, misfits: Misfits) -> str:
     if misfits.count > expected.max_malformed * max(found.lines, found.entries + found.lost):
         share = misfits.count / max(found.lines, found.entries + found.lost, 1)
         return f"{share:.2%} of its lines do not fit, and MaxMalformed lets {expected.max_malformed:.2%} of them pass"
+    if misfits.count and found.format in OWN:
+        return "as an inventory: all lines of a plain list have to fit (as a Dump, MaxMalformed lets these pass)"
     if found.made is not None and (words := too_old(found.made, expected.dump_age)):
         return words
     if expected.site and found.sites and expected.site not in found.sites:
         return f"it has no entry of the site {expected.site}"
-    return "" if found.entries else "it names no file"
+    if not found.entries:
+        return "it names no file"
+    if expected.tops and not found.is_below:
+        return f"it names no file below {', '.join(map(paths.escape, expected.tops))}"
+    return ""
 
 
 def _of_snapshot(file: Path, found: Identity) -> Identity:
@@ -140,4 +165,15 @@ def _of_snapshot(file: Path, found: Identity) -> Identity:
     found.made = Made(float(snapshot.header.created), "its content")
     found.entries = found.lines = table.total_files()
     found.bytes = table.total_size()
+    try:
+        for files in map(table.load, compress(count(), table.files)):
+            known = [mtime for mtime in numbers(files.mtimes) if mtime not in (UNKNOWN_MTIME, UNSETTLED_MTIME)]
+            found.sizes += sum(size != UNKNOWN_SIZE for size in numbers(files.sizes))
+            found.times += len(known)
+            found.unsettled += sum(mtime == UNSETTLED_MTIME for mtime in numbers(files.mtimes))
+            found.newest = max([*known, *filter(None, [found.newest])], default=None)
+    except SnapshotError as error:
+        found.refused = str(error)
+    finally:
+        snapshot.close()
     return found

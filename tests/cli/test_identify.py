@@ -47,7 +47,7 @@ def test_people_are_told_what_a_file_is_and_what_does_not_fit(tmp_path: Path) ->
     assert (ended.code, ended.err) == (0, "")
     first, made, *others = ended.out.splitlines()
     assert first == "dump_20260101.gz: pipe, packed with gzip"
-    assert made.startswith("  made:      2025-12-31 10:00:00 UTC, as its name (UTC+14) says, ")
+    assert made.startswith("  made:      2026-01-01 00:00:00 UTC, as its name says, ")
     assert others == [
         "  entries:   2,001 files (14.0 kB) in 2,002 lines",
         "  known:     sizes of 2,000, times of 2,000, checksums of 2,000; newest 2017-07-14 02:40:00 UTC",
@@ -99,6 +99,13 @@ def test_a_snapshot_and_a_database_are_known_as_well(tmp_path: Path) -> None:
     connection.close()
     found = run("identify", "--json", "snap", "db", cwd=tmp_path).json["files"]
     assert [(row["format"], row["entries"], row["bytes"]) for row in found] == [("snapshot", 1, 2), ("sqlite", 1, 5)]
+    assert (found[0]["sizes"], found[0]["times"]) == (1, 1)
+    assert found[0]["newest"] == int((tmp_path / "store/a").stat().st_mtime)
+    # A byte of the files, which are behind the header.
+    content = bytearray((tmp_path / "snap").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "snap").write_bytes(content)
+    assert run("identify", "snap", cwd=tmp_path).code == 2
 
 
 def test_what_cannot_be_looked_at_is_one_line(tmp_path: Path) -> None:
@@ -110,9 +117,31 @@ def test_what_cannot_be_looked_at_is_one_line(tmp_path: Path) -> None:
     assert [(row["format"], row["sizes"]) for row in found] == [("paths", 0)]
 
 
-def test_a_plain_list_is_held_to_more_as_an_inventory(tmp_path: Path) -> None:
-    lines = [f"/s/{number} 7\n" for number in range(2000)]
-    for name, others, said in (("whole", [], False), ("spoilt", ["ls: /s/x: Permission denied 1\n"], True)):
-        (tmp_path / name).write_text("".join([*lines, *others]))
-        ended = run("identify", name, cwd=tmp_path)
-        assert (ended.code, "  inventory: refused, since all of a plain list has to fit" in ended.out) == (0, said)
+def test_what_a_check_would_refuse_is_refused_and_what_it_takes_is_not(tmp_path: Path) -> None:
+    """Each file is given to a check as well, which has to agree."""
+    (tmp_path / "store/mc").mkdir(parents=True)
+    root = f"{tmp_path}/store"
+    lines = [f"{root}/mc/{number},1,1700000000" for number in range(2000)]
+    files = {
+        "well.csv": ["lfn,size,mtime", *lines],
+        "odd.csv": ["lfn,size,mtime", *lines, f"{root}/mc/x,na,1700000000"],
+        "elsewhere.csv": ["lfn,size,mtime", "/elsewhere/mc/a,1,1"],
+        "odd.pipe": [*(line.replace(",", "|") for line in lines), f"{root}/mc/x|na|1700000000|"],
+    }
+    refused = {}
+    for name, rows in files.items():
+        (tmp_path / name).write_text("\n".join(rows) + "\n")
+        site = {"Doors": ["file:///"], "RootPath": root, "DirectoryList": ["mc"], "Inventory": name}
+        config = {"Runtime": "threads", "VarLocation": f"var-{name}", "Sites": {"T2_X": site}}
+        (tmp_path / "consistency_config.json").write_text(json.dumps(config))
+        said = run("identify", "--json", "--site", "T2_X", name, cwd=tmp_path)
+        refused[name] = said.json["files"][0]["refused"]
+        checked = run("check", "T2_X", cwd=tmp_path)
+        assert (said.code == 2) == (checked.code == 2), checked
+    assert refused["well.csv"] is refused["odd.pipe"] is None
+    assert refused["odd.csv"].startswith("as an inventory: all lines of a plain list have to fit")
+    assert refused["elsewhere.csv"] == f"it names no file below {root}/mc"
+
+
+def test_a_name_with_a_newline_is_refused_on_one_line(tmp_path: Path) -> None:
+    assert run("identify", "a\nb", cwd=tmp_path).message == "a\\nb: no such file"
