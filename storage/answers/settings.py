@@ -16,6 +16,7 @@ from engine.filters import PatternFilter
 from storage.answers.places import why_not_writable
 from storage.backends import BackendError, choose
 from storage.backends.file_inventory import why_no_file
+from storage.backends.protocols import SiteSettings
 from storage.config.files import ConfigError
 from storage.config.loading import Config
 from storage.config.origins import Origin
@@ -71,7 +72,7 @@ def _further(config: Config) -> Iterator[Problem]:
         yield from _of_places(site, say)
         yield from _of_backends(config, site, say)
         if name:
-            yield from _of_store(site, say)
+            yield from _of_store(config, site, say)
             yield from _of_inventory(site, say)
             yield from _of_unmerged(site, say)
 
@@ -108,7 +109,13 @@ def _of_file(config: Config, say: _Words) -> Iterator[Problem]:
             copy = "this is a copy without its secrets, as the one beside the page; give the original with --config"
             yield say(key, "", f"{BLOT} stands for what nobody else may know", copy)
     if config.path is not None and without_secrets(given) != given and _is_read_by_others(config.path):
-        yield say("", "", "it holds a password or a token, and all users can read it", f"chmod o= {config.path}", True)
+        yield say(
+            "",
+            "",
+            "it holds what may be a password or a token, and all users can read it",
+            f"chmod o= {printable(str(config.path))}",
+            True,
+        )
     for key in sorted(config.overridden):
         if key in config.in_file or any(key in own for own in _own_keys(given)):
             wrong = f"the environment variable {key} goes before what the file says, for every site"
@@ -166,10 +173,12 @@ def _of_backends(config: Config, site: SiteConfig, say: _Words) -> Iterator[Prob
         yield say.shared(key, site.name, wrong, "name one that is there; see docs/backends.md")
 
 
-def _of_store(site: SiteConfig, say: _Words) -> Iterator[Problem]:
+def _of_store(config: Config, site: SiteConfig, say: _Words) -> Iterator[Problem]:
     try:
         store = site_source(site)
     except SourceError as error:
+        if site.access_method != "RAL-Reader" and _may_have_doors(config, site):
+            return
         yield say.of("Dump" if site.access_method == "RAL-Reader" else "Doors", site.name, error, "set it")
         return
     if site.access_method == "RAL-Reader":
@@ -192,6 +201,15 @@ def _of_store(site: SiteConfig, say: _Words) -> Iterator[Problem]:
         if ignored(top):
             wrong = f"it leaves out all of {paths.escape(top)}, which DirectoryList names"
             yield say("IgnoreDirectories", site.name, wrong, "take that part out, or the directory")
+
+
+def _may_have_doors(config: Config, site: SiteConfig) -> bool:
+    """Tell whether the doors of a site may be among what its backend knows of it, as the attributes of an RSE are."""
+    try:
+        return isinstance(choose(config, site).sites, SiteSettings)
+    except (BackendError, ConfigError):
+        # That is said of the backend.
+        return True
 
 
 def _of_doors(site: SiteConfig, say: _Words) -> Iterator[Problem]:

@@ -16,6 +16,7 @@ NAME = "consistency_config.json"
 BLOT = "***"
 
 _SECRET_KEY = re.compile(r"pass(word|wd|phrase)?$|passw|pwd|token|secret|credential|bearer|api_?key|private|auth", re.I)
+_ENVIRONMENT = "env_vars"
 # A password may hold a slash, so everything up to the last @ goes.
 _USER = re.compile(r"(?<=://)\S*@")
 # Which parameters a server takes for a password nobody knows.
@@ -33,14 +34,12 @@ def without_secrets(value: Any) -> Any:
     """Give a copy of a value of JSON or YAML in which secrets are blotted out.
 
     These are the user, the password and the parameters of a URL, what stands under a key or behind a parameter that
-    sounds like a password or a token, and whatever looks like a token itself. What JSON cannot hold becomes text.
+    sounds like a password or a token, all values of variables of an environment, and whatever looks like a token
+    itself. What JSON cannot hold becomes text.
     """
     match value:
         case Mapping():
-            return {
-                str(key): BLOT if _SECRET_KEY.search(str(key)) and inner is not None else without_secrets(inner)
-                for key, inner in value.items()
-            }
+            return {str(key): _of_key(str(key), inner) for key, inner in value.items()}
         case list() | tuple():
             return [without_secrets(inner) for inner in value]
         case str():
@@ -49,6 +48,15 @@ def without_secrets(value: Any) -> Any:
             return value
         case _:
             return _blotted(str(value))
+
+
+def _of_key(key: str, value: Any) -> Any:
+    if _SECRET_KEY.search(key) and value is not None:
+        return BLOT
+    if key == _ENVIRONMENT and isinstance(value, Mapping):
+        # Their names are anybody's, such as AWS_ACCESS_KEY_ID, and it is secrets that they are for.
+        return dict.fromkeys(map(str, value), BLOT)
+    return without_secrets(value)
 
 
 def _blotted(text: str) -> str:

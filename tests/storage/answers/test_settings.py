@@ -94,6 +94,17 @@ def test_what_sites_share_is_said_once_and_what_follows_from_a_fault_is_not(tmp_
     assert (found.key, found.site, found.wrong) == ("Doors[0]", "T2_A", 'found "x" (not a URL)')
 
 
+def test_doors_may_be_those_that_a_backend_knows(tmp_path: Path) -> None:
+    """An RSE has an attribute for them; nobody is asked here for its value."""
+    bare = _site(tmp_path, Doors="left out")
+    assert [problem.key for problem in _found(tmp_path, bare)] == ["Doors"]
+    of_rse = {"Backends": {"sites": "rucio"}, "Rucio": {"RSE": "X"}}
+    assert _found(tmp_path, {**bare, **of_rse}) == []
+    # A dump is no door, and no attribute of an RSE.
+    dumped = _site(tmp_path, Doors="left out", AccessMethod="RAL-Reader")
+    assert [problem.key for problem in _found(tmp_path, {**dumped, **of_rse})] == ["Dump"]
+
+
 def test_everything_is_said_in_one_go(tmp_path: Path) -> None:
     values = {**_site(tmp_path, Inventory="no.txt", MaxDepth=0), "Timeout": "soon", "Retrys": 1}
     found = _found(tmp_path, values, NumThreads="[")

@@ -31,6 +31,7 @@ SECRET = "s3cr3t"
         {"Nested": [{"API_KEY": {"inner": SECRET}}]},
         {"BearerToken": [SECRET]},
         {"ListDeletable": {"PROTECTED_LIST": f"https://u:{SECRET}@cms.example/list?token={SECRET}"}},
+        {"RuntimeEnv": {"env_vars": {"AWS_ACCESS_KEY_ID": SECRET, "NUMBER": SECRET}}},
         {"Header": f"Authorization: Bearer {SECRET}"},
         {"DSN": f"host=db password='{SECRET} {SECRET}' dbname=x"},
         {"Note": f"eyJhbGciOiJSUzI1NiJ9.{SECRET}abc.{SECRET}"},
