@@ -25,7 +25,7 @@ from storage.backends import choose, site_named, with_cms_names, with_last_copie
 from storage.backends.file_inventory import why_no_file
 from storage.doors.source import FileSource, StoreSource, parse_source
 from storage.runs.reports import ReportError
-from storage.shown import printable
+from storage.shown import printable, quoted
 from storage.sites import picker
 from storage.sites.process import Owner
 from storage.sites.summary import SummaryDatabase, SummaryError
@@ -81,6 +81,8 @@ def run(settings: Settings, request: CheckRequest, options: RunOptions) -> ExitC
 
 def check(settings: Settings, request: CheckRequest, options: RunOptions) -> SiteResults:
     """Check one site; gives the results."""
+    if request.more_logs and not request.unmerged:
+        raise CommandError("--more-logs goes with --unmerged")
     with _chosen(settings, request) as named:
         settings, site = _settled(settings, named, request)
         if request.email and site.email is None:
@@ -148,7 +150,7 @@ def _named(settings: Settings, request: CheckRequest) -> SiteConfig:
     if name is not None:
         # With both sides on the command line, a site needs no entry; its name only says where results go.
         if name not in config.sites and request.inventory is not None and request.remote is not None:
-            return config.top_level(name)
+            return config.top_level(_fit(name))
         return site_named(config, name)
     if len(config.sites) == 1:
         return config.site(config.sites[0])
@@ -159,6 +161,16 @@ def _named(settings: Settings, request: CheckRequest) -> SiteConfig:
     raise CommandError(
         "no site: give a configuration with Sites (--config), or a name together with --inventory and --remote"
     )
+
+
+def _fit(name: str) -> str:
+    """Refuse for a site what would be none under Sites."""
+    # Loaded here because the names in a configuration have been looked at.
+    from storage.config.kinds import SITE_WORDS, is_site_name
+
+    if not is_site_name(name):
+        raise CommandError(f"SITE: expected {SITE_WORDS}, found {quoted(name)}")
+    return name
 
 
 def _settled(settings: Settings, site: SiteConfig, request: CheckRequest) -> tuple[Settings, SiteConfig]:

@@ -89,6 +89,14 @@ def _text(words: str, convert: Callable[[str], object]) -> PlainValidator:
     return PlainValidator(validate)
 
 
+SITE_WORDS = "a site name of letters, digits, '_', '-' and '.'"
+
+
+def is_site_name(text: str) -> bool:
+    """Tell whether a site may be called so."""
+    return _SITE_NAME.fullmatch(text) is not None and len(text) <= _LONGEST_NAME
+
+
 def _site_name(text: str) -> str:
     # It becomes part of file names.
     if not _SITE_NAME.fullmatch(text):
@@ -297,7 +305,7 @@ def _path_rule(value: object) -> tuple[str, str]:
 
 Site = Annotated[
     str,
-    _text("a site name of letters, digits, '_', '-' and '.'", _site_name),
+    _text(SITE_WORDS, _site_name),
     _pattern(f"^{_SITE_NAME.pattern}$", maxLength=_LONGEST_NAME),
 ]
 Plain = Annotated[str, _text("a line of text", _plain), WithJsonSchema({"type": "string", "minLength": 1})]

@@ -257,6 +257,11 @@ def test_a_history_that_is_none_is_left_alone(site: PlantedSite) -> None:
         (["check", "--remote", "inventory.txt"], "--remote: inventory.txt is a file; check lists a store"),
         (["check", "--remote", "root://localhost/store"], "write two, as in root://host//store"),
         (["check", "--runtime", "slurm"], "--runtime: expected ray or threads, found 'slurm'"),
+        (["check", "--more-logs"], "--more-logs goes with --unmerged"),
+        (
+            ["check", "a/b", "--inventory", "inventory.txt", "--remote", "file:///nowhere"],
+            "SITE: expected a site name of letters, digits, '_', '-' and '.', found \"a/b\"",
+        ),
         (["--config", "nowhere.json", "check"], "nowhere.json: cannot be read: No such file or directory"),
         (["--log-level", "loud", "check"], "--log-level: expected debug, info, warning or error, found 'loud'"),
         (["halt", "T2_OTHER"], "no such site; known: "),

@@ -77,7 +77,7 @@ def test_it_can_be_printed(site: PlantedSite) -> None:
     [
         (["--site", "T2_NOWHERE"], 'no site "T2_NOWHERE" under Sites; known: T2_PLANTED'),
         (["-o", "."], "is a directory"),
-        (["-o", "nowhere/tree"], "does not exist"),
+        (["-o", "inventory.txt/tree"], "cannot be made: "),
         (["-o", "tree.part"], "an unfinished listing is called so"),
         (["--display", "--json"], "--display and --json exclude each other"),
         (["--runtime", "fast", "--remote"], "expected ray or threads"),

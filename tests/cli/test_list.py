@@ -116,7 +116,7 @@ def test_a_root_that_is_not_there(site: PlantedSite) -> None:
         (["tree", "--format", "xml"], "--format: expected snapshot, text or jsonl, found 'xml'"),
         (["tree", "--runtime", "slurm"], "--runtime: expected ray or threads, found 'slurm'"),
         (["tree", "--address", "host:6379"], "--address goes with --runtime ray"),
-        (["tree", "-o", "nowhere/x.snap"], "nowhere/x.snap: the directory "),
+        (["tree", "-o", "file.txt/x.snap"], "file.txt cannot be made: "),
         (["tree", "-o", "tree"], "tree is a directory; -o takes the name of a file"),
         (["tree", "-o", "x.part"], "x.part: an unfinished listing is called so; give -o another name"),
         (
@@ -136,6 +136,14 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, arguments: list[str],
     assert ended.code == 2
     assert said in ended.message
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file.txt", "tree"]
+
+
+def test_the_directory_of_the_output_is_made_as_by_compare(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/a").touch()
+    assert run("list", "tree", "-o", "new/er/x.snap", cwd=tmp_path).code == 0
+    assert (tmp_path / "new/er/x.snap").is_file()
+    assert run("compare", "new/er/x.snap", "tree", "-o", "newer/still/x", cwd=tmp_path).code == 0
 
 
 def test_a_full_or_protected_place_for_the_output_is_named(site: PlantedSite) -> None:
