@@ -11,9 +11,11 @@ from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode
 from cli.session import Settings
 from engine import paths
+from storage.answers.left_alone import passed_over
 from storage.history import HistoryDatabase, RunRow
 from storage.history.difference import Fate, Found, Part
 from storage.history.two_runs import Comparison, FindingKind, NoSuchRuns, TwoRuns, choose_runs
+from storage.shown import printable, quoted
 from storage.sites.picker import settings_of
 
 _WORDS = {Fate.ACTED: "acted on", Fate.UNSEEN: "not seen"}
@@ -30,15 +32,20 @@ def show_difference(
     """Print what became of the findings of one run until another one."""
     if with_still and not with_paths:
         raise CommandError("--still goes with --list")
-    path = settings_of(settings.config, site).var_location / "db" / "consistency.db"
+    own = settings_of(settings.config, site)
+    path = own.var_location / "db" / "consistency.db"
     if not path.exists():
         raise CommandError(f"no history of {site}: {path} does not exist; a check makes it")
     with HistoryDatabase.reading(path) as database, database.view() as connection:
+        known = database.sites()
+        if site not in known:
+            others = printable(", ".join(known)) or "none"
+            raise CommandError(f"no runs of {quoted(site)} in {path}; it has runs of: {others}")
         try:
             chosen = choose_runs(connection, site, *runs)
         except NoSuchRuns as error:
             raise CommandError(str(error)) from error
-        comparison = Comparison(connection, chosen)
+        comparison = Comparison(connection, chosen, passed_over(settings.config, own))
         parts = {kind: comparison.parts(kind) for kind in FindingKind}
         fates = [fate for fate in Fate if with_still or fate != Fate.STILL] if with_paths else []
         found = ((kind, fate, row) for kind in FindingKind for fate in fates for row in comparison.rows(kind, fate))
@@ -102,7 +109,7 @@ def _lines(site: str, runs: TwoRuns, parts: dict[FindingKind, dict[Fate, Part] |
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
     unseen = sum(found[Fate.UNSEEN].count for found in parts.values() if found is not None)
     if unseen:
-        where = f"in or below what run {after.id} could not list"
+        where = f"in or below what run {after.id} could not list, or what the settings leave alone by now"
         yield f"not seen: {human_count(unseen, 'finding')} of run {before.id}, {where}; they may be there still"
     unknown = [kind.replace("_", " ") for kind, found in parts.items() if found is None]
     if unknown:

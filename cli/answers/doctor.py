@@ -18,6 +18,8 @@ from engine.diagnosing.facts import SettingFault
 from engine.diagnosing.lines import Level, Line, Part, Writing, lines, worst
 from storage.answers.effective import effective
 from storage.answers.probing.site import probe_site
+from storage.config.files import ConfigError
+from storage.config.problems import Problem
 
 _WRITING = Writing(lambda seconds: f"{date(seconds)} UTC", human_bytes)
 _OF_THE_STORE = (Part.DOORS, Part.CREDENTIALS, Part.STORE)
@@ -25,13 +27,29 @@ _OF_THE_STORE = (Part.DOORS, Part.CREDENTIALS, Part.STORE)
 
 def examine(settings: Settings, name: str, as_json: bool) -> ExitCode:
     """Look at all that a check of a site needs, and say of each whether it is well."""
-    found_out = effective(settings.config, name)
+    try:
+        config = settings.config
+    except ConfigError as error:
+        if not all(problem.key for problem in error.found):
+            # The file cannot be read, so that there is nothing to be said of the site.
+            raise
+        return _tell(name, [*map(_wrong, error.found)], as_json)
+    found_out = effective(config, name)
     with _progress(name) as say:
         probe = probe_site(found_out.config, found_out.site, os.environ, time.time(), say)
     if found_out.problem:
         fault = SettingFault("Backend", found_out.problem, "see whether it runs, and docs/backends.md")
         probe = replace(probe, faults=(fault, *probe.faults))
-    said = lines(probe, _WRITING)
+    return _tell(name, lines(probe, _WRITING), as_json)
+
+
+def _wrong(problem: Problem) -> Line:
+    """Say what keeps the configuration from being used, be it of another site."""
+    where = f"Sites.{problem.site}.{problem.key}" if problem.site else problem.key
+    return Line(Level.PROBLEM, Part.SETTINGS, f"{where}: {problem.wrong}", problem.advice)
+
+
+def _tell(name: str, said: list[Line], as_json: bool) -> ExitCode:
     if as_json:
         print(json.dumps({"site": name, "level": worst(said), "lines": [asdict(line) for line in said]}))
     else:

@@ -71,6 +71,8 @@ def _path(site: SiteConfig, request: ExplainRequest) -> bytes:
     """Read an LFN; what is relative lies below RootPath, as in an inventory."""
     path = paths.unescape(request.lfn) if request.escaped else paths.encode(request.lfn)
     try:
+        if not path:
+            raise ValueError("it is empty")
         if b"://" in path:
             raise ValueError("a URL; the LFN is what inventories and lists have")
         return paths.canonical(path if path.startswith(b"/") else paths.join(site.root_path, path))

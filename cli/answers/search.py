@@ -97,9 +97,9 @@ def _matches(
     if not chosen:
         if request.sites:
             raise no_match(request.sites, known)
-        raise CommandError(
-            f"there are no findings to look through: {histories.shared} does not exist; a check makes it"
-        )
+        shared = printable(str(histories.shared))
+        what = f"{shared} has no run yet" if histories.shared.exists() else f"{shared} does not exist"
+        raise CommandError(f"there are no findings to look through: {what}; a check makes it")
     for site in chosen:
         with HistoryDatabase.reading(known[site]) as database, database.view() as connection:
             yield from search(connection, site, matches, kinds)

@@ -141,7 +141,7 @@ class Difference:
         site: int,
         before: int,
         run: int,
-        hidden: Hidden,
+        hidden: Callable[[bytes], bool],
         follows: bool = False,
     ) -> None:
         self._connection = connection

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -88,7 +88,14 @@ def _run(connection: sqlite3.Connection, site: str, number: int) -> RunRow:
 class Comparison:
     """What became of the findings of two runs, by kind. A kind that one of them did not look for has no difference."""
 
-    def __init__(self, connection: sqlite3.Connection, runs: TwoRuns) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        runs: TwoRuns,
+        passed_over: Callable[[FindingKind, bytes], bool] = lambda _kind, _directory: False,
+    ) -> None:
+        """``passed_over`` tells where the later run did not look for a kind, although it could have."""
+        self._passed_over = passed_over
         self._connection = connection
         self._runs = runs
         query = "SELECT id FROM sites WHERE name = ?"
@@ -118,7 +125,11 @@ class Comparison:
             if table not in before.reported & after.reported:
                 return None
             follows = run_before(self._connection, self._site, table, after.id) == before.id
-        return Difference(self._connection, kind.table, self._site, before.id, after.id, self._hidden, follows)
+
+        def hidden(directory: bytes) -> bool:
+            return self._hidden(directory) or self._passed_over(kind, directory)
+
+        return Difference(self._connection, kind.table, self._site, before.id, after.id, hidden, follows)
 
 
 def _is_kept(connection: sqlite3.Connection, site: int, run: RunRow) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,8 @@ def test_it_shows_what_became_of_each_kind(home: Path) -> None:
         "empty 1 0 0 0 0",
         "unlisted 1 0 0 0 0",
     ]
-    assert unseen == "not seen: 1 finding of run 1, in or below what run 2 could not list; they may be there still"
+    where = "in or below what run 2 could not list, or what the settings leave alone by now"
+    assert unseen == f"not seen: 1 finding of run 1, {where}; they may be there still"
 
 
 def test_paths_are_listed(home: Path) -> None:
@@ -107,13 +109,55 @@ def test_json_is_exact_and_documented(home: Path) -> None:
 
 
 def test_runs_that_are_not_there_are_told(home: Path) -> None:
+    with HistoryDatabase(home / "var/db/consistency.db") as history:
+        history.open_run("T2_BEGUN", 1_700_000_000.0, "threads")
     for arguments, words in (
         ((SITE, "1"), "T2_EXAMPLE has no run with findings before run 1"),
         ((SITE, "1", "7"), "T2_EXAMPLE has no run 7"),
-        (("T2_NONE",), "T2_NONE has no run with findings, so there is nothing to compare"),
+        (("T2_BEGUN",), "T2_BEGUN has no run with findings, so there is nothing to compare"),
     ):
         ended = run("diff", *arguments, cwd=home)
         assert ended.code == 2
         assert words in ended.message
     (home / "empty").mkdir()
     assert "does not exist; a check makes it" in run("diff", SITE, cwd=home / "empty").message
+
+
+@pytest.mark.parametrize(
+    ("keys", "gone", "unseen"),
+    [
+        ({}, 1, 0),
+        ({"DirectoryList": ["other"]}, 0, 1),
+        ({"IgnoreDirectories": ["/s/"]}, 1, 0),
+        ({"IgnoreDirectories": ["/s"]}, 0, 1),
+    ],
+)
+def test_what_nobody_looks_for_any_more_is_not_called_gone(
+    home: Path, keys: dict[str, object], gone: int, unseen: int
+) -> None:
+    settings = {"RootPath": "/", "DirectoryList": ["s"], **keys}
+    (home / "consistency_config.json").write_text(json.dumps({"Sites": {SITE: settings}}))
+    found = run("diff", SITE, "--json", cwd=home).json["kinds"]["missing"]
+    assert (found["gone"]["count"], found["unseen"]["count"]) == (gone, unseen)
+
+
+def test_orphans_that_are_not_reported_any_more_are_not_called_gone(home: Path) -> None:
+    def orphans_of(**keys: object) -> dict[str, int]:
+        settings = {"RootPath": "/", "DirectoryList": ["s"], **keys}
+        (home / "consistency_config.json").write_text(json.dumps({"Sites": {SITE: settings}}))
+        found = run("diff", SITE, "--json", cwd=home).json["kinds"]["orphan"]
+        return {fate: part["count"] for fate, part in found.items()}
+
+    with HistoryDatabase(home / "var/db/consistency.db") as history:
+        number = history.open_run(SITE, 1_700_000_100.0, "threads")
+        history.stage(number, [files(Kind.MISSING, b"/s", b"still")])
+        history.finish_run(number, 1_700_000_110.0, RunStatus.DONE, RunCounts(), keep_findings=True)
+    assert orphans_of() == {"new": 0, "still": 0, "gone": 3, "acted": 0, "unseen": 0}
+    assert orphans_of(DeleteOrphans=False) == {"new": 0, "still": 0, "gone": 0, "acted": 0, "unseen": 3}
+
+
+def test_a_site_that_nobody_knows_is_told_from_one_without_runs(home: Path) -> None:
+    ended = run("diff", "T2_EXAMPEL", cwd=home)
+    assert ended.code == 2
+    assert ended.message.startswith('no runs of "T2_EXAMPEL" in ')
+    assert ended.message.endswith("; it has runs of: T2_EXAMPLE")

@@ -163,3 +163,14 @@ def test_runs_that_failed_and_sites_that_are_disabled_are_told_of(site: PlantedS
 def test_a_site_that_is_not_there(site: PlantedSite) -> None:
     ended = run("doctor", "T2_NONE", cwd=site.home)
     assert (ended.code, "known: T2_PLANTED" in ended.message) == (2, True)
+
+
+def test_what_keeps_the_configuration_from_being_read_is_said_line_by_line(tmp_path: Path) -> None:
+    configure(tmp_path, Timeout="soon", NumThreads=0)
+    ended = run("doctor", "T2_X", "--json", cwd=tmp_path)
+    assert (ended.code, ended.err, ended.json["level"]) == (2, "", "problem")
+    assert levels(ended) == {"settings": ["problem", "problem"]}
+    assert all(text.startswith("Sites.T2_X.") for text in texts(ended, "settings"))
+    assert all(line["advice"].startswith("write ") for line in ended.json["lines"])
+    (tmp_path / "consistency_config.json").write_text("{")
+    assert "consistency_config.json" in run("doctor", "T2_X", cwd=tmp_path).message

@@ -95,6 +95,7 @@ def test_json_keys_are_documented_and_names_may_be_escaped(checked: PlantedSite)
 def test_what_makes_no_sense_is_told(checked: PlantedSite) -> None:
     for arguments, words in (
         (["/store/../x"], "with a '.' or '..' component"),
+        ([""], 'found "": it is empty'),
         (["root://door//store/x"], "a URL"),
         (["/store/x", "--site", "T2_NONE"], 'no site "T2_NONE"'),
     ):
