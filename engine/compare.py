@@ -10,7 +10,7 @@ that either side did not list completely, nothing is ever reported, not even whe
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import compress, count
 from operator import ne
@@ -114,6 +114,18 @@ class Sight:
         return Reason.NEVER_REACHED if row is None else self.unseen(row)
 
 
+@dataclass(frozen=True, slots=True)
+class _Crowd:
+    """Very many rows of the store's that are the same directory: one that the inventory has, if it has one; the one
+    with the fewest steps; and under which of their names the inventory has each of the files.
+    """
+
+    rows: Sequence[int]
+    known: list[int]
+    first: int
+    owners: dict[bytes, int]
+
+
 class Judge:
     """Decides for one pair of rows at a time. ``twins`` may be those of a table that ``remote`` is a part of."""
 
@@ -132,6 +144,7 @@ class Judge:
         self._options = options
         self._tally = tally
         self._twins = (twins or Twins(remote)) if options.one_name else None
+        self._crowds: dict[int, _Crowd] = {}
 
     def both(self, left: int, right: int) -> list[Finding]:
         """Judge a directory that both sides know."""
@@ -184,13 +197,43 @@ class Judge:
         """Give the row under whose name the files of a directory are judged that the inventory does not have."""
         if self._twins is None:
             return None
-        twins = self._twins.of(row)
-        known = [twin for twin in twins if self._inventory.find(self._remote.paths[twin]) is not None]
-        if known or not twins:
-            return next(iter(known), None)
+        few, many = self._twins.kin(row)
+        if not (few or many):
+            return None
+        known = [twin for twin in few if self._is_known(twin)]
+        firsts = [row, *few]
+        if many:
+            crowd = self._crowd(many)
+            known += crowd.known
+            firsts.append(crowd.first)
+        if known:
+            return min(known)
         # Of several that are unknown, the one with the fewest steps is reported.
-        first = min((row, *twins), key=lambda twin: (paths.depth_of(self._remote.paths[twin]), twin))
+        first = min(firsts, key=self._steps)
         return None if first == row else first
+
+    def _is_known(self, row: int) -> bool:
+        return self._inventory.find(self._remote.paths[row]) is not None
+
+    def _steps(self, row: int) -> tuple[int, int]:
+        return paths.depth_of(self._remote.paths[row]), row
+
+    def _crowd(self, rows: Sequence[int]) -> _Crowd:
+        """Look through very many rows that are the same directory, once for all of them."""
+        crowd = self._crowds.get(id(rows))
+        if crowd is None:
+            known = next(([row] for row in rows if self._is_known(row)), [])
+            owners: dict[bytes, int] = {}
+            for row in rows:
+                for name in self._names_known(row):
+                    owners.setdefault(name, row)
+            crowd = self._crowds[id(rows)] = _Crowd(rows, known, min(rows, key=self._steps), owners)
+        return crowd
+
+    def _names_known(self, row: int) -> list[bytes]:
+        """Give the files that the inventory has under the name of a row of the store's."""
+        other = self._inventory.find(self._remote.paths[row])
+        return [] if other is None or not self._inventory.files[other] else self._inventory.load(other).name_list()
 
     def _pass_over(self, row: int, twin: int, files: int) -> None:
         self._tally.protect(files, Reason.LINK)
@@ -200,16 +243,23 @@ class Judge:
 
     def _but_known_elsewhere(self, row: int, orphan: Names) -> Names:
         """Leave out files that the inventory has under another name of the same directory."""
-        for twin in self._twins.of(row) if self._twins is not None else ():
-            other = self._inventory.find(self._remote.paths[twin])
-            if other is None or not self._inventory.files[other]:
-                continue
-            known = frozenset(self._inventory.load(other).name_list())
-            left = {position: name for position, name in orphan.items() if name not in known}
-            if len(left) < len(orphan):
-                self._pass_over(row, twin, len(orphan) - len(left))
-            orphan = left
+        if self._twins is None:
+            return orphan
+        few, many = self._twins.kin(row)
+        for twin in few:
+            orphan = self._but(row, twin, frozenset(self._names_known(twin)), orphan)
+        if many:
+            owners = self._crowd(many).owners
+            for twin in sorted({owners[name] for name in orphan.values() if name in owners}):
+                orphan = self._but(row, twin, {name for name in orphan.values() if owners.get(name) == twin}, orphan)
         return orphan
+
+    def _but(self, row: int, twin: int, known: Set[bytes], orphan: Names) -> Names:
+        """Leave out files that are judged under the name of a twin."""
+        left = {position: name for position, name in orphan.items() if name not in known}
+        if len(left) < len(orphan):
+            self._pass_over(row, twin, len(orphan) - len(left))
+        return left
 
     def _differences(self, row: int, expected: FileColumns, found: FileColumns) -> list[Finding]:
         """Compare the files of one directory, all of them seen on both sides; ``row`` is the store's."""

@@ -8,6 +8,7 @@ judged there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
 
@@ -65,6 +66,7 @@ class SecondOpinion:
         self._tally = tally
         self._remote = remote
         self._twins = None if remote is None else Twins(remote)
+        self._crowds: dict[int, tuple[Sequence[int], frozenset[bytes] | None]] = {}
         self.meanwhile = Meanwhile()
 
     def agreed(self, finding: Finding) -> Finding | None:
@@ -115,13 +117,37 @@ class SecondOpinion:
         row = None if self._remote is None else self._remote.find(directory)
         if row is None or self._remote is None or self._twins is None:
             return orphan
-        for path in map(self._remote.paths.__getitem__, self._twins.of(row)):
-            if not orphan or self._unseen(path) is not None:
+        few, many = self._twins.kin(row)
+        for twin in few:
+            known = self._names_of(twin)
+            if not orphan or known is None:
                 return {}
-            other = self._table.find(path)
-            known = frozenset() if other is None else frozenset(self._table.load(other).name_list())
             orphan = {position: name for position, name in orphan.items() if name not in known}
-        return orphan
+        if not many or not orphan:
+            return orphan
+        known = self._names_of_all(many)
+        return {} if known is None else {place: name for place, name in orphan.items() if name not in known}
+
+    def _names_of(self, row: int) -> frozenset[bytes] | None:
+        """Give the files that it has under the name of a row of the store's; None where it has not seen them."""
+        assert self._remote is not None
+        path = self._remote.paths[row]
+        if self._unseen(path) is not None:
+            return None
+        other = self._table.find(path)
+        return frozenset() if other is None else frozenset(self._table.load(other).name_list())
+
+    def _names_of_all(self, rows: Sequence[int]) -> frozenset[bytes] | None:
+        """Do so for very many rows that are the same directory, once for all of them."""
+        if id(rows) not in self._crowds:
+            found: set[bytes] | None = set()
+            for known in map(self._names_of, rows):
+                if known is None or found is None:
+                    found = None
+                    break
+                found |= known
+            self._crowds[id(rows)] = rows, None if found is None else frozenset(found)
+        return self._crowds[id(rows)][1]
 
     def _same_size(self, expected: FileColumns, known: Names, files: FileColumns) -> Names:
         """Keep the files for which the second inventory has the size that the first one has."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from engine import paths
@@ -40,15 +40,33 @@ class Twins:
 
     def of(self, row: int) -> list[int]:
         """Give the other rows that are the same directory as this one, ascending."""
+        few, many = self.kin(row)
+        return sorted({*few, *many} - {row}) if many else few
+
+    def kin(self, row: int) -> tuple[list[int], Sequence[int]]:
+        """Give the rows that are the same directory, ascending: some, and very many that are all alike.
+
+        The latter, where there are any, are the very same sequence for each of them, and may have the row itself, so
+        that nobody need look through it again for the next one.
+        """
         table = self._table
-        found = set(self._of_id(row))
+        found, many = set(self._of_id(row)), _NOBODY
         if table.files[row]:
             # Half a digest is enough to find candidates.
             halves = numbers(table.digests)[::2]
-            self._digests = self._digests or _Sorted(halves)
-            alike = self._digests.rows(halves[row])
-            found.update(alike if len(alike) <= MOST_WITH_ONE_ID else self._of_crowd(row, halves[row], alike))
-        return sorted(other for other in found if other != row and self.are_same(row, other))
+            half = halves[row]
+            crowd = self._crowds.get(half)
+            if crowd is None:
+                self._digests = self._digests or _Sorted(halves)
+                alike = self._digests.rows_like(row)
+                if len(alike) > MOST_WITH_ONE_ID:
+                    crowd = self._crowds[half] = self._crowd(alike)
+                else:
+                    found.update(alike)
+            if crowd is not None:
+                some, many = self._of_crowd(row, crowd)
+                found.update(some)
+        return sorted(other for other in found if other != row and self.are_same(row, other)), many
 
     def are_same(self, row: int, other: int) -> bool:
         """Whether two rows are the same directory, both of them listed."""
@@ -70,27 +88,45 @@ class Twins:
         if ids is None or not ids[row]:
             return ()
         self._ids = self._ids or _Sorted(ids)
-        rows = self._ids.rows(ids[row])
+        rows = self._ids.rows_like(row)
         return rows if len(rows) <= MOST_WITH_ONE_ID else ()
 
-    def _of_crowd(self, row: int, half: int, alike: Sequence[int]) -> Sequence[int]:
-        """Give those of very many rows with the same files that may be the same directory as this one.
+    def _of_crowd(self, row: int, crowd: _Crowd) -> tuple[Iterable[int], Sequence[int]]:
+        """Give those of very many rows with the same files that may be the same directory as this one, and those that
+        are.
 
         Each of them asks for its twins, so that nobody can look at all the others.
         """
-        crowd = self._crowds.get(half)
-        if crowd is None:
-            crowd = self._crowds[half] = self._crowd(alike)
         if row in crowd.tops:
-            return alike
-        times = self._table.mtimes[row], self._table.newest[row]
+            return crowd.rows, _NOBODY
+        table = self._table
+        times = table.mtimes[row], table.newest[row]
         # Two whose ids can be relied on are told apart by these.
-        by_time = crowd.without_id if self._of_id(row) else crowd.by_time
-        return [*by_time.get(times, ()), *crowd.tops]
+        has_id = bool(self._of_id(row))
+        by_time = crowd.without_id if has_id else crowd.by_time
+        group = by_time.get(times, ())
+        if len(group) <= MOST_WITH_ONE_ID:
+            return (*group, *crowd.tops), _NOBODY
+        parts = crowd.parts.get((has_id, times))
+        if parts is None:
+            parts = crowd.parts[has_id, times] = self._parts(group)
+        listed = table.states[row] == State.LISTED
+        return crowd.tops, parts.get(self._content(row), _NOBODY) if listed else _NOBODY
+
+    def _parts(self, rows: Sequence[int]) -> dict[_Content, list[int]]:
+        """Part rows of the same times by all that is in them."""
+        parts: dict[_Content, list[int]] = {}
+        for row in rows:
+            if self._table.states[row] == State.LISTED:
+                parts.setdefault(self._content(row), []).append(row)
+        return parts
+
+    def _content(self, row: int) -> _Content:
+        return self._table.digest(row), self._table.load(row).mtimes
 
     def _crowd(self, alike: Sequence[int]) -> _Crowd:
         mtimes, newest = self._table.mtimes, self._table.newest
-        crowd = _Crowd({}, {}, frozenset(row for row in alike if self._is_top(row)))
+        crowd = _Crowd(alike, {}, {}, frozenset(row for row in alike if self._is_top(row)), {})
         for row in alike:
             # Where a time is not known nothing is the same but by its id.
             if UNKNOWN_MTIME not in (mtimes[row], newest[row]):
@@ -117,15 +153,26 @@ class Twins:
         return table.paths[row], table.paths[other]
 
 
+_NOBODY: Sequence[int] = ()
+
+_Times = tuple[int, int]
+"""A directory's own time, and that of its newest file."""
+
+_Content = tuple[bytes, bytes]
+"""The digest of a directory's files, and their times."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Crowd:
     """Very many rows with the same files, by their own time and the newest file's, and of these the ones whose id says
-    nothing.
+    nothing. ``parts`` has, of those of one time, if they are many, the ones that are the same directory.
     """
 
-    by_time: dict[tuple[int, int], list[int]]
-    without_id: dict[tuple[int, int], list[int]]
+    rows: Sequence[int]
+    by_time: dict[_Times, list[int]]
+    without_id: dict[_Times, list[int]]
     tops: frozenset[int]
+    parts: dict[tuple[bool, _Times], dict[_Content, list[int]]]
 
 
 class _Sorted:
@@ -133,15 +180,27 @@ class _Sorted:
 
     def __init__(self, values: Numbers) -> None:
         self._rows: Sequence[int]
+        self._single = b""
         if len(values) < _FEW:
             self._rows = sorted(range(len(values)), key=values.__getitem__)
         else:
             import numpy as np
 
-            self._rows = numbers(array("q", np.argsort(np.asarray(values), kind="stable").tobytes()))
+            column = np.asarray(values)
+            order = np.argsort(column, kind="stable")
+            self._rows = numbers(array("q", order.tobytes()))
+            # Most values have one row as a rule, and need not be searched for.
+            ordered = column[order]
+            differs = np.concatenate(([True], ordered[1:] != ordered[:-1], [True]))
+            single = np.empty(len(ordered), dtype=np.bool_)
+            single[order] = differs[1:] & differs[:-1]
+            self._single = single.tobytes()
         self._values = values
 
-    def rows(self, value: int) -> Sequence[int]:
-        """Give the rows that have this value."""
+    def rows_like(self, row: int) -> Sequence[int]:
+        """Give the rows that have the value of this one, itself included."""
+        if self._single and self._single[row]:
+            return (row,)
+        value = self._values[row]
         start = bisect_left(self._rows, value, key=self._values.__getitem__)
         return self._rows[start : bisect_right(self._rows, value, lo=start, key=self._values.__getitem__)]

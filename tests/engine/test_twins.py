@@ -8,11 +8,13 @@ import pytest
 
 from engine.columns import NO_FILES, UNKNOWN_MTIME, FileColumns, numbers
 from engine.compare import CompareOptions, Tally, compare, empty_directories
-from engine.findings import Kind
+from engine.findings import Finding, Kind
+from engine.paths import tree_key
 from engine.record import DirectoryRecord, DirectorySummary
+from engine.second import SecondOpinion
 from engine.states import Reason, State
 from engine.table import DirectoryTable
-from engine.twins import Twins
+from engine.twins import MOST_WITH_ONE_ID, Twins
 
 SOME = FileColumns.from_rows([(b"f", 1, 100), (b"g", 2, 50)])
 OTHER_TIME = FileColumns.from_rows([(b"f", 1, 100), (b"g", 2, 51)])
@@ -79,7 +81,8 @@ def test_of_a_crowd_with_the_same_files_the_same_are_found(seed: int) -> None:
     chance = random.Random(seed)
     rows = [
         (b"/s/%03d" % number, chance.choice([SOME, SOME, SOME, OTHER_TIME]), chance.choice(times), chance.choice(ids))
-        for times, ids in [([1, 2, 3, UNKNOWN_MTIME], [0, 0, 1, *range(50, 60 + 20 * seed)])]
+        # Of an odd seed nearly all have the same time.
+        for times, ids in [([1] * 20 if seed % 2 else [1, 2, 3, UNKNOWN_MTIME], [0, 0, 1, *range(50, 60 + 20 * seed)])]
         for number in range(200)
     ]
     tops = [(b"/%d" % number, SOME, UNKNOWN_MTIME, number % 2) for number in range(3)]
@@ -107,6 +110,61 @@ def test_a_crowd_is_not_looked_at_once_for_each_of_it(has_ids: bool) -> None:
     twins.are_same = count  # type: ignore[method-assign]
     assert [twins.of(row) for row in range(len(table))] == [[]] * len(table)
     assert looked_at < len(table)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_crowd_is_judged_as_a_few_are(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether very many directories that are the same are looked at together or one by one changes no finding."""
+    chance = random.Random(seed)
+    some = FileColumns.from_rows([(b"a", 1, 100), (b"b", 1, 100)])
+    directories = [b"/s/%03d" % number for number in range(150)] + [b"/s/%03d/deep" % number for number in range(50)]
+    rows = [(path, some, 7, chance.choice([0, 0, 0, 1, 900 + at])) for at, path in enumerate(directories)]
+    remote = table_of((b"/s", NO_FILES, UNKNOWN_MTIME, 0), *sorted(rows, key=lambda row: tree_key(row[0])))
+    parts = [FileColumns.from_rows([(name, 1, 100) for name in names]) for names in ([b"a"], [b"b"], [b"a", b"b"], [])]
+    of_inventory = chance.sample(directories, chance.choice([0, 0, 1, 3, 40]))
+    known = [(path, chance.choice(parts), 1, 0) for path in sorted(of_inventory, key=tree_key)]
+    inventory = table_of((b"/s", NO_FILES, UNKNOWN_MTIME, 0), *known)
+    second = table_of((b"/s", NO_FILES, UNKNOWN_MTIME, 0), *known[: chance.choice([0, len(known)])])
+
+    def judged() -> tuple[object, int, set[bytes], object]:
+        tally = Tally()
+        found = list(compare(inventory, remote, CompareOptions(one_name=True), tally))
+        opinion = SecondOpinion(second, None, tally, remote)
+        agreed = [finding and flat(finding) for finding in map(opinion.agreed, found)]
+        return [flat(finding) for finding in found], tally.protected, set(tally.links), agreed
+
+    together = judged()
+    monkeypatch.setattr("engine.twins.MOST_WITH_ONE_ID", 1000)
+    # An id that many have would say nothing in the one case, and something in the other.
+    assert sum(row[3] == 1 for row in rows) <= MOST_WITH_ONE_ID
+    assert judged() == together
+
+
+def flat(finding: Finding) -> tuple[Kind, bytes, list[bytes]]:
+    return finding.kind, finding.directory, finding.files.name_list()
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_crowd_that_is_one_directory_is_not_looked_through_for_each_of_it(
+    known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = FileColumns.from_rows([(b"done", 0, 100)])
+    rows = [(b"/s/%05d" % number, done, 7, 0) for number in range(3000)]
+    remote = table_of((b"/s", NO_FILES, UNKNOWN_MTIME, 0), *rows)
+    other = FileColumns.from_rows([(b"other", 0, 100)])
+    inventory = table_of((b"/s", NO_FILES, UNKNOWN_MTIME, 0), *((path, other, 1, 0) for path, *_ in rows if known))
+    looked_at = 0
+    are_same = Twins.are_same
+
+    def counted(twins: Twins, row: int, other: int) -> bool:
+        nonlocal looked_at
+        looked_at += 1
+        return are_same(twins, row, other)
+
+    monkeypatch.setattr(Twins, "are_same", counted)
+    found = list(compare(inventory, remote, CompareOptions(one_name=True), Tally()))
+    assert sum(finding.kind == Kind.ORPHAN for finding in found) == (3000 if known else 1)
+    assert looked_at < 3000
 
 
 def test_many_rows() -> None:
