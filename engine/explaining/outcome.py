@@ -279,6 +279,9 @@ def _against_the_listing(facts: PathFacts, live: LiveFacts, now: bool | None) ->
     said = f"So {where} has it now" if now else "So the store does not have it now"
     if listed is None:
         return f"{said}; the last listing could not tell."
+    if now and listed and any(door.is_directory != facts.is_directory for door in live.doors if door.there):
+        was = "directory" if facts.is_directory else "file"
+        return f"So it is no {was} now, other than the last listing says; the next check will judge it anew."
     if listed == now:
         size = None if store is None or store.file is None else store.file.size
         sizes = {door.size for door in live.doors if door.there and not door.is_directory}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import queue
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from engine import paths
@@ -17,10 +18,12 @@ from storage.answers.probing.web import ask_web
 from storage.door_url import S3_SCHEMES, WEB_SCHEMES, DoorURL, parse_door, with_port
 from storage.listers.wire.addresses import Info
 from storage.shown import one_line, printable
+from storage.threads import named
 
 _XROOTD = ("root", "roots")
 _SECURE = ("davs", "https", "s3")
 _AT_A_TIME = 8
+_LOOK_EVERY = 0.2
 _MOST_ADDRESSES = 16
 """So many addresses of one name are connected to."""
 
@@ -32,9 +35,48 @@ def probe_doors(
     environment: Mapping[str, str],
     heed: Callable[[], None] = lambda: None,
 ) -> tuple[DoorProbe, ...]:
-    """Look at each door, some at a time; each question may take so many ``seconds``."""
-    with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        return tuple(pool.map(lambda door: probe_door(door, root, seconds, environment, heed), doors))
+    """Look at each door, some at a time; each question may take so many ``seconds``.
+
+    Whoever is stopped meanwhile need not wait for a door that says nothing.
+    """
+    left: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
+    said: queue.SimpleQueue[tuple[int, DoorProbe | Exception]] = queue.SimpleQueue()
+    over = threading.Event()
+
+    def still_wanted() -> None:
+        if over.is_set():
+            raise RuntimeError("nobody wants to know any more")
+
+    def work() -> None:
+        while not over.is_set():
+            try:
+                place, door = left.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                said.put((place, probe_door(door, root, seconds, environment, still_wanted)))
+            except Exception as error:
+                # Who waits for it is told.
+                said.put((place, error))
+
+    for numbered in enumerate(doors):
+        left.put(numbered)
+    for _ in range(min(len(doors), _AT_A_TIME)):
+        threading.Thread(target=work, name=named("door"), daemon=True).start()
+    found: dict[int, DoorProbe] = {}
+    try:
+        while len(found) < len(doors):
+            heed()
+            try:
+                place, answer = said.get(timeout=_LOOK_EVERY)
+            except queue.Empty:
+                continue
+            if isinstance(answer, Exception):
+                raise answer
+            found[place] = answer
+    finally:
+        over.set()
+    return tuple([found[place] for place in range(len(doors))])
 
 
 def probe_door(

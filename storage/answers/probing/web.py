@@ -31,6 +31,7 @@ class WebAnswer:
 
 
 _TRUST = "see docs/doors.md, credentials"
+_SILENT = "see whether the server hangs, something on the way holds it up, or this is no port of its HTTP"
 
 
 def ask_web(host: str, port: int, is_secure: bool, seconds: float, environment: Mapping[str, str]) -> WebAnswer:
@@ -57,6 +58,8 @@ def ask_web(host: str, port: int, is_secure: bool, seconds: float, environment: 
             return WebAnswer(problem="it has no encryption at this port", advice=advice)
         reason = getattr(error, "verify_message", "") or error.reason or one_line(error)
         return WebAnswer(problem=printable(f"no encryption: {reason}"), advice=_TRUST)
+    except TimeoutError:
+        return WebAnswer(problem="it says nothing", advice=_SILENT)
     except (OSError, http.client.HTTPException) as error:
         problem = printable(f"no answer over HTTP: {one_line(error) or type(error).__name__}")
         return WebAnswer(problem=problem, advice="see whether this is the port of its HTTP, and whether it wants TLS")

@@ -261,6 +261,7 @@ THERE = DoorFacts("root://door", True, size=7, mtime=2)
     [
         ((THERE,), "So the store has it now, as the last listing says."),
         ((replace(THERE, size=8),), "So the store has it now, with another size than the last listing says"),
+        ((replace(THERE, is_directory=True, size=None),), "So it is no file now, other than the last listing says"),
         ((DoorFacts("root://door", False),), "So the store does not have it now, other than the last listing says"),
         ((DoorFacts("root://door", None, problem="timeout"),), "So whether it is there now is not known."),
         ((DoorFacts("a", False), DoorFacts("b", None, problem="x")), "So whether it is there now is not known."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 import time
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+
+import pytest
 
 from storage.answers.probing.doors import probe_door, probe_doors
 from storage.answers.probing.web import ask_web
@@ -100,3 +103,31 @@ def test_an_answer_without_a_date_tells_no_clock(tmp_path: Path) -> None:
     with web_server(tmp_path / "other", "some day") as port:
         environment = {"X509_CERT_DIR": str(tmp_path / "other/certificates")}
         assert ask_web("localhost", port, True, 10.0, environment).ahead is None
+
+
+@contextmanager
+def silent_server() -> Iterator[int]:
+    """Take connections, and say nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_door_that_says_nothing_is_told_so_in_the_same_words() -> None:
+    with silent_server() as port:
+        probes = probe_doors((f"root://127.0.0.1:{port}", f"davs://127.0.0.1:{port}"), b"/s", 0.3, {})
+    assert [probe.problem for probe in probes] == ["it says nothing", "it says nothing"]
+    assert all(probe.advice.startswith("see whether the server hangs") for probe in probes)
+
+
+def test_who_is_stopped_need_not_wait_for_a_door_that_says_nothing() -> None:
+    asked = threading.Event()
+
+    def heed() -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    began = time.monotonic()
+    with silent_server() as port, pytest.raises(KeyboardInterrupt):
+        probe_doors([f"root://127.0.0.1:{port}"] * 9, b"/s", 60.0, {}, heed)
+    assert time.monotonic() - began < 30
