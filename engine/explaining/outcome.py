@@ -149,7 +149,7 @@ def _not_recorded(facts: PathFacts, verdict: Verdict, writing: Writing) -> str:
     if run is None:
         return f"{head}, and no finding: the history has no run that is over."
     if run.number != run.last_with_findings:
-        return f"{head}, and no finding now: run {run.number} is {run.status}, and what it found does not count."
+        return f"{head}, and no finding now: run {run.number} {_ended(run.status)}, and what it found does not count."
     if not run.compared:
         return f"{head}, and no finding yet: what is on disk is newer than run {run.number}, and was not compared yet."
     return f"{head}, and no finding of run {run.number}: {_perhaps(facts, verdict)}."
@@ -162,6 +162,11 @@ def _perhaps(facts: PathFacts, verdict: Verdict) -> str:
     return f"{asked}the inventory, what belongs to datasets or the settings may be others now than in that run"
 
 
+def _ended(status: str) -> str:
+    """Say how a run has ended."""
+    return {"failed": "failed", "died": "died", "halted": "was halted"}.get(status, f"is {status}")
+
+
 def _run(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
     run = facts.run
     if Source.HISTORY in facts.unread:
@@ -170,7 +175,9 @@ def _run(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
         yield Statement(Topic.RUN, "No run of the site that is over is in the history.")
         return
     message = f": {run.message}" if run.message else ""
-    yield Statement(Topic.RUN, f"The last run, {run.number} of {writing.when(run.started)}, is {run.status}{message}.")
+    yield Statement(
+        Topic.RUN, f"The last run, {run.number} of {writing.when(run.started)}, {_ended(run.status)}{message}."
+    )
     if run.number != run.last_with_findings:
         last = run.last_with_findings
         yield Statement(Topic.RUN, "No run has findings." if last is None else f"The findings are those of run {last}.")
@@ -219,9 +226,10 @@ def _due(confirm: ConfirmFacts) -> str:
     known = f"{confirm.seen} run{'' if confirm.seen == 1 else 's'}"
     known += f" and {confirm.known_days:.1f} days" if confirm.days else ""
     wanted = f"{confirm.needed} run{'' if confirm.needed == 1 else 's'}{days}"
+    wanted += " is wanted" if confirm.needed == 1 and not days else " are wanted"
     if confirm.is_due:
-        return f"It is due: known for {known}, and {wanted} are wanted."
-    return f"It is not due yet: known for {known}, and {wanted} are wanted."
+        return f"It is due: known for {known}, and {wanted}."
+    return f"It is not due yet: known for {known}, and {wanted}."
 
 
 def _plan(plan: PlanFacts, writing: Writing) -> str:

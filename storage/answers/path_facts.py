@@ -44,7 +44,7 @@ from storage.history.rows import run_rows
 from storage.history.two_runs import FindingKind
 from storage.plans.audit import AuditEvent, AuditLog
 from storage.plans.plan_file import Plan, PlanError, read_plan
-from storage.runs.directory import RunDirectory, directory_name
+from storage.runs.directory import RunDirectory, RunDirError, directory_name
 from storage.shown import printable
 from storage.sites.picker import summary_path
 from storage.sites.summary import SummaryDatabase, SummaryError
@@ -54,8 +54,21 @@ from storage.verdicts import verdict_on
 
 _T = TypeVar("_T")
 
-_EXPECTED = (SnapshotError, HistoryError, BackendError, ConfigError, PlanError, SummaryError, KeptError, OSError)
+_EXPECTED = (
+    SnapshotError,
+    HistoryError,
+    BackendError,
+    ConfigError,
+    PlanError,
+    SummaryError,
+    KeptError,
+    RunDirError,
+    OSError,
+)
 """What cannot be read is said, and the rest is told all the same."""
+
+_LOOK_BACK = 500
+"""So many runs are looked through for one that was no cleaning."""
 
 _QUEUES: tuple[tuple[str, Table], ...] = (("deletion", "deletions"), ("transfer", "transfers"))
 
@@ -150,7 +163,10 @@ class _Gatherer:
             return _Known()
         name = self._site.name
         with HistoryDatabase.reading(path) as database, database.view() as connection:
-            runs = [run for run in run_rows(connection, name, 20) if not run.cleaned]
+            runs = [run for run in run_rows(connection, name, _LOOK_BACK) if not run.cleaned]
+            if runs and runs[0].status == RunStatus.RUNNING and not self._directory.is_locked():
+                # Only the next check writes that down.
+                runs[0] = replace(runs[0], status=RunStatus.DIED)
             over = [run for run in runs if run.status != RunStatus.RUNNING]
             last = run_rows(connection, name, 1, Findings.MISSING, ended=True)
             counts = counts_below(connection, name, self._path) if whole else []

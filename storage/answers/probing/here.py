@@ -26,6 +26,9 @@ from storage.shown import one_line, printable
 from storage.sites.picker import summary_path
 from storage.sites.summary import SummaryDatabase, SummaryError
 
+_LOOK_BACK = 500
+"""So many runs are looked through for one that was no cleaning."""
+
 _ROOM = 1.2
 """A next listing is likely to be somewhat longer than the last one."""
 
@@ -91,7 +94,7 @@ def past(config: KnownSites, site: SiteConfig) -> PastFacts:
         return facts
     try:
         with HistoryDatabase.reading(path) as database, database.view() as connection:
-            over = [run for run in run_rows(connection, site.name, 20) if not run.cleaned]
+            over = [run for run in run_rows(connection, site.name, _LOOK_BACK) if not run.cleaned]
             good = run_rows(connection, site.name, 1, Findings.MISSING, ended=True)
     except HistoryError as error:
         return replace(facts, problem=printable(str(error)))

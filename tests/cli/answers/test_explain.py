@@ -42,7 +42,7 @@ def test_it_reads_as_sentences(checked: PlantedSite) -> None:
         f"{checked.lfn}/mc/a was listed completely",
         "the store denied it",
         "The site is dry",
-        "It is due: known for 1 run, and 1 run are wanted.",
+        "It is due: known for 1 run, and 1 run is wanted.",
         f"{checked.door}: it is not there.",
     ):
         assert any(words in line for line in rest), words

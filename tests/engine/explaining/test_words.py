@@ -103,7 +103,7 @@ def test_what_a_run_has_found_goes_first() -> None:
         ({"confirmed": True}, "its listing lacked it, and the store has it when it is asked for by name"),
         (
             {"run": RunFacts(6, 4.0, "failed", last_with_findings=5)},
-            "run 6 is failed, and what it found does not count",
+            "run 6 failed, and what it found does not count",
         ),
         ({}, "the store may have given no sure answer when it was asked for it by its name"),
         ({"confirmed": False}, "no finding of run 5: the inventory, what belongs to datasets or the settings may be"),
@@ -181,6 +181,8 @@ def test_what_followed_is_told_in_its_order() -> None:
         "A transfer was asked for at 8.5; somebody is about it, since at 9.5.",
         "A deletion was asked for at 1; nobody has taken it yet.",
     ]
+    one = replace(FACTS, found=(MISSING,), action=ActionFacts(confirm=ConfirmFacts(1, 1)))
+    assert "It is due: known for 1 run, and 1 run is wanted." in said(one, Topic.ACTION)
     other = said(replace(FACTS, found=(MISSING,), action=ActionFacts(registry="ours")), Topic.ACTION)
     assert "The registry is the backend ours" in other[-1]
     twin = ActionFacts(confirm=ConfirmFacts(5, 1, twin=True))
@@ -192,7 +194,7 @@ def test_what_followed_is_told_in_its_order() -> None:
 def test_the_last_run_has_its_gates() -> None:
     run = RunFacts(6, 4.0, "failed", "nobody answers", (Refusal("top", "no top"),), 5)
     assert said(replace(FACTS, run=run), Topic.RUN) == [
-        "The last run, 6 of at 4, is failed: nobody answers.",
+        "The last run, 6 of at 4, failed: nobody answers.",
         "The findings are those of run 5.",
         "It closed the gate top: no top.",
     ]

@@ -15,7 +15,8 @@ from actors.threads import ThreadRuntime
 from engine.explaining.facts import CountFacts, PathFacts, Source, Verdict
 from storage.answers.path_facts import path_facts
 from storage.backends.queue import RequestQueue, queue_path
-from storage.runs.directory import RunDirectory
+from storage.history import RunCounts, RunStatus, Table
+from storage.runs.directory import RunDirectory, RunInfo
 from storage.snapshot import part_of
 from tests.actors.small_site import OLD, SITE, Site, run
 
@@ -180,6 +181,27 @@ def test_twins_and_acted_findings_and_newer_journals_are_told(tmp_path: Path, ru
     assert found.store.newer == OLD + 7
     assert found.inventory is not None
     assert found.inventory.changed_since is not None
+
+
+def test_a_run_that_died_and_many_cleanings_hide_no_run(tmp_path: Path, runtime: ThreadRuntime) -> None:
+    site = Site(tmp_path)
+    run(runtime, site)
+    with site.history() as history:
+        for number in range(30):
+            cleaning = history.open_run(SITE, OLD + number, "threads")
+            history.report(cleaning, Table.UNMERGED, [], OLD + number)
+            history.finish_run(cleaning, OLD + number, RunStatus.DONE, RunCounts(), keep_findings=False)
+    last = facts(site, "mc/lost").run
+    assert last is not None
+    assert (last.number, last.status) == (1, "done")
+    with site.history() as history:
+        history.open_run(SITE, OLD + 99.0, "threads")
+    died = facts(site, "mc/lost").run
+    assert died is not None
+    assert (died.number, died.status, died.last_with_findings) == (32, "died", 1)
+    with RunDirectory(tmp_path / "var", SITE) as held:
+        held.acquire(RunInfo(1, "here", 1.0, "threads"))
+        assert facts(site, "mc/lost").run == last
 
 
 def test_a_replica_that_is_on_its_way_says_so(tmp_path: Path, runtime: ThreadRuntime) -> None:
