@@ -76,12 +76,12 @@ def _fill(site: Site, files: dict[str, Held]) -> None:
             os.utime(directory, (OLD, OLD))
 
 
-def _facts(site: Site, name: str) -> PathFacts:
+def _facts(site: Site, name: str, as_directory: bool = False) -> PathFacts:
     config = site.config
-    return path_facts(config, config.site(SITE), os.fsencode(site.lfn(name)), False, time.time())
+    return path_facts(config, config.site(SITE), os.fsencode(site.lfn(name)), as_directory, time.time())
 
 
-@settings(max_examples=15, deadline=None, phases=[Phase.generate])
+@settings(max_examples=10, deadline=None, phases=[Phase.generate])
 @given(sides, sides, st.none() | sides, keys, st.booleans(), st.booleans())
 def test_what_is_explained_is_what_was_found(
     inventory: dict[str, Held],
@@ -129,6 +129,34 @@ def test_what_is_explained_is_what_was_found(
             elif last.status in ("done", "incomplete"):
                 assert facts.judged.verdict not in FINDINGS, (name, summary)
                 _has_a_reason(site, name, facts)
+        _is_told_of_directories(site, found, last.status in ("done", "incomplete"))
+
+
+def _is_told_of_directories(site: Site, found: dict[str, Verdict], judged: bool) -> None:
+    """What is said of a directory is what was found in and below it, and how it was listed."""
+    with site.history() as history:
+        empty = {os.fsdecode(path) for path, _ in history.empty_directories(SITE)}
+        unlisted = {os.fsdecode(path) for path, _, _ in history.unlisted(SITE)}
+    for name in (*DIRECTORIES, "mc/none"):
+        facts, path = _facts(site, name, as_directory=True), site.lfn(name)
+        summary = statements(facts, WRITING)[0].text
+        below = [file for file in found if file.startswith(f"{path}/")]
+        counts = {count.kind: count.count for count in facts.counts}
+        assert {kind: counts.get(kind, 0) for kind in FINDINGS} == {
+            kind: sum(found[file] == kind for file in below) for kind in FINDINGS
+        }
+        assert counts.get("empty", 0) == sum(f"{directory}/".startswith(f"{path}/") for directory in empty)
+        if not judged:
+            continue
+        assert ("It is an empty directory" in summary) == (path in empty)
+        if path in unlisted:
+            assert "not listed completely" in summary or "judged under another name" in summary
+        if "nothing is wrong" in summary:
+            assert not below
+        if "was listed completely" in summary:
+            assert (site.home / "store" / name).is_dir()
+        if "no such directory" in summary:
+            assert not (site.home / "store" / name).exists()
 
 
 def _has_a_reason(site: Site, name: str, facts: PathFacts) -> None:
