@@ -22,7 +22,10 @@ _PATIENCE = 15.0
 def ask_now(site: SiteConfig, path: bytes, now: float, heed: Callable[[], None] = lambda: None) -> LiveFacts:
     """Ask each door of a site for a path; ``heed`` is called now and then, and may raise to give up."""
     try:
-        spec = resolve(site_source(site), heed).spec
+        source = resolve(site_source(site), heed)
+        if source.as_of is not None:
+            return LiveFacts(now, problem="it is known by a dump alone, which says nothing of now")
+        spec = source.spec
         # What one server says is wanted here, and not what all of them would have to say together.
         alone = replace(spec, open_ended=False, timeout=min(spec.timeout, _PATIENCE))
         with layout.panel(alone, heed) as asked:

@@ -42,6 +42,7 @@ from storage.history import Table as Findings
 from storage.history.of_path import PastFinding, counts_below, findings_of, is_deletable
 from storage.history.rows import run_rows
 from storage.history.two_runs import FindingKind
+from storage.inventory.age import made_at
 from storage.plans.audit import AuditEvent, AuditLog
 from storage.plans.plan_file import Plan, PlanError, read_plan
 from storage.runs.directory import RunDirectory, RunDirError, directory_name
@@ -223,7 +224,13 @@ class _Gatherer:
             return None
         made = inventory_time(self._directory)
         begun = last.started if last.signs.begun is None else last.signs.begun
-        return young_after(begun, math.inf if made is None else made, self._site.ignore_age_days)
+        of_dump = self._try(Source.LISTING, self._dump_time, math.inf)
+        return young_after(begun, math.inf if made is None else made, self._site.ignore_age_days, of_dump)
+
+    def _dump_time(self) -> float:
+        """Give when the dump was made that the store is known by, if it is."""
+        dump = self._site.dump if self._site.access_method == "RAL-Reader" else None
+        return math.inf if dump is None or not dump.exists() else made_at(dump).at
 
     def _in_unmerged(self) -> str:
         file = self._site.web_dir / f"{directory_name(self._site.name)}_unmerged_kept.db"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,23 @@ def test_a_store_that_does_not_answer_is_told(tmp_path: Path) -> None:
     _configure(tmp_path, "/store")
     ended = run("explain", "/store/mc/a.root", "--live", cwd=tmp_path)
     assert "The store could not be asked: the site T2_X has no doors" in ended.out
+
+
+def test_a_dump_says_nothing_of_now(tmp_path: Path) -> None:
+    keys = {"AccessMethod": "RAL-Reader", "Dump": "dump_20260101.txt", "DirectoryList": ["mc"], "IgnoreAge": 0}
+    _configure(tmp_path, "/store", **keys, Runtime="threads")
+    (tmp_path / "dump_20260101.txt").write_text("/store/mc/a.root|1|1700000000\n/store/mc/b.root|1|1700000000\n")
+    assert run("check", "T2_X", cwd=tmp_path).code == 0
+
+    def limit() -> float:
+        ended = run("explain", "/store/mc/b.root", "--json", "--live", cwd=tmp_path)
+        assert ended.json["live"]["problem"] == "it is known by a dump alone, which says nothing of now"
+        return float(ended.json["rules"]["young_after"])
+
+    made = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    assert limit() == made
+    (tmp_path / "var/runs/T2_X/plan.jsonl").unlink()
+    assert limit() == made
 
 
 def test_a_time_that_no_calendar_has_is_written_all_the_same() -> None:
