@@ -37,8 +37,11 @@ def examine(settings: Settings, name: str, as_json: bool) -> ExitCode:
     found_out = effective(config, name)
     with _progress(name) as say:
         probe = probe_site(found_out.config, found_out.site, os.environ, time.time(), say)
-    if found_out.problem:
-        fault = SettingFault("Backend", found_out.problem, "see whether it runs, and docs/backends.md")
+    said = found_out.problem
+    # What is wrong with its settings has been found there already.
+    if said and not any(fault.wrong and fault.wrong in said for fault in probe.faults):
+        wrong, _, advice = said.partition("; ")
+        fault = SettingFault("Backend", wrong, advice or "see whether it runs, and docs/backends.md")
         probe = replace(probe, faults=(fault, *probe.faults))
     return _tell(name, lines(probe, _WRITING), as_json)
 

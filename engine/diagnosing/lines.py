@@ -134,7 +134,8 @@ def _inventory(probe: SiteProbe, writing: Writing) -> Iterator[Line]:
     inventory, now = probe.inventory, probe.now
     figures = {"made": inventory.made}
     if inventory.problem:
-        if any(fault.key in ("Inventory", "Backend", "Backends") and not fault.minor for fault in probe.faults):
+        named = ("Inventory", "Backend", "Backends")
+        if any(fault.key.partition(".")[0] in named and not fault.minor for fault in probe.faults):
             # It was said already, in other words.
             return
         advice = inventory.advice or "put it right, or name another one"
@@ -367,7 +368,9 @@ def _past(past: PastFacts, probe: SiteProbe, writing: Writing) -> Iterator[Line]
         advice = f"set-status {probe.site} ready"
         yield Line(Level.WARNING, Part.RUNS, f"the site is set to {past.state}, and is not checked", advice)
     if past.unfit:
-        yield Line(Level.WARNING, Part.RUNS, f"it is not fit to be checked now: {past.unfit}", "wait, or see to it")
+        what, _, advice = past.unfit.partition("; ")
+        text = f"it is not fit to be checked now: {what}"
+        yield Line(Level.WARNING, Part.RUNS, text, advice or "wait, or see to it")
     if past.last_status in ("failed", "died") and past.running is None:
         why = f": {past.last_message}" if past.last_message else ""
         text = f"the last run, {past.last_run}, {past.last_status}{why}"

@@ -170,7 +170,10 @@ def _of_backends(config: Config, site: SiteConfig, say: _Words) -> Iterator[Prob
         key, _, wrong = str(error).partition(": ")
         if not key.startswith("Backend"):
             key, wrong = "Backend", str(error)
-        yield say.shared(key, site.name, wrong, "name one that is there; see docs/backends.md")
+        what, _, advice = wrong.partition("; ")
+        if not advice or advice.startswith("valid: "):
+            what, advice = wrong, "name one that is there; see docs/backends.md"
+        yield say.shared(key, site.name, what, advice)
 
 
 def _of_store(config: Config, site: SiteConfig, say: _Words) -> Iterator[Problem]:

@@ -132,6 +132,11 @@ def _state(config: KnownSites, site: SiteConfig) -> str:
 
 def _unfit(config: KnownSites, site: SiteConfig) -> str:
     try:
-        return printable(choose(config, site).check.check_site(site.name))
+        backends = choose(config, site)
+    except (BackendError, ConfigError):
+        # That is said of the settings.
+        return ""
+    try:
+        return printable(backends.check.check_site(site.name))
     except (BackendError, ConfigError) as error:
         return printable(one_line(error))

@@ -174,3 +174,10 @@ def test_what_keeps_the_configuration_from_being_read_is_said_line_by_line(tmp_p
     assert all(line["advice"].startswith("write ") for line in ended.json["lines"])
     (tmp_path / "consistency_config.json").write_text("{")
     assert "consistency_config.json" in run("doctor", "T2_X", cwd=tmp_path).message
+
+
+def test_a_backend_that_is_none_is_said_once(tmp_path: Path) -> None:
+    configure(tmp_path, Backends={"sites": "weather"}, Doors=[f"file://{tmp_path}"])
+    ended = run("doctor", "T2_X", "--json", cwd=tmp_path)
+    assert [text for line in ended.json["lines"] if "weather" in (text := line["text"])] == texts(ended, "settings")
+    assert levels(ended)["settings"] == ["problem"]

@@ -94,6 +94,13 @@ def test_what_sites_share_is_said_once_and_what_follows_from_a_fault_is_not(tmp_
     assert (found.key, found.site, found.wrong) == ("Doors[0]", "T2_A", 'found "x" (not a URL)')
 
 
+def test_a_backend_that_does_not_answer_for_the_sites_is_said_with_one_advice(tmp_path: Path) -> None:
+    values = {**_site(tmp_path), "Backends": {"sites": "sql"}, "SQL": {"URL": "sqlite:///x", "Files": "SELECT 1"}}
+    (problem,) = _found(tmp_path, values)
+    assert problem.wrong == 'the backend "sql" does not answer this'
+    assert problem.advice == "name another one, or leave it out to have files"
+
+
 def test_doors_may_be_those_that_a_backend_knows(tmp_path: Path) -> None:
     """An RSE has an attribute for them; nobody is asked here for its value."""
     bare = _site(tmp_path, Doors="left out")
