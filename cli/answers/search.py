@@ -17,7 +17,7 @@ from cli.exits import CommandError, ExitCode
 from cli.session import Settings
 from engine import paths
 from engine.site_states import matching
-from storage.history import HistoryDatabase
+from storage.history import HistoryDatabase, HistoryError
 from storage.history.search import Match, search
 from storage.history.two_runs import FindingKind
 from storage.page.histories import Histories
@@ -46,7 +46,8 @@ class SearchRequest:
 def find(settings: Settings, request: SearchRequest, as_json: bool) -> ExitCode:
     """Print the findings whose paths match, as they are found."""
     matches, kinds = _matcher(request), _kinds(request.kind)
-    found = _matches(settings, request, matches, kinds)
+    unread: list[HistoryError] = []
+    found = _matches(settings, request, matches, kinds, unread)
     shown = 0
     for match in found if not request.limit else islice(found, request.limit):
         print(json.dumps(_as_object(match)) if as_json else _line(match), flush=sys.stdout.isatty())
@@ -55,8 +56,10 @@ def find(settings: Settings, request: SearchRequest, as_json: bool) -> ExitCode:
         said = f"the first {shown:,} are shown; --limit 0 shows all"
         print(f"dynamo-consistency: {said}", file=sys.stderr)
     elif not shown and not as_json:
-        print(f"no finding matches {quoted(request.pattern)}")
-    return ExitCode.DONE
+        print(f"no finding matches {quoted(request.pattern)}{', as far as could be read' if unread else ''}")
+    for error in unread:
+        print(f"dynamo-consistency: {error}", file=sys.stderr)
+    return ExitCode.USAGE if unread else ExitCode.DONE
 
 
 def _matcher(request: SearchRequest) -> Callable[[bytes], bool]:
@@ -89,11 +92,20 @@ def _kinds(kind: str | None) -> tuple[FindingKind, ...]:
 
 
 def _matches(
-    settings: Settings, request: SearchRequest, matches: Callable[[bytes], bool], kinds: tuple[FindingKind, ...]
+    settings: Settings,
+    request: SearchRequest,
+    matches: Callable[[bytes], bool],
+    kinds: tuple[FindingKind, ...],
+    unread: list[HistoryError],
 ) -> Iterator[Match]:
+    """Give the findings as they come; histories that cannot be read go to ``unread``."""
     histories = Histories.of_config(settings.config)
-    known = _sites(histories)
+    known = _sites(histories, unread)
     chosen = matching(sorted(known), request.sites)
+    if not known and unread:
+        raise unread.pop(0)
+    if not chosen and unread:
+        return
     if not chosen:
         if request.sites:
             raise no_match(request.sites, known)
@@ -101,17 +113,24 @@ def _matches(
         what = f"{shared} has no run yet" if histories.shared.exists() else f"{shared} does not exist"
         raise CommandError(f"there are no findings to look through: {what}; a check makes it")
     for site in chosen:
-        with HistoryDatabase.reading(known[site]) as database, database.view() as connection:
-            yield from search(connection, site, matches, kinds)
+        try:
+            with HistoryDatabase.reading(known[site]) as database, database.view() as connection:
+                yield from search(connection, site, matches, kinds)
+        except HistoryError as error:
+            unread.append(error)
 
 
-def _sites(histories: Histories) -> dict[str, Path]:
+def _sites(histories: Histories, unread: list[HistoryError]) -> dict[str, Path]:
     """Give where the findings of each site are; one that has a history of its own is looked up nowhere else."""
     known: dict[str, Path] = {}
-    for path in {histories.shared, *histories.own.values()}:
-        if path.exists():
+    for path in dict.fromkeys((histories.shared, *histories.own.values())):
+        if not path.exists():
+            continue
+        try:
             with HistoryDatabase.reading(path) as database:
                 known |= {site: path for site in database.sites() if histories.own.get(site, histories.shared) == path}
+        except HistoryError as error:
+            unread.append(error)
     return known
 
 

@@ -109,3 +109,16 @@ def test_what_makes_no_sense_is_told(home: Path) -> None:
         assert words in ended.message
     (home / "empty").mkdir()
     assert "a check makes it" in run("search", "x", cwd=home / "empty").message
+
+
+def test_one_history_that_cannot_be_read_hides_no_other(home: Path) -> None:
+    (home / "own/db/consistency.db").write_bytes(b"x" * 5000)
+    ended = run("search", "lost", cwd=home)
+    assert (ended.code, len(ended.out.splitlines())) == (2, 1)
+    assert "own/db/consistency.db: not a history database" in ended.err
+    ended = run("search", "no such thing", cwd=home)
+    assert ended.out == 'no finding matches "no such thing", as far as could be read\n'
+    (home / "var/db/consistency.db").write_bytes(b"x" * 5000)
+    ended = run("search", "lost", cwd=home)
+    assert (ended.code, ended.out) == (2, "")
+    assert "not a history database" in ended.message
