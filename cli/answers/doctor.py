@@ -17,6 +17,7 @@ from cli.session import Settings
 from engine.diagnosing.facts import SettingFault
 from engine.diagnosing.lines import Level, Line, Part, Writing, lines, worst
 from storage.answers.effective import effective
+from storage.answers.probing.here import said_of
 from storage.answers.probing.site import probe_site
 from storage.config.files import ConfigError
 from storage.config.problems import Problem
@@ -49,7 +50,7 @@ def examine(settings: Settings, name: str, as_json: bool) -> ExitCode:
 def _wrong(problem: Problem) -> Line:
     """Say what keeps the configuration from being used, be it of another site."""
     where = f"Sites.{problem.site}.{problem.key}" if problem.site else problem.key
-    return Line(Level.PROBLEM, Part.SETTINGS, f"{where}: {problem.wrong}", problem.advice)
+    return Line(Level.PROBLEM, Part.SETTINGS, f"{where}: {said_of(problem)}", problem.advice)
 
 
 def _tell(name: str, said: list[Line], as_json: bool) -> ExitCode:

@@ -16,6 +16,7 @@ from storage.answers.settings import problems_of
 from storage.backends import BackendError, choose
 from storage.backends.into_snapshot import inventory_identity
 from storage.config.files import ConfigError
+from storage.config.problems import Problem
 from storage.config.site import KnownSites, SiteConfig
 from storage.history import HistoryDatabase, HistoryError, RunStatus
 from storage.history import Table as Findings
@@ -37,10 +38,15 @@ def faults(config: KnownSites, site: SiteConfig, environment: Mapping[str, str])
     """Say what is wrong with the settings of a site, and with those that all sites share."""
     found, _ = problems_of(config.path, environment)
     return tuple(
-        SettingFault(problem.key, printable(problem.wrong), printable(problem.advice), problem.minor)
+        SettingFault(problem.key, printable(said_of(problem)), printable(problem.advice), problem.minor)
         for problem in found
         if problem.site in ("", site.name)
     )
+
+
+def said_of(problem: Problem) -> str:
+    """Say what is wrong, and that the environment has it, where nobody would look for it."""
+    return f"{problem.wrong} (in the environment)" if problem.place == "environment" else problem.wrong
 
 
 def places(site: SiteConfig) -> Iterator[PlaceFacts]:

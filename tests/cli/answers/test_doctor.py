@@ -172,6 +172,9 @@ def test_what_keeps_the_configuration_from_being_read_is_said_line_by_line(tmp_p
     assert levels(ended) == {"settings": ["problem", "problem"]}
     assert all(text.startswith("Sites.T2_X.") for text in texts(ended, "settings"))
     assert all(line["advice"].startswith("write ") for line in ended.json["lines"])
+    configure(tmp_path)
+    ended = run("doctor", "T2_X", "--json", cwd=tmp_path, env={"NumThreads": "0"})
+    assert all(text.endswith(" (in the environment)") for text in texts(ended, "settings"))
     (tmp_path / "consistency_config.json").write_text("{")
     assert "consistency_config.json" in run("doctor", "T2_X", cwd=tmp_path).message
 
