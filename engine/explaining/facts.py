@@ -263,7 +263,8 @@ class RequestFacts:
 class ActionFacts:
     """What followed from findings: whether the site acts, and what was planned, done and asked for.
 
-    ``registry`` names the backend that is asked, if it is not the queue that is looked into here.
+    ``registry`` names the backend that is asked, if it is not the queue that is looked into here. ``at_store``: what is
+    to go is taken away at the store by this program, and not by the registry.
     """
 
     acting: bool = False
@@ -272,6 +273,15 @@ class ActionFacts:
     acts: tuple[ActFacts, ...] = ()
     requests: tuple[RequestFacts, ...] = ()
     registry: str = ""
+    at_store: bool = False
+
+    @property
+    def taken_away(self) -> ActFacts | None:
+        """The act by which this program itself has taken it away, if it has, and has not brought it back."""
+        ended = [act for act in self.acts if act.event in ("done", "restored", "purged")] if self.at_store else []
+        last = ended[-1] if ended else None
+        is_gone = last is not None and last.event != "restored" and last.action in ("delete", "quarantine")
+        return last if is_gone else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from engine.explaining.facts import (
+    ActFacts,
     ActionFacts,
     ConfirmFacts,
     DoorFacts,
@@ -46,7 +47,8 @@ def summary(facts: PathFacts, writing: Writing) -> str:
     """Say in one sentence how the path stands."""
     current = next((found for found in facts.found if found.current and found.acted is None), None)
     if current is not None:
-        return _found(current, writing)
+        gone = facts.action.taken_away
+        return _found(current, writing) if gone is None or gone.at < current.entered else _gone(current, gone, writing)
     if facts.is_directory:
         return _directory(facts)
     match facts.judged.verdict:
@@ -98,6 +100,13 @@ def _found(found: FoundFacts, writing: Writing) -> str:
     since = "" if found.since is None else f", since {writing.when(found.since)}"
     times = f", in {found.seen} runs one after the other" if found.seen > 1 else ""
     return f"It is {KINDS[found.kind]}: run {found.run} has found it{times}{since}."
+
+
+def _gone(found: FoundFacts, act: ActFacts, writing: Writing) -> str:
+    """Say of what this program has taken away since it was found."""
+    became = "was put into the quarantine" if act.event == "done" and act.action == "quarantine" else "was deleted"
+    when = f"{writing.when(act.at)}, at the store itself; the next check looks anew"
+    return f"It was {KINDS[found.kind]}, which run {found.run} has found, and {became} {when}."
 
 
 def _directory(facts: PathFacts) -> str:
@@ -188,7 +197,9 @@ def _run(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
 def _action(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
     action = facts.action
     if Source.SUMMARY not in facts.unread:
-        acting = "is set to act" if action.acting else "is dry: nothing is asked of the registry by itself"
+        or_gone = " or taken away" if action.at_store else ""
+        nothing = f"nothing is asked of the registry{or_gone} by itself"
+        acting = "is set to act" if action.acting else f"is dry: {nothing}"
         yield Statement(Topic.ACTION, f"The site {acting}.")
     if action.confirm is not None:
         yield Statement(Topic.ACTION, _due(action.confirm))
@@ -201,7 +212,7 @@ def _action(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
         yield Statement(Topic.ACTION, f"{writing.when(act.at)}: {what}.")
     for request in action.requests:
         yield Statement(Topic.ACTION, _request(request, writing))
-    if not action.requests and facts.found and Source.REGISTRY not in facts.unread:
+    if not action.requests and facts.found and action.taken_away is None and Source.REGISTRY not in facts.unread:
         yield Statement(Topic.ACTION, _nothing_asked(action))
 
 

@@ -276,6 +276,7 @@ class _Gatherer:
             tuple(ActFacts(act.at, act.who, act.plan, act.event, act.action, printable(act.detail)) for act in acts),
             self._try(Source.REGISTRY, self._requests, ()),
             "" if registry == "files" else registry,
+            self._site.deletes_itself,
         )
 
     def _is_acting(self) -> bool:

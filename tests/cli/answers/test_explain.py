@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,23 @@ def test_a_store_that_does_not_answer_is_told(tmp_path: Path) -> None:
     _configure(tmp_path, "/store")
     ended = run("explain", "/store/mc/a.root", "--live", cwd=tmp_path)
     assert "The store could not be asked: the site T2_X has no doors" in ended.out
+
+
+def test_what_was_put_aside_since_is_no_orphan_any_more(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    for name in ("a.root", "dark.root"):
+        (root / "mc").mkdir(parents=True, exist_ok=True)
+        (root / "mc" / name).write_bytes(b"x")
+        os.utime(root / "mc" / name, (1_700_000_000, 1_700_000_000))
+    keys = {"Doors": ["file:///"], "DirectoryList": ["mc"], "IgnoreAge": 0, "Deletion": "store", "Runtime": "threads"}
+    _configure(tmp_path, str(root), **keys)
+    assert run("check", "T2_X", cwd=tmp_path).code == 0
+    assert run("explain", "mc/dark.root", cwd=tmp_path).out.splitlines()[1].startswith("It is an orphan: run 1")
+    assert run("set-status", "T2_X", "act", cwd=tmp_path).code == 0
+    assert run("plan", "apply", "T2_X", cwd=tmp_path).code == 0
+    said = run("explain", "mc/dark.root", cwd=tmp_path).out
+    assert said.splitlines()[1].startswith("It was an orphan, which run 1 has found, and was put into the quarantine ")
+    assert "was ever asked for" not in said
 
 
 def test_a_dump_says_nothing_of_now(tmp_path: Path) -> None:

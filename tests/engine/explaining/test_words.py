@@ -335,3 +335,29 @@ def test_a_directory_that_is_left_out_or_judged_elsewhere_is_not_called_unknown(
     assert summary(replace(facts, found=(link,))) == (
         f"What is in it is judged under another name: run 5 has found it {same}."
     )
+
+
+@pytest.mark.parametrize(
+    ("event", "action", "words"),
+    [
+        ("done", "quarantine", "It was an orphan, which run 5 has found, and was put into the quarantine at 8"),
+        ("done", "delete", "It was an orphan, which run 5 has found, and was deleted at 8, at the store itself"),
+        ("purged", "quarantine", "It was an orphan, which run 5 has found, and was deleted at 8"),
+        ("restored", "quarantine", "It is an orphan: run 5 has found it"),
+        ("begun", "quarantine", "It is an orphan: run 5 has found it"),
+        ("done", "transfer", "It is an orphan: run 5 has found it"),
+    ],
+)
+def test_what_was_taken_away_since_is_no_finding_any_more(event: str, action: str, words: str) -> None:
+    orphan = FoundFacts("orphan", 5, 6.0, 7, current=True, seen=1, since=6.0)
+    act = ActFacts(8.0, "root", "abc", event, action)
+    facts = replace(FACTS, found=(orphan,), action=ActionFacts(acts=(act,), at_store=True))
+    assert summary(facts).startswith(words)
+    # Nothing is asked of a registry then.
+    taken = words.startswith("It was")
+    assert any("was ever asked for" in text for text in said(facts, Topic.ACTION)) != taken
+    # A request to a registry is no deletion, and one that was found again after that is there again.
+    assert summary(replace(facts, action=ActionFacts(acts=(act,)))).startswith("It is an orphan")
+    assert summary(replace(facts, found=(replace(orphan, entered=9.0),))).startswith("It is an orphan")
+    dry = said(facts, Topic.ACTION)[0]
+    assert dry == "The site is dry: nothing is asked of the registry or taken away by itself."
