@@ -278,10 +278,19 @@ class ActionFacts:
     @property
     def taken_away(self) -> ActFacts | None:
         """The act by which this program itself has taken it away, if it has, and has not brought it back."""
+        last = self._last
+        return last if last is not None and last.event != "restored" else None
+
+    @property
+    def brought_back(self) -> ActFacts | None:
+        """The act by which it came back from the quarantine, if that was the last one."""
+        last = self._last
+        return last if last is not None and last.event == "restored" else None
+
+    @property
+    def _last(self) -> ActFacts | None:
         ended = [act for act in self.acts if act.event in ("done", "restored", "purged")] if self.at_store else []
-        last = ended[-1] if ended else None
-        is_gone = last is not None and last.event != "restored" and last.action in ("delete", "quarantine")
-        return last if is_gone else None
+        return ended[-1] if ended and ended[-1].action in ("delete", "quarantine") else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,10 @@ def summary(facts: PathFacts, writing: Writing) -> str:
     if current is not None:
         gone = facts.action.taken_away
         return _found(current, writing) if gone is None or gone.at < current.entered else _gone(current, gone, writing)
+    back = facts.action.brought_back
+    if back is not None and facts.store is not None and back.at > facts.store.begun:
+        when = writing.when(back.at)
+        return f"It was brought back from the quarantine {when}, behind the last listing; the next check judges it."
     if facts.is_directory:
         return _directory(facts)
     match facts.judged.verdict:

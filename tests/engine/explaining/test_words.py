@@ -361,3 +361,11 @@ def test_what_was_taken_away_since_is_no_finding_any_more(event: str, action: st
     assert summary(replace(facts, found=(replace(orphan, entered=9.0),))).startswith("It is an orphan")
     dry = said(facts, Topic.ACTION)[0]
     assert dry == "The site is dry: nothing is asked of the registry or taken away by itself."
+
+
+def test_what_was_brought_back_behind_the_listing_is_not_called_gone() -> None:
+    back = ActionFacts(acts=(ActFacts(8.0, "root", "abc", "restored", "quarantine"),), at_store=True)
+    facts = replace(FACTS, judged=Judged(Verdict.NOWHERE), action=back)
+    assert summary(facts).startswith("It was brought back from the quarantine at 8, behind the last listing")
+    assert FACTS.store is not None
+    assert summary(replace(facts, store=replace(FACTS.store, begun=9.0))).startswith("Neither the inventory nor")
