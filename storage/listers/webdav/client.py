@@ -12,7 +12,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 import httpcore
@@ -52,7 +52,8 @@ _LISTED = b"<resourcetype/><getcontentlength/><getlastmodified/>"
 _NAMED = b"<resourcetype/>"
 
 _TAG = re.compile(r"<style.*?</style>|<[^>]*>", re.DOTALL)
-_LOCATION = re.compile(r"(?:(https?)://([^/?#]+))?(/[^?#]*)(\?[!-~]*)?", re.IGNORECASE)
+_LOCATION = re.compile(r"(?:(?:(https?):)?//([^/?#]+))?(/[^?#]*)(\?[!-~]*)?", re.IGNORECASE)
+_AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _REASONS = {
     _UNAUTHORIZED: Reason.AUTHENTICATION,
     407: Reason.AUTHENTICATION,
@@ -262,19 +263,24 @@ class Client:
         if match is None:
             return Failed(Reason.SERVER, "sent on to nowhere")
         scheme, authority = (match[1] or target.scheme).lower(), match[2] or target.authority
+        if not _AUTHORITY.fullmatch(authority):
+            return Failed(Reason.SERVER, "sent on to what is no host")
         if target.scheme == "https" and scheme != "https":
-            return Failed(Reason.SERVER, f"sent on to {scheme}://{_one_line(authority)}, which is not secure")
+            return Failed(Reason.SERVER, f"sent on to {scheme}://{authority}, which is not secure")
         # Nothing of what is behind the path is ever said: it may let somebody in.
         query = (match[4] or "").partition("#")[0].encode("latin-1")
-        moved = _Target(scheme, authority, unquote_to_bytes(match[3].encode("latin-1")), query)
+        path = _same_name(match[3].encode("latin-1"), question.path)
+        if path is None:
+            # A page for whoever is not let in, or the top for what is not there: nothing is said of what was asked for.
+            return Failed(Reason.SERVER, f"sent on to another path, at {authority}")
+        moved = _Target(scheme, authority, path, query)
         if question.about_members and moved.origin != target.origin and response.server.startswith(REDIRECTS_BLINDLY):
             return Failed(
                 Reason.SERVER,
-                f"the door is a redirector and sends the listing on to {_one_line(authority)}, which may have a part "
+                f"the door is a redirector and sends the listing on to {authority}, which may have a part "
                 "of the store; list its data servers instead",
             )
-        # The form of the path is the server's own; that a slash was added changes nothing of what is meant.
-        return replace(moved, path=moved.path.rstrip(b"/") or b"/")
+        return moved
 
     def _send(self, target: _Target, question: Question | Command, token: bytes) -> _Response:
         """Send one request, and once more over a fresh connection if the one that was kept is gone."""
@@ -360,6 +366,16 @@ def _request(question: Question | Command, target: _Target) -> tuple[str, list[t
     )
     depth = b"1" if question.about_members else b"0"
     return "PROPFIND", [(b"Depth", depth), (b"Content-Type", b"application/xml")], body
+
+
+def _same_name(sent: bytes, asked: bytes) -> bytes | None:
+    """Read the path that a server sends on to, encoded or as it is; None if it ends with another name.
+
+    What is before the name is the server's own. Some want a slash behind what is a directory.
+    """
+    name = asked.rpartition(b"/")[2]
+    readings = [path for path in (unquote_to_bytes(sent), sent) if path.rstrip(b"/").rpartition(b"/")[2] == name]
+    return next((path for path in readings if path.rstrip(b"/") == asked), readings[0] if readings else None)
 
 
 def _words(response: httpcore.Response) -> str:

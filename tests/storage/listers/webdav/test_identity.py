@@ -194,18 +194,21 @@ def test_a_directory_may_be_somewhere_else_and_not_everywhere() -> None:
     with ApacheServer(
         (
             "RedirectMatch 301 ^/moved/data$ /store/data/",
-            "RedirectMatch 307 ^/circle/data$ /circle/data/",
-            "RedirectMatch 307 ^/nowhere/data$ /store/none",
+            "RedirectMatch 307 ^/circle/data/?$ /circle/data/",
+            "RedirectMatch 307 ^/nowhere/data$ /none/data",
+            "RedirectMatch 307 ^/other/data$ /store/none",
             "RedirectMatch 307 ^/signed/data$ /store/data?&key=x%20y",
             f'CustomLog {SEEN} "%U|%q"',
         )
     ) as server:
         _fill(server.store)
         outcomes = []
-        for prefix in ("moved", "circle", "nowhere", "signed"):
+        for prefix in ("moved", "circle", "nowhere", "signed", "other"):
             door = Door.parse(f"{server.url}/{prefix}")
             with asking(partial(WebDavLister, door, timeout=10.0, connections=1)) as asker:
                 outcomes.append(asker.list(b"/data"))
         assert outcomes[0] == outcomes[3] == FOUND
         assert [reason_of(outcome) for outcome in outcomes[1:3]] == [Reason.CONNECTION, Reason.NOT_FOUND]
+        # That another path is not there says nothing of this one.
+        assert reason_of(outcomes[4]) == Reason.SERVER
         assert ["/store/data", "?&key=x%20y"] in seen(server)

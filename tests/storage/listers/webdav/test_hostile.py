@@ -1,0 +1,89 @@
+"""What servers say that are broken, or mean no good: scripted, since no real one can be made to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+
+from engine.columns import FileColumns
+from engine.listing import Failed, Listed, Outcome, Present
+from engine.states import Reason
+from storage.listers.doors import Door
+from storage.listers.protocol import Ask
+from storage.listers.webdav.lister import WebDavLister
+from tests.servers.scripted_http import ScriptedHTTP, answer, path_of
+from tests.storage.listers.asking import Asker, asking
+from tests.storage.listers.webdav.test_answers import NOON, document, response
+
+
+def multistatus(*responses: str, server: str = "stranger") -> list[bytes]:
+    return answer("207 Multi-Status", f"Server: {server}", body=document(*responses))
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedHTTP]:
+    with ScriptedHTTP(lambda head: answer("500 Oh")) as server:
+        yield server
+
+
+@pytest.fixture
+def asker(server: ScriptedHTTP) -> Iterator[Asker]:
+    with asking(partial(WebDavLister, Door.parse(server.url), timeout=2.0, connections=1)) as asker:
+        yield asker
+
+
+def failed(outcome: Outcome) -> Failed:
+    assert isinstance(outcome, Failed), outcome
+    return outcome
+
+
+def store(head: bytes, otherwise: Callable[[bytes], list[bytes]]) -> list[bytes]:
+    """Answer for a store with ``/`` and in it a page, a directory ``data`` and in that a file."""
+    with_members = b"Depth: 1" in head
+    match path_of(head):
+        case b"/":
+            return multistatus(response("/"), *[response("/index.html", 7), response("/data/")] * with_members)
+        case b"/data":
+            return multistatus(response("/data/"), *[response("/data/x", 1)] * with_members)
+        case _:
+            return otherwise(head)
+
+
+@pytest.mark.parametrize("location", ["/", "/login", "http://127.0.0.1:1/", "/data/x/y"])
+def test_what_is_said_of_another_path_is_not_believed(server: ScriptedHTTP, asker: Asker, location: str) -> None:
+    server.script = lambda head: store(head, lambda _: answer("302 Found", f"Location: {location}"))
+    for ask in Ask:
+        # The top, with a page and a directory, is neither this directory nor a directory in the place of a file.
+        assert "another path" in failed(asker.ask(ask, b"/data/lost")).detail
+    assert asker.list(b"/data") == Listed(FileColumns.from_rows([(b"x", 1, NOON)]))
+
+
+@pytest.mark.parametrize("sent", ["/data/A%2541", "/data/A%41", "//localhost:{port}/data/A%2541", "/other/data/A%2541"])
+def test_the_name_that_is_sent_on_to_is_read_as_it_was_asked_for(server: ScriptedHTTP, asker: Asker, sent: str) -> None:
+    location = sent.format(port=server.port) + "/"
+
+    def script(head: bytes) -> list[bytes]:
+        path = path_of(head)
+        return multistatus(response(path.decode())) if path.endswith(b"/") else answer("301", f"Location: {location}")
+
+    server.script = script
+    assert asker.stat(b"/data/A%41") == Present(0, NOON, True)
+    assert path_of(server.asked[-1]).endswith(b"/data/A%2541/")
+
+
+@pytest.mark.parametrize("host", ["", "me@door", "door:x", "door:", "[::1", "d\xe9"])
+def test_what_is_no_host_is_not_asked(server: ScriptedHTTP, asker: Asker, host: str) -> None:
+    server.script = lambda head: answer("302 Found", f"Location: http://{host}/data")
+    assert failed(asker.list(b"/data")).reason == Reason.SERVER
+
+
+def test_a_server_that_wants_a_slash_behind_directories_gets_it(server: ScriptedHTTP, asker: Asker) -> None:
+    def script(head: bytes) -> list[bytes]:
+        if path_of(head) == b"/data/":
+            return multistatus(response("/data/"), response("/data/x", 1))
+        return answer("301 Moved Permanently", "Location: /data/")
+
+    server.script = script
+    assert asker.list(b"/data") == Listed(FileColumns.from_rows([(b"x", 1, NOON)]))
