@@ -7,7 +7,7 @@ Servers cannot be taken at their word; what each was found to do is in ``docs/do
 - a name that may have been cut, or that looks like the attributes of another one, is asked for by itself;
 - a path with a question mark is asked for only from servers that do not cut it there;
 - how percent signs are to be read is found out from a path that has one;
-- a path is absent only if there is no file on the way to it.
+- a path is absent only if there is no file on the way to it, and if the server that denies it shows what is above.
 
 Questions are asked by generators: each gives a `Question` and is sent the `Reply`, until it returns the outcome.
 """
@@ -78,7 +78,7 @@ def _list(path: bytes, locate: Locate, readings: Readings, with_sizes: bool) -> 
     if failed is not None:
         return failed
     if isinstance(found, Failed):
-        return found
+        return (yield from _unless_denied_blindly(path, locate, reply)) or found
     if not found.is_collection:
         return Failed(Reason.NOT_A_DIRECTORY, "a file")
     reading = found.reading or Reading.RAW
@@ -114,15 +114,15 @@ def _stat(path: bytes, locate: Locate) -> Asking:
     if found.reason != Reason.NOT_FOUND:
         return (yield from _why(path, locate, reply, found))
     failed = yield from _unless_cut_at_a_mark(path, locate)
-    if failed is None and not reply.server.startswith(_TELLING):
-        failed = yield from _unless_below_a_file(path, locate)
+    if failed is None:
+        failed = yield from _unless_denied_blindly(path, locate, reply)
     return failed or Absent()
 
 
 def _why(path: bytes, locate: Locate, reply: Reply, failed: Failed) -> Asking:
     """Find out what is behind a failure of which the server says less than it knows."""
     if reply.is_odd:
-        return (yield from _unless_below_a_file(path, locate)) or failed
+        return (yield from _unless_denied_blindly(path, locate, reply)) or failed
     if reply.is_broken and failed.reason == Reason.CONNECTION:
         # Apache hangs up in the middle when it may not look at the directory, or at an entry.
         hidden = yield from _unless_hidden(path, locate)
@@ -170,18 +170,32 @@ def _unless_cut_at_a_mark(path: bytes, locate: Locate) -> _Judging:
     return Failed(Reason.BAD_NAME, "the server cuts a path at its question mark")
 
 
-def _unless_below_a_file(path: bytes, locate: Locate) -> _Judging:
-    """Look for a file on the way to what is not there."""
+def _unless_denied_blindly(path: bytes, locate: Locate, denial: Reply) -> _Judging:
+    """Doubt a denial unless the server that it comes from shows the directory that the path is not in.
+
+    A file may be on the way to it. Or the store is away, and what stands before it denies everything.
+    """
     above = paths.parent_of(path)
-    while above is not None and above != b"/":
+    if above is None or (denial.server.startswith(_TELLING) and not denial.is_odd):
+        return None
+    while above is not None:
         reply = yield Question(locate(above))
         said = reply.said
         if isinstance(said, Found):
-            return None if said.is_collection else Failed(Reason.NOT_A_DIRECTORY, "a file on the way")
+            if not said.is_collection:
+                return Failed(Reason.NOT_A_DIRECTORY, "a file on the way")
+            if reply.server != denial.server:
+                words = f"denied by {_name_of(denial)}, and its directory is shown by {_name_of(reply)}"
+                return Failed(Reason.SERVER, words)
+            return None
         if said.reason != Reason.NOT_FOUND and not reply.is_odd:
             return said
         above = paths.parent_of(above)
-    return None
+    return Failed(Reason.SERVER, f"everything is denied, even the top of the door, by {_name_of(denial)}")
+
+
+def _name_of(reply: Reply) -> str:
+    return f"'{paths.escape(reply.server.encode())}'" if reply.server else "a server without a name"
 
 
 def _find_reading(

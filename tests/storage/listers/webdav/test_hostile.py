@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from engine.columns import FileColumns
-from engine.listing import Failed, Listed, Outcome, Present
+from engine.listing import Absent, Failed, Listed, Outcome, Present
 from engine.states import Reason
 from storage.listers.doors import Door
 from storage.listers.protocol import Ask
@@ -87,3 +87,22 @@ def test_a_server_that_wants_a_slash_behind_directories_gets_it(server: Scripted
 
     server.script = script
     assert asker.list(b"/data") == Listed(FileColumns.from_rows([(b"x", 1, NOON)]))
+
+
+@pytest.mark.parametrize("name", [(), ("Server: proxy",)])
+def test_what_stands_before_a_store_that_is_away_denies_nothing(
+    server: ScriptedHTTP, asker: Asker, name: tuple[str, ...]
+) -> None:
+    def nothing(head: bytes) -> list[bytes]:
+        return answer("404 Not Found", *name, body=b"404 page not found")
+
+    server.script = nothing
+    for ask in Ask:
+        assert "everything is denied" in failed(asker.ask(ask, b"/data/x")).detail
+    # It is back before the next question.
+    server.script = lambda head: store(head, nothing)
+    for ask in Ask:
+        assert "its directory is shown by 'stranger'" in failed(asker.ask(ask, b"/data/lost")).detail
+    server.script = lambda head: store(head, lambda _: answer("404 Not Found", "Server: stranger"))
+    assert asker.stat(b"/data/lost") == asker.stat(b"/data/none/lost") == Absent()
+    assert failed(asker.list(b"/data/lost")).reason == Reason.NOT_FOUND

@@ -202,6 +202,7 @@ def test_a_directory_may_be_somewhere_else_and_not_everywhere() -> None:
         )
     ) as server:
         _fill(server.store)
+        (server.root / "nowhere").mkdir()
         outcomes = []
         for prefix in ("moved", "circle", "nowhere", "signed", "other"):
             door = Door.parse(f"{server.url}/{prefix}")

@@ -207,7 +207,8 @@ def test_a_server_of_which_nothing_is_known_is_believed_that_a_directory_is_empt
     [
         ("401 Unauthorized", Reason.AUTHENTICATION),
         ("403 Forbidden", Reason.PERMISSION),
-        ("404 Not Found", Reason.NOT_FOUND),
+        # Of everything; see `test_hostile`.
+        ("404 Not Found", Reason.SERVER),
         ("405 Method Not Allowed", Reason.SERVER),
         ("500 Internal Server Error", Reason.SERVER),
         ("502 Bad Gateway", Reason.SERVER),
