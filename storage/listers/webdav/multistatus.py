@@ -20,7 +20,7 @@ _MULTISTATUS, _RESPONSE, _PROPSTAT = _DAV + "multistatus", _DAV + "response", _D
 _HREF, _STATUS = _DAV + "href", _DAV + "status"
 _LENGTH, _MODIFIED = _DAV + "getcontentlength", _DAV + "getlastmodified"
 _TYPE, _COLLECTION = _DAV + "resourcetype", _DAV + "collection"
-_TAGS = (_RESPONSE, _HREF, _LENGTH, _MODIFIED, _COLLECTION, _STATUS)
+_TAGS = (_RESPONSE, _HREF, _PROPSTAT, _LENGTH, _MODIFIED, _COLLECTION, _STATUS)
 
 _OK = "HTTP/1.1 200 OK"
 _FOUND = 200
@@ -50,6 +50,8 @@ class Entry(NamedTuple):
 
 
 _Properties: TypeAlias = tuple[str | None, str | None, bool]
+
+_NOTHING: _Properties = (None, None, False)
 
 
 class Multistatus:
@@ -128,40 +130,60 @@ class Multistatus:
 def _entries(root: Any, count: int) -> Iterator[Entry]:
     """Give what the first so many children of the root say.
 
-    Properties count as soon as the status behind them says that they are there. This runs for each file of a store.
+    Properties count if the status beside them says that they are there; either may come first. This runs for each file
+    of a store.
     """
     end = root[count] if count < len(root) else None
     href: str | None = None
     found: _Properties | None = None
+    is_there: bool | None = None
     length = modified = None
-    collection = is_in_response = False
+    collection = is_in_response = is_in_propstat = False
     for element in root.iter(*_TAGS):
         tag = element.tag
         if tag == _STATUS:
-            if element.text == _OK or _is_there(element):
-                new = length, modified, collection
-                found = new if found is None else _together(found, new)
-            length = modified = None
-            collection = False
+            if is_there is not None:
+                raise MultistatusError("two statuses of one thing", Reason.PARTIAL)
+            is_there = element.text == _OK or _is_there(element)
+            if not is_in_propstat:
+                found = _counted(found, is_there, _NOTHING)
         elif tag == _MODIFIED:
             modified = element.text
         elif tag == _LENGTH:
             length = element.text
+        elif tag == _PROPSTAT:
+            if is_in_propstat:
+                found = _counted(found, is_there, (length, modified, collection))
+            is_there = length = modified = None
+            collection, is_in_propstat = False, True
         elif tag == _HREF:
             if href is not None or len(element):
                 raise MultistatusError("a response about more than one path, or about none")
             href = element.text or ""
         elif tag == _RESPONSE:
+            if is_in_propstat:
+                found = _counted(found, is_there, (length, modified, collection))
             if is_in_response:
                 yield _entry(href, found)
             if element is end:
                 return
-            href = found = length = modified = None
-            collection, is_in_response = False, True
+            href = found = is_there = length = modified = None
+            collection, is_in_response, is_in_propstat = False, True, False
         elif element.getparent().tag == _TYPE:
             collection = True
+    if is_in_propstat:
+        found = _counted(found, is_there, (length, modified, collection))
     if is_in_response:
         yield _entry(href, found)
+
+
+def _counted(found: _Properties | None, is_there: bool | None, more: _Properties) -> _Properties | None:
+    """Put properties to those that were found, if they are there."""
+    if is_there is None:
+        raise MultistatusError("properties without a status", Reason.PARTIAL)
+    if not is_there:
+        return found
+    return more if found is None else _together(found, more)
 
 
 def _entry(href: str | None, found: _Properties | None) -> Entry:

@@ -124,6 +124,33 @@ def test_a_property_that_a_directory_does_not_have_is_no_fault() -> None:
     assert outcome == Listed(directories=DirectoryColumns.from_rows([(b"sub", UNKNOWN_MTIME)]))
 
 
+def test_a_status_may_stand_before_what_it_is_about() -> None:
+    # As EOS has it.
+    def eos(href: str, there: str, lacking: str) -> str:
+        return (
+            f"<d:response><d:href>{href}</d:href>"
+            f"<d:propstat><d:status>HTTP/1.1 200 OK</d:status><d:prop>{there}</d:prop></d:propstat>"
+            f"<d:propstat><d:status>HTTP/1.1 404 Not Found</d:status><d:prop>{lacking}</d:prop></d:propstat>"
+            "</d:response>"
+        )
+
+    time = f"<d:getlastmodified>{DATE}</d:getlastmodified>"
+    kind, length = "<d:resourcetype><d:collection/></d:resourcetype>", "<d:getcontentlength/>"
+    directories = [eos(href, time + kind, length) for href in ("/data/", "/data/sub/")]
+    file = eos("/data/x", f"{time}<d:resourcetype/><d:getcontentlength>7</d:getcontentlength>", "")
+    outcome = listed(directories[0], file, directories[1])
+    assert outcome == Listed(FileColumns.from_rows([(b"x", 7, NOON)]), DirectoryColumns.from_rows([(b"sub", NOON)]))
+    unlooked = file.replace("200 OK", "403 Forbidden")
+    assert reason_of(listed(directories[0], unlooked)) == Reason.PARTIAL
+
+
+@pytest.mark.parametrize("status", ["", "<d:status>HTTP/1.1 200 OK</d:status>" * 2])
+def test_properties_have_one_status(status: str) -> None:
+    file = response("/data/x", 1).replace("<d:status>HTTP/1.1 200 OK</d:status>", status)
+    assert reason_of(listed(response("/data/"), file)) == Reason.PARTIAL
+    assert reason_of(listed(response("/data/"), file, response("/data/y", 1))) == Reason.PARTIAL
+
+
 @pytest.mark.parametrize(("size", "date"), [(1, None), (1, "tomorrow"), ("-1", DATE), ("1_0", DATE), (2**63, DATE)])
 def test_a_file_needs_a_size_and_a_time(size: int | str, date: str | None) -> None:
     assert reason_of(listed(response("/data/"), response("/data/x", size, date))).retryable
