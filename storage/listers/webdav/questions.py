@@ -3,7 +3,7 @@
 Servers cannot be taken at their word; what each was found to do is in ``docs/doors.md``. So:
 
 - a directory that is listed as empty is asked for a name that is hardly there: only a server that denies this one can
-  see into it. Servers that are known to leave out what they cannot show are not believed that a directory is empty;
+  see into it. None is believed that a directory is empty: all that are known leave out what they cannot show;
 - a name that may have been cut, or that looks like the attributes of another one, is asked for by itself;
 - a path with a question mark is asked for only from servers that do not cut it there;
 - how percent signs are to be read is found out from a path that has one;
@@ -29,12 +29,6 @@ from storage.listers.webdav.hrefs import Reading, read
 Locate: TypeAlias = Callable[[bytes], bytes]
 Asking: TypeAlias = Generator[Question, Reply, Outcome]
 _Judging: TypeAlias = Generator[Question, Reply, Failed | None]
-
-_HIDING = ("XrootD", "Apache", "nginx", "Cheroot", "WsgiDAV")
-"""Servers that leave out of a listing what they cannot read, or what begins with a dot, by how their names begin."""
-
-_TELLING = "XrootD"
-"""A server that tells a path below a file from one that is absent."""
 
 
 class Readings:
@@ -91,8 +85,7 @@ def _list(path: bytes, locate: Locate, readings: Readings, with_sizes: bool) -> 
     if isinstance(listed, Failed):
         return listed
     if not found.members:
-        hides = reply.server.startswith(_HIDING)
-        return (yield from _unless_hidden(path, locate)) or Listed(others=hides)
+        return (yield from _unless_hidden(path, locate)) or Listed(others=True)
     return (yield from _unless_doubtful(path, locate, listed)) or listed
 
 
@@ -176,8 +169,6 @@ def _unless_denied_blindly(path: bytes, locate: Locate, denial: Reply) -> _Judgi
     A file may be on the way to it. Or the store is away, and what stands before it denies everything.
     """
     above = paths.parent_of(path)
-    if above is None or (denial.server.startswith(_TELLING) and not denial.is_odd):
-        return None
     while above is not None:
         reply = yield Question(locate(above))
         said = reply.said
@@ -191,6 +182,8 @@ def _unless_denied_blindly(path: bytes, locate: Locate, denial: Reply) -> _Judgi
         if said.reason != Reason.NOT_FOUND and not reply.is_odd:
             return said
         above = paths.parent_of(above)
+    if path == b"/":
+        return None
     return Failed(Reason.SERVER, f"everything is denied, even the top of the door, by {_name_of(denial)}")
 
 

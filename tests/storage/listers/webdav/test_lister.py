@@ -190,7 +190,7 @@ def test_what_is_behind_a_link_that_leads_nowhere_does_not_make_a_directory_empt
     assert asker.list(b"/loop") == Listed(others=True)
 
 
-def test_a_server_of_which_nothing_is_known_is_believed_that_a_directory_is_empty(
+def test_a_server_of_which_nothing_is_known_is_not_believed_that_a_directory_is_empty(
     served: ServedDirectory, proxy: FaultyHTTPProxy, through: Asker
 ) -> None:
     (served.path / "hollow").mkdir()
@@ -198,7 +198,8 @@ def test_a_server_of_which_nothing_is_known_is_believed_that_a_directory_is_empt
     put(served, b"closed/file")
     (served.path / "closed").chmod(0o444)
     proxy.fault = Fault(replace=from_stranger)
-    assert through.list(b"/hollow") == Listed()
+    # dCache shows one that it cannot list at the moment so, StoRM one whose files it cannot look at.
+    assert through.list(b"/hollow") == Listed(others=True)
     assert reason_of(through.list(b"/closed")) == Reason.PERMISSION
 
 
