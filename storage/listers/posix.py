@@ -13,6 +13,7 @@ import errno
 import os
 import stat
 import threading
+from itertools import pairwise
 from queue import SimpleQueue
 
 from engine import paths
@@ -174,6 +175,14 @@ def _list(path: bytes) -> ListingOutcome:
             else:
                 others = True
     files.sort()
+    names = [row[0] for row in files] + [row[0] for row in directories]
+    if len(set(names)) != len(names):
+        # A file system may give an entry twice while others come and go: NFS does.
+        files, directories = sorted(set(files)), list(set(directories))
+        names = sorted([row[0] for row in files] + [row[0] for row in directories])
+        twice = next((name for name, other in pairwise(names) if name == other), None)
+        if twice is not None:
+            return Failed(Reason.PARTIAL, f"'{paths.escape(twice)}' is listed twice, with different attributes")
     return Listed(FileColumns.from_sorted_rows(files), DirectoryColumns.with_ids(directories), others=others)
 
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -110,7 +111,12 @@ class _Worker:
 
     def _list(self, bucket: str, key: str) -> Listed | Failed:
         found = self._below(bucket, key)
-        names = [row[0] for row in found.files]
+        rows = sorted(set(found.files))
+        names = [row[0] for row in rows]
+        twice = next((name for name, other in pairwise(names) if name == other), None)
+        if twice is not None:
+            # It was written anew between two pages.
+            return Failed(Reason.PARTIAL, f"'{paths.escape(twice)}' is listed twice, with different attributes")
         both = set(names) & set(found.directories)
         if both:
             shown = paths.escape(min(both))
@@ -119,7 +125,7 @@ class _Worker:
             if key and not found.has_marker:
                 return self._no_directory(bucket, key)
             return Listed(others=True)
-        files = FileColumns.from_sorted_rows(sorted(found.files)) if found.files else NO_FILES
+        files = FileColumns.from_sorted_rows(rows) if rows else NO_FILES
         return Listed(files, DirectoryColumns.from_rows([(name, UNKNOWN_MTIME) for name in found.directories]))
 
     def _no_directory(self, bucket: str, key: str) -> Failed:
@@ -134,11 +140,16 @@ class _Worker:
         there = self._head(bucket, key)
         if there is not None:
             return there
-        # A bucket that is gone denies a key as well; a listing tells.
+        # A bucket that is gone denies a key as well, as does what stands before a store that is away; a listing tells.
         found = _Found()
         self._take(bucket, self._page(bucket, key + "/", MaxKeys=1), key + "/", found)
         if found.files or found.directories or found.has_marker:
             return Present(0, found.marked_at, True)
+        start = key.encode()
+        # Of all keys that begin so it would be the first one.
+        first = self._page(bucket, key, MaxKeys=1)
+        if any(not name for name, _ in self._names(bucket, first, "Contents", "Key", start)):
+            return Failed(Reason.PARTIAL, "a key that is listed, and denied when it is asked for")
         above = key.rpartition("/")[0]
         while above:
             if self._head(bucket, above) is not None:
@@ -178,11 +189,14 @@ class _Worker:
             raise _Stopped(self._client.refused(Failed(Reason.TIMEOUT, f"no answer within {self._timeout:g} s")))
         self.requests += 1
         answer = self._client.ask(question)
-        if isinstance(answer, Failed):
-            if may_lack and answer.reason == Reason.NOT_FOUND:
-                return None
+        if not isinstance(answer, Failed):
+            return answer
+        if answer.reason != Reason.NOT_FOUND:
             raise _Stopped(answer)
-        return answer
+        if may_lack:
+            return None
+        # A list may have no keys in it. Where there is none, there is no store.
+        raise _Stopped(Failed(Reason.SERVER, f"no bucket answers: {answer.detail}"))
 
     def _take(self, bucket: str, page: dict[str, Any], prefix: str, found: _Found) -> None:
         """Read the keys and prefixes of a page."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -96,6 +97,34 @@ def test_directories_have_their_inodes(tmp_path: Path, asker: Asker) -> None:
     listed = asker.list(b"/")
     assert isinstance(listed, Listed)
     assert listed.directories.id_list() == [(tmp_path / name).stat().st_ino for name in "ab"]
+
+
+@pytest.mark.parametrize("changes", [False, True])
+def test_an_entry_that_a_file_system_gives_twice_counts_once(
+    tmp_path: Path, asker: Asker, monkeypatch: pytest.MonkeyPatch, changes: bool
+) -> None:
+    put(tmp_path / "file")
+    (tmp_path / "sub").mkdir()
+    once = asker.list(b"/")
+    scandir = os.scandir
+
+    @contextmanager
+    def twice(path: bytes) -> Iterator[Iterator[os.DirEntry[bytes]]]:
+        def entries() -> Iterator[os.DirEntry[bytes]]:
+            yield from scandir(path)
+            if changes:
+                put(tmp_path / "file", 2)
+            yield from scandir(path)
+
+        yield entries()
+
+    monkeypatch.setattr("storage.listers.posix.os.scandir", twice)
+    again = asker.list(b"/")
+    if changes:
+        assert isinstance(again, Failed)
+        assert again.reason == Reason.PARTIAL
+    else:
+        assert again == once
 
 
 def test_fractions_of_seconds_are_cut_off(tmp_path: Path, asker: Asker) -> None:

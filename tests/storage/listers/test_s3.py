@@ -186,7 +186,8 @@ def _error(code: str, status: str) -> Callable[[bytes], bytes]:
         ("ExpiredToken", "400 Bad Request", Reason.AUTHENTICATION),
         ("SlowDown", "503 Slow Down", Reason.TIMEOUT),
         ("InternalError", "500 Internal Server Error", Reason.SERVER),
-        ("NoSuchKey", "404 Not Found", Reason.NOT_FOUND),
+        # Said of a list: there is none of nothing.
+        ("NoSuchKey", "404 Not Found", Reason.SERVER),
     ],
 )
 def test_what_a_server_says_instead_is_a_reason(
