@@ -25,7 +25,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from engine import paths
-from engine.listing import Absent, Failed, NamesListed, Outcome, Present
+from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
 from engine.states import Reason
 from storage.listers import gfal_answers, xrdfs
 from storage.listers.doors import Door
@@ -150,7 +150,17 @@ class _Worker:
         if isinstance(outcome, Failed):
             return self._file_or(path, output, outcome, deadline)
         names = [*outcome.files.name_list(), *outcome.directories.name_list()]
-        return self._unless_hidden(path, names, deadline) or self._unless_cut(path, names, deadline) or outcome
+        if not names and not self._lists_dots:
+            return self._unless_hidden(path, names, deadline) or self._empty(path, deadline)
+        return self._unless_cut(path, names, deadline) or outcome
+
+    def _empty(self, path: bytes, deadline: float) -> Outcome:
+        """Find out whether there is something in a directory of which nothing is listed."""
+        if not self._over_xrootd:
+            # What is left out of a listing there is in no list of names either.
+            return Listed(others=True)
+        names = self._names_of_xrootd(path, deadline)
+        return Listed(others=bool(names.names)) if isinstance(names, NamesListed) else names
 
     def _names(self, path: bytes, deadline: float) -> Outcome:
         output = self._gfal(("-a",), path, deadline)

@@ -52,19 +52,22 @@ def parse_listing(output: bytes, dots: bool) -> ListingOutcome:
     files: dict[bytes, tuple[bytes, int, int]] = {}
     directories: dict[bytes, int] = {}
     seen: set[bytes] = set()
+    others = False
     for line in _lines(output):
         match = _LINE.fullmatch(line)
         if match is None or not _is_name(match["name"], dots) or match["name"] in seen:
             return _unreadable(line)
         name = match["name"]
         seen.add(name)
-        if match["kind"] == b"d" and name not in _DOTS:
-            directories[name] = _seconds(match["time"])
-        elif match["kind"] == b"-":
+        if match["kind"] == b"-":
             files[name] = (name, int(match["size"]), _seconds(match["time"]))
+        elif match["kind"] != b"d":
+            others = True
+        elif name not in _DOTS:
+            directories[name] = _seconds(match["time"])
     if dots and not seen.issuperset(_DOTS):
         return Failed(Reason.PARTIAL, "a listing without '.' and '..'")
-    return Listed(FileColumns.from_rows(files.values()), DirectoryColumns.from_rows(directories.items()))
+    return Listed(FileColumns.from_rows(files.values()), DirectoryColumns.from_rows(directories.items()), others=others)
 
 
 def parse_names(output: bytes, dots: bool) -> NamesOutcome:

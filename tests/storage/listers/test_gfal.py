@@ -76,6 +76,18 @@ def test_names_bring_what_a_looping_link_cuts_off(xrootd_directory: ServedDirect
     assert served.stat(b"/cut/file07") == Present(1, NOON, False)
 
 
+def test_what_is_no_file_keeps_a_directory_from_being_empty(
+    xrootd_directory: ServedDirectory, served: Asker, tmp_path: Path, on_disk: Asker
+) -> None:
+    for name, target in (("loop", "self"), ("nowhere", "else")):
+        (xrootd_directory.path / name).mkdir()
+        (xrootd_directory.path / name / "self").symlink_to(target)
+        assert served.list(b"/" + name.encode()) == Listed(others=True)
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe/pipe")
+    assert on_disk.list(b"/pipe") == Listed(others=True)
+
+
 def test_without_xrdfs_the_names_of_an_xrootd_store_are_not_known(
     xrootd_directory: ServedDirectory, served: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,7 +172,7 @@ def test_what_is_neither_file_nor_directory_is_left_out(tmp_path: Path, on_disk:
     put(tmp_path, b"/data/file")
     os.mkfifo(tmp_path / "data" / "pipe")
 
-    assert on_disk.list(b"/data") == Listed(FileColumns.from_rows([(b"file", 1, NOON)]))
+    assert on_disk.list(b"/data") == Listed(FileColumns.from_rows([(b"file", 1, NOON)]), others=True)
 
 
 def test_times_are_those_of_the_store_wherever_we_are(

@@ -31,6 +31,7 @@ def test_lines_are_read_to_the_byte() -> None:
     assert parse_listing(output, dots=False) == Listed(
         FileColumns.from_rows([(b" blanks ", 22, NOON), (b"tab\there\xff", 8, -1)]),
         DirectoryColumns.from_rows([(b"sub", NOON + 1)]),
+        others=True,
     )
     assert parse_listing(b"", dots=False) == Listed()
 
