@@ -23,6 +23,7 @@ from storage.listers.webdav.hrefs import BadHref, Place, Reading, is_ambiguous, 
 from storage.listers.webdav.multistatus import Entry, Multistatus, MultistatusError
 
 _LARGEST = 2**63 - 1
+_DIGITS = len(str(_LARGEST))
 _NAMES_OF_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 _MONTHS = {_NAMES_OF_MONTHS[at : at + 3]: at // 3 + 1 for at in range(0, 36, 3)}
 _DATE = re.compile(r"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) \d\d:\d\d:\d\d GMT", re.ASCII)
@@ -195,7 +196,7 @@ def _named(rows: list[_Row], reading: Reading) -> list[tuple[bytes, int, int]]:
 
 
 def _size(text: str) -> int:
-    if not (text.isdecimal() and text.isascii()) or int(text) > _LARGEST:
+    if not (text.isdecimal() and text.isascii()) or len(text) > _DIGITS or int(text) > _LARGEST:
         raise MultistatusError(f"a size of '{_shown(text)}'")
     return int(text)
 

@@ -29,7 +29,8 @@ _NO_SUCH_PROPERTY = 404
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 _AT_A_TIME = 1 << 20
-"""Bytes that are taken in before what is complete of them is read."""
+"""Bytes that are taken in before what is complete of them is read. No entry has so many: one that does not end would be
+kept until there is no memory left."""
 
 
 class MultistatusError(Exception):
@@ -92,9 +93,11 @@ class Multistatus:
         if self._held >= _AT_A_TIME:
             self._held = 0
             self._find_root()
-            if self._root is not None:
-                # The last one may have only begun.
-                yield from self._take(len(self._root) - 1)
+            # The last one may have only begun.
+            complete = len(self._root) - 1
+            if complete <= 0:
+                raise MultistatusError("an entry that does not end")
+            yield from self._take(complete)
 
     def close(self) -> Iterator[Entry]:
         """Give the rest.
@@ -107,17 +110,17 @@ class Multistatus:
         except etree.XMLSyntaxError as error:
             raise MultistatusError(f"cut off, or none: {_words(error)}", Reason.PARTIAL) from error
         self._find_root()
-        if self._root is None:
-            raise MultistatusError("no multistatus")
         yield from self._take(len(self._root))
 
     def _find_root(self) -> None:
-        if self._root is not None:
-            return
+        # What the parser tells of it keeps, so that nothing may be left there.
         for _, element in self._parser.read_events():
-            if element.getparent() is None:
-                self._root = element
-        if self._root is not None and self._root.getroottree().docinfo.doctype:
+            if element.getparent() is not None:
+                raise MultistatusError("a multistatus inside of something else")
+            self._root = element
+        if self._root is None:
+            raise MultistatusError("no multistatus")
+        if self._root.getroottree().docinfo.doctype:
             raise MultistatusError("a document type, which no multistatus has")
 
     def _take(self, count: int) -> Iterator[Entry]:

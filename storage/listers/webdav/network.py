@@ -34,6 +34,11 @@ class Network(httpcore.NetworkBackend):
         self._is_cut = False
         self._lock = threading.Lock()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the deadline is past."""
+        return time.monotonic() >= self.deadline
+
     def left(self, most: float | None = None) -> float:
         """Give the seconds that are left, at most so many."""
         left = max(_LEAST, self.deadline - time.monotonic())
@@ -89,9 +94,14 @@ class _Stream(httpcore.NetworkStream):
         network.remember(stream.get_extra_info("socket"))
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._network.is_over:
+            # What comes now and then, a byte at a time, would never be late.
+            raise httpcore.ReadTimeout("an answer that takes too long")
         return self._stream.read(max_bytes, self._network.left(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if self._network.is_over:
+            raise httpcore.WriteTimeout("a request that takes too long")
         self._stream.write(buffer, self._network.left(timeout))
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -13,7 +14,7 @@ from engine.states import Reason
 from storage.listers.doors import Door
 from storage.listers.protocol import Ask
 from storage.listers.webdav.lister import WebDavLister
-from tests.servers.scripted_http import ScriptedHTTP, answer, path_of
+from tests.servers.scripted_http import Script, ScriptedHTTP, answer, path_of
 from tests.storage.listers.asking import Asker, asking
 from tests.storage.listers.webdav.test_answers import NOON, document, response
 
@@ -106,3 +107,59 @@ def test_what_stands_before_a_store_that_is_away_denies_nothing(
     server.script = lambda head: store(head, lambda _: answer("404 Not Found", "Server: stranger"))
     assert asker.stat(b"/data/lost") == asker.stat(b"/data/none/lost") == Absent()
     assert failed(asker.list(b"/data/lost")).reason == Reason.NOT_FOUND
+
+
+def endless(first: bytes, more: bytes, seconds: float = 0.0) -> Script:
+    """Begin an answer and go on for ever, with so many seconds between two pieces."""
+
+    def script(head: bytes) -> Iterator[bytes]:
+        yield first
+        while True:
+            time.sleep(seconds)
+            yield more
+
+    return script
+
+
+OPEN = b"HTTP/1.1 207 Multi-Status\r\n\r\n" + document()[: -len(b"</d:multistatus>")]
+
+
+@pytest.mark.parametrize(
+    ("first", "more"),
+    [
+        (b"HTTP/1.1 207 Multi-Status\r\n\r\n<html>", b"<p>hello</p>" * 5000),
+        (OPEN + b"<d:response><d:href>/data</d:href>", b"<d:propstat><d:prop/></d:propstat>" * 2000),
+        (OPEN + b"<d:response><d:href>/data", b"x" * 65536),
+        (OPEN + response("/data").encode(), b"<d:multistatus></d:multistatus>" * 2000),
+        (OPEN + b"<!--", b"x" * 65536),
+        (OPEN + b"<d:x y='", b"x" * 65536),
+        (b"HTTP/1.1 207 Multi-Status\r\nX: ", b"x" * 65536),
+        (b"HTTP/1.1 500 Oh\r\n\r\n", b"x" * 65536),
+    ],
+)
+def test_what_does_not_end_is_not_kept(server: ScriptedHTTP, asker: Asker, first: bytes, more: bytes) -> None:
+    server.script = endless(first, more)
+    # Not by its timeout, after which there would be gigabytes of it.
+    assert failed(asker.list(b"/data")).reason in (Reason.SERVER, Reason.CONNECTION)
+
+
+@pytest.mark.parametrize(
+    ("first", "more"),
+    [
+        (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+        (b"HTTP/1.1 207 Multi-Status\r\nX: ", b"x"),
+        (b"HTTP/1.1 207 Multi-Status\r\nContent-Length: 100000\r\n\r\n", b" "),
+        (b"HTTP/1.1 207 Multi-Status\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFF\r\n", b" "),
+        (b"HTTP/1.1 500 Oh\r\nContent-Length: 100000\r\n\r\n", b"x"),
+    ],
+)
+def test_what_drips_ends_by_the_timeout(server: ScriptedHTTP, first: bytes, more: bytes) -> None:
+    server.script = endless(first, more, 0.01)
+    with asking(partial(WebDavLister, Door.parse(server.url), timeout=0.5, connections=1)) as asker:
+        # Said by the worker, and not by whoever looks after those that do not come back.
+        assert "no answer in time" in failed(asker.list(b"/data")).detail
+
+
+def test_a_size_of_thousands_of_digits_is_none(server: ScriptedHTTP, asker: Asker) -> None:
+    server.script = lambda head: multistatus(response("/data/"), response("/data/x", "9" * 5000))
+    assert "a size of" in failed(asker.list(b"/data")).detail
