@@ -31,6 +31,8 @@ from storage.listers.protocol import Ask, Request, Sink
 from storage.listers.s3_client import S3Client
 
 _ENCODED = "url"
+_LARGEST = 2**63 - 1
+_EARLIEST = -(2**62)
 _NEVER_NAMES = frozenset((b"", b".", b".."))
 
 
@@ -160,7 +162,9 @@ class _Worker:
     def _head(self, bucket: str, key: str) -> Present | None:
         """Ask for one key; None if there is no such one, or no such bucket."""
         answer = self._ask(lambda client: client.head_object(Bucket=bucket, Key=key), may_lack=True)
-        return None if answer is None else Present(int(answer["ContentLength"]), int(answer["LastModified"]), False)
+        if answer is None:
+            return None
+        return Present(_number(answer, "ContentLength"), _number(answer, "LastModified"), False)
 
     def _below(self, bucket: str, key: str) -> _Found:
         """List everything below a key, page by page."""
@@ -188,7 +192,7 @@ class _Worker:
         if self._closed.is_set() or time.monotonic() >= self._deadline:
             raise _Stopped(self._client.refused(Failed(Reason.TIMEOUT, f"no answer within {self._timeout:g} s")))
         self.requests += 1
-        answer = self._client.ask(question)
+        answer = self._client.ask(question, self._deadline)
         if not isinstance(answer, Failed):
             return answer
         if answer.reason != Reason.NOT_FOUND:
@@ -206,11 +210,11 @@ class _Worker:
             raise _Stopped(Failed(Reason.SERVER, "an answer about something else"))
         for name, item in self._names(bucket, page, "Contents", "Key", start):
             if not name:
-                found.has_marker, found.marked_at = True, int(item["LastModified"])
+                found.has_marker, found.marked_at = True, _number(item, "LastModified")
             elif name in _NEVER_NAMES or b"/" in name or b"\0" in name:
                 raise _Stopped(_no_path(name))
             else:
-                found.files.append((name, int(item["Size"]), int(item["LastModified"])))
+                found.files.append((name, _number(item, "Size"), _number(item, "LastModified")))
         for name, _ in self._names(bucket, page, "CommonPrefixes", "Prefix", start):
             found.directories.append(_name_of_prefix(name))
 
@@ -219,7 +223,9 @@ class _Worker:
     ) -> Iterator[tuple[bytes, dict[str, Any]]]:
         is_encoded = page.get("EncodingType") == _ENCODED
         for item in page.get(listed, ()):
-            text = item[field_name]
+            text = item.get(field_name)
+            if text is None:
+                raise _Stopped(Failed(Reason.PARTIAL, f"an entry without {field_name}"))
             key = self._decoded(bucket, text, start) if is_encoded else text.encode("utf-8", "surrogatepass")
             if not is_encoded and b"\n" in key:
                 raise _Stopped(Failed(Reason.BAD_NAME, "an end of a line, which XML does not tell from others"))
@@ -252,6 +258,14 @@ class _Worker:
         if there[0] == there[1]:
             raise _Stopped(Failed(Reason.PARTIAL, f"how '{paths.escape(plus)}' is written is not known"))
         return there[0]
+
+
+def _number(item: dict[str, Any], name: str) -> int:
+    """Read a size or a time of an entry."""
+    value = item.get(name)
+    if value is None or not (_EARLIEST if name == "LastModified" else 0) <= value <= _LARGEST:
+        raise _Stopped(Failed(Reason.PARTIAL, f"an entry without {name}, or with a wrong one"))
+    return int(value)
 
 
 def _first_of(bucket: str, prefix: str, client: Any) -> Any:

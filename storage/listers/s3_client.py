@@ -17,12 +17,16 @@ from typing import Any
 from engine.listing import Failed
 from engine.states import Reason
 from storage.listers.doors import Door
+from storage.listers.s3_sending import NoAnswer, Sending
 
 SCHEMES = {"s3": "https", "s3+http": "http"}
 """What each scheme of a door goes over."""
 
 _CONNECT_SECONDS = 10.0
 """Seconds in which a server has to let us in; less where a request may not take so long."""
+
+_LONGEST = 200
+"""Characters of what a server says that are said again."""
 
 _MOST_CONNECTIONS = 1000
 _USUAL_REGION = "us-east-1"
@@ -62,17 +66,23 @@ class S3Client:
         self._timeout = timeout
         self._lock = threading.Lock()
         self._client: Any = None
+        self._sending: Sending | None = None
         self._signs_by = ""
+        self._token = ""
         self.plus_is_blank: bool | None = None
 
-    def ask(self, question: Callable[[Any], Any]) -> Any:
-        """Put a question to the client; gives what it answers, or `Failed`."""
+    def ask(self, question: Callable[[Any], Any], deadline: float) -> Any:
+        """Put a question to the client; gives what it answers by ``deadline``, of ``time.monotonic``, or `Failed`."""
         from botocore import exceptions
 
         try:
-            return question(self._made())
+            client, sending = self._made()
+            sending.until(deadline)
+            return question(client)
+        except NoAnswer as error:
+            return Failed(Reason.SERVER, str(error))
         except exceptions.ClientError as error:
-            return self.refused(_said(error.response))
+            return self.refused(_said(error.response, self._token))
         except (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError):
             return self.refused(Failed(Reason.TIMEOUT, f"no answer within {self._timeout:g} s"))
         except exceptions.SSLError as error:
@@ -90,8 +100,10 @@ class S3Client:
             return self.refused(Failed(Reason.AUTHENTICATION, _one_line(error)))
         except _parsing_errors() as error:
             return Failed(Reason.PARTIAL, f"an answer that cannot be read: {_one_line(error)}")
-        except (OSError, KeyError, ValueError) as error:
+        except OSError as error:
             return self.refused(Failed(Reason.CONNECTION, f"{type(error).__name__}: {_one_line(error)}"))
+        except (LookupError, ValueError, TypeError) as error:
+            return Failed(Reason.PARTIAL, f"an answer that cannot be read: {type(error).__name__}: {_one_line(error)}")
 
     def refused(self, failed: Failed) -> Failed:
         """Add to a failure that is the door's own which one that was, and what there was to be refused."""
@@ -103,11 +115,16 @@ class S3Client:
             said = f"{said} ({hint})"
         return Failed(failed.reason, said)
 
-    def _made(self) -> Any:
+    def _made(self) -> tuple[Any, Sending]:
         with self._lock:
-            if self._client is None:
-                self._client = self._make()
-            return self._client
+            if self._client is None or self._sending is None:
+                try:
+                    self._client = self._make()
+                except ValueError as error:
+                    raise NoAnswer(f"the door cannot be used: {_one_line(error)}") from error
+                self._sending = Sending(self._client._endpoint.http_session)
+                self._client.meta.events.register("before-send.s3", self._sending)
+            return self._client, self._sending
 
     def _make(self) -> Any:
         from botocore import UNSIGNED
@@ -121,6 +138,7 @@ class S3Client:
         session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=seconds_of)
         credentials = session.get_credentials()
         self._signs_by = "" if credentials is None else str(credentials.method)
+        self._token = "" if credentials is None else credentials.get_frozen_credentials().token or ""
         return session.create_client(
             "s3",
             endpoint_url=f"{SCHEMES[self._door.scheme]}://{self._door.host}",
@@ -154,10 +172,10 @@ def _parsing_errors() -> tuple[type[Exception], ...]:
     return (ResponseParserError,)
 
 
-def _said(response: dict[str, Any]) -> Failed:
-    """Put what a server said into a reason and one line."""
+def _said(response: dict[str, Any], token: str) -> Failed:
+    """Put what a server said into a reason and one line; it may say what was shown to it, such as the ``token``."""
     error = response.get("Error", {})
-    code, words = str(error.get("Code", "")), " ".join(str(error.get("Message", "")).split())[:200]
+    code, words = (_printable(str(error.get(part, "")), token) for part in ("Code", "Message"))
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     said = f"{status} {code}: {words}"
     if code == _NO_BUCKET:
@@ -175,5 +193,9 @@ def _said(response: dict[str, Any]) -> Failed:
 
 
 def _one_line(error: BaseException) -> str:
-    words = " ".join(str(error).split())
-    return "".join([c if c.isprintable() else " " for c in words])[:200] or type(error).__name__
+    return _printable(str(error)) or type(error).__name__
+
+
+def _printable(text: str, token: str = "") -> str:
+    words = " ".join((text.replace(token, "...") if token else text).split())
+    return "".join([c if c.isprintable() else " " for c in words])[:_LONGEST]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -15,7 +16,7 @@ from storage.listers.doors import Door
 from storage.listers.protocol import Ask
 from storage.listers.s3 import S3Lister
 from tests.servers.s3 import ENVIRONMENT
-from tests.servers.scripted_http import ScriptedHTTP, answer
+from tests.servers.scripted_http import Script, ScriptedHTTP, answer
 from tests.storage.listers.asking import Asker, asking
 
 NOON = 1_600_000_000
@@ -86,3 +87,94 @@ def test_a_key_is_denied_by_its_list_as_well(server: ScriptedHTTP, asker: Asker,
         assert failed(asker.stat(b"/data/x")).reason == Reason.PARTIAL
     else:
         assert asker.stat(b"/data/x") == Absent()
+
+
+def endless(first: bytes, more: bytes, seconds: float = 0.0) -> Script:
+    """Begin an answer and go on for ever, with so many seconds between two pieces."""
+
+    def script(head: bytes) -> Iterator[bytes]:
+        yield first
+        while True:
+            time.sleep(seconds)
+            yield more
+
+    return script
+
+
+@pytest.mark.parametrize("status", ["200 OK", "500 Oh"])
+def test_what_does_not_end_is_not_kept(server: ScriptedHTTP, asker: Asker, status: str) -> None:
+    begun = b"<ListBucketResult><Name>bucket</Name>"
+    server.script = endless(f"HTTP/1.1 {status}\r\n\r\n".encode() + begun, b"<Owner>%b</Owner>" % (b"x" * 65536))
+    # Not by its timeout, after which there would be gigabytes of it.
+    assert "more than 64 MB" in failed(asker.list(b"/data")).detail
+
+
+@pytest.mark.parametrize("how", ["Content-Length: 100000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\nFFFFFF\r\n"])
+def test_what_drips_ends_by_the_timeout(server: ScriptedHTTP, asker: Asker, how: str) -> None:
+    server.script = endless(f"HTTP/1.1 200 OK\r\n{how}".encode(), b" ", 0.01)
+    # Said by the worker, and not by whoever looks after those that do not come back.
+    assert failed(asker.list(b"/data")).detail.startswith("timeout at localhost")
+
+
+def test_an_answer_that_is_shorter_than_it_says_is_none(server: ScriptedHTTP, asker: Asker) -> None:
+    def script(head: bytes) -> Iterator[bytes]:
+        yield from [piece.replace(b"Content-Length: ", b"Content-Length: 1") for piece in page(key("data/x"))]
+        raise OSError
+
+    server.script = script
+    assert failed(asker.list(b"/data")).reason == Reason.CONNECTION
+
+
+def test_nobody_is_sent_on_to_somewhere_else(server: ScriptedHTTP, asker: Asker) -> None:
+    with ScriptedHTTP(lambda head: page(key("data/x"))) as elsewhere:
+        server.script = lambda head: answer(
+            "307 Moved", f"Location: http://localhost:{elsewhere.port}/bucket?list-type=2"
+        )
+        assert f"sent on to localhost:{elsewhere.port}" in failed(asker.list(b"/data")).detail
+        assert elsewhere.asked == []
+    # botocore asks on and on where a bucket is that answers so.
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        key("data/x", -1),
+        key("data/x", 2**63),
+        key("data/x", "9" * 5000),
+        key("data/x", "many"),
+        key("data/x").replace("<Size>1</Size>", ""),
+        key("data/x").replace("2020-09-13", "yesterday "),
+        key("data/x").replace("LastModified", "Modified"),
+        key("data/x").replace("Key>", "Name>"),
+        "<CommonPrefixes></CommonPrefixes>",
+    ],
+)
+def test_an_entry_that_lacks_something_leaves_its_directory_partial(
+    server: ScriptedHTTP, asker: Asker, item: str
+) -> None:
+    server.script = lambda head: page(key("data/a"), item)
+    assert failed(asker.list(b"/data")).reason == Reason.PARTIAL
+
+
+def test_a_key_without_a_time_is_not_denied(server: ScriptedHTTP, asker: Asker) -> None:
+    server.script = lambda head: answer("200 OK")
+    assert failed(asker.stat(b"/data/x")).reason == Reason.PARTIAL
+
+
+def test_what_a_server_says_is_one_line_without_a_secret(server: ScriptedHTTP, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = "of-this-session" * 3
+    monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+    for code in ("C" * 5000, f"Header{token}"):
+        body = f"<Error><Code>{code}&#x85;\nx</Code><Message>it was {token}</Message></Error>".encode()
+        server.script = lambda head, body=body: answer("500 Oh", body=body)  # type: ignore[misc]
+        with asking(partial(S3Lister, Door.parse(f"{server.url}/bucket"), timeout=2.0, connections=1)) as asker:
+            said = failed(asker.list(b"/data")).detail
+        assert said.isprintable()
+        assert len(said) < 400
+        assert "of-this-session" not in said
+
+
+def test_a_door_that_botocore_does_not_take_is_said() -> None:
+    with asking(partial(S3Lister, Door.parse("s3+http://under_score:1/bucket"), timeout=2.0, connections=1)) as asker:
+        assert "the door cannot be used: Invalid endpoint" in failed(asker.list(b"/data")).detail
