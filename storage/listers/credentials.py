@@ -33,7 +33,7 @@ CERTIFICATES = "/etc/grid-security/certificates"
 _TOKEN_PARTS = 3
 _CLIENT_FILES = ("X509_USER_PROXY", "X509_USER_CERT", "X509_USER_KEY", "X509_CERT_FILE", "X509_CERT_DIR")
 _OTHERS = stat.S_IRWXO
-_OPEN_TO_OTHERS = "open to other users, so XRootD does not use it; chmod 600 helps"
+_OPEN_TO_OTHERS = "open to other users, so it is not used; chmod 600 helps"
 _NO_TOKEN = "no JSON web token"
 
 
@@ -109,7 +109,8 @@ def _find(environment: Mapping[str, str]) -> tuple[Token, str] | None:
     runtime = environment.get("XDG_RUNTIME_DIR", "")
     for directory in (runtime, "/tmp"):
         path = Path(directory, usual)
-        if directory and path.exists():
+        # Somebody who became another user often still has the first one's directory, and may not look there.
+        if directory and os.path.exists(path):
             return _token_file(str(path), path)
     return None
 

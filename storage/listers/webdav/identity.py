@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from storage.listers.credentials import CERTIFICATES, bearer_token
+from storage.listers.credentials import CERTIFICATES, bearer_token, file_problem
 from storage.listers.wire.tls import TLSError, tls_context
 
 _EVERY = 1.0
@@ -95,6 +95,9 @@ def _context(environment: Mapping[str, str], shows_certificate: bool) -> ssl.SSL
     of_grid = bool(named) or os.path.isdir(CERTIFICATES)
     context = tls_context(environment) if of_grid else ssl.create_default_context()
     files = _certificate(environment) if shows_certificate else ()
+    problem = file_problem(Path(files[-1])) if files else ""
+    if problem:
+        raise TLSError(f"initialize TLS: {files[-1]} cannot be used: {problem}")
     if files:
         try:
             # Without a password Python asks for one at the terminal.

@@ -14,6 +14,7 @@ from storage.listers.xrootd_errors import refused
 from tests.servers.credentials import Issuer
 
 ISSUER = Issuer()
+NOBODY = 65534
 
 
 def write(path: Path, token: str, mode: int = 0o600) -> Path:
@@ -54,6 +55,20 @@ def test_a_token_is_found_where_wlcg_says(tmp_path: Path) -> None:
         found.append(token.place)
         del places[name]
     assert found == ["BEARER_TOKEN", "BEARER_TOKEN_FILE", str(tmp_path / f"bt_u{os.geteuid()}")]
+
+
+def test_a_directory_of_somebody_else_has_no_token_for_us(tmp_path: Path) -> None:
+    # As /run/user/0 in the environment of whom su has made another user.
+    tmp_path.chmod(0)
+    if os.geteuid() == 0:
+        os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        found = find_token({"XDG_RUNTIME_DIR": str(tmp_path)})
+    finally:
+        if os.getresuid()[2] == 0:
+            os.setresuid(0, 0, 0)
+        tmp_path.chmod(0o700)
+    assert found is None or found.place.startswith("/tmp/bt_u")
 
 
 @pytest.mark.parametrize("text", ["nonsense", "a.b.c", "a.e30=.c", "..", "a.bnVsbA.c", "é.é.é"])

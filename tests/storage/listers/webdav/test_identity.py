@@ -149,6 +149,11 @@ def test_a_certificate_is_shown_where_it_is_wanted_unless_there_is_a_token(
         assert isinstance(refused, Failed)
         assert refused.reason == Reason.AUTHENTICATION
         monkeypatch.setenv("X509_USER_PROXY", str(proxy))
+        proxy.chmod(0o644)
+        open_to_all = listed(server.url)
+        assert isinstance(open_to_all, Failed)
+        assert "open to other users" in open_to_all.detail
+        proxy.chmod(0o600)
         assert listed(server.url) == FOUND
         monkeypatch.delenv("X509_USER_PROXY")
         monkeypatch.setenv("X509_USER_CERT", str(authority.certificate))
