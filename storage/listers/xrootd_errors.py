@@ -46,6 +46,9 @@ _BY_ERRNO = {
 _OF_THE_DOOR = frozenset((Reason.AUTHENTICATION, Reason.CONNECTION, Reason.TIMEOUT))
 """What has to do with the way to a door more than with what it was asked."""
 
+_OVER_TLS = ("roots", "xroots", "davs", "https")
+"""The schemes over which a token is sent."""
+
 _ANSWER = re.compile(r"Server responded with an error: \[(\d+)\] ?(.*)")
 
 _BY_WORDS = {
@@ -118,7 +121,7 @@ def refused(outcome: _Any | Failed, scheme: str, host: str) -> _Any | Failed:
     if "TLS" in outcome.detail:
         hint = explain_tls(os.environ, outcome.detail)
     else:
-        hint = explain(os.environ, scheme in ("roots", "xroots"), time.time())
+        hint = explain(os.environ, scheme in _OVER_TLS, time.time())
     return replace(outcome, detail=f"{Reason.AUTHENTICATION.label} at {host}: {outcome.detail} ({hint})")
 
 

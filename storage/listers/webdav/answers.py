@@ -19,7 +19,7 @@ from engine.columns import NO_FILES, UNKNOWN_MTIME, DirectoryColumns, FileColumn
 from engine.listing import Failed, Listed, ListingOutcome
 from engine.states import Reason
 from storage.listers.protocol import LONGEST_LISTED_NAME
-from storage.listers.webdav.hrefs import BadHref, Place, Reading, is_ambiguous, read
+from storage.listers.webdav.hrefs import BadHref, Place, Reading, is_ambiguous, read, shown
 from storage.listers.webdav.multistatus import Entry, Multistatus, MultistatusError
 
 _LARGEST = 2**63 - 1
@@ -156,7 +156,7 @@ class Answer:
             members.directories.append((tail, 0, UNKNOWN_MTIME if modified is None else _time(modified)))
         elif self._with_sizes:
             if length is None or modified is None:
-                raise MultistatusError(f"'{_shown(tail)}' without a size or a time", Reason.PARTIAL)
+                raise MultistatusError(f"'{shown(tail)}' without a size or a time", Reason.PARTIAL)
             members.files.append((tail, _size(length), _time(modified)))
         else:
             members.files.append((tail, 0, 0))
@@ -170,7 +170,7 @@ class Answer:
     def _take_itself(self, entry: Entry) -> None:
         readings = self._place.readings(entry.href)
         if not readings:
-            raise BadHref(f"an href that is outside of the directory, '{_shown(entry.href)}'")
+            raise BadHref(f"an href that is outside of the directory, '{shown(entry.href)}'")
         self._believe(readings)
         if not entry.href.isascii():
             self._has_letters = True
@@ -197,7 +197,7 @@ def _named(rows: list[_Row], reading: Reading) -> list[tuple[bytes, int, int]]:
 
 def _size(text: str) -> int:
     if not (text.isdecimal() and text.isascii()) or len(text) > _DIGITS or int(text) > _LARGEST:
-        raise MultistatusError(f"a size of '{_shown(text)}'")
+        raise MultistatusError(f"a size of '{shown(text)}'")
     return int(text)
 
 
@@ -209,7 +209,7 @@ def _time(text: str) -> int:
             )
         return _other_time(text)
     except (ValueError, OverflowError, KeyError) as error:
-        raise MultistatusError(f"a time of '{_shown(text)}'") from error
+        raise MultistatusError(f"a time of '{shown(text)}'") from error
 
 
 @lru_cache(maxsize=4096)
@@ -235,7 +235,3 @@ def _failed(error: MultistatusError | BadHref) -> Failed:
 
 def _twice(names: list[bytes]) -> str:
     return paths.escape(next(name for name, other in pairwise(sorted(names)) if name == other))
-
-
-def _shown(text: str) -> str:
-    return paths.escape(text.encode("latin-1", "replace")[:200])

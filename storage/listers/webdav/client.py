@@ -12,7 +12,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote_to_bytes
 
 import httpcore
@@ -48,8 +48,14 @@ many, and so on."""
 _MOST_WORDS = 1 << 16
 """Bytes of what a server says besides an answer; one that says more has its connection closed."""
 
+_MOST_OF_A_PAGE = 1 << 12
+"""Characters of a page for people in which words are looked for: how long that takes grows with their square."""
+
 _LISTED = b"<resourcetype/><getcontentlength/><getlastmodified/>"
 _NAMED = b"<resourcetype/>"
+
+_TELLING = 12
+"""Characters at the beginning of a token by which it is known again."""
 
 _TAG = re.compile(r"<style.*?</style>|<[^>]*>", re.DOTALL)
 _LOCATION = re.compile(r"(?:(?:(https?):)?//([^/?#]+))?(/[^?#]*)(\?[!-~]*)?", re.IGNORECASE)
@@ -150,6 +156,8 @@ class Client:
         self._home_origin = origin_of(*self._home)
         self._identity = identity
         self._generation = 0
+        # The last token that went out, which may come back in what a server says.
+        self._shown = b""
         self._network = Network()
         self._pool: httpcore.ConnectionPool | None = None
         self._closed = threading.Event()
@@ -179,6 +187,10 @@ class Client:
         return (statuses[-1] if statuses else 0), said if isinstance(said, Failed) else None
 
     def _until(self, deadline: float, exchange: Callable[[], Reply]) -> Reply:
+        reply = self._said(deadline, exchange)
+        return _without(self._shown.decode("ascii"), reply) if self._shown else reply
+
+    def _said(self, deadline: float, exchange: Callable[[], Reply]) -> Reply:
         self._network.deadline = deadline
         try:
             return exchange()
@@ -323,6 +335,7 @@ class Client:
         ]
         if token and target.scheme == "https":
             headers.append((b"Authorization", b"Bearer " + token))
+            self._shown = token
         url = httpcore.URL(
             scheme=target.scheme.encode(),
             host=name.strip("[]").encode("ascii", "replace"),
@@ -388,8 +401,18 @@ def _words(response: httpcore.Response) -> str:
     if b"html" in kind or text.lstrip()[:1] == "<":
         # A page that says the same to people.
         reason = response.extensions.get("reason_phrase", b"")
-        return _one_line(reason.decode("latin-1")) or _one_line(_TAG.sub(" ", text))
+        return _one_line(reason.decode("latin-1")) or _one_line(_TAG.sub(" ", text[:_MOST_OF_A_PAGE]))
     return _one_line(text)
+
+
+def _without(token: str, reply: Reply) -> Reply:
+    """Leave out of what a server says the token that it was shown, also where only the beginning is left of it."""
+    beginning = token[:_TELLING]
+    server = "" if beginning in reply.server else reply.server
+    said = reply.said
+    if isinstance(said, Failed) and beginning in said.detail:
+        said = replace(said, detail=re.sub(re.escape(beginning) + r"\S*", "...", said.detail))
+    return replace(reply, said=said, server=server)
 
 
 def _one_line(text: str) -> str:

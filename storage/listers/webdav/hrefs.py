@@ -14,9 +14,12 @@ import re
 from enum import Enum
 from urllib.parse import unquote_to_bytes
 
+from engine import paths
+
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 _PLAIN = re.compile(rb"[^A-Za-z0-9/._~-]")
 _ABSOLUTE = re.compile(r"(https?)://([^/]*)(.*)", re.DOTALL | re.IGNORECASE)
+_LONGEST = 200
 _PORTS = {"http": "80", "https": "443"}
 
 
@@ -34,6 +37,11 @@ class BadHref(Exception):
 def quote(path: bytes) -> bytes:
     """Write a path so that every server takes it for these bytes."""
     return _PLAIN.sub(lambda match: b"%%%02X" % match[0][0], path)
+
+
+def shown(text: str) -> str:
+    """Give what a server wrote as a part of a line that people read, cut when it is long."""
+    return paths.escape(text.encode("latin-1", "replace")[:_LONGEST])
 
 
 def is_ambiguous(text: str) -> bool:
@@ -77,7 +85,7 @@ class Place:
         match = _ABSOLUTE.match(text)
         if match is not None:
             if origin_of(match[1], match[2]) != self._origin:
-                raise BadHref(f"an href at another host, {match[1].lower()}://{match[2]}")
+                raise BadHref(f"an href at another host, {shown(f'{match[1].lower()}://{match[2]}')}")
             text = match[3]
         if text and not text.startswith("/"):
             raise BadHref("an href that is neither an absolute path nor a URL")

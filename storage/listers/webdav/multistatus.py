@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 from lxml import etree
 
 from engine.states import Reason
+from storage.listers.webdav.hrefs import shown
 
 _DAV = "{DAV:}"
 _MULTISTATUS, _RESPONSE, _PROPSTAT = _DAV + "multistatus", _DAV + "response", _DAV + "propstat"
@@ -206,7 +207,7 @@ def _is_there(status: Any) -> bool:
         return True
     if code == _NO_SUCH_PROPERTY and status.getparent().tag == _PROPSTAT:
         return False
-    raise MultistatusError(f"of one entry the server says {(status.text or 'nothing').strip()[:80]}", Reason.PARTIAL)
+    raise MultistatusError(f"of one entry the server says {shown(status.text or 'nothing')}", Reason.PARTIAL)
 
 
 def _together(one: _Properties, other: _Properties) -> _Properties:
@@ -219,4 +220,4 @@ def _code(text: str) -> int:
 
 
 def _words(error: BaseException) -> str:
-    return f"not XML: {error}"[:200]
+    return f"not XML: {shown(str(error))}"

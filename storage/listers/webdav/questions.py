@@ -24,7 +24,7 @@ from engine.states import Reason
 from storage.listers.protocol import Ask, Request
 from storage.listers.webdav.answers import Found, doubtful
 from storage.listers.webdav.client import Question, Reply
-from storage.listers.webdav.hrefs import Reading, read
+from storage.listers.webdav.hrefs import Reading, read, shown
 
 Locate: TypeAlias = Callable[[bytes], bytes]
 Asking: TypeAlias = Generator[Question, Reply, Outcome]
@@ -204,5 +204,4 @@ def _find_reading(
                 return said.reading
         elif isinstance(said, Failed) and said.reason != Reason.NOT_FOUND:
             return said
-    shown = paths.escape(ambiguous.encode("latin-1", "replace"))
-    return Failed(Reason.PARTIAL, f"how a name with '{shown}' is written is not known")
+    return Failed(Reason.PARTIAL, f"how a name with '{shown(ambiguous)}' is written is not known")

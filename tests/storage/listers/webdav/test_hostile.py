@@ -163,3 +163,21 @@ def test_what_drips_ends_by_the_timeout(server: ScriptedHTTP, first: bytes, more
 def test_a_size_of_thousands_of_digits_is_none(server: ScriptedHTTP, asker: Asker) -> None:
     server.script = lambda head: multistatus(response("/data/"), response("/data/x", "9" * 5000))
     assert "a size of" in failed(asker.list(b"/data")).detail
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        lambda head: multistatus(response("http://elsewhere\n\x85ERROR \x9b31m" + "x" * 5000 + "/data")),
+        lambda head: multistatus(response("/data"), response("/data/x", 1, status="403 \n\x85ERROR " + "x" * 5000)),
+        lambda head: multistatus(response("/\n\x85ERROR" + "x" * 5000)),
+        lambda head: multistatus(response("/data"), response("/data/x", "\n\x85ERROR" + "x" * 5000)),
+        lambda head: answer("500 Oh", body=b"\n\xc2\x85ERROR\x1b[31m" + b"x" * 5000),
+        lambda head: answer("207 Multi-Status", body=b"<d:x xmlns:d='y:z\xc2\x85'><d:y\xc2\x9b></d:z></d:x>"),
+    ],
+)
+def test_what_a_server_says_is_one_line(server: ScriptedHTTP, asker: Asker, script: Script) -> None:
+    server.script = script
+    said = failed(asker.list(b"/data")).detail
+    assert said.isprintable()
+    assert len(said) < 400

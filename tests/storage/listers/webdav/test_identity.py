@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import ssl
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -16,9 +18,11 @@ from engine.states import Reason
 from storage.listers.doors import Door
 from storage.listers.webdav.lister import WebDavLister
 from tests.servers.credentials import Authority, Issuer
+from tests.servers.scripted_http import Script, ScriptedHTTP, answer
 from tests.servers.webdav import ApacheServer
 from tests.servers.xrootd_secured import SecuredServer
 from tests.storage.listers.asking import asking
+from tests.storage.listers.webdav.test_answers import document, response
 
 NOON = 1_600_000_000
 SEEN = "seen"
@@ -185,6 +189,45 @@ def test_a_token_goes_to_its_door_and_nowhere_else(authority: Authority, monkeyp
             refused = listed(door.url)
             assert isinstance(refused, Failed)
             assert "not secure" in refused.detail
+
+
+def test_a_token_that_a_server_says_back_is_not_said(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("X509_CERT_DIR", str(authority.certificates))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.certificate, authority.key)
+
+    def shown(head: bytes) -> str:
+        return re.search(rb"\r\nAuthorization: (.*)", head)[1].decode()  # type: ignore[index]
+
+    scripts: list[Script] = [
+        lambda head: answer("500 Oh", body=head),
+        lambda head: answer(f"500 {shown(head)}", body=b"<html>"),
+        lambda head: answer("302 Found", f"Location: http://{shown(head)[7:]}/data"),
+        lambda head: answer("207 Multi-Status", body=document(response(f"/{shown(head)}"))),
+        lambda head: answer("207 Multi-Status", body=document(response("/store/data", status=shown(head)))),
+        lambda head: answer("404 Not Found", f"Server: {shown(head)}"),
+    ]
+    for token in (Issuer().token(), "MDAxY2xvY2F0aW9uIG1hY2Fyb29u"):
+        monkeypatch.setenv("BEARER_TOKEN", token)
+        for script in scripts:
+            with ScriptedHTTP(script, context) as server:
+                outcome = listed(server.url)
+                assert isinstance(outcome, Failed)
+                assert token in shown(server.asked[0])
+                assert not any(part in outcome.detail for part in (token[:16], token[-16:]))
+
+
+def test_a_token_that_is_refused_is_said_to_be(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("X509_CERT_DIR", str(authority.certificates))
+    monkeypatch.setenv("BEARER_TOKEN", Issuer().token())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.certificate, authority.key)
+    with ScriptedHTTP(lambda head: answer("401 Unauthorized"), context) as server:
+        outcome = listed(server.url)
+    assert isinstance(outcome, Failed)
+    assert "BEARER_TOKEN: not accepted" in outcome.detail
 
 
 def test_nothing_is_shown_without_encryption(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
