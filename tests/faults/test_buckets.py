@@ -193,6 +193,29 @@ def test_answers_that_are_none(kept: FaultySite, s3_server: S3Server, bucket: st
 
 
 @pytest.mark.fault(
+    "buckets",
+    "from the middle on what stands before the store says 404 to everything",
+    "nothing is called missing for that; what was not seen is unlisted",
+)
+def test_what_stands_before_the_store(
+    kept: FaultySite, s3_server: S3Server, bucket: str, proxy: FaultyHTTPProxy
+) -> None:
+    for number in range(20, _WIDE):
+        kept.put(f"data/{number}/kept.root")
+    _fill(kept, s3_server, bucket, Timeout=20, Connections=1)
+
+    def away() -> None:
+        # moto answers once for each connection.
+        proxy.fault = Fault(replace=saying("404 Not Found", "Connection: close"))
+
+    ended = kept.check_while(away)
+    assert ended.code == 0, ended.err
+    kept.assert_true()
+    assert set(kept.found("compare_missing")) <= {b"data/1/lost.root"}
+    assert len(kept.unlisted()) > 10
+
+
+@pytest.mark.fault(
     "buckets", "kill -9 in the middle of the listing", "the next run goes on from what was listed, and finds the same"
 )
 def test_a_run_that_is_killed(kept: FaultySite, s3_server: S3Server, bucket: str) -> None:

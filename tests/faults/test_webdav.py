@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.program import Ended, eventually
 from tests.faults.site import FaultySite
-from tests.servers.faulty_http import FaultyHTTPProxy, cut_short, parts_of, saying, with_body
+from tests.servers.faulty_http import FaultyHTTPProxy, cut_short, from_stranger, parts_of, saying, with_body
 from tests.servers.faulty_proxy import FORWARD, Fault
 from tests.servers.fixtures import ServedDirectory
 from tests.servers.webdav import ApacheServer, XRootDOverHTTP
@@ -172,6 +172,51 @@ def test_a_server_that_is_not_well(alone: FaultySite, proxy: FaultyHTTPProxy) ->
     assert ended.code == 0, ended.err
     alone.assert_found(["data/1/lost.root"], ["data/2/left.root"])
     assert alone.unlisted() == {b"data/broken": "server error"}
+
+
+@pytest.mark.parametrize("how", ["404", "302"])
+@pytest.mark.fault(
+    "WebDAV",
+    "from the middle on what stands before the store says 404 to everything, or sends everybody on to the top",
+    "nothing is called missing for that, and nothing is an orphan that only the top has; what was not seen is unlisted",
+)
+def test_what_stands_before_the_store(alone: FaultySite, proxy: FaultyHTTPProxy, how: str) -> None:
+    _filled(alone, _WIDE, Retries=1, Connections=1)
+    elsewhere = saying("404 Not Found") if how == "404" else saying("302 Found", "Location: /")
+
+    def before(answer: bytes) -> bytes:
+        return answer if b"<D:href>/</D:href>" in answer and how == "302" else elsewhere(answer)
+
+    def away() -> None:
+        proxy.fault = Fault(replace=before)
+
+    ended = alone.check_while(away)
+    assert ended.code == 0, ended.err
+    alone.assert_true()
+    assert set(alone.found("compare_missing")) <= {b"data/1/lost.root"}
+    assert len(alone.unlisted()) > 10
+
+
+@pytest.mark.fault(
+    "WebDAV",
+    "the server shows directories that it cannot list as empty ones, and denies a name that nobody gave",
+    "none is called empty, and of their files only those are missing that are denied one by one",
+)
+def test_directories_that_seem_to_be_empty(alone: FaultySite, proxy: FaultyHTTPProxy) -> None:
+    def emptied(answer: bytes) -> bytes:
+        head, body = parts_of(from_stranger(answer))
+        if b"special.root" not in body:
+            return with_body(head, body)
+        end = b"</D:response>"
+        return with_body(head, body[: body.index(end) + len(end)] + b"</D:multistatus>")
+
+    for number in (1, 4, 5):
+        alone.put(f"data/{number}/special.root")
+    alone.prepare(Timeout=_TIMEOUT, Retries=1)
+    proxy.fault = Fault(replace=emptied)
+    ended = alone.check()
+    assert ended.code == 0, ended.err
+    alone.assert_found(["data/1/lost.root"], ["data/2/left.root"])
 
 
 @pytest.mark.parametrize("mode", [0o311, 0o644, 0o000])
