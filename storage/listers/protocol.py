@@ -38,8 +38,10 @@ GFAL = "SRM"
 _COMPLETE = frozenset(("root", "roots", "xroot", "xroots", "file"))
 """The schemes whose listings of names were found to have all of them, whatever lists."""
 
-_INCOMPLETE = frozenset(("davs", "https", "dav", "http"))
-"""The schemes whose servers leave names out of a listing, by what they can read or want to show."""
+_COMPLETE_BY_US = _COMPLETE | {"memory", "dump"}
+"""Those of which our own listers get all. Servers of WebDAV leave names out, by what they can read or want to show; a
+bucket's names come by the same question as its listing, and prove no more than that; and of what other packages bring
+nobody knows."""
 
 
 class Ask(IntEnum):
@@ -123,7 +125,7 @@ class StoreSpec:
     def names_are_complete(self) -> bool:
         """Whether a name that is in no answer to `Ask.NAMES` is not there."""
         schemes = {door.partition(":")[0] for door in self.doors}
-        return schemes.isdisjoint(_INCOMPLETE) and (self.method != GFAL or schemes <= _COMPLETE)
+        return schemes <= (_COMPLETE if self.method == GFAL else _COMPLETE_BY_US)
 
 
 Sink = Callable[[int, Outcome], None]

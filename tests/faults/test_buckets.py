@@ -194,6 +194,31 @@ def test_answers_that_are_none(kept: FaultySite, s3_server: S3Server, bucket: st
 
 @pytest.mark.fault(
     "buckets",
+    "every list of a directory lacks its last keys and says that it is whole",
+    "its files are asked for one by one: none that is there is called missing, and the directory is unlisted",
+)
+def test_lists_that_lack_keys(kept: FaultySite, s3_server: S3Server, bucket: str, proxy: FaultyHTTPProxy) -> None:
+    for number in range(30):
+        kept.put(f"data/3/many{number:02}.root")
+    kept.know("data/3/many99.root")
+    _fill(kept, s3_server, bucket, Timeout=20)
+
+    def shorter(answer: bytes) -> bytes:
+        head, body = parts_of(answer)
+        first, end = body.find(b"many15.root"), body.rfind(b"</Contents>")
+        if not 0 <= first < end:
+            return answer
+        return with_body(head, body[: body.rindex(b"<Contents>", 0, first)] + body[end + len(b"</Contents>") :])
+
+    proxy.fault = Fault(replace=shorter)
+    ended = kept.check()
+    assert ended.code == 0, ended.err
+    kept.assert_found(["data/1/lost.root", "data/3/many99.root"], ["data/2/left.root"])
+    assert set(kept.unlisted()) == {b"data/3"}
+
+
+@pytest.mark.fault(
+    "buckets",
     "from the middle on what stands before the store says 404 to everything",
     "nothing is called missing for that; what was not seen is unlisted",
 )
