@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -27,6 +28,12 @@ _CONNECT_SECONDS = 10.0
 
 _LONGEST = 200
 """Characters of what a server says that are said again."""
+
+_NOT_YET: Any = object()
+"""Stands for the credentials as long as nobody has looked for them."""
+
+_EVERY = 5.0
+"""Seconds after which it is looked again whether credentials that are refused were replaced."""
 
 _MOST_CONNECTIONS = 1000
 _USUAL_REGION = "us-east-1"
@@ -68,11 +75,20 @@ class S3Client:
         self._client: Any = None
         self._sending: Sending | None = None
         self._signs_by = ""
-        self._token = ""
+        # Access key, secret and token that questions are signed with; None without any.
+        self._keys: Any = _NOT_YET
+        self._looked_at = float("-inf")
         self.plus_is_blank: bool | None = None
 
     def ask(self, question: Callable[[Any], Any], deadline: float) -> Any:
         """Put a question to the client; gives what it answers by ``deadline``, of ``time.monotonic``, or `Failed`."""
+        used = self._keys
+        answer = self._answer(question, deadline)
+        if isinstance(answer, Failed) and answer.reason == Reason.AUTHENTICATION and self._is_renewed(used):
+            return self._answer(question, deadline)
+        return answer
+
+    def _answer(self, question: Callable[[Any], Any], deadline: float) -> Any:
         from botocore import exceptions
 
         try:
@@ -82,7 +98,7 @@ class S3Client:
         except NoAnswer as error:
             return Failed(Reason.SERVER, str(error))
         except exceptions.ClientError as error:
-            return self.refused(_said(error.response, self._token))
+            return self.refused(_said(error.response, self._keys.token if self._keys else ""))
         except (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError):
             return self.refused(Failed(Reason.TIMEOUT, f"no answer within {self._timeout:g} s"))
         except exceptions.SSLError as error:
@@ -126,6 +142,28 @@ class S3Client:
                 self._client.meta.events.register("before-send.s3", self._sending)
             return self._client, self._sending
 
+    def _is_renewed(self, used: Any) -> bool:
+        """Tell whether there are other credentials than those that were refused, which are used from then on."""
+        from botocore import exceptions
+        from botocore.session import Session
+
+        with self._lock:
+            if used is not _NOT_YET and self._keys != used:
+                # Somebody else has found them.
+                return True
+            now = time.monotonic()
+            if now < self._looked_at + _EVERY:
+                return False
+            self._looked_at = now
+            try:
+                found = _frozen(Session().get_credentials())
+            except exceptions.BotoCoreError:
+                return False
+            if found == self._keys:
+                return False
+            self._client = None
+            return True
+
     def _make(self) -> Any:
         from botocore import UNSIGNED
         from botocore.config import Config
@@ -138,7 +176,7 @@ class S3Client:
         session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=seconds_of)
         credentials = session.get_credentials()
         self._signs_by = "" if credentials is None else str(credentials.method)
-        self._token = "" if credentials is None else credentials.get_frozen_credentials().token or ""
+        self._keys = _frozen(credentials)
         return session.create_client(
             "s3",
             endpoint_url=f"{SCHEMES[self._door.scheme]}://{self._door.host}",
@@ -172,7 +210,11 @@ def _parsing_errors() -> tuple[type[Exception], ...]:
     return (ResponseParserError,)
 
 
-def _said(response: dict[str, Any], token: str) -> Failed:
+def _frozen(credentials: Any) -> Any:
+    return None if credentials is None else credentials.get_frozen_credentials()
+
+
+def _said(response: dict[str, Any], token: str | None) -> Failed:
     """Put what a server said into a reason and one line; it may say what was shown to it, such as the ``token``."""
     error = response.get("Error", {})
     code, words = (_printable(str(error.get(part, "")), token) for part in ("Code", "Message"))
@@ -196,6 +238,6 @@ def _one_line(error: BaseException) -> str:
     return _printable(str(error)) or type(error).__name__
 
 
-def _printable(text: str, token: str = "") -> str:
+def _printable(text: str, token: str | None = None) -> str:
     words = " ".join((text.replace(token, "...") if token else text).split())
     return "".join([c if c.isprintable() else " " for c in words])[:_LONGEST]

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -178,3 +179,37 @@ def test_what_a_server_says_is_one_line_without_a_secret(server: ScriptedHTTP, m
 def test_a_door_that_botocore_does_not_take_is_said() -> None:
     with asking(partial(S3Lister, Door.parse("s3+http://under_score:1/bucket"), timeout=2.0, connections=1)) as asker:
         assert "the door cannot be used: Invalid endpoint" in failed(asker.list(b"/data")).detail
+
+
+def test_credentials_that_were_replaced_are_used(
+    server: ScriptedHTTP, asker: Asker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    file = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    good = b"first"
+
+    def script(head: bytes) -> list[bytes]:
+        if b"Credential=" + good + b"/" in head:
+            return page(key("data/x"))
+        return answer("400 Bad Request", body=b"<Error><Code>ExpiredToken</Code><Message>over</Message></Error>")
+
+    def write(name: bytes) -> None:
+        file.write_bytes(b"[default]\naws_access_key_id = %b\naws_secret_access_key = mine\n" % name)
+
+    server.script = script
+    write(b"none")
+    assert failed(asker.list(b"/data")).reason == Reason.AUTHENTICATION
+    assert len(server.asked) == 1
+    monkeypatch.setattr("storage.listers.s3_client._EVERY", 0.0)
+    for good in (b"first", b"second"):
+        write(good)
+        assert isinstance(asker.list(b"/data"), Listed)
+    monkeypatch.setattr("storage.listers.s3_client._EVERY", 60.0)
+    good = b"third"
+    assert failed(asker.list(b"/data")).reason == Reason.AUTHENTICATION
+    # Not at each refusal.
+    asked = len(server.asked)
+    assert failed(asker.list(b"/data")).reason == Reason.AUTHENTICATION
+    assert len(server.asked) == asked + 1
