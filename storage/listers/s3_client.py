@@ -29,6 +29,9 @@ _CONNECT_SECONDS = 10.0
 _LONGEST = 200
 """Characters of what a server says that are said again."""
 
+_TLS = "TLS: "
+"""How the detail of a failure begins that has to do with certificates."""
+
 _NOT_YET: Any = object()
 """Stands for the credentials as long as nobody has looked for them."""
 
@@ -102,7 +105,7 @@ class S3Client:
         except (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError):
             return self.refused(Failed(Reason.TIMEOUT, f"no answer within {self._timeout:g} s"))
         except exceptions.SSLError as error:
-            return self.refused(Failed(Reason.AUTHENTICATION, f"TLS: {_one_line(error)}"))
+            return self.refused(Failed(Reason.AUTHENTICATION, f"{_TLS}{_one_line(error.kwargs['error'])}"))
         except (exceptions.HTTPClientError, exceptions.ConnectionError, exceptions.IncompleteReadError) as error:
             return self.refused(Failed(Reason.CONNECTION, _one_line(error)))
         except exceptions.ResponseStreamingError as error:
@@ -128,6 +131,8 @@ class S3Client:
         said = f"{failed.reason.label} at {self._door.host}: {failed.detail}"
         if failed.reason == Reason.AUTHENTICATION:
             hint = f"credentials by {self._signs_by}" if self._signs_by else _NO_CREDENTIALS
+            if failed.detail.startswith(_TLS):
+                hint = f"the door's certificate was held against the authorities {_named_authorities()}"
             said = f"{said} ({hint})"
         return Failed(failed.reason, said)
 
@@ -202,6 +207,11 @@ _NO_CREDENTIALS = (
 def _authorities() -> str | None:
     """Give a file of authorities besides those that botocore finds; None to leave it to that."""
     return None if os.environ.get("AWS_CA_BUNDLE") else os.environ.get("X509_CERT_FILE") or None
+
+
+def _named_authorities() -> str:
+    named = next((name for name in ("AWS_CA_BUNDLE", "X509_CERT_FILE") if os.environ.get(name)), "")
+    return f"of {named}" if named else "that come with botocore; AWS_CA_BUNDLE names others"
 
 
 def _parsing_errors() -> tuple[type[Exception], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import ssl
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -16,6 +17,7 @@ from engine.states import Reason
 from storage.listers.doors import Door
 from storage.listers.protocol import Ask
 from storage.listers.s3 import S3Lister
+from tests.servers.credentials import Authority
 from tests.servers.s3 import ENVIRONMENT
 from tests.servers.scripted_http import Script, ScriptedHTTP, answer
 from tests.storage.listers.asking import Asker, asking
@@ -39,6 +41,11 @@ def server() -> Iterator[ScriptedHTTP]:
 def asker(server: ScriptedHTTP) -> Iterator[Asker]:
     with asking(partial(S3Lister, Door.parse(f"{server.url}/bucket"), timeout=2.0, connections=1)) as asker:
         yield asker
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
 
 
 def key(name: str, size: object = 1) -> str:
@@ -213,3 +220,30 @@ def test_credentials_that_were_replaced_are_used(
     asked = len(server.asked)
     assert failed(asker.list(b"/data")).reason == Reason.AUTHENTICATION
     assert len(server.asked) == asked + 1
+
+
+def test_a_door_is_who_its_certificate_says(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    another = Authority(tmp_path / "another")
+
+    def listed() -> Outcome:
+        door = Door.parse(f"{server.url}/bucket")
+        with asking(partial(S3Lister, door, timeout=5.0, connections=1)) as asker:
+            return asker.list(b"/data")
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.certificate, authority.key)
+    with ScriptedHTTP(lambda head: page(key("data/x")), context, scheme="s3") as server:
+        for name in ("X509_CERT_FILE", "AWS_CA_BUNDLE"):
+            with monkeypatch.context() as here:
+                here.setenv(name, str(authority.file))
+                assert isinstance(listed(), Listed)
+        for name, said in (("AWS_CA_BUNDLE", "of AWS_CA_BUNDLE"), ("", "that come with botocore")):
+            with monkeypatch.context() as here:
+                if name:
+                    here.setenv(name, str(another.file))
+                refused = failed(listed())
+                assert refused.reason == Reason.AUTHENTICATION
+                assert f"held against the authorities {said}" in refused.detail
