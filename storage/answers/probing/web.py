@@ -37,7 +37,7 @@ _SILENT = "see whether the server hangs, something on the way holds it up, or th
 def ask_web(host: str, port: int, is_secure: bool, seconds: float, environment: Mapping[str, str]) -> WebAnswer:
     """Ask what may be asked there; whatever the answer is, it has a date as a rule."""
     try:
-        context = Identity(environment, is_secure).context()
+        _, context = Identity(environment, is_secure).context()
     except TLSError as error:
         return WebAnswer(problem=printable(str(error)), advice=_TRUST)
     connection = (

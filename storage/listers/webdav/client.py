@@ -310,11 +310,11 @@ class Client:
             return self._exchange(self._connections(), target, question, token)
 
     def _connections(self) -> httpcore.ConnectionPool:
-        context = self._identity.context()
-        if self._pool is None or self._generation != self._identity.generation:
+        generation, context = self._identity.context()
+        if self._pool is None or self._generation != generation:
             if self._pool is not None:
                 self._pool.close()
-            self._generation = self._identity.generation
+            self._generation = generation
             # One to the door, and one to each of a few others that it sends on to.
             self._pool = httpcore.ConnectionPool(
                 ssl_context=context, max_connections=4, max_keepalive_connections=4, network_backend=self._network

@@ -31,8 +31,8 @@ class Identity:
         self._end: float | None = None
         self._context: ssl.SSLContext | None = None
         self._state: object = None
-        self.generation = 0
-        """A higher number than before when connections that are open are no longer good."""
+        # A higher number than before when connections that are open are no longer good.
+        self._generation = 0
 
     def token(self, again: bool = False) -> bytes:
         """Give the token, empty if there is none; look for it ``again`` even if that was done just now."""
@@ -45,8 +45,8 @@ class Identity:
         """Whether there is a token, and it has ended."""
         return self._end is not None and time.time() >= self._end
 
-    def context(self) -> ssl.SSLContext | None:
-        """Give what TLS needs; None where there is no TLS.
+    def context(self) -> tuple[int, ssl.SSLContext | None]:
+        """Give what TLS needs, None where there is no TLS; and a number, by which connections with others are known.
 
         Raises:
             TLSError: the authorities, or the certificate that is to be shown, cannot be read.
@@ -55,7 +55,7 @@ class Identity:
             self._look(False)
             if self._context is None and self._is_secure:
                 self._context = _context(self._environment, shows_certificate=not self._token)
-            return self._context
+            return self._generation, self._context
 
     def _look(self, again: bool) -> None:
         now = time.monotonic()
@@ -66,7 +66,7 @@ class Identity:
         state = (not self._token, [_changed(file) for file in _certificate(self._environment)])
         if state != self._state:
             self._state, self._context = state, None
-            self.generation += 1
+            self._generation += 1
 
 
 def _certificate(environment: Mapping[str, str]) -> tuple[str, ...]:
