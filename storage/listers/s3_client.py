@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -202,6 +202,13 @@ class S3Client:
 _NO_CREDENTIALS = (
     "no credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SHARED_CREDENTIALS_FILE"
 )
+
+
+def trusted(environment: Mapping[str, str]) -> str:
+    """Give the file of authorities that a door's certificate is held against."""
+    from botocore.httpsession import where
+
+    return environment.get("AWS_CA_BUNDLE") or environment.get("X509_CERT_FILE") or str(where())
 
 
 def _authorities() -> str | None:

@@ -16,6 +16,7 @@ from storage.answers.probing.greeting import greet
 from storage.answers.probing.server_says import ask_server
 from storage.answers.probing.web import ask_web
 from storage.door_url import S3_SCHEMES, WEB_SCHEMES, DoorURL, parse_door, with_port
+from storage.listers.s3_client import trusted
 from storage.listers.wire.addresses import Info
 from storage.shown import one_line, printable
 from storage.threads import named
@@ -113,7 +114,9 @@ def probe_door(
 def _with_web(
     probe: DoorProbe, scheme: str, host: str, port: int, seconds: float, environment: Mapping[str, str]
 ) -> DoorProbe:
-    said = ask_web(host, port, scheme in _SECURE, seconds, environment)
+    # As its lister does, which knows nothing of the grid's authorities.
+    authorities = trusted(environment) if scheme in S3_SCHEMES else ""
+    said = ask_web(host, port, scheme in _SECURE, seconds, environment, authorities)
     probe = replace(
         probe,
         protocol="S3" if scheme in S3_SCHEMES else "WebDAV",

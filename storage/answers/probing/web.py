@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
@@ -34,19 +37,28 @@ _TRUST = "see docs/doors.md, credentials"
 _SILENT = "see whether the server hangs, something on the way holds it up, or this is no port of its HTTP"
 
 
-def ask_web(host: str, port: int, is_secure: bool, seconds: float, environment: Mapping[str, str]) -> WebAnswer:
-    """Ask what may be asked there; whatever the answer is, it has a date as a rule."""
+def ask_web(
+    host: str, port: int, is_secure: bool, seconds: float, environment: Mapping[str, str], authorities: str = ""
+) -> WebAnswer:
+    """Ask what may be asked there; whatever the answer is, it has a date as a rule.
+
+    Its certificate is held against the file ``authorities``; without that, against those that are for WebDAV doors.
+    """
     try:
-        _, context = Identity(environment, is_secure).context()
-    except TLSError as error:
-        return WebAnswer(problem=printable(str(error)), advice=_TRUST)
+        context = _context(is_secure, environment, authorities)
+    except (TLSError, OSError) as error:
+        return WebAnswer(problem=printable(f"{authorities}: {error}" if authorities else str(error)), advice=_TRUST)
     connection = (
         http.client.HTTPConnection(host, port, timeout=seconds)
         if context is None
         else http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
     )
+    # One that says a byte now and then would never be late.
+    late = threading.Timer(seconds, _break, (connection,))
+    late.daemon = True
     try:
         connection.connect()
+        late.start()
         tls, ends = _encryption(connection)
         asked = time.time()
         connection.request("OPTIONS", "/")
@@ -64,6 +76,7 @@ def ask_web(host: str, port: int, is_secure: bool, seconds: float, environment: 
         problem = printable(f"no answer over HTTP: {one_line(error) or type(error).__name__}")
         return WebAnswer(problem=problem, advice="see whether this is the port of its HTTP, and whether it wants TLS")
     finally:
+        late.cancel()
         connection.close()
     said = WebAnswer(None, 1.0, heard - asked, tls, ends)
     try:
@@ -75,6 +88,17 @@ def ask_web(host: str, port: int, is_secure: bool, seconds: float, environment: 
     # It says whole seconds, which began half a second ago on average.
     ahead, error_seconds = told + 0.5 - (asked + heard) / 2, 0.5 + (heard - asked) / 2
     return WebAnswer(round(ahead, 2), round(error_seconds, 2), said.seconds, tls, ends)
+
+
+def _context(is_secure: bool, environment: Mapping[str, str], authorities: str) -> ssl.SSLContext | None:
+    if is_secure and authorities:
+        return ssl.create_default_context(cafile=authorities)
+    return Identity(environment, is_secure).context()[1]
+
+
+def _break(connection: http.client.HTTPConnection) -> None:
+    with suppress(OSError, AttributeError):
+        connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def _encryption(connection: http.client.HTTPConnection) -> tuple[str, float | None]:

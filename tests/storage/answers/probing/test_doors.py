@@ -17,6 +17,7 @@ from storage.answers.probing.doors import probe_door, probe_doors
 from storage.answers.probing.web import ask_web
 from tests.servers.credentials import Authority
 from tests.servers.fixtures import ServedDirectory
+from tests.servers.scripted_http import ScriptedHTTP
 
 
 def test_a_server_tells_its_clock_and_its_room(xrootd_directory: ServedDirectory) -> None:
@@ -94,6 +95,29 @@ def test_the_date_of_an_answer_is_the_clock_of_a_webdav_door(tmp_path: Path) -> 
         assert said.ahead is None
         assert said.problem.startswith("no encryption: ")
         assert ask_web("localhost", port, False, 10.0, {}).problem.startswith("no answer over HTTP: ")
+
+
+def test_the_certificate_of_a_bucket_is_held_against_the_authorities_of_its_lister(tmp_path: Path) -> None:
+    with web_server(tmp_path / "ca", "Sun, 13 Sep 2020 12:26:40 GMT") as port:
+        grid = {"X509_CERT_DIR": str(tmp_path / "ca/certificates")}
+        assert "no encryption: " in probe_door(f"s3://localhost:{port}/bucket", b"/store", 10.0, grid).problem
+        own = {"AWS_CA_BUNDLE": str(tmp_path / "ca/ca.pem")}
+        probe = probe_door(f"s3://localhost:{port}/bucket", b"/store", 10.0, own)
+        assert (probe.problem, probe.clock is not None) == ("", True)
+        gone = {"AWS_CA_BUNDLE": str(tmp_path / "none")}
+        assert "none: " in probe_door(f"s3://localhost:{port}/bucket", b"/store", 10.0, gone).problem
+
+
+def test_an_answer_that_drips_tells_no_clock() -> None:
+    def script(head: bytes) -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\nX: "
+        while True:
+            time.sleep(0.05)
+            yield b"x"
+
+    with ScriptedHTTP(script) as server:
+        # And it ends, which it would not by itself.
+        assert ask_web("localhost", server.port, False, 0.5, {}).ahead is None
 
 
 def test_an_answer_without_a_date_tells_no_clock(tmp_path: Path) -> None:
