@@ -39,7 +39,7 @@ def server() -> Iterator[ScriptedHTTP]:
 
 @pytest.fixture
 def asker(server: ScriptedHTTP) -> Iterator[Asker]:
-    with asking(partial(S3Lister, Door.parse(f"{server.url}/bucket"), timeout=2.0, connections=1)) as asker:
+    with asking(partial(S3Lister, Door.parse(f"{server.url}/bucket"), timeout=20.0, connections=1)) as asker:
         yield asker
 
 
@@ -110,18 +110,22 @@ def endless(first: bytes, more: bytes, seconds: float = 0.0) -> Script:
 
 
 @pytest.mark.parametrize("status", ["200 OK", "500 Oh"])
-def test_what_does_not_end_is_not_kept(server: ScriptedHTTP, asker: Asker, status: str) -> None:
+def test_what_does_not_end_is_not_kept(
+    server: ScriptedHTTP, asker: Asker, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    monkeypatch.setattr("storage.listers.s3_sending._LARGEST", 4 << 20)
     begun = b"<ListBucketResult><Name>bucket</Name>"
     server.script = endless(f"HTTP/1.1 {status}\r\n\r\n".encode() + begun, b"<Owner>%b</Owner>" % (b"x" * 65536))
     # Not by its timeout, after which there would be gigabytes of it.
-    assert "more than 64 MB" in failed(asker.list(b"/data")).detail
+    assert "more than 4 MB" in failed(asker.list(b"/data")).detail
 
 
 @pytest.mark.parametrize("how", ["Content-Length: 100000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\nFFFFFF\r\n"])
-def test_what_drips_ends_by_the_timeout(server: ScriptedHTTP, asker: Asker, how: str) -> None:
+def test_what_drips_ends_by_the_timeout(server: ScriptedHTTP, how: str) -> None:
     server.script = endless(f"HTTP/1.1 200 OK\r\n{how}".encode(), b" ", 0.01)
-    # Said by the worker, and not by whoever looks after those that do not come back.
-    assert failed(asker.list(b"/data")).detail.startswith("timeout at localhost")
+    with asking(partial(S3Lister, Door.parse(f"{server.url}/bucket"), timeout=1.0, connections=1)) as asker:
+        # Said by the worker, and not by whoever looks after those that do not come back.
+        assert failed(asker.list(b"/data")).detail.startswith("timeout at localhost")
 
 
 def test_an_answer_that_is_shorter_than_it_says_is_none(server: ScriptedHTTP, asker: Asker) -> None:

@@ -31,7 +31,7 @@ def server() -> Iterator[ScriptedHTTP]:
 
 @pytest.fixture
 def asker(server: ScriptedHTTP) -> Iterator[Asker]:
-    with asking(partial(WebDavLister, Door.parse(server.url), timeout=2.0, connections=1)) as asker:
+    with asking(partial(WebDavLister, Door.parse(server.url), timeout=20.0, connections=1)) as asker:
         yield asker
 
 
