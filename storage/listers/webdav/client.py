@@ -286,7 +286,9 @@ class Client:
             # A page for whoever is not let in, or the top for what is not there: nothing is said of what was asked for.
             return Failed(Reason.SERVER, f"sent on to another path, at {authority}")
         moved = _Target(scheme, authority, path, query)
-        if question.about_members and moved.origin != target.origin and response.server.startswith(REDIRECTS_BLINDLY):
+        # One without a name may be an XRootD of before it had one.
+        is_blind = response.server.startswith(REDIRECTS_BLINDLY) or not response.server
+        if question.about_members and moved.origin != target.origin and is_blind:
             return Failed(
                 Reason.SERVER,
                 f"the door is a redirector and sends the listing on to {authority}, which may have a part "

@@ -74,6 +74,15 @@ def test_the_name_that_is_sent_on_to_is_read_as_it_was_asked_for(server: Scripte
     assert path_of(server.asked[-1]).endswith(b"/data/A%2541/")
 
 
+def test_a_listing_that_somebody_without_a_name_sends_on_may_be_a_part(server: ScriptedHTTP, asker: Asker) -> None:
+    with ScriptedHTTP(lambda head: multistatus(response("/data/"), response("/data/x", 1))) as part:
+        location = f"Location: http://localhost:{part.port}/data"
+        server.script = lambda head: answer("307 Moved", location)
+        assert "is a redirector" in failed(asker.list(b"/data")).detail
+        server.script = lambda head: answer("307 Moved", location, "Server: stranger")
+        assert asker.list(b"/data") == Listed(FileColumns.from_rows([(b"x", 1, NOON)]))
+
+
 @pytest.mark.parametrize("host", ["", "me@door", "door:x", "door:", "[::1", "d\xe9"])
 def test_what_is_no_host_is_not_asked(server: ScriptedHTTP, asker: Asker, host: str) -> None:
     server.script = lambda head: answer("302 Found", f"Location: http://{host}/data")
