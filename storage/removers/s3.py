@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from engine.listing import Failed
 from engine.states import Reason
 from storage.listers.doors import Door
@@ -15,6 +17,7 @@ class S3Remover:
 
     def __init__(self, door: Door, timeout: float) -> None:
         self._door = door
+        self._timeout = timeout
         self._client = S3Client(door, timeout)
 
     def move(self, path: bytes, to: bytes) -> Failed | None:
@@ -32,7 +35,8 @@ class S3Remover:
             names = {"Bucket": bucket.decode("ascii"), "Key": key.decode("utf-8")}
         except UnicodeDecodeError:
             return Failed(Reason.BAD_NAME, "not UTF-8, which all keys are")
-        answer = self._client.ask(lambda client: client.delete_object(**names))
+        deadline = time.monotonic() + self._timeout
+        answer = self._client.ask(lambda client: client.delete_object(**names), deadline)
         return answer if isinstance(answer, Failed) else None
 
     def remove_directory(self, path: bytes) -> Failed | None:
