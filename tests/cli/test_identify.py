@@ -47,7 +47,7 @@ def test_people_are_told_what_a_file_is_and_what_does_not_fit(tmp_path: Path) ->
     assert (ended.code, ended.err) == (0, "")
     first, made, *others = ended.out.splitlines()
     assert first == "dump_20260101.gz: pipe, packed with gzip"
-    assert made.startswith("  made:      2026-01-01 00:00:00 UTC, as its name says, ")
+    assert made.startswith("  made:      2025-12-31 10:00:00 UTC, as its name (UTC+14) says, ")
     assert others == [
         "  entries:   2,001 files (14.0 kB) in 2,002 lines",
         "  known:     sizes of 2,000, times of 2,000, checksums of 2,000; newest 2017-07-14 02:40:00 UTC",
