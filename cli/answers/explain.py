@@ -64,6 +64,8 @@ def _name(settings: Settings, name: str | None) -> str:
         return name
     if len(config.sites) == 1:
         return config.sites[0]
+    if not config.sites and not settings.has_config_file:
+        raise CommandError("--site: which site? no configuration file was given; name one with --config")
     raise CommandError(f"--site: which site? known: {', '.join(config.sites) or 'none'}")
 
 

@@ -151,6 +151,8 @@ class Config:
         if name not in self._keys.Sites:
             known = ", ".join(self.sites) or "none"
             source = "defaults" if self.path is None else printable(str(self.path))
+            if self.path is None:
+                known += "; no configuration file was given; name one with --config"
             raise ConfigError(f"{source}: no site {quoted(name)} under Sites; known: {known}")
         return self._resolve(name, self._keys.Sites[name])
 

@@ -175,6 +175,13 @@ def test_a_dump_says_nothing_of_now(tmp_path: Path) -> None:
     assert limit() == made
 
 
+def test_without_a_configuration_one_is_asked_for(tmp_path: Path) -> None:
+    for arguments in (["explain", "/store/x"], ["explain", "/store/x", "--site", "A"], ["doctor", "A"]):
+        ended = run(*arguments, cwd=tmp_path)
+        assert ended.code == 2
+        assert ended.message.endswith("no configuration file was given; name one with --config")
+
+
 def test_a_time_that_no_calendar_has_is_written_all_the_same() -> None:
     assert date(1_700_000_000) == "2023-11-14 22:13:20"
     assert date(300_000_000_000) == "300000000000 s after 1970-01-01 00:00:00"
