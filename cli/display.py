@@ -78,6 +78,8 @@ def _pace(progress: Progress) -> list[str]:
 
 def human_bytes(count: int) -> str:
     """Write a number of bytes for people: ``1.5 TB``, in powers of 1000."""
+    if count == 1:
+        return "1 byte"
     value = float(count)
     for unit in ("bytes", "kB", "MB", "GB", "TB", "PB"):
         if abs(value) < 1000 or unit == "PB":
