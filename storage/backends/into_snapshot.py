@@ -20,6 +20,7 @@ from storage.backends.protocols import (
     RecordSink,
     TreeInventory,
 )
+from storage.inventory.errors import words_of_both
 from storage.snapshot import MISFITS, UNREAD, SnapshotHeader, SnapshotWriter
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ def write_inventory(
             counts.duplicates,
             counts.conflicts,
         )
+    if counts.both:
+        _log.warning("inventory %s: %s", header.source, words_of_both(counts.both))
     return counts
 
 

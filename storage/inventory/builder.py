@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -17,7 +17,15 @@ from typing import Self, TypeAlias
 import numpy as np
 
 from engine import paths
-from engine.columns import NO_DIRECTORIES, NO_FILES, UNKNOWN_MTIME, DirectoryColumns
+from engine.columns import (
+    NO_DIRECTORIES,
+    NO_FILES,
+    UNKNOWN_MTIME,
+    UNKNOWN_SIZE,
+    UNSETTLED_MTIME,
+    DirectoryColumns,
+    FileColumns,
+)
 from engine.index import Leaves
 from engine.record import DirectoryRecord
 from engine.states import State
@@ -46,6 +54,8 @@ _UNKNOWN_MTIME = UNKNOWN_MTIME.to_bytes(8, "little", signed=True)
 class TreeCounts:
     """What a tree holds and what did not go into it; ``bytes`` sums the known sizes.
 
+    ``both`` counts the entries below which there are others: what a list of directories and files has, and no file.
+
     ``duplicates`` counts the entries that a later one of the same path replaced, ``conflicts`` those among them whose
     size was another, which is not known then, ``skipped`` those outside of the directories to keep.
     """
@@ -56,6 +66,7 @@ class TreeCounts:
     duplicates: int
     conflicts: int
     skipped: int
+    both: int = 0
 
 
 class TreeBuilder:
@@ -163,7 +174,7 @@ class TreeBuilder:
         # There the root is empty.
         order, children = _tree([path or b"/" for path in self._numbers.texts])
         ready = _Ready(self._frames, listed_at, append_leaves)
-        files = 0
+        files = both = 0
         for path in order:
             number = self._numbers.get(b"" if path == b"/" else path)
             columns = NO_FILES
@@ -181,6 +192,10 @@ class TreeBuilder:
                     # Each directory has some, so that its number was misread in a spill, which is not at its end then.
                     self._check_spills()
                 columns = joiner.join(pieces)
+                if names is not None and (doubtful := frozenset(names).intersection(columns.name_list())):
+                    both += len(doubtful)
+                    columns, dropped = _not_judged(columns, doubtful)
+                    self._bytes -= dropped
             ready.hand_on()
             directories = NO_DIRECTORIES
             if names is not None:
@@ -191,7 +206,7 @@ class TreeBuilder:
         self._check_spills()
         size = self._bytes - joiner.dropped
         files += ready.files
-        return TreeCounts(files, size, len(order), joiner.duplicates, joiner.conflicts, self._skipped)
+        return TreeCounts(files, size, len(order), joiner.duplicates, joiner.conflicts, self._skipped, both)
 
     def _piece_of(self, row: int) -> Piece:
         """Take a frame apart again, since there is more to say of its directory."""
@@ -201,6 +216,21 @@ class TreeBuilder:
             blocks = array("q", [self._blocks[block] for block in files.blocks.split(b"\0")]).tobytes()
         sizes, mtimes = files.sizes if like.has_sizes else b"", files.mtimes if like.has_mtimes else b""
         return Piece(files.names, True, sizes, mtimes, blocks)
+
+
+def _not_judged(columns: FileColumns, doubtful: frozenset[bytes]) -> tuple[FileColumns, int]:
+    """Make files of which nobody knows whether they are any unsettled: neither missing nor orphans.
+
+    Gives the sum of their sizes as well, in bytes, which are not known then.
+
+    On a file system such a name is a directory, in a bucket it may be an object as well.
+    """
+    sizes, mtimes, dropped = array("q", columns.sizes), array("q", columns.mtimes), 0
+    for place, name in enumerate(columns.name_list()):
+        if name in doubtful:
+            dropped += max(sizes[place], 0)
+            sizes[place], mtimes[place] = UNKNOWN_SIZE, UNSETTLED_MTIME
+    return replace(columns, sizes=sizes.tobytes(), mtimes=mtimes.tobytes()), dropped
 
 
 class _Ready:

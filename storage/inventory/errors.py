@@ -50,6 +50,12 @@ def malformed_row(source: str, row: int, expected: str, found: object) -> Invent
     return InventoryMalformed(f"inventory {source} row {row}: expected {expected}, found {what}")
 
 
+def words_of_both(count: int) -> str:
+    """Say what is made of entries that are directories as well."""
+    lines = "1 entry has others below it and is" if count == 1 else f"{count:,} entries have others below them and are"
+    return f"{lines} not judged: a directory, it seems; have files alone listed, as find -type f does"
+
+
 def no_rows_of(source: str, site: bytes, others: list[str]) -> InventoryError:
     """Say that an inventory has other sites only: taken for empty, it would make every file an orphan."""
     return InventoryMalformed(

@@ -41,6 +41,7 @@ class InventoryCounts:
     are those of the file, comments included, or the rows of a table. ``has_sizes`` tells whether the format carries
     sizes. ``last_line`` is the last line of a text that does not end with a newline; ``ended`` is False wherever there
     is none, be it behind a comment. ``misfits`` are the lines that did not fit and were let pass, if there are any.
+    ``both`` counts the entries that are directories as well, which are not judged.
     """
 
     files: int
@@ -55,6 +56,7 @@ class InventoryCounts:
     last_line: LastLine | None = None
     ended: bool = True
     misfits: Misfits | None = None
+    both: int = 0
 
 
 @dataclass(slots=True)

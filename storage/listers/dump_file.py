@@ -12,6 +12,7 @@ last line does not end is refused; of one whose lines are in order, nothing behi
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import time
 from array import array
@@ -27,11 +28,13 @@ from engine.record import DirectoryRecord
 from storage.inventory import InventoryError, read_inventory
 from storage.inventory.age import DAY as DAY
 from storage.inventory.age import Made, made_at, too_old
-from storage.inventory.errors import InventoryCut
+from storage.inventory.errors import InventoryCut, words_of_both
 from storage.inventory.foreign.ral import MOST_DAYS
 from storage.inventory.misfits import Misfits
 from storage.listers.dump_end import EndOfLines
 from storage.snapshot import MISFITS, UNREAD, Snapshot, SnapshotError, SnapshotHeader, SnapshotWriter, is_snapshot
+
+_log = logging.getLogger(__name__)
 
 OLD = "dump-old"
 """The name of the gate for a dump that is older than is allowed."""
@@ -165,6 +168,8 @@ def dump_into_snapshot(
         if isinstance(error, InventoryError):
             raise DumpError(f"dump {str(error).removeprefix('inventory ')}") from error
         raise
+    if counts.both:
+        _log.warning("dump %s: %s", paths.escape(os.fsencode(dump)), words_of_both(counts.both))
     return counts.files
 
 

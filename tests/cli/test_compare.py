@@ -269,3 +269,17 @@ def test_a_cut_second_inventory(lists: Path) -> None:
     ended = run("compare", "before.txt", "there.txt", "--second-inventory", "after.txt", cwd=lists)
     assert ended.code == 4
     assert "inventory-cut: after.txt: line 3, '/s/lef', " in ended.message
+
+
+@pytest.mark.parametrize("line", ["{}\n", "{} 7\n", "{}|7|1500000000|\n"])
+def test_directories_among_the_lines_are_neither_missing_nor_orphans(tmp_path: Path, line: str) -> None:
+    """As ``find`` lists them where it is not told to list files alone."""
+    files = [f"/store/d{number // 5}/f{number}" for number in range(50)]
+    others = ["/store", *(f"/store/d{number}" for number in range(10))]
+    (tmp_path / "files").write_text("".join(map(line.format, [*files, "/store/d0/lost"])))
+    (tmp_path / "all").write_text("".join(map(line.format, sorted([*files, *others, "/store/d1/dark"]))))
+    found = run("compare", "files", "all", "--json", cwd=tmp_path)
+    assert (found.json["missing"], found.json["orphan"]) == (1, 1)
+    assert "11 entries have others below them and are not judged" in found.err
+    found = run("compare", "all", "files", "--json", cwd=tmp_path)
+    assert (found.json["missing"], found.json["orphan"]) == (1, 1)

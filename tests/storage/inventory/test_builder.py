@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.columns import UNKNOWN_SIZE
+from engine.columns import UNKNOWN_SIZE, UNSETTLED_MTIME
 from engine.record import DirectoryRecord
 from storage.inventory.builder import TreeBuilder
 from storage.inventory.entries import Rows
@@ -51,7 +51,16 @@ def test_the_last_entry_of_a_path_stays(entries: list[Entry], cuts: list[int], k
         for directory, name, size, _ in kept
         if UNKNOWN_SIZE not in (size, last[directory or b"/", name][0]) and size != last[directory or b"/", name][0]
     ]
-    model = {key: (UNKNOWN_SIZE if key in differing else size, block) for key, (size, block) in last.items()}
+    above = {directory for directory, _ in last}
+    # What has others below it may be a directory, of which no size is right.
+    both = {(directory, name) for directory, name in last if directory.rstrip(b"/") + b"/" + name in above}
+    unknown = both.union(differing)
+    model = {key: (UNKNOWN_SIZE if key in unknown else size, block) for key, (size, block) in last.items()}
+    assert counts.both == len(both)
+    unsettled = {
+        (record.path, name) for record in records for name, _, m in record.files.rows() if m == UNSETTLED_MTIME
+    }
+    assert unsettled == both
     found = {
         (record.path, name): (size, block)
         for record in records
