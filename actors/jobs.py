@@ -73,9 +73,11 @@ def inventory_into_snapshot(
     keep: tuple[bytes, ...] = (),
     heed: Callable[[], None] = lambda: None,
     rows_of: str = "",
+    of_store: bool = False,
 ) -> InventoryCounts:
     """Read a file inventory into a snapshot. ``heed`` is called now and then, and may raise to give up.
 
+    One ``of_store`` says what is there; see `storage.inventory.read_inventory`.
     Where the inventory says to which site each row belongs, those of the site ``rows_of`` count; all when it is empty.
 
     Raises:
@@ -106,6 +108,7 @@ def inventory_into_snapshot(
             processes=site.inventory_processes,
             allowed=site.max_malformed if notice is not None else 0.0,
             notice=notice,
+            of_store=of_store,
         )
 
     return write_inventory(snapshot, SnapshotHeader("inventory", str(inventory), now, site.name, keep), read, heed)

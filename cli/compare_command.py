@@ -65,7 +65,9 @@ def run(
 
         # Of a list with the rows of several sites, those of the site that it is compared with are meant.
         site = next((source.site.name for source in sources if not isinstance(source, Path) and source.site), "")
-        left, right = [_side(settings, source, scratch, options, site) for source in sources]
+        left, right = [
+            _side(settings, source, scratch, options, site, of_store=source is sources[1]) for source in sources
+        ]
         young_after = time.time() - ignore_age * 86400 if ignore_age else None
         tops = right.job.plan.header.tops if right.job else ()
         plan = ComparisonPlan(left.snapshot, right.snapshot, young_after, tops, whole_run=False)
@@ -132,10 +134,15 @@ def _configured(settings: Settings) -> tuple[str | None, str | None]:
 
 
 def _side(
-    settings: Settings, source: StoreSource | Path, scratch: Callable[[str], Path], options: RunOptions, rows_of: str
+    settings: Settings,
+    source: StoreSource | Path,
+    scratch: Callable[[str], Path],
+    options: RunOptions,
+    rows_of: str,
+    of_store: bool,
 ) -> _Side:
     if isinstance(source, Path):
-        return _file_side(settings, source, scratch, rows_of)
+        return _file_side(settings, source, scratch, rows_of, of_store=of_store)
     from actors.jobs import store_job
 
     site = source.site or settings.config.top_level(source.label)
@@ -151,6 +158,7 @@ def _file_side(
     scratch: Callable[[str], Path],
     rows_of: str,
     name: str = "inventory.snapshot",
+    of_store: bool = False,
 ) -> _Side:
     if is_snapshot(path):
         if is_part(path):
@@ -162,7 +170,8 @@ def _file_side(
     from actors.jobs import inventory_into_snapshot
 
     snapshot = scratch(name)
-    counts = inventory_into_snapshot(path, snapshot, settings.config.top_level(path.name), rows_of=rows_of)
+    site = settings.config.top_level(path.name)
+    counts = inventory_into_snapshot(path, snapshot, site, rows_of=rows_of, of_store=of_store)
     return _Side(snapshot, last_line=counts.last_line)
 
 

@@ -54,7 +54,7 @@ _UNKNOWN_MTIME = UNKNOWN_MTIME.to_bytes(8, "little", signed=True)
 class TreeCounts:
     """What a tree holds and what did not go into it; ``bytes`` sums the known sizes.
 
-    ``both`` counts the entries below which there are others: what a list of directories and files has, and no file.
+    ``both`` counts the entries of a store below which there are others: what a list of directories has, and no file.
 
     ``duplicates`` counts the entries that a later one of the same path replaced, ``conflicts`` those among them whose
     size was another, which is not known then, ``skipped`` those outside of the directories to keep.
@@ -76,12 +76,19 @@ class TreeBuilder:
     """
 
     def __init__(
-        self, keep: Sequence[bytes], scratch: Path | None = None, held: int = HELD, *, listed_at: int | None = None
+        self,
+        keep: Sequence[bytes],
+        scratch: Path | None = None,
+        held: int = HELD,
+        *,
+        listed_at: int | None = None,
+        of_store: bool = False,
     ) -> None:
         """Keep only what is below one of the canonical directories ``keep``, or everything if there is none.
 
         More than ``held`` bytes of files are set aside in the directory ``scratch``; in ``TMPDIR`` when it is None.
-        With ``listed_at``, which must then be that of `emit`, frames are made as soon as they can be.
+        With ``listed_at``, which must then be that of `emit`, frames are made as soon as they can be. In a list
+        ``of_store`` an entry with others below it is a directory, as far as anybody knows, and is not judged.
         """
         self._numbers = Numbering()
         self._blocks = Numbering()
@@ -91,6 +98,7 @@ class TreeBuilder:
         self._packer = Packer(keep, listed_at)
         self._scratch = scratch
         self._held = held
+        self._of_store = of_store
         self._skipped = 0
         self._bytes = 0
         self._like = Packed()
@@ -192,7 +200,8 @@ class TreeBuilder:
                     # Each directory has some, so that its number was misread in a spill, which is not at its end then.
                     self._check_spills()
                 columns = joiner.join(pieces)
-                if names is not None and (doubtful := frozenset(names).intersection(columns.name_list())):
+                if names is not None and self._of_store and len(columns):
+                    doubtful = frozenset(names).intersection(columns.name_list())
                     both += len(doubtful)
                     columns, dropped = _not_judged(columns, doubtful)
                     self._bytes -= dropped

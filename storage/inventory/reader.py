@@ -99,6 +99,7 @@ def read_inventory(
     allowed_in_lists: float = 0.0,
     notice: Callable[[Misfits], None] | None = None,
     lfn_to_path: LfnToPath = identity_path,
+    of_store: bool = False,
 ) -> InventoryCounts:
     """Read an inventory and hand one record for each directory that has files, and each ancestor, to ``append``.
 
@@ -106,8 +107,8 @@ def read_inventory(
     not below one of the canonical directories ``keep`` are skipped. ``see`` is shown all rows in the order of the file,
     before the first record is handed over. More files than fit into the memory that is set for them are put in order on
     disk, in the directory ``scratch`` or else in ``TMPDIR``; nothing of them stays there. ``notice`` is shown the lines
-    that did not fit and were let pass, before the first record is handed over. The other arguments are those of
-    `open_inventory`.
+    that did not fit and were let pass, before the first record is handed over. A list ``of_store`` says what is there,
+    and may have directories among its files. The other arguments are those of `open_inventory`.
     A file without entries gives no records.
 
     Raises:
@@ -118,7 +119,8 @@ def read_inventory(
     for directory in keep:
         _refuse_not_canonical(directory)
     keep_freed_memory()
-    with TreeBuilder(keep, scratch, listed_at=None if append_leaves is None else listed_at) as builder:
+    made_at = None if append_leaves is None else listed_at
+    with TreeBuilder(keep, scratch, listed_at=made_at, of_store=of_store) as builder:
         with open_inventory(
             path,
             format=format,

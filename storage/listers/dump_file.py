@@ -151,6 +151,7 @@ def dump_into_snapshot(
             allowed=allowed,
             allowed_in_lists=allowed,
             notice=notice,
+            of_store=True,
         )
         if not counts.ended:
             gate = dump_gate(paths.escape(os.fsencode(dump)))

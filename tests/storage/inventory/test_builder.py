@@ -36,7 +36,7 @@ def rows_of(entries: list[Entry]) -> Rows:
 
 @given(ENTRIES, st.lists(st.integers(0, 40), max_size=5), st.sampled_from([(), (b"/a",)]))
 def test_the_last_entry_of_a_path_stays(entries: list[Entry], cuts: list[int], keep: tuple[bytes, ...]) -> None:
-    builder = TreeBuilder(keep)
+    builder = TreeBuilder(keep, of_store=True)
     edges = [0, *sorted(cuts), len(entries)]
     for start, end in pairwise(edges):
         builder.add(rows_of(entries[start:end]))

@@ -8,7 +8,6 @@ import lzma
 import os
 import pickle
 import random
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import paths
-from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, UNSETTLED_MTIME
+from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from engine.record import DirectoryRecord
 from engine.states import State
 from storage.inventory import InventoryCounts, InventoryMalformed, read_inventory
@@ -444,15 +443,9 @@ ENTRIES = st.dictionaries(
 )
 
 
-def judged(entries: dict[bytes, tuple[int, int]]) -> dict[bytes, tuple[int, int]]:
-    """What has others below it may be a directory: nothing is known of it."""
-    above = {path[: at.start()] for path in entries for at in re.finditer(b"/", path)}
-    return {path: (UNKNOWN_SIZE, UNSETTLED_MTIME) if path in above else numbers for path, numbers in entries.items()}
-
-
 def expected_tree(entries: dict[bytes, tuple[int, int]]) -> Tree:
     tree: Tree = {}
-    for path, (size, mtime) in judged(entries).items():
+    for path, (size, mtime) in entries.items():
         parent = paths.parent_of(path)
         assert parent is not None
         tree.setdefault(parent, []).append((paths.name_of(path), size, mtime))
@@ -477,7 +470,7 @@ def test_any_order_and_chunk_size_give_the_same_tree(
 
     assert files_in(records) == expected_tree(shown)
     assert counts.files == len(shown)
-    assert counts.bytes == sum(max(size, 0) for size, _ in judged(shown).values())
+    assert counts.bytes == sum(size for size, _ in shown.values())
     assert counts.duplicates == len(items) - len(shown)
     assert [record.path for record in records] == sorted((r.path for r in records), key=paths.tree_key)
     assert {r.path for r in records if r.path != b"/"} == {
