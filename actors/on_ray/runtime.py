@@ -159,7 +159,7 @@ class RayRuntime:
         try:
             _log_what_ray_would_print()
             context = _interruptible(lambda: self._start(address, options))
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
+        except (RayError, RuntimeError, ValueError, OSError) as error:
             where = f"at {address}" if address else "on this machine"
             raise RuntimeUnavailable(f"no Ray {where}: {_one_line(error)}") from error
         # A client of a cluster has neither head nor raylet, and its own words for the loss of it.

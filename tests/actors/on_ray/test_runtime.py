@@ -68,6 +68,22 @@ def test_an_address_where_no_ray_is_says_so_in_one_line(
     assert "\n" not in str(told.value)
 
 
+def test_a_node_that_loses_its_head_as_it_comes_up_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+    from ray.exceptions import RaySystemError
+
+    from actors.on_ray.runtime import RayRuntime
+
+    def init(**_options: object) -> None:
+        # As when the head is killed in the seconds in which it starts; the soak rows do that with a real one.
+        raise RaySystemError("Failed to connect to GCS. Please check\nif the GCS server is running.")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(RuntimeUnavailable, match="no Ray on this machine: System error: Failed to connect") as told:
+        RayRuntime(None)
+    assert "\n" not in str(told.value)
+
+
 @pytest.fixture
 def silent_listener() -> Iterator[int]:
     """A port on which somebody listens who never says a word."""
