@@ -4,6 +4,7 @@ protocol    what is done through one door, whatever it speaks
 factory     which module speaks to which door
 posix, xrootd, webdav, s3
             one protocol each
+links       telling a link from a file at a server that takes away what it leads to
 looking     asking the store for one path and waiting for the answer
 member      one store, or one data server of a cluster: a change is made only to what was looked at, and looked
             at again

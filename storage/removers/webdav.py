@@ -24,6 +24,7 @@ from storage.listers.webdav.client import Client, Command, Question
 from storage.listers.webdav.hrefs import quote
 from storage.listers.webdav.identity import Identity
 from storage.listers.xrootd_errors import refused
+from storage.removers.links import Links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,8 @@ _IS_THERE, _NO_PARENT, _IN_THE_WAY = 405, (404, 409), 412
 
 _AS_IT_STANDS = re.compile(rb"[!-~]([ -~]*[!-~])?")
 """What a header can hold; of more, XRootD's server drops what it takes for blanks at the end."""
+
+_ANOTHER_NAME = Failed(Reason.BAD_NAME, "this server takes such a name for another one; move it on its disk")
 
 _PROBE = b"=a name"
 """What a directory is called by which it is found out how a server reads names."""
@@ -52,22 +55,13 @@ class WebDavRemover:
         self._busy: set[Client] = set()
         self._closed = False
         self._decodes: bool | None = None
+        self._probing = threading.Lock()
+        self._links = Links(self.make_directory, self._move_itself, self.remove_directory)
 
     def move(self, path: bytes, to: bytes) -> Failed | None:
         """Move, not over what is there, as far as the server heeds that."""
-        located = self._door.locate(to)
-        written = quote(located)
-        if b"%" in written:
-            decodes = self._reads_percent_signs(paths.parent_of(path) or b"/")
-            if isinstance(decodes, Failed):
-                return decodes
-            if not decodes and not _AS_IT_STANDS.fullmatch(located):
-                return Failed(Reason.BAD_NAME, "this server takes such a name for another one; move it on its disk")
-            written = written if decodes else located
-        status, failed = self._tell("MOVE", path, written)
-        if status == _IN_THE_WAY:
-            return Failed(Reason.SERVER, "something has its name there")
-        return failed
+        refusal = self._refusal(path, paths.parent_of(to) or b"/")
+        return self._move(path, to, paths.parent_of(path) or b"/") if refusal is None else refusal
 
     def make_directory(self, path: bytes) -> Failed | None:
         """Make it; where the server says that one above it is not there, that one before."""
@@ -81,7 +75,7 @@ class WebDavRemover:
 
     def remove(self, path: bytes) -> Failed | None:
         """Delete a file."""
-        return self._tell("DELETE", path)[1]
+        return self._refusal(path, paths.parent_of(path) or b"/") or self._tell("DELETE", path)[1]
 
     def remove_directory(self, path: bytes) -> Failed | None:
         """Delete a directory, by some servers with all that is in it."""
@@ -98,6 +92,29 @@ class WebDavRemover:
         for client in idle:
             client.release()
 
+    def _refusal(self, path: bytes, near: bytes) -> Failed | None:
+        refusal = self._links.refusal(path, near)
+        # Of a name that this server takes for another one it cannot be told.
+        return None if refusal == _ANOTHER_NAME else refusal
+
+    def _move_itself(self, path: bytes, to: bytes) -> Failed | None:
+        return self._move(path, to, paths.parent_of(path) or b"/")
+
+    def _move(self, path: bytes, to: bytes, near: bytes) -> Failed | None:
+        located = self._door.locate(to)
+        written = quote(located)
+        if b"%" in written:
+            decodes = self._reads_percent_signs(near)
+            if isinstance(decodes, Failed):
+                return decodes
+            if not decodes and not _AS_IT_STANDS.fullmatch(located):
+                return _ANOTHER_NAME
+            written = written if decodes else located
+        status, failed = self._tell("MOVE", path, written)
+        if status == _IN_THE_WAY:
+            return Failed(Reason.SERVER, "something has its name there")
+        return failed
+
     def _tell(self, verb: str, path: bytes, to: bytes = b"") -> tuple[int, Failed | None]:
         located = self._door.locate(path)
         if b"?" in located or b"#" in located or b"\0" in located:
@@ -112,24 +129,27 @@ class WebDavRemover:
 
     def _reads_percent_signs(self, directory: bytes) -> bool | Failed:
         """Find out whether the server undoes percent signs in the name that something is moved to, by an own name."""
-        with self._lock:
-            known = self._decodes
-        if known is not None:
-            return known
-        plain, odd = paths.join(directory, b"=probe"), paths.join(directory, _PROBE)
-        literal = paths.join(directory, quote(_PROBE))
-        failed = self.make_directory(plain)
-        if failed is None:
-            _, failed = self._tell("MOVE", plain, quote(self._door.locate(odd)))
-        if failed is not None:
-            return failed
-        found = self._is_there(odd)
-        if not found and not self._is_there(literal):
-            return Failed(Reason.BAD_NAME, "what the server makes of such a name is not known; move it on its disk")
-        self._tell("DELETE", odd if found else literal)
-        with self._lock:
+        # One at a time: the next one would find no directory where another one has just moved it.
+        with self._probing:
+            if self._decodes is not None:
+                return self._decodes
+            plain, odd = paths.join(directory, b"=probe"), paths.join(directory, _PROBE)
+            literal = paths.join(directory, quote(_PROBE))
+            for left in (odd, literal):
+                # A process that died has left it.
+                if self._is_there(left):
+                    self._tell("DELETE", left)
+            failed = self.make_directory(plain)
+            if failed is None:
+                _, failed = self._tell("MOVE", plain, quote(self._door.locate(odd)))
+            if failed is not None:
+                return failed
+            found = self._is_there(odd)
+            if not found and not self._is_there(literal):
+                return Failed(Reason.BAD_NAME, "what the server makes of such a name is not known; move it on its disk")
+            self._tell("DELETE", odd if found else literal)
             self._decodes = found
-        return found
+            return found
 
     def _is_there(self, path: bytes) -> bool:
         with self._client() as client:

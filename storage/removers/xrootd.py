@@ -2,8 +2,9 @@
 
 A server moves over what is there without a word, cuts a path at its question mark and would take another file, and says
 that it has deleted a directory that was not there; so the first is looked for, the second refused, the third no matter.
-It never deletes a directory that has something in it. A name that is not UTF-8, which the bindings cannot send, goes
-through the ``xrdfs`` program.
+It takes away what a link leads to; so links are told from files (`storage.removers.links`). It never deletes a
+directory that has something in it. A name that is not UTF-8, which the bindings cannot send, goes through the ``xrdfs``
+program.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from engine import paths
 from engine.listing import Failed
 from engine.states import Reason
 from storage.listers import xrdfs
@@ -21,6 +23,7 @@ from storage.listers.doors import Door
 from storage.listers.programs import Runner
 from storage.listers.xrootd import load_client
 from storage.listers.xrootd_errors import Status, failure, is_complete, refused
+from storage.removers.links import Links
 
 _WITH_PARENTS = 1
 _FOR_US = 0o750
@@ -39,10 +42,11 @@ class XRootDRemover:
         self._lock = threading.Lock()
         self._runners: set[Runner] = set()
         self._closed = False
+        self._links = Links(self.make_directory, self._rename, self.remove_directory)
 
     def move(self, path: bytes, to: bytes) -> Failed | None:
         """Rename on the server."""
-        return self._change(lambda client, texts: client.mv(*texts, self._timeout), ["mv"], path, to)
+        return self._links.refusal(path, paths.parent_of(to) or b"/") or self._rename(path, to)
 
     def make_directory(self, path: bytes) -> Failed | None:
         """Make it, with those above it."""
@@ -54,7 +58,8 @@ class XRootDRemover:
 
     def remove(self, path: bytes) -> Failed | None:
         """Delete a file."""
-        return self._change(lambda client, texts: client.rm(texts[0], self._timeout), ["rm"], path)
+        refusal = self._links.refusal(path, paths.parent_of(path) or b"/")
+        return refusal or self._change(lambda client, texts: client.rm(texts[0], self._timeout), ["rm"], path)
 
     def remove_directory(self, path: bytes) -> Failed | None:
         """Delete an empty directory."""
@@ -67,6 +72,9 @@ class XRootDRemover:
             runners, self._made = list(self._runners), None
         for runner in runners:
             runner.close()
+
+    def _rename(self, path: bytes, to: bytes) -> Failed | None:
+        return self._change(lambda client, texts: client.mv(*texts, self._timeout), ["mv"], path, to)
 
     def _change(self, change: Callable[[Any, list[str]], Any], command: list[str], *named: bytes) -> Failed | None:
         located = [self._door.locate(path) for path in named]

@@ -313,3 +313,20 @@ def test_what_somebody_has_put_there_in_the_same_moment_comes_back(
     monkeypatch.setattr(member._doors, "move", after_another_was_written)
     assert shelf.keeper.put_aside(order(b"/data/one")).fate is Fate.DROPPED
     assert shelf.content(b"/data/one") == b"a new one"
+
+
+@pytest.mark.parametrize("task", ["put_aside", "take_away"])
+@pytest.mark.parametrize("name", [b"link", b"a link%41"])
+def test_what_a_link_leads_to_stays(shelf: Shelf, task: str, name: bytes) -> None:
+    shelf.put(b"/data/two")
+    lfn = b"/data/" + name
+    os.symlink(shelf.on_disk(b"/data/two"), shelf.on_disk(lfn))
+    settled = getattr(shelf.keeper, task)(order(lfn))
+    assert shelf.content(b"/data/two") == b"12345"
+    assert os.path.islink(shelf.on_disk(lfn)) == (settled.fate is Fate.FAILED)
+    if settled.fate is Fate.FAILED:
+        assert settled.said == "a link, and this server would take away what it leads to; delete it on the disk"
+    elif task == "put_aside":
+        assert shelf.keeper.purge(order(lfn)).fate is Fate.DONE
+        assert shelf.content(b"/data/two") == b"12345"
+    assert {"data", "q"} >= {name.decode() for name in os.listdir(shelf.on_disk(b""))}
