@@ -7,7 +7,7 @@ what is still to be done. Nothing is done twice, and nothing is forgotten.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -50,6 +50,8 @@ _WORDS = {
 }
 
 
+_WANTED = "it was put aside before, and is wanted by now; plan undo brings it back"
+_UNSEEN = "it may have been put aside before, which cannot be seen now"
 _SOURCELESS = "nothing was asked for: it has no source"
 _REFUSED = "the registry did not take it"
 
@@ -59,6 +61,9 @@ answer, or gone or changed, nothing more is done."""
 
 _AS_WANTED = ("gone", "back")
 """What becomes of an item that was done."""
+
+_AS_CHANGED = (*_AS_WANTED, "changed", "filled")
+"""What looks as if somebody had been at the store; there may be something new in the place of what was put aside."""
 
 
 _EVENTS = {Fate.DONE: ItemEvent.DONE, Fate.DROPPED: ItemEvent.DROPPED, Fate.FAILED: ItemEvent.FAILED}
@@ -187,8 +192,14 @@ class _Work:
         meant = self.doubts.meant(_candidates(items))
         left = {*meant.missing, *meant.empty, *(path for path, _, _ in meant.orphans)}
         others = [item for item in items if item.path not in left]
-        self._note(ItemEvent.DROPPED, others, [_NOT_MEANT] * len(others))
-        self.applied = replace(self.applied, left_since=len(others))
+        # What a process that died has put aside, somebody may miss.
+        aside = self.executor.lie_aside([item for item in others if self._is_in_doubt(item)])
+        dropped = [item for item in others if aside.get(item.number, False) is False]
+        self._note(ItemEvent.DROPPED, dropped, [_NOT_MEANT] * len(dropped))
+        put = [item for item in others if aside.get(item.number)]
+        self._note_aside(put, [_NOT_MEANT] * len(put))
+        stays = [(item.path, _WANTED if aside[item.number] else _UNSEEN) for item in others if item not in dropped]
+        self.applied = replace(self.applied, left_since=len(others), stays=(*self.applied.stays, *stays))
         return [item for item in items if item.path in left]
 
     def do(self, batch: Sequence[PlanItem], oversight: Oversight) -> None:
@@ -200,9 +211,11 @@ class _Work:
         still = self.doubts.store(_candidates(batch, self.going))
         left = {*still.missing, *still.orphans, *still.empty}
         self.applied = replace(self.applied, dropped=self.applied.dropped.plus(still.dropped))
-        settled = sum(still.fates.get(item.path) in _AS_WANTED for item in batch if self._is_in_doubt(item))
+        others = [item for item in batch if item.path not in left]
+        before = self._done_before(others, still)
+        settled = sum(still.fates.get(item.path) in _AS_CHANGED for item in others if before[item.number] is not False)
         _look_for_trouble(still.dropped, settled, len(batch))
-        self._leave([item for item in batch if item.path not in left], still)
+        self._leave(others, still, before)
         todo, size = [item for item in batch if item.path in left], self.executor.at_once
         for start in range(0, len(todo), size):
             heed(oversight)
@@ -210,6 +223,7 @@ class _Work:
         heed(oversight)
 
     def _carry_out(self, todo: Sequence[PlanItem]) -> None:
+        doubted = frozenset(item.number for item in todo if self._is_in_doubt(item))
         self._note(ItemEvent.BEGUN, todo, asides=self.executor.asides(todo))
         self._begun = len(todo)
         self._transfers = not todo[0].action.removes
@@ -227,10 +241,12 @@ class _Work:
             self._transferred(todo, found, requested)
             self._begun = 0
         else:
-            self._deleted(todo, deleted)
+            self._deleted(todo, deleted, doubted)
 
-    def _deleted(self, todo: Sequence[PlanItem], deleted: Deleted) -> None:
+    def _deleted(self, todo: Sequence[PlanItem], deleted: Deleted, doubted: Collection[int]) -> None:
         """Note what became of what was to go; what nobody knows stays as it was begun.
+
+        So does what could not be done of what was ``doubted`` before: it may have been done then.
 
         Raises:
             Trouble: too much could not be done.
@@ -240,26 +256,32 @@ class _Work:
             fates = {item.number: Settled(Fate.DONE) for item in todo}
         by_fate: dict[Fate, list[PlanItem]] = {}
         for item in todo:
-            by_fate.setdefault(fates[item.number].fate if item.number in fates else Fate.DOUBTFUL, []).append(item)
+            fate = fates[item.number].fate if item.number in fates else Fate.DOUBTFUL
+            fate = Fate.DOUBTFUL if fate is Fate.FAILED and item.number in doubted else fate
+            by_fate.setdefault(fate, []).append(item)
         for fate, event in _EVENTS.items():
             rows = by_fate.get(fate, [])
             self._note(event, rows, [fates[item.number].said for item in rows])
         done, dropped = by_fate.get(Fate.DONE, []), by_fate.get(Fate.DROPPED, [])
         self.going += [item.path for item in done if item.cause is Cause.EMPTY]
+        tried = [*by_fate.get(Fate.FAILED, []), *by_fate.get(Fate.DOUBTFUL, [])]
+        stays = [(item.path, fates[item.number].said) for item in tried if item.number in fates]
         applied = self.applied
         self.applied = replace(
             applied,
             done=applied.done + len(done),
             deletions=applied.deletions + deleted.new,
             dropped=applied.dropped.plus(Dropped(changed=len(dropped))),
-            stays=(*applied.stays, *((item.path, fates[item.number].said) for item in by_fate.get(Fate.FAILED, []))),
+            stays=(*applied.stays, *stays),
         )
         self._begun = 0
         self._doubtful += len(by_fate.get(Fate.DOUBTFUL, []))
         self._tried += len(todo)
         failed = [settled for settled in fates.values() if settled.fate in (Fate.FAILED, Fate.DOUBTFUL)]
         self._failed += len(failed)
-        if self._failed > max(_FEW, _MOST_UNCERTAIN * self._tried):
+        # Where several failed the rest of them was not begun with.
+        is_ended = len(fates) < len(todo) and len(failed) > _FEW
+        if is_ended or self._failed > max(_FEW, _MOST_UNCERTAIN * self._tried):
             said = failed[-1].said if failed else ""
             raise Trouble(f"{self._failed:,} of {self._tried:,} could not be done, the last one: {said}")
 
@@ -278,31 +300,44 @@ class _Work:
             transfers=together(applied.transfers, found),
         )
 
-    def _leave(self, items: Sequence[PlanItem], still: Rechecked) -> None:
-        """Note why these are left alone; one that was begun by a process that died, and is so now, was done by it."""
+    def _done_before(self, items: Sequence[PlanItem], still: Rechecked) -> Mapping[int, bool | None]:
+        """Say of what is not as it was found whether a process that died has done it; None where nobody can tell.
+
+        What is put aside lies in the quarantine then, also where the log has lost its end, and so that it was begun.
+        """
         fates = {item.number: still.fates.get(item.path, "uncertain") for item in items}
-        begun = [item for item in items if fates[item.number] in _AS_WANTED and self._is_in_doubt(item)]
-        were_done = self._were_done(begun)
+        doubted = {item.number for item in items if self._is_in_doubt(item)}
+        wanted = [item for item in items if item.number in doubted or fates[item.number] == "gone"]
+        aside = self.executor.lie_aside([item for item in wanted if fates[item.number] != "uncertain"])
+        found: dict[int, bool | None] = {}
+        for number, fate in fates.items():
+            found[number] = aside.get(number, number in doubted and fate in _AS_WANTED)
+            if fate == "uncertain" and number in doubted:
+                found[number] = None
+        return found
+
+    def _leave(self, items: Sequence[PlanItem], still: Rechecked, before: Mapping[int, bool | None]) -> None:
+        """Note why these are left alone, or that they were done ``before``; what is in doubt stays so."""
         events: dict[ItemEvent, list[tuple[PlanItem, str]]] = {}
         for item in items:
-            fate = fates[item.number]
-            event = ItemEvent.FAILED if fate == "uncertain" else ItemEvent.DROPPED
-            said = _WORDS.get(fate, fate)
-            match were_done.get(item.number, False):
-                case True:
-                    event, said = ItemEvent.DONE, f"it was begun before, and {said} now"
-                case None:
-                    # It stays in doubt.
-                    continue
-            events.setdefault(event, []).append((item, said))
+            fate = still.fates.get(item.path, "uncertain")
+            event, said = ItemEvent.DROPPED, _WORDS.get(fate, fate)
+            if before[item.number]:
+                event, said = ItemEvent.DONE, f"it was begun before, and {said} now"
+            elif fate == "uncertain":
+                event = ItemEvent.FAILED
+            if before[item.number] is not None:
+                events.setdefault(event, []).append((item, said))
         for event, rows in events.items():
-            self._note(event, [item for item, _ in rows], [said for _, said in rows])
+            named, words = [item for item, _ in rows], [said for _, said in rows]
+            if event is ItemEvent.DONE:
+                self._note_aside(named, words)
+            else:
+                self._note(event, named, words)
 
-    def _were_done(self, items: Sequence[PlanItem]) -> Mapping[int, bool | None]:
-        """Say of items that a process has begun that died, and that are as wanted, whether it was by that."""
-        going = [item for item in items if item.action.removes]
-        others: dict[int, bool | None] = {item.number: True for item in items}
-        return {**others, **self.executor.were_done(going)} if going else others
+    def _note_aside(self, items: Sequence[PlanItem], details: Sequence[str]) -> None:
+        """Note what was found to be done, with where it lies; that it was begun may stand nowhere."""
+        self._note(ItemEvent.DONE, items, details, self.executor.asides(items) if items else ())
 
     def _is_in_doubt(self, item: PlanItem) -> bool:
         return self.state.is_in_doubt(item.number)

@@ -69,8 +69,8 @@ class Executor(Protocol):
     def asides(self, items: Sequence[PlanItem]) -> Sequence[bytes]:
         """Say where each goes that is put aside; empty for one that is not."""
 
-    def were_done(self, items: Sequence[PlanItem]) -> Mapping[int, bool | None]:
-        """Say of items that were begun before, and are gone, whether it was by that; None where nobody can tell."""
+    def lie_aside(self, items: Sequence[PlanItem]) -> Mapping[int, bool | None]:
+        """Say of those that are put aside whether they were, by number; None where nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +105,9 @@ class AskRegistry:
         """See `Executor`."""
         return ()
 
-    def were_done(self, items: Sequence[PlanItem]) -> Mapping[int, bool | None]:
+    def lie_aside(self, items: Sequence[PlanItem]) -> Mapping[int, bool | None]:
         """See `Executor`."""
-        return {item.number: True for item in items}
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +141,13 @@ class ChangeStore:
         """See `Executor`."""
         return [self._order(item).aside for item in items]
 
-    def were_done(self, items: Sequence[PlanItem]) -> Mapping[int, bool | None]:
+    def lie_aside(self, items: Sequence[PlanItem]) -> Mapping[int, bool | None]:
         """See `Executor`."""
-        orders = [self._order(item) for item in items]
-        aside = [order for order in orders if order.aside]
-        found = self.hand.were_put(aside) if aside else {}
-        return {order.number: found.get(order.number) if order.aside else True for order in orders}
+        aside = [order for order in map(self._order, items) if order.aside]
+        found: dict[int, bool | None] = {}
+        for start in range(0, len(aside), self.at_once):
+            found |= self.hand.were_put(aside[start : start + self.at_once])
+        return found
 
     def _order(self, item: PlanItem) -> Order:
         aside = b""

@@ -17,7 +17,7 @@ from engine.plan import DONE, USUAL_ACTIONS, Action, Cause, ItemEvent, PlanHeade
 from storage.history import FileRow, HistoryDatabase
 from storage.plans.audit import PLANNED, REJECTED, AuditLog
 from storage.plans.plan_file import Plan, PlanError, read_plan, write_plan
-from storage.plans.put_aside import restored_since
+from storage.plans.put_aside import spared
 from storage.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -31,15 +31,15 @@ _log = logging.getLogger(__name__)
 class Due:
     """What is due because of the findings of a run: files with size and mtime, and directories with their mtime.
 
-    ``doubles`` counts the orphans that are left alone since they may be other files seen through a link, ``restored``
-    those that somebody has brought back from the quarantine.
+    ``doubles`` counts the orphans that are left alone since they may be other files seen through a link, ``spared``
+    those that somebody has brought back from the quarantine, or that lie in one which the settings name no more.
     """
 
     missing: Sequence[FileRow] = ()
     orphans: Sequence[FileRow] = ()
     empty: Sequence[tuple[bytes, int]] = ()
     doubles: int = 0
-    restored: int = 0
+    spared: int = 0
 
 
 def due(site: SiteConfig, history: Path, inventory: Path, listing: Path, now: float, audit: AuditLog) -> Due:
@@ -47,7 +47,7 @@ def due(site: SiteConfig, history: Path, inventory: Path, listing: Path, now: fl
 
     ``inventory`` is the snapshot of what should be there: a directory that it names is not deleted. ``listing`` is that
     of what is there: orphans of a directory that looks like another's twin are left alone. What somebody has brought
-    back from the quarantine not long ago, by the ``audit`` log, is left alone as well.
+    back from the quarantine not long ago, and what was put there, by the ``audit`` log, is left alone as well.
 
     Raises:
         HistoryError, SnapshotError, OSError: it cannot be told.
@@ -57,14 +57,16 @@ def due(site: SiteConfig, history: Path, inventory: Path, listing: Path, now: fl
         known = found_before(now, site.orphan_days)
         orphans = list(database.orphans(site.name, least=site.orphan_runs, before=known))
         empty = list(database.empty_directories(site.name))
-    restored = restored_since(audit, now - site.quarantine_days * 86400) if site.deletes_itself else frozenset()
-    wanted = [row for row in orphans if row[0] not in restored]
+    left_alone = spared(audit, now - site.quarantine_days * 86400)
+    wanted = [row for row in orphans if row[0] not in left_alone]
     singles, doubles = _singles(wanted, listing)
     if doubles:
         _log.info("%s: %d orphans lie in twins of other directories, as behind a link, and stay", site.name, doubles)
     back = len(orphans) - len(wanted)
     if back:
-        _log.info("%s: %d orphans were brought back from the quarantine not long ago, and stay", site.name, back)
+        _log.info(
+            "%s: %d orphans lie in a quarantine, or were brought back from it not long ago, and stay", site.name, back
+        )
     return Due(missing, singles, list(_not_expected(empty, inventory)), doubles, back)
 
 

@@ -21,13 +21,14 @@ from actors.still_meant import still_meant
 from engine import paths
 from engine.columns import UNKNOWN_MTIME
 from engine.plan import ItemEvent, PlanItem
-from engine.quarantine import Fate, Order, Settled
+from engine.quarantine import Fate, Order, top_of
 from engine.recheck import Candidates
 from storage.atomic import ReportError
 from storage.doors.resolve import resolve
 from storage.doors.source import site_source
 from storage.plans.audit import AuditLog
 from storage.plans.put_aside import PutAside, put_aside
+from storage.removers.keeper import BACK
 from storage.runs.directory import RunDirectory
 from storage.snapshot import SnapshotError
 
@@ -51,14 +52,15 @@ class Emptied:
     """What became of what was put aside.
 
     ``done`` counts what was brought back, or has gone for good, with its bytes as far as they are known. ``absent`` is
-    not in the quarantine any more. ``expected`` stays since inventory or settings want it by now; ``young`` was put
-    there too late to go yet; ``stays`` has what could not be dealt with, by path, and why. ``failure`` ended it before
-    its end.
+    not in the quarantine any more, and of ``never`` it shows only now that it never was. ``expected`` stays since
+    inventory or settings want it by now; ``young`` was put there too late to go yet; ``stays`` has what could not be
+    dealt with, by path, and why. ``failure`` ended it before its end.
     """
 
     done: int = 0
     size: int = 0
     absent: int = 0
+    never: int = 0
     expected: tuple[bytes, ...] = ()
     young: int = 0
     stays: tuple[tuple[bytes, str], ...] = ()
@@ -84,22 +86,28 @@ class _Work:
         self._note(begun, entries)
         orders = [_order(number, entry) for number, entry in enumerate(entries)]
         fates = self.hand.carry_out(self.task, orders)
-        done, absent, stays = [], [], []
+        done, back, absent, stays = [], [], [], []
         for number, entry in enumerate(entries):
-            settled = fates.get(number, Settled(Fate.DOUBTFUL, "it was not come to"))
-            match settled.fate:
+            # One that was not begun has no fate, and stays as it is noted.
+            settled = fates.get(number)
+            match settled.fate if settled is not None else None:
                 case Fate.DONE:
                     done.append(entry)
-                case Fate.DROPPED if entry.last is begun:
-                    # A process that died has done it.
+                case Fate.DROPPED if entry.last is ItemEvent.RESTORING and settled == BACK:
+                    # A process that died has brought it back.
+                    back.append(entry)
+                case Fate.DROPPED if entry.last is begun is ItemEvent.PURGING:
+                    # A process that died has deleted it.
                     done.append(entry)
                 case Fate.DROPPED:
                     absent.append(entry)
-                case _:
-                    stays.append((entry.item.path, settled.said))
+                case Fate.FAILED | Fate.DOUBTFUL:
+                    stays.append((entry.item.path, settled.said if settled is not None else ""))
         self._note(ended, done)
+        self._note(ItemEvent.RESTORED, back)
         self._note(ItemEvent.PURGED, absent, "it was not in the quarantine")
-        self.tidied.update(entry.aside for entry in (*done, *absent))
+        self.tidied.update(entry.aside for entry in (*done, *back, *absent))
+        (done if self.task is Task.BRING_BACK else absent).extend(back)
         known = self.result
         self.result = replace(
             known,
@@ -108,8 +116,10 @@ class _Work:
             absent=known.absent + len(absent),
             stays=(*known.stays, *stays),
         )
-        if len(self.result.stays) > max(_FEW, _MOST_FAILED * (self.result.done + self.result.absent)):
-            raise Trouble(f"{len(self.result.stays):,} could not be dealt with, the last one: {stays[-1][1]}")
+        is_ended = len(fates) < len(entries) and len(stays) > _FEW
+        if is_ended or len(self.result.stays) > max(_FEW, _MOST_FAILED * (self.result.done + self.result.absent)):
+            said = f", the last one: {stays[-1][1]}" if stays else ""
+            raise Trouble(f"{len(self.result.stays):,} could not be dealt with{said}")
 
     def _there(self, entries: Sequence[PutAside]) -> list[PutAside]:
         """Leave out what a process that died has never put there; the plan that wanted it may still be applied."""
@@ -119,7 +129,8 @@ class _Work:
         found = self.hand.were_put([_order(number, entry) for number, entry in unknown])
         said = "whether it is in the quarantine could not be seen"
         unseen = tuple((entry.item.path, said) for number, entry in unknown if found[number] is None)
-        self.result = replace(self.result, stays=(*self.result.stays, *unseen))
+        never = sum(found[number] is False for number, _ in unknown)
+        self.result = replace(self.result, stays=(*self.result.stays, *unseen), never=self.result.never + never)
         return [entry for number, entry in enumerate(entries) if entry.is_certain or found.get(number)]
 
     def _note(self, event: ItemEvent, entries: Sequence[PutAside], said: str = "") -> None:
@@ -147,7 +158,8 @@ def bring_back(
         DoorsError, SourceError, RunDirError, OSError: nothing was done.
     """
     with _held(runtime, site, oversight) as (directory, halting):
-        entries = wanted(quarantine_of(site))
+        # Of several of one name the one that was put aside last: the others stay, and are not moved over it.
+        entries = list({entry.item.path: entry for entry in wanted(quarantine_of(site))}.values())
         if not entries:
             return Emptied()
         source = resolve(site_source(site), lambda: heed(halting))
@@ -243,7 +255,8 @@ def _carry_out(
                 heed(oversight)
                 work.do(entries[start : start + _AT_ONCE])
             heed(oversight)
-            hand.tidy(_directories(site.quarantine, work.tidied))
+            lying = {entry.aside for entry in put_aside(work.audit)}
+            hand.tidy(_directories(site.quarantine, work.tidied, lying))
         except (Killed, ListingFailed, ReportError, Trouble) as error:
             return replace(work.result, failure=error)
         return work.result
@@ -251,15 +264,23 @@ def _carry_out(
 
 def _order(number: int, entry: PutAside) -> Order:
     item: PlanItem = entry.item
-    return Order(number, item.path, item.size, UNKNOWN_MTIME, entry.aside)
+    return Order(number, item.path, item.size, UNKNOWN_MTIME, entry.aside, top=top_of(entry.aside, entry.plan))
 
 
-def _directories(quarantine: bytes, asides: Collection[bytes]) -> list[bytes]:
-    """Give the directories of the quarantine in which something was, and those above, innermost first."""
+def _directories(quarantine: bytes, asides: Collection[bytes], lying: Collection[bytes]) -> list[bytes]:
+    """Give the directories of the quarantine in which something was, and those above, innermost first.
+
+    In none of them does anything lie, by the log: a server may not show all that there is in a directory.
+    """
+    found = _above(quarantine, asides) - _above(quarantine, lying)
+    return sorted(found, key=lambda path: (-paths.depth_of(path), path))
+
+
+def _above(quarantine: bytes, asides: Collection[bytes]) -> set[bytes]:
     found: set[bytes] = set()
     for aside in asides:
         above = paths.parent_of(aside)
         while above is not None and above not in found and paths.is_under(above, quarantine) and above != quarantine:
             found.add(above)
             above = paths.parent_of(above)
-    return sorted(found, key=lambda path: (-paths.depth_of(path), path))
+    return found

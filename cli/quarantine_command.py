@@ -52,13 +52,14 @@ def undo(settings: Settings, site: str, lfns: Collection[str], plan: str | None,
 
     def wanted(entries: list[PutAside]) -> list[PutAside]:
         chosen = of_plan(entries, plan) if plan is not None else entries
+        plans = sorted({entry.plan for entry in chosen})
+        if plan is not None and len(plans) > 1:
+            raise CommandError(f"{site}: the names of {', '.join(plans)} begin so: say which; nothing was done")
         if paths_wanted:
             chosen = [entry for entry in chosen if entry.item.path in paths_wanted]
             unknown = sorted(paths_wanted - {entry.item.path for entry in chosen})
             if unknown:
                 raise CommandError(f"{site}: {paths.escape(unknown[0])} is not in the quarantine; nothing was done")
-            # Of several of one name the one that was put aside last.
-            chosen = list({entry.item.path: entry for entry in chosen}.values())
         elif plan is None and entries:
             chosen = of_plan(entries, max(entries, key=lambda entry: entry.at).plan)
         if not chosen:
@@ -109,6 +110,11 @@ def _told(site: str, what: str, done: Emptied, as_json: bool, command: str) -> E
         raise CommandError(
             f"{site}: not all was {what}: {done.failure}; plan {command} {site} goes on from there", code
         )
+    if done.absent and command == "undo":
+        said = (
+            f"{human_count(done.absent, 'file')} not in the quarantine; history {site} --actions has what became of it"
+        )
+        raise CommandError(f"{site}: {said}", ExitCode.NOT_LISTED)
     if done.stays:
         raise CommandError(f"{site}: {human_count(len(done.stays), 'file')} could not be {what}", ExitCode.NOT_LISTED)
     return ExitCode.DONE
@@ -118,7 +124,9 @@ def _said(what: str, done: Emptied) -> Iterator[str]:
     size = f", {human_bytes(done.size)}" if done.size else ""
     yield f"{done.done:,} {what}{size}"
     if done.absent:
-        yield f"{done.absent:,} not in the quarantine any more"
+        yield f"{done.absent:,} not in the quarantine"
+    if done.never:
+        yield f"{done.never:,} never put there"
     if done.expected:
         yield f"{len(done.expected):,} left there, which inventory or settings want by now"
     if done.young:
@@ -131,6 +139,7 @@ def _results(site: str, done: Emptied) -> dict[str, Any]:
         "done": done.done,
         "bytes": done.size,
         "absent": done.absent,
+        "never": done.never,
         "expected": [paths.decode(path) for path in done.expected],
         "young": done.young,
         "stays": [{"path": paths.decode(path), "why": why} for path, why in done.stays],

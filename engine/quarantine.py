@@ -22,7 +22,8 @@ class Order:
     """A file that something is to be done with: its number, where it is, and where it goes or lies.
 
     ``size`` (bytes) and ``mtime`` (seconds since the epoch) are as in `engine.plan.PlanItem`. ``aside`` is its place in
-    the quarantine, empty where it goes for good at once.
+    the quarantine, empty where it goes for good at once; ``top`` is the directory there of its plan, of what was put
+    aside before.
     """
 
     number: int
@@ -31,6 +32,7 @@ class Order:
     mtime: int
     aside: bytes = b""
     is_directory: bool = False
+    top: bytes = b""
 
 
 class Fate(StrEnum):
@@ -64,3 +66,9 @@ def place_of(quarantine: bytes, plan: str, number: int, path: bytes) -> bytes:
     if len(place) > _LONGEST_PATH or any(len(name) > _LONGEST_NAME for name in written.split(b"/")):
         return paths.join(top, b"=%d" % number)
     return place
+
+
+def top_of(aside: bytes, plan: str) -> bytes:
+    """Give the directory of a plan in the quarantine in which one of its items lies at ``aside``."""
+    head, found, _ = aside.partition(b"/%b/" % plan.encode())
+    return paths.join(head or b"/", plan.encode()) if found else paths.parent_of(aside) or b"/"

@@ -140,7 +140,16 @@ class AuditLog:
                     yield event
 
     def events_of(self, path: bytes) -> Iterator[AuditEvent]:
-        """Give what was noted about one path; most lines are told apart without taking them to pieces.
+        """Give what was noted about one path.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        named = json.dumps(paths.decode(path), ensure_ascii=False).encode("utf-8", "backslashreplace")
+        return (event for event in self.events_with(named) if event.path == path)
+
+    def events_with(self, *words: bytes) -> Iterator[AuditEvent]:
+        """Give the events in whose lines one of some words stands; others are not taken to pieces.
 
         Raises:
             OSError: it cannot be read.
@@ -149,11 +158,10 @@ class AuditLog:
             file = self.path.open("rb")
         except FileNotFoundError:
             return
-        named = json.dumps(paths.decode(path), ensure_ascii=False).encode("utf-8", "backslashreplace")
         with closing(file):
             for line in file:
-                event = _event(line) if named in line else None
-                if event is not None and event.path == path:
+                event = _event(line) if any(word in line for word in words) else None
+                if event is not None:
                     yield event
 
     def state_of(self, plan: str, start: int) -> PlanState:

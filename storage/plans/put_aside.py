@@ -39,26 +39,39 @@ def put_aside(log: AuditLog) -> list[PutAside]:
         OSError: the log cannot be read.
     """
     found: dict[tuple[str, int], PutAside] = {}
+    latest = 0.0
     for event in log.events():
+        # Nothing came before what stands before it, whatever the clock said: what is young would look old.
+        latest = max(latest, event.at)
         if event.item is None:
             continue
         key = event.plan, event.item
         before = found.get(key)
         if event.aside:
-            found[key] = PutAside(event.plan, _item(event), event.aside, event.at, ItemEvent(event.event))
+            found[key] = PutAside(event.plan, _item(event), event.aside, latest, ItemEvent(event.event))
         elif before is not None:
-            at = event.at if event.event == ItemEvent.DONE else before.at
+            at = latest if event.event == ItemEvent.DONE else before.at
             found[key] = PutAside(before.plan, before.item, before.aside, at, ItemEvent(event.event))
     return [entry for entry in found.values() if entry.last in _MAY_BE_ASIDE]
 
 
-def restored_since(log: AuditLog, then: float) -> frozenset[bytes]:
-    """Give the paths that somebody has brought back from the quarantine since a time, in seconds since the epoch.
+def spared(log: AuditLog, then: float) -> frozenset[bytes]:
+    """Give the paths that no plan may have: all places in a quarantine, and what was brought back since ``then``.
+
+    ``then`` is in seconds since the epoch.
 
     Raises:
         OSError: the log cannot be read.
     """
-    return frozenset(event.path for event in log.events() if event.event == ItemEvent.RESTORED and event.at >= then)
+    found: set[bytes] = set()
+    latest = 0.0
+    for event in log.events_with(b'"aside": "', b'"%b"' % ItemEvent.RESTORED.encode()):
+        latest = max(latest, event.at)
+        if event.aside:
+            found.add(event.aside)
+        if event.event == ItemEvent.RESTORED and latest >= then:
+            found.add(event.path)
+    return frozenset(found)
 
 
 def of_plan(entries: Iterable[PutAside], plan: str) -> list[PutAside]:

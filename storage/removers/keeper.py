@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from engine import paths
+from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from engine.listing import Absent, Failed, Present
 from engine.quarantine import Fate, Order, Settled
 from storage.listers.protocol import StoreSpec
@@ -14,7 +15,14 @@ from storage.removers.looking import Looker
 from storage.removers.member import CHANGED, DONE, GONE, IN_THE_WAY, Member, what_is_wrong
 
 _STILL_THERE = Settled(Fate.FAILED, "something is where it was; look there, and move it by hand")
-_NOT_ASIDE = Settled(Fate.DROPPED, "it is not in the quarantine")
+_ANOTHER = Settled(Fate.FAILED, "something else lies in its place in the quarantine; look there, and move it by hand")
+_PUT_BEFORE = Settled(Fate.DOUBTFUL, "it was put aside before, and something else is where it was")
+
+NOT_ASIDE = Settled(Fate.DROPPED, "it is not in the quarantine")
+BACK = Settled(Fate.DROPPED, "it is not in the quarantine, and something is where it was")
+
+_A_LINK = Present(UNKNOWN_SIZE, UNKNOWN_MTIME, False)
+"""What is known of one that leads nowhere."""
 
 Found = Present | Absent
 
@@ -51,9 +59,12 @@ class Keeper:
     def put_aside(self, order: Order) -> Settled:
         """Move something to its place in the quarantine, if it is still what was found."""
         views = self._look(order)
-        holders = _meant(order, views) if not isinstance(views, Settled) else views
+        if isinstance(views, Settled):
+            return views
+        holders = _meant(order, views)
         if isinstance(holders, Settled):
-            return holders
+            is_aside = holders.fate is not Fate.DONE and any(isinstance(view.aside, Present) for view in views)
+            return _PUT_BEFORE if is_aside else holders
         if any(isinstance(view.aside, Present) for view in holders):
             return IN_THE_WAY
         return _each(holders, lambda member: member.put_aside(order))
@@ -70,29 +81,31 @@ class Keeper:
 
     def bring_back(self, order: Order) -> Settled:
         """Move what lies in the quarantine to where it was, if nothing is there."""
-        views = self._look(order)
+        views = self._look(order, links=True)
         if isinstance(views, Settled):
             return views
         aside = [view for view in views if isinstance(view.aside, Present)]
         if not aside:
-            return _NOT_ASIDE
+            return self._not_aside(order, views)
         if any(isinstance(view.at_path, Present) for view in views):
             return _STILL_THERE
         return _each(aside, lambda member: member.bring_back(order))
 
     def purge(self, order: Order) -> Settled:
         """Delete for good what lies in the quarantine, and the directories there that are empty then."""
-        views = self._look(order)
+        views = self._look(order, links=True)
         if isinstance(views, Settled):
             return views
         aside = [view for view in views if isinstance(view.aside, Present)]
         if not aside:
-            return _NOT_ASIDE
+            return self._not_aside(order, views)
+        if any(isinstance(view.aside, Present) and what_is_wrong(order, view.aside) for view in aside):
+            return _ANOTHER
         return _each(aside, lambda member: member.delete(order.aside))
 
     def was_put(self, order: Order) -> bool | None:
         """Tell whether it lies in the quarantine; None if nobody can tell."""
-        views = self._look(order)
+        views = self._look(order, links=True)
         if isinstance(views, Settled):
             return None
         return any(isinstance(view.aside, Present) for view in views)
@@ -102,12 +115,27 @@ class Keeper:
         for member in self._members:
             member.delete_directory(directory)
 
-    def _look(self, order: Order) -> list[_View] | Settled:
+    def _not_aside(self, order: Order, views: Sequence[_View]) -> Settled:
+        """Say that it is not there, where it shows that this is the store at which it was put aside."""
+        for member in self._members:
+            if order.top and not isinstance(member.look.stat(order.top), Present):
+                top = paths.escape(order.top)
+                said = (
+                    f"it is not in the quarantine, and neither is {top}: look whether the settings still name its store"
+                )
+                return Settled(Fate.DOUBTFUL, f"{said}; if it was deleted by hand, make that directory again")
+        return BACK if any(isinstance(view.at_path, Present) for view in views) else NOT_ASIDE
+
+    def _look(self, order: Order, links: bool = False) -> list[_View] | Settled:
+        """Look at both places; with ``links`` one that leads nowhere from the quarantine is something as well."""
         views = []
         for member in self._members:
             found: list[Found] = []
             for path in (order.path, order.aside):
                 at = member.look.stat(path) if path else Absent()
+                if links and path == order.aside and isinstance(at, Absent):
+                    named = member.look.is_named(path)
+                    at = _A_LINK if named is True else named or at
                 if isinstance(at, Failed):
                     return Settled(Fate.FAILED, f"{paths.escape(path)}: {at.detail or at.reason.label}")
                 found.append(at)
@@ -130,8 +158,9 @@ def _meant(order: Order, views: Sequence[_View]) -> list[_View] | Settled:
 def _each(views: Sequence[_View], change: Callable[[Member], Settled]) -> Settled:
     """Have each member change it; the first one that cannot ends it."""
     settled = CHANGED
-    for view in views:
+    for number, view in enumerate(views):
         settled = change(view.member)
         if settled.fate is not Fate.DONE:
-            return settled
+            # At the members before it was done, which is not to be forgotten.
+            return Settled(Fate.DOUBTFUL, f"at one of its servers: {settled.said}") if number else settled
     return settled

@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
 
+from engine import paths
 from engine.listing import Absent, Failed, NamesListed, Outcome, Present
 from engine.states import Reason
 from storage.listers.factory import open_lister
@@ -54,6 +55,14 @@ class Looker:
                 return outcome
             case _:
                 return Failed(Reason.SERVER, "something else than names")
+
+    def is_named(self, path: bytes) -> bool | Failed:
+        """Ask whether a directory has the name, also of a link that leads nowhere, which `stat` denies."""
+        names = self.names(paths.parent_of(path) or b"/")
+        if isinstance(names, Failed):
+            is_gone = names.reason in (Reason.NOT_FOUND, Reason.NOT_A_DIRECTORY)
+            return False if is_gone else names
+        return paths.name_of(path) in names
 
     def close(self) -> None:
         """Ask nothing more; whoever waits is told so."""

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Sequence
 
 from engine import paths
-from engine.columns import UNKNOWN_SIZE
 from engine.listing import Absent, Failed, Present
 from engine.quarantine import Fate, Order, Settled
 from engine.recheck import orphan_fate
@@ -20,12 +19,15 @@ from storage.removers.protocol import Remover
 
 _OF_THE_DOOR = (Reason.CONNECTION, Reason.AUTHENTICATION)
 
-IN_THE_WAY = Settled(Fate.FAILED, "the quarantine has something of its name already; look there")
+IN_THE_WAY = Settled(Fate.DOUBTFUL, "the quarantine has something of its name already; look there")
 CHANGED = Settled(Fate.DROPPED, "it has changed since the listing")
 FILLED = Settled(Fate.DROPPED, "it is not empty")
 GONE = Settled(Fate.DROPPED, "it is gone")
 DONE = Settled(Fate.DONE)
-LOST = Settled(Fate.DOUBTFUL, "the store says that it was moved, and it is neither here nor there; look for it there")
+LINK = Settled(Fate.DONE, "a link, which leads nowhere from where it is now")
+LOST = Settled(Fate.DOUBTFUL, "it may have been moved, and is neither here nor there; look for it there")
+
+_LEADS_NOWHERE = Settled(Fate.FAILED, "a link, which would lead nowhere from the quarantine; delete it on the disk")
 
 
 class Doors:
@@ -88,14 +90,16 @@ class Member:
         settled = self._move(order.path, order.aside)
         if settled.fate is not Fate.DONE:
             return settled
-        wrong = self._is_another(order)
+        # Somebody may have put something else there in the moment in between.
+        wrong = _LEADS_NOWHERE if settled is LINK else self._is_another(order)
         if wrong is None:
             return settled
-        # Somebody has put something else there in the moment in between.
         back = self._move(order.aside, order.path)
         if back.fate is Fate.DONE:
             return wrong
-        return Settled(Fate.FAILED, f"{wrong.said}, and it could not be moved back from the quarantine: {back.said}")
+        # What lies there is not to be forgotten.
+        said = f"{wrong.said}, and it could not be moved back from the quarantine: {back.said}"
+        return Settled(Fate.DOUBTFUL, said)
 
     def bring_back(self, order: Order) -> Settled:
         """Move what lies in the quarantine to where it was."""
@@ -119,10 +123,12 @@ class Member:
     def _gone(self, path: bytes, failed: Failed | None) -> Settled:
         match self.look.stat(path):
             case Absent():
-                return DONE
+                # Of a link that leads nowhere a refusal is all that there is to see.
+                is_there = failed is not None and self.look.is_named(path)
+                return DONE if failed is None or is_there is False else Settled(_fate_of(failed), failed.detail)
             case Present():
                 said = "the store says that it was deleted, and it is there" if failed is None else failed.detail
-                return Settled(Fate.FAILED, said)
+                return Settled(_fate_of(failed), said)
             case Failed(_, detail):
                 return Settled(Fate.DOUBTFUL, detail)
 
@@ -141,16 +147,30 @@ class Member:
                 return DONE
             case Present(), Absent():
                 said = "the store says that it was moved, and it was not" if failed is None else failed.detail
-                return Settled(Fate.FAILED, said)
+                return Settled(_fate_of(failed), said)
             case Absent(), Absent():
-                return GONE if failed is not None else LOST
+                return self._not_seen(to, failed)
             case Present(), Present():
-                return Settled(Fate.FAILED, "the store has it twice now, here and in the quarantine")
+                twice = "the store has it twice now, here and in the quarantine"
+                return Settled(Fate.DOUBTFUL, twice if failed is None else failed.detail)
             case Failed(_, detail), _:
                 return Settled(Fate.DOUBTFUL, detail)
             case _, Failed(_, detail):
                 return Settled(Fate.DOUBTFUL, detail)
         raise AssertionError(at_source, at_target)
+
+    def _not_seen(self, to: bytes, failed: Failed | None) -> Settled:
+        """Say what became of something that was to be moved, and is to be seen in neither place."""
+        match self.look.is_named(to):
+            case True:
+                return LINK
+            case False if failed is None or failed.reason.is_silence:
+                return LOST
+            case False:
+                return GONE
+            case Failed(_, detail):
+                return Settled(Fate.DOUBTFUL, detail)
+        raise AssertionError(to)
 
     def _directory(self, path: bytes) -> Failed | None:
         # One at a time: servers have been seen to refuse one that another request was just making.
@@ -172,10 +192,13 @@ class Member:
 
     def _is_another(self, order: Order) -> Settled | None:
         """Say what is wrong with what was moved; None if it is what was meant, as far as can be seen."""
-        if order.size == UNKNOWN_SIZE:
-            return None
         found = self.look.stat(order.aside)
-        return CHANGED if isinstance(found, Present) and found.size not in (order.size, UNKNOWN_SIZE) else None
+        return what_is_wrong(order, found) if isinstance(found, Present) else None
+
+
+def _fate_of(failed: Failed | None) -> Fate:
+    """Say what became of a change that is not to be seen: who gave no answer, or another one, may make it yet."""
+    return Fate.DOUBTFUL if failed is None or failed.reason.is_silence else Fate.FAILED
 
 
 def what_is_wrong(order: Order, found: Present) -> Settled | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.plan import Action, Cause, ItemEvent, PlanItem
 from storage.plans.audit import AuditLog
-from storage.plans.put_aside import of_plan, put_aside, restored_since
+from storage.plans.put_aside import of_plan, put_aside, spared
 
 ITEMS = [PlanItem(n, Cause.ORPHAN, b"/store/\xff\n%d" % n, 5, 1, "why", Action.QUARANTINE) for n in range(1, 8)]
 
@@ -29,8 +29,9 @@ def test_what_was_put_there_lies_there_until_it_is_taken(tmp_path: Path) -> None
     assert (entries[0].item.path, entries[0].aside, entries[0].item.size) == (ITEMS[2].path, b"/q/3", 5)
     assert of_plan(entries, "ab") == entries
     assert of_plan(entries, "b") == []
-    assert restored_since(log, time.time() - 60) == {ITEMS[0].path}
-    assert restored_since(log, time.time() + 60) == frozenset()
+    places = {b"/q/%d" % item.number for item in ITEMS}
+    assert spared(log, time.time() - 60) == {ITEMS[0].path, *places}
+    assert spared(log, time.time() + 60) == places
 
 
 def test_what_was_only_asked_for_lies_nowhere(tmp_path: Path) -> None:
