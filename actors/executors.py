@@ -114,13 +114,14 @@ class AskRegistry:
 class ChangeStore:
     """Puts aside and deletes at the store, and leaves the rest to the registry.
 
-    ``plan`` is the name of the plan, and ``quarantine`` the directory for what is put aside, empty where it goes for
-    good at once.
+    ``plan`` is the name of the plan, ``tops`` are the directories that are looked at, and ``quarantine`` is the one for
+    what is put aside, empty where it goes for good at once.
     """
 
     hand: StoreHand
     plan: str
     quarantine: bytes
+    tops: Sequence[bytes]
     actions: Mapping[Cause, Action]
     others: AskRegistry
     at_once: int = field(default=_AT_ONCE_HERE)
@@ -153,7 +154,9 @@ class ChangeStore:
         aside = b""
         if item.action is Action.QUARANTINE:
             aside = place_of(self.quarantine, self.plan, item.number, item.path)
-        return Order(item.number, item.path, item.size, item.mtime, aside, item.cause is Cause.EMPTY)
+        is_directory = item.cause is Cause.EMPTY
+        below = next((top for top in self.tops if paths.is_under(item.path, top)), b"/")
+        return Order(item.number, item.path, item.size, item.mtime, aside, is_directory, below=below)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +202,7 @@ class Executors:
             yield others
             return
         with StoreHand(self.runtime, self.job, self.oversight) as hand:
-            yield ChangeStore(hand, name, self.site.quarantine, self.actions, others)
+            yield ChangeStore(hand, name, self.site.quarantine, self.site.directories, self.actions, others)
 
     @property
     def _spec(self) -> StoreSpec:

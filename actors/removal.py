@@ -76,6 +76,7 @@ class RemovalActor:
         with self._lock:
             self._fates, self._left, self._failed = {}, len(orders), 0
             self._idle.clear() if orders else self._idle.set()
+        self._keeper.begin()
         for order in orders:
             self._pool.submit(self._carry_out, carry_out, order)
 

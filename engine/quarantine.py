@@ -23,7 +23,7 @@ class Order:
 
     ``size`` (bytes) and ``mtime`` (seconds since the epoch) are as in `engine.plan.PlanItem`. ``aside`` is its place in
     the quarantine, empty where it goes for good at once; ``top`` is the directory there of its plan, of what was put
-    aside before.
+    aside before. ``below`` is the directory of the settings in which it was found: above that, links are as they are.
     """
 
     number: int
@@ -33,6 +33,7 @@ class Order:
     aside: bytes = b""
     is_directory: bool = False
     top: bytes = b""
+    below: bytes = b"/"
 
 
 class Fate(StrEnum):

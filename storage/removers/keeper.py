@@ -51,6 +51,11 @@ class Keeper:
         for part in parts:
             self._members.append(Member(Looker(part), open_doors(part)))
 
+    def begin(self) -> None:
+        """Take nothing for known of what is changed from now on."""
+        for member in self._members:
+            member.begin()
+
     def close(self) -> None:
         """Ask and change nothing more."""
         for member in self._members:
@@ -67,7 +72,7 @@ class Keeper:
             return _PUT_BEFORE if is_aside else holders
         if any(isinstance(view.aside, Present) for view in holders):
             return IN_THE_WAY
-        return _each(holders, lambda member: member.put_aside(order))
+        return _behind_link(order, holders) or _each(holders, lambda member: member.put_aside(order))
 
     def take_away(self, order: Order) -> Settled:
         """Delete something for good, if it is still what was found."""
@@ -75,6 +80,9 @@ class Keeper:
         holders = _meant(order, views) if not isinstance(views, Settled) else views
         if isinstance(holders, Settled):
             return holders
+        behind = _behind_link(order, holders)
+        if behind is not None:
+            return behind
         if order.is_directory:
             return _each(holders, lambda member: member.delete_directory(order.path))
         return _each(holders, lambda member: member.delete(order.path))
@@ -153,6 +161,10 @@ def _meant(order: Order, views: Sequence[_View]) -> list[_View] | Settled:
         if wrong is not None:
             return wrong
     return holders
+
+
+def _behind_link(order: Order, views: Sequence[_View]) -> Settled | None:
+    return next((said for view in views if (said := view.member.behind_link(order)) is not None), None)
 
 
 def _each(views: Sequence[_View], change: Callable[[Member], Settled]) -> Settled:

@@ -18,20 +18,22 @@ from engine.states import Reason
 
 _EXISTS = "exists"
 
-_LINK = Failed(Reason.SERVER, "a link, and this server would take away what it leads to; delete it on the disk")
+_LINK = Failed(Reason.LINK, "a link, and this server would take away what it leads to; delete it on the disk")
 
 
 class Links:
-    """Tells by renames what is a link; each of the three gives None where it was done."""
+    """Tells by renames what is a link; each of what it is given gives None where it was done, or is there."""
 
     def __init__(
         self,
         make: Callable[[bytes], Failed | None],
         rename: Callable[[bytes, bytes], Failed | None],
+        stat: Callable[[bytes], Failed | None],
         remove: Callable[[bytes], Failed | None],
     ) -> None:
         self._make = make
         self._rename = rename
+        self._stat = stat
         self._remove = remove
         self._lock = threading.Lock()
         self._known: bool | None = None
@@ -57,6 +59,8 @@ class Links:
             if failed is not None:
                 return failed
             failed = self._rename(own, own)
+            if failed is None:
+                failed = self._stat(own)
             self._remove(own)
             if failed is not None and failed.reason.is_silence:
                 return failed

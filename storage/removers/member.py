@@ -52,6 +52,10 @@ class Doors:
         """Delete through the first door that answers."""
         return self._first(lambda remover: remover.remove_directory(path))
 
+    def link(self, path: bytes, near: bytes) -> Failed | None:
+        """Ask through the first door that answers."""
+        return self._first(lambda remover: remover.link(path, near))
+
     def close(self) -> None:
         """Close all."""
         for remover in self._removers:
@@ -79,6 +83,26 @@ class Member:
         self._doors = doors
         self._made: set[bytes] = set()
         self._making = threading.Lock()
+        self._plain: set[bytes] = set()
+
+    def begin(self) -> None:
+        """Take nothing for known of what is changed from now on."""
+        self._plain.clear()
+
+    def behind_link(self, order: Order) -> Settled | None:
+        """Say that something lies behind a link, and so may be another file; None if not, as far as the store tells."""
+        near = paths.parent_of(order.aside or order.path) or b"/"
+        above = paths.parent_of(order.path)
+        while above is not None and above != order.below and paths.is_under(above, order.below):
+            if above not in self._plain:
+                failed = self._doors.link(above, near)
+                if failed is not None and failed.reason is Reason.LINK:
+                    return Settled(Fate.DROPPED, f"{paths.escape(above)} is a link: it may be another file")
+                if failed is not None:
+                    return Settled(Fate.FAILED, f"{paths.escape(above)}: {failed.detail}")
+                self._plain.add(above)
+            above = paths.parent_of(above)
+        return None
 
     def close(self) -> None:
         """Ask and change nothing more."""

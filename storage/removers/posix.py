@@ -39,6 +39,10 @@ class PosixRemover:
         """Remove what is empty."""
         return _tried(lambda: os.rmdir(self._door.locate(path)))
 
+    def link(self, path: bytes, near: bytes) -> Failed | None:
+        """See `storage.removers.protocol.Remover`."""
+        return Failed(Reason.LINK, "a link") if os.path.islink(self._door.locate(path)) else None
+
     def close(self) -> None:
         """Hold nothing."""
 

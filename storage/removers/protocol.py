@@ -26,5 +26,11 @@ class Remover(Protocol):
     def remove_directory(self, path: bytes) -> Failed | None:
         """Delete one directory, which is empty."""
 
+    def link(self, path: bytes, near: bytes) -> Failed | None:
+        """Say that a path is a link, through which others would be changed; None if not, as far as that can be told.
+
+        ``near`` is a directory in which another one may be made for a moment.
+        """
+
     def close(self) -> None:
         """Give back what it holds; further calls fail."""

@@ -43,5 +43,9 @@ class S3Remover:
         """Fail: there is none."""
         return Failed(Reason.SERVER, "an S3 store has no directories")
 
+    def link(self, path: bytes, near: bytes) -> Failed | None:
+        """There is none."""
+        return None
+
     def close(self) -> None:
         """Hold nothing."""

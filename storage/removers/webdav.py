@@ -56,7 +56,7 @@ class WebDavRemover:
         self._closed = False
         self._decodes: bool | None = None
         self._probing = threading.Lock()
-        self._links = Links(self.make_directory, self._move_itself, self.remove_directory)
+        self._links = Links(self.make_directory, self._move_itself, self._stat, self.remove_directory)
 
     def move(self, path: bytes, to: bytes) -> Failed | None:
         """Move, not over what is there, as far as the server heeds that."""
@@ -80,6 +80,10 @@ class WebDavRemover:
     def remove_directory(self, path: bytes) -> Failed | None:
         """Delete a directory, by some servers with all that is in it."""
         return self._tell("DELETE", path)[1]
+
+    def link(self, path: bytes, near: bytes) -> Failed | None:
+        """See `storage.removers.protocol.Remover`; only of XRootD's servers it shows."""
+        return self._refusal(path, near)
 
     def close(self) -> None:
         """Break what is under way."""
@@ -152,11 +156,14 @@ class WebDavRemover:
             return found
 
     def _is_there(self, path: bytes) -> bool:
+        return self._stat(path) is None
+
+    def _stat(self, path: bytes) -> Failed | None:
         with self._client() as client:
             if client is None:
-                return False
+                return Failed(Reason.CONNECTION, "closed")
             reply = client.ask(Question(self._door.locate(path)), time.monotonic() + self._timeout)
-        return not isinstance(reply.said, Failed)
+        return reply.said if isinstance(reply.said, Failed) else None
 
     @contextmanager
     def _client(self) -> Iterator[Client | None]:

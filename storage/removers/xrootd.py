@@ -42,7 +42,7 @@ class XRootDRemover:
         self._lock = threading.Lock()
         self._runners: set[Runner] = set()
         self._closed = False
-        self._links = Links(self.make_directory, self._rename, self.remove_directory)
+        self._links = Links(self.make_directory, self._rename, self._stat, self.remove_directory)
 
     def move(self, path: bytes, to: bytes) -> Failed | None:
         """Rename on the server."""
@@ -65,6 +65,10 @@ class XRootDRemover:
         """Delete an empty directory."""
         return self._change(lambda client, texts: client.rmdir(texts[0], self._timeout), ["rmdir"], path)
 
+    def link(self, path: bytes, near: bytes) -> Failed | None:
+        """See `storage.removers.protocol.Remover`."""
+        return self._links.refusal(path, near)
+
     def close(self) -> None:
         """End the programs that run. The library closes its connection by itself, some minutes later."""
         with self._lock:
@@ -75,6 +79,9 @@ class XRootDRemover:
 
     def _rename(self, path: bytes, to: bytes) -> Failed | None:
         return self._change(lambda client, texts: client.mv(*texts, self._timeout), ["mv"], path, to)
+
+    def _stat(self, path: bytes) -> Failed | None:
+        return self._change(lambda client, texts: client.stat(texts[0], self._timeout), ["stat"], path)
 
     def _change(self, change: Callable[[Any, list[str]], Any], command: list[str], *named: bytes) -> Failed | None:
         located = [self._door.locate(path) for path in named]

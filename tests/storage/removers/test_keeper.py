@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -420,3 +421,35 @@ def test_a_file_that_moves_at_one_server_only_is_in_doubt(cluster: Shelf, monkey
     settled = cluster.keeper.put_aside(order(b"/data/both"))
     assert settled.fate is Fate.DOUBTFUL
     assert cluster.keeper.was_put(order(b"/data/both")) is True
+
+
+@pytest.mark.parametrize("task", ["put_aside", "take_away"])
+def test_a_directory_that_became_a_link_leads_to_no_other_file(
+    shelf: Shelf, task: str, request: pytest.FixtureRequest
+) -> None:
+    if "Apache" in request.node.name:
+        pytest.skip("nothing that it tells shows a link")
+    shelf.put(b"/data/old/deep/one")
+    os.rename(shelf.on_disk(b"/data/old"), shelf.on_disk(b"/data/new"))
+    os.symlink(b"new", shelf.on_disk(b"/data/old"))
+    settled = getattr(shelf.keeper, task)(order(b"/data/old/deep/one"))
+    assert (settled.fate, settled.said) == (Fate.DROPPED, "/data/old is a link: it may be another file")
+    assert shelf.content(b"/data/new/deep/one") == b"12345"
+    # What the settings name themselves may be one.
+    wanted = replace(order(b"/data/old/deep/one"), below=b"/data/old")
+    assert getattr(shelf.keeper, task)(wanted).fate is Fate.DONE
+    assert not shelf.has(b"/data/new/deep/one")
+
+
+def test_many_odd_names_are_brought_back_at_a_time(shelf: Shelf) -> None:
+    orders = [order(b"/data/a b %d" % number, number=number) for number in range(40)]
+    for each in orders:
+        shelf.put(each.path)
+        shelf.make(os.path.dirname(shelf.on_disk(each.aside)))
+        os.rename(shelf.on_disk(each.path), shelf.on_disk(each.aside))
+    # A process that died has left what it found out something with.
+    shelf.make(shelf.on_disk(b"/q/abc/data/=a name"))
+    with ThreadPoolExecutor(16) as pool:
+        back = list(pool.map(shelf.keeper.bring_back, orders))
+    assert {settled.fate for settled in back} == {Fate.DONE}
+    assert len(os.listdir(shelf.on_disk(b"/data"))) == 40
