@@ -108,7 +108,7 @@ def _told(site: str, what: str, done: Emptied, as_json: bool, command: str) -> E
         known = as_command_error(done.failure)
         code = ExitCode.USAGE if known is None else known.code
         raise CommandError(
-            f"{site}: not all was {what}: {done.failure}; plan {command} {site} goes on from there", code
+            f"{site}: not all was {what}: {done.failure}; the same plan {command} goes on from there", code
         )
     if done.absent and command == "undo":
         said = (

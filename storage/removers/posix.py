@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 from engine.listing import Failed
 from engine.states import Reason
@@ -12,6 +16,9 @@ from storage.listers.posix import failure
 
 _FOR_US = 0o750
 """The mode of directories that are made."""
+
+_HERE, _NOT_OVER = -100, 1
+_NOT_KNOWN = (errno.ENOSYS, errno.EINVAL)
 
 
 class PosixRemover:
@@ -23,9 +30,7 @@ class PosixRemover:
     def move(self, path: bytes, to: bytes) -> Failed | None:
         """Rename; what lies on another file system cannot be."""
         source, target = self._door.locate(path), self._door.locate(to)
-        if os.path.lexists(target):
-            return Failed(Reason.SERVER, "something has its name there")
-        return _tried(lambda: os.rename(source, target))
+        return _tried(lambda: _rename_to_nothing(source, target))
 
     def make_directory(self, path: bytes) -> Failed | None:
         """Make it, with those above it."""
@@ -45,6 +50,31 @@ class PosixRemover:
 
     def close(self) -> None:
         """Hold nothing."""
+
+
+def _rename_to_nothing(source: bytes, target: bytes) -> None:
+    """Rename, never over what is there.
+
+    Raises:
+        OSError: it was not renamed.
+    """
+    rename = _renameat2()
+    # A name would end at such a byte.
+    if rename is not None and b"\0" not in source + target:
+        if rename(_HERE, source, _HERE, target, _NOT_OVER) == 0:
+            return
+        number = ctypes.get_errno()
+        if number not in _NOT_KNOWN:
+            raise OSError(number, os.strerror(number))
+    # Not all file systems know how to do that at once.
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    os.rename(source, target)
+
+
+@cache
+def _renameat2() -> Any:
+    return getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
 
 
 def _tried(change: Callable[[], None]) -> Failed | None:

@@ -453,3 +453,18 @@ def test_many_odd_names_are_brought_back_at_a_time(shelf: Shelf) -> None:
         back = list(pool.map(shelf.keeper.bring_back, orders))
     assert {settled.fate for settled in back} == {Fate.DONE}
     assert len(os.listdir(shelf.on_disk(b"/data"))) == 40
+
+
+def test_a_move_on_disk_goes_over_nothing_that_came_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = shelf_of(StoreSpec((f"file://{tmp_path}",)), tmp_path)
+    wanted = order(b"/data/one")
+    shelf.put(wanted.aside)
+    shelf.make(shelf.on_disk(b"/data"))
+    # It was not there when somebody looked.
+    monkeypatch.setattr(os.path, "lexists", lambda _path: False)
+    shelf.put(b"/data/one", b"a new one")
+    (member,) = shelf.keeper._members
+    settled = member.bring_back(wanted)
+    assert (settled.fate is Fate.DONE, settled.said) == (False, "File exists")
+    assert (shelf.content(b"/data/one"), shelf.content(wanted.aside)) == (b"a new one", b"12345")
+    shelf.keeper.close()
