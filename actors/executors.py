@@ -12,7 +12,7 @@ from actors.removal import StoreHand, Task
 from engine import paths
 from engine.gates import Refusal
 from engine.plan import Action, Cause, PlanItem
-from engine.quarantine import Fate, Order, Settled, place_of
+from engine.quarantine import Fate, Order, Settled, place_of, top_of
 from storage.backends.protocols import BackendError, Registry, Transfers, registry_actions, takes_directories
 from storage.removers.factory import keeps_filled, why_not
 
@@ -151,12 +151,13 @@ class ChangeStore:
         return found
 
     def _order(self, item: PlanItem) -> Order:
-        aside = b""
+        aside = top = b""
         if item.action is Action.QUARANTINE:
             aside = place_of(self.quarantine, self.plan, item.number, item.path)
+            top = top_of(aside, self.plan)
         is_directory = item.cause is Cause.EMPTY
         below = next((top for top in self.tops if paths.is_under(item.path, top)), b"/")
-        return Order(item.number, item.path, item.size, item.mtime, aside, is_directory, below=below)
+        return Order(item.number, item.path, item.size, item.mtime, aside, is_directory, top, below)
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,9 @@ class Keeper:
         aside = [view for view in views if isinstance(view.aside, Present)]
         if not aside:
             return self._not_aside(order, views)
-        if any(isinstance(view.at_path, Present) for view in views):
+        # A server to which it came back before has the same file there as another one has aside.
+        same = {view.aside for view in aside}
+        if any(isinstance(view.at_path, Present) and (view in aside or view.at_path not in same) for view in views):
             return _STILL_THERE
         return _each(aside, lambda member: member.bring_back(order))
 
@@ -116,7 +118,10 @@ class Keeper:
         views = self._look(order, links=True)
         if isinstance(views, Settled):
             return None
-        return any(isinstance(view.aside, Present) for view in views)
+        if any(isinstance(view.aside, Present) for view in views):
+            return True
+        is_anywhere = any(isinstance(view.at_path, Present) for view in views)
+        return False if is_anywhere or self._shows(order.top) else None
 
     def tidy(self, directory: bytes) -> None:
         """Delete an empty directory of the quarantine; one that is not stays, and so does one that cannot be seen."""
@@ -125,14 +130,21 @@ class Keeper:
 
     def _not_aside(self, order: Order, views: Sequence[_View]) -> Settled:
         """Say that it is not there, where it shows that this is the store at which it was put aside."""
-        for member in self._members:
-            if order.top and not isinstance(member.look.stat(order.top), Present):
-                top = paths.escape(order.top)
-                said = (
-                    f"it is not in the quarantine, and neither is {top}: look whether the settings still name its store"
-                )
-                return Settled(Fate.DOUBTFUL, f"{said}; if it was deleted by hand, make that directory again")
+        if not self._shows(order.top):
+            top = paths.escape(order.top)
+            said = f"it is not in the quarantine, and neither is {top}: look whether the settings still name its store"
+            return Settled(Fate.DOUBTFUL, f"{said}; if it was deleted by hand, make that directory again")
         return BACK if any(isinstance(view.at_path, Present) for view in views) else NOT_ASIDE
+
+    def _shows(self, top: bytes) -> bool:
+        """Tell whether the directory of a plan in the quarantine is to be seen, and no server shows nothing at all."""
+        if not top:
+            return True
+        have = [isinstance(member.look.stat(top), Present) for member in self._members]
+        root = paths.parent_of(paths.parent_of(top) or b"/") or b"/"
+        others = [member for member, has in zip(self._members, have, strict=True) if not has]
+        shown = [member.look.names(root) for member in others]
+        return any(have) and not any(isinstance(names, Failed) or not names for names in shown)
 
     def _look(self, order: Order, links: bool = False) -> list[_View] | Settled:
         """Look at both places; with ``links`` one that leads nowhere from the quarantine is something as well."""

@@ -216,3 +216,16 @@ def test_a_log_that_was_cut_off_forgets_nothing(site: FaultySite) -> None:
     assert lying(site) == lfns(*ORPHANS)
     assert plan(site, "undo").code == 0
     assert all(site.path(name).exists() for name in ORPHANS)
+
+
+def test_an_empty_mount_does_not_say_what_a_dead_process_has_done(site: FaultySite) -> None:
+    begin_and_die(site, *ORPHANS)
+    site.stores[0].rename(site.home / "away")
+    site.stores[0].mkdir()
+    plan(site, "apply")
+    assert lying(site) == lfns(*ORPHANS)
+    site.stores[0].rmdir()
+    (site.home / "away").rename(site.stores[0])
+    assert plan(site, "apply").code == 0
+    assert plan(site, "undo").code == 0
+    assert all(site.path(name).exists() for name in ORPHANS)

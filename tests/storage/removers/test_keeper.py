@@ -16,7 +16,7 @@ from engine.listing import Failed
 from engine.quarantine import Fate, Order, place_of
 from engine.states import Reason
 from storage.listers.protocol import StoreSpec
-from storage.removers.keeper import Keeper
+from storage.removers.keeper import NOT_ASIDE, Keeper
 from tests.servers.fixtures import ServedDirectory
 from tests.servers.xrootd import XRootDServer
 from tests.servers.xrootd_cluster import XRootDCluster
@@ -468,3 +468,34 @@ def test_a_move_on_disk_goes_over_nothing_that_came_meanwhile(tmp_path: Path, mo
     assert (settled.fate is Fate.DONE, settled.said) == (False, "File exists")
     assert (shelf.content(b"/data/one"), shelf.content(wanted.aside)) == (b"a new one", b"12345")
     shelf.keeper.close()
+
+
+def test_a_file_that_came_back_at_one_server_of_a_cluster_follows_at_the_other(cluster: Shelf) -> None:
+    wanted = order(b"/data/both")
+    cluster.put(b"/data/both", part=0)
+    cluster.put(wanted.aside, part=1)
+    assert cluster.keeper.bring_back(wanted).fate is Fate.DONE
+    assert [cluster.content(b"/data/both", part) for part in (0, 1)] == [b"12345"] * 2
+    # Another one of the name is none.
+    cluster.put(wanted.aside, part=1)
+    os.unlink(cluster.on_disk(b"/data/both", 1))
+    cluster.put(b"/data/both", b"another", part=0)
+    assert cluster.keeper.bring_back(wanted).fate is Fate.FAILED
+
+
+def test_that_something_is_gone_is_believed_of_a_store_that_shows_its_plan(cluster: Shelf) -> None:
+    wanted = replace(order(b"/data/one"), top=b"/q/abc")
+    assert cluster.keeper.was_put(wanted) is None
+    assert cluster.keeper.purge(wanted).fate is Fate.DOUBTFUL
+    cluster.put(b"/q/abc/data/other", part=0)
+    cluster.put(b"/data/other", part=1)
+    assert cluster.keeper.was_put(wanted) is False
+    assert cluster.keeper.purge(wanted) == NOT_ASIDE
+    # A server that shows nothing may have it.
+    for folder, names, files in os.walk(cluster.tops[1], topdown=False):
+        for name in files:
+            os.unlink(os.path.join(folder, name))
+        for name in names:
+            os.rmdir(os.path.join(folder, name))
+    assert cluster.keeper.was_put(wanted) is None
+    assert cluster.keeper.purge(wanted).fate is Fate.DOUBTFUL
