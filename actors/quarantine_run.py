@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -73,7 +73,6 @@ class _Work:
     hand: StoreHand
     task: Task
     result: Emptied = field(default_factory=Emptied)
-    tidied: set[bytes] = field(default_factory=set)
 
     def do(self, entries: Sequence[PutAside]) -> None:
         """Deal with some entries.
@@ -106,7 +105,6 @@ class _Work:
         self._note(ended, done)
         self._note(ItemEvent.RESTORED, back)
         self._note(ItemEvent.PURGED, absent, "it was not in the quarantine")
-        self.tidied.update(entry.aside for entry in (*done, *back, *absent))
         (done if self.task is Task.BRING_BACK else absent).extend(back)
         known = self.result
         self.result = replace(
@@ -255,8 +253,10 @@ def _carry_out(
                 heed(oversight)
                 work.do(entries[start : start + _AT_ONCE])
             heed(oversight)
-            lying = {entry.aside for entry in put_aside(work.audit)}
-            hand.tidy(_directories(site.quarantine, work.tidied, lying))
+            empty = _directories(_places(work.audit, entries), quarantine_of(site))
+            for start in range(0, len(empty), _AT_ONCE):
+                heed(oversight)
+                hand.tidy(empty[start : start + _AT_ONCE])
         except (Killed, ListingFailed, ReportError, Trouble) as error:
             return replace(work.result, failure=error)
         return work.result
@@ -267,20 +267,30 @@ def _order(number: int, entry: PutAside) -> Order:
     return Order(number, item.path, item.size, UNKNOWN_MTIME, entry.aside, top=top_of(entry.aside, entry.plan))
 
 
-def _directories(quarantine: bytes, asides: Collection[bytes], lying: Collection[bytes]) -> list[bytes]:
-    """Give the directories of the quarantine in which something was, and those above, innermost first.
+def _places(log: AuditLog, entries: Sequence[PutAside]) -> set[tuple[bytes, str]]:
+    """Give all places of the plans of some entries, each with its plan.
+
+    A process that died may have emptied what it could not delete.
+    """
+    plans = {entry.plan for entry in entries}
+    return {(event.aside, event.plan) for event in log.events() if event.aside and event.plan in plans}
+
+
+def _directories(places: Iterable[tuple[bytes, str]], lying: Sequence[PutAside]) -> list[bytes]:
+    """Give the directories of plans in the quarantine in which something was, with those of the plans, innermost first.
 
     In none of them does anything lie, by the log: a server may not show all that there is in a directory.
     """
-    found = _above(quarantine, asides) - _above(quarantine, lying)
+    found = _above(places) - _above((entry.aside, entry.plan) for entry in lying)
     return sorted(found, key=lambda path: (-paths.depth_of(path), path))
 
 
-def _above(quarantine: bytes, asides: Collection[bytes]) -> set[bytes]:
+def _above(places: Iterable[tuple[bytes, str]]) -> set[bytes]:
     found: set[bytes] = set()
-    for aside in asides:
-        above = paths.parent_of(aside)
-        while above is not None and above not in found and paths.is_under(above, quarantine) and above != quarantine:
+    for aside, plan in places:
+        top, above = top_of(aside, plan), paths.parent_of(aside)
+        # Whatever the settings name by now, nothing but what the plan had made.
+        while above is not None and above not in found and paths.is_under(above, top):
             found.add(above)
             above = paths.parent_of(above)
     return found

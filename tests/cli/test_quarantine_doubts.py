@@ -229,3 +229,12 @@ def test_an_empty_mount_does_not_say_what_a_dead_process_has_done(site: FaultySi
     assert plan(site, "apply").code == 0
     assert plan(site, "undo").code == 0
     assert all(site.path(name).exists() for name in ORPHANS)
+
+
+def test_nothing_but_what_a_plan_has_made_is_cleared_away(site: FaultySite) -> None:
+    assert plan(site, "apply").code == 0
+    inner = site.stores[0] / "consistency-quarantine"
+    prepare(site, Quarantine="none")
+    assert plan(site, "purge", "--older-than", 0).code == 0
+    assert os.listdir(inner) == []
+    assert lying(site) == set()

@@ -17,6 +17,7 @@ from engine.plan import ItemEvent
 from storage.backends.queue import RequestQueue, queue_path
 from storage.plans.audit import AuditLog
 from storage.plans.plan_file import read_plan
+from storage.plans.put_aside import put_aside
 from storage.runs.directory import RunDirectory
 from tests.cli.loaded import run
 from tests.cli.program import start
@@ -119,6 +120,56 @@ def test_killed_again_and_again_at_the_store(site: FaultySite, kills: int) -> No
     back = run("plan", "undo", site.name, "--json", cwd=site.home)
     assert (back.code, back.json["done"], back.json["stays"]) == (0, ORPHANS, [])
     assert {path.relative_to(site.stores[0]) for path in site.stores[0].glob("data/?/*")} == there
+
+
+@pytest.mark.fault(
+    "plans",
+    "plan undo, and then plan purge, are killed (kill -9) again and again",
+    "each file is where it belongs, or in the quarantine and in its list, or gone and noted as purged",
+)
+def test_undo_and_purge_killed_again_and_again(site: FaultySite) -> None:
+    names = [f"data/{number % 7}/orphan-{number}.root" for number in range(1200)]
+    for number, name in enumerate(names):
+        site.put(name, 1 + number, known=False)
+    site.put("data/kept.root")
+    site.prepare(MaxOrphan=len(names), Deletion="store")
+    assert site.check().code == 0
+    directory = RunDirectory(site.home / "var", site.name)
+    for folder, _, _ in os.walk(site.stores[0]):
+        os.chmod(folder, 0o777)
+    assert run("plan", "apply", site.name, cwd=site.home).code == 0
+    chance = random.Random(7)
+
+    def kill(*command: object) -> None:
+        after = directory.audit.stat().st_size + chance.randrange(1000, 60_000)
+        process = start("plan", *command, cwd=site.home)
+        while directory.audit.stat().st_size < after and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+
+    def where() -> tuple[set[str], set[str], set[str]]:
+        back = {name for name in names if site.path(name).exists()}
+        top = site.stores[0] / "consistency-quarantine"
+        aside = {"/".join(path.parts[-3:]) for path in top.rglob("*") if path.is_file()}
+        listed = {paths.decode(entry.item.path) for entry in put_aside(AuditLog(directory.audit))}
+        return back, aside, {name for name in names if f"{site.lfn}/{name}" in listed}
+
+    for _ in range(3):
+        kill("undo", site.name)
+        back, aside, listed = where()
+        assert (back | aside, back & aside) == (set(names), set())
+        assert aside <= listed
+    for _ in range(3):
+        kill("purge", site.name, "--older-than", 0)
+        assert where()[0] == back
+        assert where()[1] <= where()[2]
+    assert run("plan", "purge", site.name, "--older-than", 0, cwd=site.home).code == 0
+    assert where() == (back, set(), set())
+    assert os.listdir(site.stores[0] / "consistency-quarantine") == []
+    last = {event.path: event.event for event in AuditLog(directory.audit).events() if event.item is not None}
+    noted = {event: [path for path, word in last.items() if word == event] for event in ("restored", "purged")}
+    assert (len(noted["restored"]), len(noted["purged"])) == (len(back), len(names) - len(back))
 
 
 @pytest.mark.fault(
