@@ -261,7 +261,10 @@ class _Work:
             by_fate.setdefault(fate, []).append(item)
         for fate, event in _EVENTS.items():
             rows = by_fate.get(fate, [])
-            self._note(event, rows, [fates[item.number].said for item in rows])
+            words = [fates[item.number].said for item in rows]
+            asides = self.executor.asides(rows) if rows and event is ItemEvent.DONE else ()
+            # With where it lies: that it was begun may stand nowhere any more.
+            self._note(event, rows, words, asides)
         done, dropped = by_fate.get(Fate.DONE, []), by_fate.get(Fate.DROPPED, [])
         self.going += [item.path for item in done if item.cause is Cause.EMPTY]
         tried = [*by_fate.get(Fate.FAILED, []), *by_fate.get(Fate.DOUBTFUL, [])]
@@ -336,7 +339,7 @@ class _Work:
                 self._note(event, named, words)
 
     def _note_aside(self, items: Sequence[PlanItem], details: Sequence[str]) -> None:
-        """Note what was found to be done, with where it lies; that it was begun may stand nowhere."""
+        """Note what was done, with where it lies: that it was begun may stand nowhere any more."""
         self._note(ItemEvent.DONE, items, details, self.executor.asides(items) if items else ())
 
     def _is_in_doubt(self, item: PlanItem) -> bool:

@@ -238,3 +238,14 @@ def test_nothing_but_what_a_plan_has_made_is_cleared_away(site: FaultySite) -> N
     assert plan(site, "purge", "--older-than", 0).code == 0
     assert os.listdir(inner) == []
     assert lying(site) == set()
+
+
+@pytest.mark.parametrize("lost", ["begun", "done"])
+def test_a_log_with_a_hole_forgets_nothing(site: FaultySite, lost: str) -> None:
+    assert plan(site, "apply").code == 0
+    log = directory(site).audit
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(line for line in lines if json.loads(line)["event"] != lost))
+    assert lying(site) == lfns(*ORPHANS)
+    assert plan(site, "undo").code == 0
+    assert all(site.path(name).exists() for name in ORPHANS)
