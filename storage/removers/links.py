@@ -18,7 +18,10 @@ from engine.states import Reason
 
 _EXISTS = "exists"
 
-_LINK = Failed(Reason.LINK, "a link, and this server would take away what it leads to; delete it on the disk")
+_LINK = Failed(
+    Reason.LINK,
+    "a link, as are all files of an oss.space: this server would take away what it leads to; have the registry do it",
+)
 
 
 class Links:
