@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.checksums.digest import Checksum
 from engine.columns import NO_DIRECTORIES, NO_FILES, DirectoryColumns, FileColumns
 from engine.states import Reason
 
@@ -54,6 +55,14 @@ class Failed:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class NoChecksum:
+    """The store has no such checksum of a file, and would have none another time; ``detail`` is what it said."""
+
+    detail: str = ""
+
+
 ListingOutcome = Listed | Failed
 NamesOutcome = NamesListed | Failed
-Outcome = Listed | NamesListed | Present | Absent | Failed
+ChecksumOutcome = Checksum | NoChecksum | Absent | Failed
+Outcome = Listed | NamesListed | Present | Absent | Checksum | NoChecksum | Failed

@@ -13,8 +13,9 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from engine import paths
+from engine.checksums.digest import Checksum
 from engine.columns import UNKNOWN_SIZE, DirectoryColumns, FileColumns
-from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
+from engine.listing import Absent, Failed, Listed, NamesListed, NoChecksum, Outcome, Present
 from engine.states import Reason
 
 _ELSEWHERE = frozenset((Reason.NOT_FOUND, Reason.NOT_A_DIRECTORY))
@@ -29,13 +30,13 @@ def merge_parts(parts: Sequence[tuple[str, Outcome]]) -> Outcome:
     """Put together what each server, by its name, said to the same question.
 
     A listing has every entry once. Of a file on several servers the latest time counts, and its size is not known
-    where they disagree; `Listed.note` counts both. A path is there if any server has it, and is not there only if all
-    deny it.
+    where they disagree; `Listed.note` counts both. It has a checksum only if all copies have the same. A path is there
+    if any server has it, and is not there only if all deny it.
     """
     failed = [(server, said) for server, said in parts if isinstance(said, Failed) and said.reason not in _ELSEWHERE]
     there = [(server, said) for server, said in parts if not isinstance(said, Failed | Absent)]
     kinds = {type(said) for _, said in there}
-    if len(kinds) > 1:
+    if len(kinds) > 1 and not kinds <= {Checksum, NoChecksum}:
         return Failed(Reason.SERVER, "the servers answered different questions")
     if kinds == {Present}:
         # What others cannot say makes no difference.
@@ -44,6 +45,8 @@ def merge_parts(parts: Sequence[tuple[str, Outcome]]) -> Outcome:
         return _worst(failed, parts)
     if not there:
         return _denied(parts)
+    if kinds <= {Checksum, NoChecksum}:
+        return _checksum(there)
     if kinds == {NamesListed}:
         return NamesListed(frozenset().union(*[said.names for _, said in there if isinstance(said, NamesListed)]))
     return _listing([(server, said) for server, said in there if isinstance(said, Listed)])
@@ -70,6 +73,15 @@ def _stat(copies: Sequence[Present]) -> Present:
         return copies[0]
     size = copies[0].size if len({copy.size for copy in copies}) == 1 else UNKNOWN_SIZE
     return Present(size, max(copy.mtime for copy in copies), all(copy.is_directory for copy in copies))
+
+
+def _checksum(copies: Sequence[_Part]) -> Outcome:
+    """Give the checksum of a file; where its copies have different ones, there is none that is the file's."""
+    sums = {said: server for server, said in copies if isinstance(said, Checksum)}
+    if len(sums) > 1:
+        shown = ", ".join(f"{server} has {said}" for said, server in sorted(sums.items()))
+        return Failed(Reason.PARTIAL, f"copies with different checksums: {shown}")
+    return next(iter(sums), copies[0][1])
 
 
 def _listing(parts: Sequence[tuple[str, Listed]]) -> Listed | Failed:

@@ -18,7 +18,7 @@ import shutil
 from functools import partial
 
 from engine import paths
-from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
+from engine.listing import Absent, Failed, Listed, NamesListed, NoChecksum, Outcome, Present
 from engine.states import Reason
 from storage.listers import xrdfs
 from storage.listers.credentials import Login
@@ -27,7 +27,8 @@ from storage.listers.pool import PoolLister
 from storage.listers.programs import Runner
 from storage.listers.protocol import Ask, Request, Sink
 from storage.listers.xrdfs_shell import Printed, Shell, can_carry
-from storage.listers.xrootd_errors import refused, said_failure
+from storage.listers.xrootd_answers import read_checksum
+from storage.listers.xrootd_errors import is_unsupported, refused, said_failure
 
 PACKAGE = "xrootd-client"
 
@@ -86,9 +87,9 @@ class _Worker:
             # A shell stays logged in as it was, and another one finds the newest token.
             self._shell.kill()
             self._login = Login()
-        return refused(self._answer(request.ask, path, deadline), self._door.scheme, self._door.host)
+        return refused(self._answer(request.ask, path, request.algorithm, deadline), self._door.scheme, self._door.host)
 
-    def _answer(self, ask: Ask, path: bytes, deadline: float) -> Outcome:
+    def _answer(self, ask: Ask, path: bytes, algorithm: str, deadline: float) -> Outcome:
         match ask:
             case Ask.LIST:
                 return self._list(path, deadline)
@@ -96,6 +97,8 @@ class _Worker:
                 return self._names(path, deadline)
             case Ask.STAT:
                 return self._stat(path, deadline)
+            case Ask.CHECKSUM:
+                return self._sum(path, algorithm, deadline)
 
     def close(self) -> None:
         """End the shell and the program."""
@@ -143,6 +146,14 @@ class _Worker:
         if match is None or match["path"] != path:
             return Failed(Reason.BAD_NAME, f"xrdfs printed '{paths.escape(output[:200])}'")
         return Present(int(match["size"]), xrdfs.seconds(match["time"]), bool(int(match["flags"]) & _IS_DIRECTORY))
+
+    def _sum(self, path: bytes, algorithm: str, deadline: float) -> Outcome:
+        output = self._ask("query checksum", path + b"?cks.type=" + algorithm.encode(), deadline)
+        if isinstance(output, Failed):
+            if output.reason == Reason.NOT_FOUND:
+                return Absent()
+            return NoChecksum(output.detail) if is_unsupported(output.detail) else output
+        return read_checksum(output.decode("latin-1"))
 
     def _ask(self, command: str, path: bytes, deadline: float) -> bytes | Failed:
         self.requests += 1

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, DirectoryColumns, FileColumns
-from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
+from engine.listing import Absent, Failed, Listed, NamesListed, NoChecksum, Outcome, Present
 from engine.states import Reason, State
 from storage.listers.doors import Door
 from storage.listers.dump_end import LastInOrder
@@ -121,6 +121,8 @@ class _Dump:
                 return NamesListed(frozenset(outcome.files.name_list() + outcome.directories.name_list()))
             case Ask.STAT:
                 return self._stat(path)
+            case Ask.CHECKSUM:
+                return NoChecksum("a dump has no files to be read")
 
     def _list(self, path: bytes) -> Listed | Failed:
         row = self._table.find(path)

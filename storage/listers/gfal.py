@@ -25,7 +25,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from engine import paths
-from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
+from engine.listing import Absent, Failed, Listed, NamesListed, NoChecksum, Outcome, Present
 from engine.states import Reason
 from storage.listers import gfal_answers, xrdfs
 from storage.listers.doors import Door
@@ -134,6 +134,9 @@ class _Worker:
                 return self._names_of_xrootd(request.path, deadline)
             case Ask.NAMES:
                 return self._names(request.path, deadline)
+            case Ask.CHECKSUM:
+                there = self._stat(request.path, deadline)
+                return NoChecksum("gfal-ls tells none") if isinstance(there, Present) else there
 
     def close(self) -> None:
         """End the program that runs."""

@@ -10,12 +10,23 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
 
 from engine import paths
+from engine.checksums.digest import Checksum
 from engine.columns import DirectoryColumns, FileColumns
-from engine.listing import Absent, Failed, Listed, ListingOutcome, NamesListed, NamesOutcome, Outcome, Present
+from engine.listing import (
+    Absent,
+    Failed,
+    Listed,
+    ListingOutcome,
+    NamesListed,
+    NamesOutcome,
+    NoChecksum,
+    Outcome,
+    Present,
+)
 from engine.states import Reason
 from storage.listers.doors import Door
 from storage.listers.protocol import Ask, Request, Sink
@@ -37,7 +48,7 @@ class Fault:
     delay: float = 0.0
     keep: int | None = None
     silent: bool = False
-    asks: frozenset[Ask] = frozenset((Ask.LIST, Ask.NAMES, Ask.STAT))
+    asks: frozenset[Ask] = frozenset(Ask)
 
     @classmethod
     def failing(cls, reason: Reason, detail: str = "", times: int | None = None) -> Fault:
@@ -55,6 +66,7 @@ class _Directory:
     mtime: int
     number: int = field(default_factory=itertools.count(1).__next__)
     files: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    sums: dict[tuple[bytes, str], Checksum] = field(default_factory=dict)
     directories: set[bytes] = field(default_factory=set)
 
 
@@ -80,6 +92,12 @@ class MemoryStore:
         path = paths.canonical(path)
         with self._lock:
             self._make(paths.parent_of(path) or b"/", mtime).files[paths.name_of(path)] = (size, mtime)
+
+    def add_checksum(self, path: bytes, checksum: Checksum) -> None:
+        """Say which checksum a file has; without one the store has none of it."""
+        path = paths.canonical(path)
+        with self._lock:
+            self._make(paths.parent_of(path) or b"/", 0).sums[paths.name_of(path), checksum.algorithm] = checksum
 
     def remove(self, path: bytes) -> None:
         """Remove a file, or a directory with everything below it.
@@ -124,6 +142,8 @@ class MemoryStore:
                     return self._names(request.path)
                 case Ask.STAT:
                     return self._stat(request.path)
+                case Ask.CHECKSUM:
+                    return self._checksum(request.path, request.algorithm)
 
     def _make(self, path: bytes, mtime: int) -> _Directory:
         known = self._directories.get(path)
@@ -161,6 +181,12 @@ class MemoryStore:
         above = paths.parent_of(path)
         below_a_file = above is not None and self._file(above) is not None
         return Failed(Reason.NOT_A_DIRECTORY, "a file on the way") if below_a_file else Absent()
+
+    def _checksum(self, path: bytes, algorithm: str) -> Outcome:
+        if self._file(path) is None:
+            return Absent()
+        sums = self._directories[paths.parent_of(path) or b"/"].sums
+        return sums.get((paths.name_of(path), algorithm)) or NoChecksum("none is known")
 
     def _file(self, path: bytes) -> tuple[int, int] | None:
         above = self._directories.get(paths.parent_of(path) or b"/")
@@ -215,7 +241,7 @@ class MemoryLister:
 
     def submit(self, request: Request) -> None:
         """Send one request; see `storage.listers.protocol.Lister`."""
-        located = Request(request.number, request.ask, self._door.locate(request.path))
+        located = replace(request, path=self._door.locate(request.path))
         fault = self._store.fault(located)
         with self._changed:
             self._requests += 1

@@ -4,7 +4,7 @@ A symbolic link to a file is a file with its target's size and time, as an XRoot
 to a directory is left out: it may lead back up or out of the store, and what it leads to is listed under its own name.
 (XRootD servers show it as a directory.) A dangling link is no usable file and is left out, and so is what is neither a
 file nor a directory; a directory with any of these is not empty. `Ask.STAT` follows links, so whatever is left out here
-is denied only if it cannot be reached, and `Ask.NAMES` gives every name.
+is denied only if it cannot be reached, and `Ask.NAMES` gives every name. A checksum is worked out by reading the file.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import errno
 import os
 import stat
 import threading
+import time
 from itertools import pairwise
 from queue import SimpleQueue
 
@@ -20,6 +21,7 @@ from engine import paths
 from engine.columns import DirectoryColumns, FileColumns
 from engine.listing import Absent, Failed, Listed, ListingOutcome, NamesListed, NamesOutcome, Outcome, Present
 from engine.states import Reason
+from storage.file_sums import sum_of_file
 from storage.listers.doors import Door
 from storage.listers.protocol import Ask, Request, Sink
 from storage.listers.watchdog import Flight, Watchdog
@@ -127,7 +129,7 @@ class PosixLister:
                 self._dropped.discard(flight)
                 return True
             self._asked.add(flight)
-        outcome = self._answer(flight.request)
+        outcome = self._answer(flight)
         with self._lock:
             self._asked.discard(flight)
             self._hanging.discard(flight)
@@ -137,7 +139,8 @@ class PosixLister:
         self._watchdog.end(flight, outcome)
         return wanted
 
-    def _answer(self, request: Request) -> Outcome:
+    def _answer(self, flight: Flight) -> Outcome:
+        request = flight.request
         path = self._door.locate(request.path)
         try:
             match request.ask:
@@ -147,10 +150,18 @@ class PosixLister:
                     return _names(path)
                 case Ask.STAT:
                     return _stat(path)
+                case Ask.CHECKSUM:
+                    return sum_of_file(path, request.algorithm, lambda: self._may_go_on(flight))
+        except FileNotFoundError as error:
+            return Absent() if request.ask == Ask.CHECKSUM else failure(error)
         except OSError as error:
             return failure(error)
         except Exception as error:
             return Failed(Reason.SERVER, f"{type(error).__name__}: {error}")
+
+    def _may_go_on(self, flight: Flight) -> bool:
+        """Whether what takes long is still awaited."""
+        return not self._closed and time.monotonic() < flight.deadline and self._watchdog.is_open(flight)
 
 
 def _list(path: bytes) -> ListingOutcome:

@@ -44,8 +44,14 @@ bucket's names come by the same question as its listing, and prove no more than 
 nobody knows."""
 
 
+_GIVING = frozenset(
+    (*("root", "roots", "xroot", "xroots"), *("davs", "https", "dav", "http"), *("s3", "s3+http"), "file", "memory")
+)
+"""The schemes whose listers ask for checksums."""
+
+
 class Ask(IntEnum):
-    """The three questions a store is asked."""
+    """The questions a store is asked."""
 
     LIST = 1
     """Everything in a directory with sizes and times: `Listed` or `Failed`."""
@@ -53,15 +59,24 @@ class Ask(IntEnum):
     """The names in a directory and nothing else: `NamesListed` or `Failed`."""
     STAT = 3
     """One path: `Present`, `Absent` or `Failed`."""
+    CHECKSUM = 4
+    """The checksum of one file, by the request's algorithm: `Checksum`, `NoChecksum`, `Absent` or `Failed`.
+
+    Only a store is asked that can be; see `StoreSpec.no_checksums`.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question. ``path`` is a canonical absolute LFN; the lister adds the prefix of its door."""
+    """One question. ``path`` is a canonical absolute LFN; the lister adds the prefix of its door.
+
+    ``algorithm`` is that of a checksum (`engine.checksums.digest`).
+    """
 
     number: int
     ask: Ask
     path: bytes
+    algorithm: str = ""
 
 
 CONNECTIONS = 16
@@ -120,6 +135,20 @@ class StoreSpec:
         if self.method in windows:
             return windows[self.method]
         return min(in_flight, _ON_THIS_MACHINE) if self.is_of_this_machine else in_flight
+
+    @property
+    def no_checksums(self) -> str:
+        """Why the store cannot be asked for checksums, in words; empty when it can."""
+        schemes = {door.partition(":")[0] for door in self.doors}
+        if self.method == GFAL:
+            return "gfal-ls, which lists it, tells none"
+        other = sorted(schemes - _GIVING)
+        return f"a store behind {other[0]}:// is not asked for any" if other else ""
+
+    @property
+    def is_read_for_checksums(self) -> bool:
+        """Whether a checksum is worked out here, by reading the whole file."""
+        return any(door.partition(":")[0] == "file" for door in self.doors)
 
     @property
     def names_are_complete(self) -> bool:

@@ -22,8 +22,9 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from engine import paths
+from engine.checksums.digest import MD5, read_digits
 from engine.columns import NO_FILES, UNKNOWN_MTIME, DirectoryColumns, FileColumns
-from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
+from engine.listing import Absent, Failed, Listed, NamesListed, NoChecksum, Outcome, Present
 from engine.states import Reason
 from storage.listers.doors import Door
 from storage.listers.pool import PoolLister
@@ -34,6 +35,8 @@ _ENCODED = "url"
 _LARGEST = 2**63 - 1
 _EARLIEST = -(2**62)
 _NEVER_NAMES = frozenset((b"", b".", b".."))
+_PLAIN = "AES256"
+"""An encryption that leaves the tag what it is without."""
 
 
 class S3Lister(PoolLister):
@@ -91,6 +94,8 @@ class _Worker:
                     return NamesListed(frozenset((*listed.files.name_list(), *listed.directories.name_list())))
                 case Ask.STAT:
                     return self._stat(bucket, key)
+                case Ask.CHECKSUM:
+                    return self._sum(bucket, key, request.algorithm)
         except _Stopped as stopped:
             return stopped.failed
 
@@ -165,6 +170,22 @@ class _Worker:
         if answer is None:
             return None
         return Present(_number(answer, "ContentLength"), _number(answer, "LastModified"), False)
+
+    def _sum(self, bucket: str, key: str, algorithm: str) -> Outcome:
+        """Take the tag of a key for its MD5, which it is where the key was put in one piece and not encrypted."""
+        answer = self._ask(lambda client: client.head_object(Bucket=bucket, Key=key), may_lack=True)
+        if answer is None:
+            # Which may also mean that the bucket is gone.
+            there = self._stat(bucket, key)
+            return NoChecksum("no key of its own") if isinstance(there, Present) else there
+        if algorithm != MD5:
+            return NoChecksum(f"such stores have no {algorithm}")
+        if "SSECustomerAlgorithm" in answer or answer.get("ServerSideEncryption", _PLAIN) != _PLAIN:
+            return NoChecksum("the tag of a key that is encrypted with a key of somebody's is no MD5")
+        tag = str(answer.get("ETag", "")).strip('"')
+        if "-" in tag:
+            return NoChecksum("the tag of a key that was put in parts is no MD5")
+        return read_digits(MD5, tag) or NoChecksum("the tag is no MD5")
 
     def _below(self, bucket: str, key: str) -> _Found:
         """List everything below a key, page by page."""

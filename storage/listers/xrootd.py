@@ -39,13 +39,14 @@ from storage.listers.doors import Door
 from storage.listers.programs import Runner
 from storage.listers.protocol import Ask, Request, Sink
 from storage.listers.watchdog import GRACE, Flight, Watchdog
-from storage.listers.xrootd_errors import Status, failure, is_answer, is_complete, is_denied, refused
+from storage.listers.xrootd_errors import Status, failure, is_answer, is_complete, is_denied, no_checksum, refused
 from storage.listers.xrootd_settings import CLIENT_SETTINGS
 
 _log = logging.getLogger(__name__)
 
 _NO_FLAGS = 0
 _WITH_ATTRIBUTES = 1
+_FOR_A_CHECKSUM = 3
 
 _PASSES_OVER_NAMES = "passes_over_names"
 """The mark of a hook that does."""
@@ -145,6 +146,8 @@ class XRootDLister:
                 self._dirlist(flight, _NO_FLAGS, self._on_names)
             case Ask.STAT:
                 self._stat(flight, request.path, self._on_stat)
+            case Ask.CHECKSUM:
+                self._sum(flight)
 
     def close(self) -> None:
         """Drop what is in flight. The client library closes idle connections by itself, some minutes later."""
@@ -193,6 +196,15 @@ class XRootDLister:
             bool(response["flags"] & xrootd_answers.IS_DIRECTORY),
         )
 
+    def _on_sum(self, _flight: Flight, status: Status, response: Any) -> Outcome:
+        if is_denied(status):
+            return Absent()
+        if is_complete(status):
+            return xrootd_answers.read_checksum(bytes(response).decode("latin-1"))
+        if is_answer(status) and not status["ok"]:
+            return no_checksum(status["errno"], status["message"])
+        return failure(status)
+
     def _unless_cut(self, flight: Flight, outcome: Listed | NamesListed) -> Outcome | None:
         suspects = xrootd_answers.may_be_cut(outcome)
         if not suspects:
@@ -223,6 +235,13 @@ class XRootDLister:
     def _stat(self, flight: Flight, path: bytes, then: _Then) -> None:
         located = self._door.locate(path).decode()
         self._send(flight, then, lambda fs, callback: fs.stat(located, flight.seconds_left(), callback))
+
+    def _sum(self, flight: Flight) -> None:
+        located = self._door.locate(flight.request.path).decode()
+        asked = f"{located}?cks.type={flight.request.algorithm}"
+        self._send(
+            flight, self._on_sum, lambda fs, callback: fs.query(_FOR_A_CHECKSUM, asked, flight.seconds_left(), callback)
+        )
 
     def _send(self, flight: Flight, then: _Then, call: Callable[[Any, Any], Status]) -> None:
         with self._lock:
@@ -295,7 +314,7 @@ class XRootDLister:
         with self._lock:
             for connection in self._connections:
                 connection.flights.discard(flight)
-        if self._program is None or flight.request.ask == Ask.STAT:
+        if self._program is None or flight.request.ask not in (Ask.LIST, Ask.NAMES):
             return False
         self._watchdog.extend(flight)
         try:

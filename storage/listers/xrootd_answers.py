@@ -13,8 +13,9 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 from engine import paths
+from engine.checksums.digest import Checksum, of_query
 from engine.columns import NO_DIRECTORIES, NO_FILES, DirectoryColumns, FileColumns
-from engine.listing import Failed, Listed, ListingOutcome, NamesListed, NamesOutcome
+from engine.listing import Failed, Listed, ListingOutcome, NamesListed, NamesOutcome, NoChecksum
 from engine.states import Reason
 from storage.listers.protocol import LONGEST_LISTED_NAME
 
@@ -24,6 +25,9 @@ _NOT_A_FILE = IS_DIRECTORY | IS_OTHER
 
 Entry: TypeAlias = dict[str, Any]
 _Row: TypeAlias = tuple[str, int, int, int]
+
+_SHOWN = 100
+"""Characters of what cannot be read that are shown."""
 
 _NEVER_NAMES = frozenset(("", ".", ".."))
 
@@ -69,6 +73,14 @@ def names(entries: Sequence[Entry]) -> NamesOutcome:
 def was_cut() -> Failed:
     """Say that two names are the same because they were cut."""
     return Failed(Reason.BAD_NAME, f"a name of more than {LONGEST_LISTED_NAME} bytes was cut by the server")
+
+
+def read_checksum(said: str) -> Checksum | NoChecksum:
+    """Read what a server gives as a checksum: the name of the algorithm, and the digits."""
+    algorithm, found = of_query(said)
+    if found is None:
+        return NoChecksum(f"it gives '{_show(said[:_SHOWN])}'" if algorithm else "it gives nothing")
+    return found
 
 
 def may_be_cut(outcome: Listed | NamesListed) -> list[bytes]:

@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
-from engine.listing import Failed
+from engine.listing import Failed, NoChecksum
 from engine.states import Reason
 from storage.listers.credentials import explain, explain_tls
 
@@ -24,6 +24,7 @@ _ANSWERED = 400
 _PARTIAL = 3
 _FS_ERROR = 3005
 _NOT_FOUND = 3011
+_UNSUPPORTED = 3013
 
 _BY_CODE = {
     110: Reason.AUTHENTICATION,
@@ -103,6 +104,17 @@ def answered(errno: int, words: str) -> Failed:
     return Failed(_BY_ERRNO.get(errno, Reason.SERVER), said)
 
 
+def no_checksum(errno: int, words: str) -> NoChecksum | Failed:
+    """Put an error that came in the place of a checksum into words: whether there will be none, or none now."""
+    said = _one_line(words)
+    return NoChecksum(said) if errno == _UNSUPPORTED or is_unsupported(said) else answered(errno, words)
+
+
+def is_unsupported(said: str) -> bool:
+    """Tell by what a server, or a program, said of an error whether there are no such checksums."""
+    return f"[{_UNSUPPORTED}]" in said or "not supported" in said.lower()
+
+
 def said_failure(said: str) -> Failed:
     """Put what an XRootD program said about a failure, in one line, into a reason."""
     answer = _ANSWER.search(said)
@@ -126,4 +138,4 @@ def refused(outcome: _Any | Failed, scheme: str, host: str) -> _Any | Failed:
 
 
 def _one_line(message: str) -> str:
-    return " ".join(message.split()).removeprefix("[ERROR] ").removeprefix("[FATAL] ")
+    return " ".join(message.replace("\0", " ").split()).removeprefix("[ERROR] ").removeprefix("[FATAL] ")

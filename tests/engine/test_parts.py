@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.checksums.digest import Checksum
 from engine.columns import UNKNOWN_SIZE, DirectoryColumns, FileColumns
-from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
+from engine.listing import Absent, Failed, Listed, NamesListed, NoChecksum, Outcome, Present
 from engine.parts import count_notes, merge_parts
 from engine.states import Reason
 
@@ -129,3 +130,15 @@ def test_the_notes_of_all_directories_are_summed_up() -> None:
     assert isinstance(alike, Listed)
     assert isinstance(unlike, Listed)
     assert count_notes([alike.note, unlike.note, "something else", "1,200 files are on several servers"]) == (1203, 1)
+
+
+def test_copies_have_one_checksum_or_none() -> None:
+    one, other = Checksum("adler32", "00000001"), Checksum("adler32", "00000002")
+    assert merged(one, NOT_HERE, one) == merged(Absent(), NoChecksum("none"), one) == one
+    differing = merged(one, NOT_HERE, other)
+    assert differing == Failed(
+        Reason.PARTIAL, "copies with different checksums: ds0 has adler32:00000001, ds2 has adler32:00000002"
+    )
+    assert merged(one, SILENT) == Failed(Reason.TIMEOUT, "ds1: expired")
+    assert merged(NoChecksum("a"), NoChecksum("b")) == NoChecksum("a")
+    assert merged(Absent(), Absent()) == Absent()

@@ -17,11 +17,13 @@ from urllib.parse import unquote_to_bytes
 
 import httpcore
 
-from engine.listing import Failed
+from engine.checksums.digest import Checksum
+from engine.listing import Failed, NoChecksum
 from engine.states import Reason
 from storage.listers.credentials import explain
 from storage.listers.doors import Door
 from storage.listers.webdav.answers import Answer, Found, Members
+from storage.listers.webdav.digests import DIGEST_HEADERS, find_digest, wanting
 from storage.listers.webdav.hrefs import origin_of, quote
 from storage.listers.webdav.identity import Identity
 from storage.listers.webdav.network import Network
@@ -30,6 +32,10 @@ from storage.listers.wire.tls import TLSError
 _SECURE = ("davs", "https")
 
 _WELL = (200, 201, 202, 204)
+_OK = 200
+_NO_DIGEST = (405, 406, 501)
+"""What servers say that take no part in digests; XRootD says the first where none is set up."""
+
 _MULTI_STATUS = 207
 _MOVED = (301, 302, 307, 308)
 _LATER = (429, 503)
@@ -57,6 +63,8 @@ _NAMED = b"<resourcetype/>"
 _TELLING = 12
 """Characters at the beginning of a token by which it is known again."""
 
+_NO_ATTRIBUTES = Failed(Reason.SERVER, "an answer without attributes")
+
 _TAG = re.compile(r"<style.*?</style>|<[^>]*>", re.DOTALL)
 _LOCATION = re.compile(r"(?:(?:(https?):)?//([^/?#]+))?(/[^?#]*)(\?[!-~]*)?", re.IGNORECASE)
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -82,11 +90,15 @@ _NOBODY = "No servers are available"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked: about a path behind the door, or also ``about_members``; ``with_sizes`` and times or without."""
+    """What is asked: about a path behind the door, or also ``about_members``; ``with_sizes`` and times or without.
+
+    With an ``algorithm`` nothing is asked for but the checksum of what is there.
+    """
 
     path: bytes
     about_members: bool = False
     with_sizes: bool = True
+    algorithm: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +117,8 @@ class Command:
 class Reply:
     """What came back, from a server that calls itself ``server`` at ``origin``.
 
-    ``is_odd``: the server took the request for a bad one. ``is_broken``: it hung up instead of answering.
+    ``is_odd``: the server took the request for a bad one. ``is_broken``: it hung up instead of answering. ``summed`` is
+    what it says of a checksum, where it said anything; nothing else is said then.
     """
 
     said: Found | Failed
@@ -113,6 +126,7 @@ class Reply:
     origin: str = ""
     is_odd: bool = False
     is_broken: bool = False
+    summed: Checksum | NoChecksum | None = None
 
 
 _DONE = Found(False, None, 0, None, Members())
@@ -224,6 +238,9 @@ class Client:
             response = self._send(target, question, token)
             if response.status == _MULTI_STATUS and response.found is not None:
                 return Reply(response.found, response.server, target.origin)
+            if question.algorithm and response.status in (_OK, *_NO_DIGEST):
+                summed = _summed(response, question.algorithm)
+                return Reply(_NO_ATTRIBUTES, response.server, target.origin, summed=summed)
             if response.status in _MOVED:
                 moved = self._moved(target, question, response)
                 if isinstance(moved, Failed):
@@ -374,6 +391,8 @@ def _request(question: Question | Command, target: _Target) -> tuple[str, list[t
             return question.verb, [], b""
         to = target.scheme.encode() + b"://" + target.authority.encode("ascii", "replace") + question.to
         return question.verb, [(b"Destination", to), (b"Overwrite", b"F")], b""
+    if question.algorithm:
+        return "HEAD", wanting(question.algorithm), b""
     body = b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop>%b</prop></propfind>' % (
         _LISTED if question.with_sizes else _NAMED
     )
@@ -389,6 +408,14 @@ def _same_name(sent: bytes, asked: bytes) -> bytes | None:
     name = asked.rpartition(b"/")[2]
     readings = [path for path in (unquote_to_bytes(sent), sent) if path.rstrip(b"/").rpartition(b"/")[2] == name]
     return next((path for path in readings if path.rstrip(b"/") == asked), readings[0] if readings else None)
+
+
+def _summed(response: _Response, algorithm: str) -> Checksum | NoChecksum:
+    """Find the checksum in an answer."""
+    if response.status in _NO_DIGEST:
+        return NoChecksum(f"{response.status}: the server gives no digests")
+    given = [value.decode("latin-1") for value in map(response.headers.get, DIGEST_HEADERS) if value is not None]
+    return find_digest(given, algorithm)
 
 
 def _words(response: httpcore.Response) -> str:

@@ -55,6 +55,8 @@ def asking(request: Request, locate: Locate, readings: Readings) -> Asking:
             return _names(request.path, locate, readings)
         case Ask.STAT:
             return _stat(request.path, locate)
+        case Ask.CHECKSUM:
+            return _checksum(request.path, locate, request.algorithm)
 
 
 def unsendable(path: bytes) -> str:
@@ -110,6 +112,14 @@ def _stat(path: bytes, locate: Locate) -> Asking:
     if failed is None:
         failed = yield from _unless_denied_blindly(path, locate, reply)
     return failed or Absent()
+
+
+def _checksum(path: bytes, locate: Locate, algorithm: str) -> Asking:
+    reply = yield Question(locate(path), algorithm=algorithm)
+    if reply.summed is not None:
+        return (yield from _unless_cut_at_a_mark(path, locate)) or reply.summed
+    # A server that denies it here may mean something else; whoever asked looks for the file by itself.
+    return reply.said if isinstance(reply.said, Failed) else Failed(Reason.SERVER, "an answer to another question")
 
 
 def _why(path: bytes, locate: Locate, reply: Reply, failed: Failed) -> Asking:

@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from engine import paths
+from engine.checksums.digest import Checksum
 from engine.columns import NO_FILES, DirectoryColumns, FileColumns
-from engine.listing import Failed, Listed, ListingOutcome, NamesListed, NamesOutcome, Present
+from engine.listing import Failed, Listed, ListingOutcome, NamesListed, NamesOutcome, NoChecksum, Present
 from engine.states import Reason
 from storage.listers.protocol import LONGEST_LISTED_NAME
-from storage.listers.xrootd_answers import IS_DIRECTORY, IS_OTHER, was_cut, with_ids_of
+from storage.listers.xrootd_answers import IS_DIRECTORY, IS_OTHER, read_checksum, was_cut, with_ids_of
 
 _NOT_A_FILE = IS_DIRECTORY | IS_OTHER
 
@@ -259,6 +260,21 @@ class StatAnswer:
         except _Unreadable as error:
             return Failed(Reason.SERVER, str(error))
         return Present(size, mtime, bool(flags & IS_DIRECTORY))
+
+
+class ChecksumAnswer:
+    """What a server gives as the checksum of a file."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def add(self, part: bytes) -> None:
+        """Take in a part of the answer that is not the last one."""
+        self._parts.append(part)
+
+    def end(self, part: bytes) -> Checksum | NoChecksum:
+        """Take in the last part; give what all of them say."""
+        return read_checksum(b"".join([*self._parts, part]).decode("latin-1"))
 
 
 def _stat(text: str, form: re.Pattern[str]) -> tuple[str, int, int, int]:

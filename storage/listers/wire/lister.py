@@ -28,7 +28,7 @@ from storage.listers.wire.connection import Connection, Taking
 from storage.listers.wire.connections import Connections
 from storage.listers.wire.protocol import Answer, ProtocolError, Status
 from storage.listers.wire.questions import Asking, BodyReader, Question, Reply, asking, unsendable
-from storage.listers.xrootd_errors import answered, refused
+from storage.listers.xrootd_errors import refused
 from storage.threads import named
 
 _log = logging.getLogger(__name__)
@@ -212,7 +212,7 @@ class WireLister:
             case Status.OK:
                 self._go_on(flight, reader.end(answer.body))
             case Status.ERROR:
-                self._go_on(flight, answered(*protocol.error(answer.body)))
+                self._go_on(flight, flight.question.read_error(*protocol.error(answer.body)))
             case Status.WAIT:
                 self._wait(flight, protocol.pause(answer.body))
             case Status.REDIRECT:

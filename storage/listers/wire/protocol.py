@@ -23,6 +23,7 @@ _AUTHENTICATE = struct.Struct(">HH12x4si")
 _TOKEN = struct.Struct(">4sBc2xH")
 _DIRLIST = struct.Struct(">HH15xBi")
 _STAT = struct.Struct(">HH16xi")
+_QUERY = struct.Struct(">HHH14xi")
 _HEADER = struct.Struct(">HHi")
 _NUMBER = struct.Struct(">i")
 
@@ -32,6 +33,7 @@ PART = _HEADER.size
 _EXPECT_LOGIN = 3
 _LOGIN_VERSION = 5
 _WITH_ATTRIBUTES = 2
+_FOR_A_CHECKSUM = 3
 _ANSWER_THAT_WAS_PROMISED = 5008
 _LONGEST_TOKEN = 0xFFFE
 _NEEDS_SIGNING = 3
@@ -46,6 +48,7 @@ class Code(IntEnum):
     """What a request asks for."""
 
     AUTHENTICATE = 3000
+    QUERY = 3001
     DIRLIST = 3004
     PROTOCOL = 3006
     LOGIN = 3007
@@ -126,6 +129,11 @@ def dirlist(stream: int, path: bytes, attributes: bool) -> bytes:
 def stat(stream: int, path: bytes) -> bytes:
     """Ask for one path."""
     return _STAT.pack(stream, Code.STAT, len(path)) + path
+
+
+def checksum(stream: int, path: bytes) -> bytes:
+    """Ask for the checksum of a file."""
+    return _QUERY.pack(stream, Code.QUERY, _FOR_A_CHECKSUM, len(path)) + path
 
 
 def offer(body: bytes) -> tuple[Offer, bool]:

@@ -14,12 +14,14 @@ from functools import partial
 from typing import Protocol, TypeAlias
 
 from engine import paths
-from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
+from engine.checksums.digest import Checksum
+from engine.listing import Absent, Failed, Listed, NamesListed, NoChecksum, Outcome, Present
 from engine.states import Reason
 from storage.listers.protocol import Ask, Request
 from storage.listers.wire import protocol
-from storage.listers.wire.answers import ListingAnswer, NamesAnswer, StatAnswer
+from storage.listers.wire.answers import ChecksumAnswer, ListingAnswer, NamesAnswer, StatAnswer
 from storage.listers.xrootd_answers import may_be_cut
+from storage.listers.xrootd_errors import answered, no_checksum
 
 _NOTHING = Listed()
 
@@ -30,7 +32,7 @@ class BodyReader(Protocol):
     def add(self, part: bytes) -> None:
         """Take in a part that is not the last one."""
 
-    def end(self, part: bytes) -> Listed | NamesListed | Present | Failed:
+    def end(self, part: bytes) -> Reply:
         """Take in the last part; give what all of them say."""
 
 
@@ -38,14 +40,16 @@ class BodyReader(Protocol):
 class Question:
     """One question: ``build`` makes the request from the number of a stream and what is to stand behind the path.
 
-    ``new_reader`` gives what takes in the answer, each time that it is asked.
+    ``new_reader`` gives what takes in the answer, each time that it is asked, and ``read_error`` what a number and
+    words of the server come to.
     """
 
     build: Callable[[int, bytes], bytes]
     new_reader: Callable[[], BodyReader]
+    read_error: Callable[[int, str], Reply] = answered
 
 
-Reply: TypeAlias = Listed | NamesListed | Present | Failed
+Reply: TypeAlias = Listed | NamesListed | Present | Checksum | NoChecksum | Failed
 Asking: TypeAlias = Generator[Question, Reply, Outcome]
 
 
@@ -58,6 +62,8 @@ def asking(request: Request, locate: Callable[[bytes], bytes], with_ids: bool) -
             return _names(request.path, locate)
         case Ask.STAT:
             return _stat(request.path, locate)
+        case Ask.CHECKSUM:
+            return _checksum(locate(request.path), request.algorithm)
 
 
 def unsendable(path: bytes) -> str:
@@ -103,6 +109,18 @@ def _names(path: bytes, locate: Callable[[bytes], bytes]) -> Asking:
 
 def _stat(path: bytes, locate: Callable[[bytes], bytes]) -> Asking:
     reply = yield _question_about(locate(path))
+    if isinstance(reply, Failed) and reply.reason == Reason.NOT_FOUND:
+        return Absent()
+    return reply
+
+
+def _checksum(located: bytes, algorithm: str) -> Asking:
+    wanted = b"?cks.type=" + algorithm.encode()
+
+    def build(stream: int, opaque: bytes) -> bytes:
+        return protocol.checksum(stream, located + wanted + opaque.replace(b"?", b"&", 1))
+
+    reply = yield Question(build, ChecksumAnswer, no_checksum)
     if isinstance(reply, Failed) and reply.reason == Reason.NOT_FOUND:
         return Absent()
     return reply

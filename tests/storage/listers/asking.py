@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+from engine.checksums.digest import ADLER32
 from engine.listing import Outcome
 from storage.listers.protocol import Ask, Lister, Request, Sink
 
@@ -22,9 +23,9 @@ class Asker:
         self._arrived = threading.Condition()
         self.lister = opener(self._sink)
 
-    def send(self, ask: Ask, path: bytes) -> int:
+    def send(self, ask: Ask, path: bytes, algorithm: str = "") -> int:
         number = next(self._numbers)
-        self.lister.submit(Request(number, ask, path))
+        self.lister.submit(Request(number, ask, path, algorithm))
         return number
 
     def wait(self, numbers: Iterable[int]) -> list[Outcome]:
@@ -45,6 +46,9 @@ class Asker:
 
     def stat(self, path: bytes) -> Outcome:
         return self.ask(Ask.STAT, path)
+
+    def checksum(self, path: bytes, algorithm: str = ADLER32) -> Outcome:
+        return self.wait([self.send(Ask.CHECKSUM, path, algorithm)])[0]
 
     def _sink(self, number: int, outcome: Outcome) -> None:
         with self._arrived:
