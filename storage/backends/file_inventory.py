@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
-from storage.backends.protocols import InventoryIdentity, InventoryRow
+from storage.backends.protocols import ChecksumRow, InventoryIdentity, InventoryRow
 from storage.config.files import ConfigError
 from storage.config.site import KnownSites, SiteConfig
 
@@ -138,6 +138,15 @@ class FileInventory:
             if any(found):
                 yield from as_inventory_rows(rows.select(found))
 
+    def checksums(self, site: str, lfns: Collection[str], heed: Callable[[], None]) -> list[ChecksumRow] | None:
+        """Read the file for the checksums of some files; None where it has no column of them.
+
+        Raises:
+            InventoryError: it cannot be used.
+        """
+        with self._open(site, lenient=True, checksums=True, heed=heed) as reading:
+            return checksum_rows(reading.rows, lfns) if reading.has_checksums else None
+
     def other_sites(self, site: str, lfns: Collection[str]) -> dict[str, list[str]] | None:
         """Name the other sites that have each of the files; None when the inventory does not say who has what."""
         if self._settings(site).inventory is None:
@@ -159,7 +168,14 @@ class FileInventory:
         with self._open(site, lenient=lenient) as reading:
             yield from reading.rows
 
-    def _open(self, site: str, of_all: bool = False, lenient: bool = False) -> AbstractContextManager[Reading]:
+    def _open(
+        self,
+        site: str,
+        of_all: bool = False,
+        lenient: bool = False,
+        checksums: bool = False,
+        heed: Callable[[], None] = lambda: None,
+    ) -> AbstractContextManager[Reading]:
         from storage.inventory import open_inventory
 
         settings = self._settings(site)
@@ -171,6 +187,8 @@ class FileInventory:
             site="" if of_all else settings.name,
             allowed=settings.max_malformed if lenient else 0.0,
             lfn_to_path=_lfn_to_path(settings),
+            checksums=checksums,
+            heed=heed,
         )
 
 
@@ -232,6 +250,22 @@ def _datasets_of(rows: Rows) -> Sequence[bytes]:
     blocks = rows.blocks or [b""] * len(rows.names)
     datasets = rows.datasets or [b""] * len(rows.names)
     return [dataset or block.rpartition(b"#")[0] for dataset, block in zip(datasets, blocks, strict=True)]
+
+
+def checksum_rows(batches: Iterable[Rows], lfns: Collection[str]) -> list[ChecksumRow]:
+    """Pick the checksums of some files out of all rows."""
+    wanted = {paths.encode(lfn) for lfn in lfns}
+    names = {lfn.rpartition(b"/")[2] for lfn in wanted}
+    found: list[ChecksumRow] = []
+    for rows in batches:
+        if rows.checksums is None:
+            continue
+        for at, name in enumerate(rows.names):
+            if name in names and (lfn := rows.directories[at] + b"/" + name) in wanted:
+                size = UNKNOWN_SIZE if rows.sizes is None else int(rows.sizes[at])
+                text = paths.decode(rows.checksums[at])
+                found.append(ChecksumRow(paths.decode(lfn), None if size == UNKNOWN_SIZE else size, (text,)))
+    return found
 
 
 def as_inventory_rows(rows: Rows) -> Iterator[InventoryRow]:

@@ -66,6 +66,29 @@ class InventoryIdentity:
     made: float = math.inf
 
 
+@dataclass(frozen=True, slots=True)
+class ChecksumRow:
+    """What an inventory has as the checksums of a file, as texts: ``adler32:0a1b2c3d``, ``md5:…``, or the digits alone.
+
+    ``size`` is in bytes, None when not known.
+    """
+
+    lfn: str
+    size: int | None
+    checksums: Sequence[str]
+
+
+@runtime_checkable
+class ChecksumInventory(Protocol):
+    """An inventory that may know checksums."""
+
+    def checksums(self, site: str, lfns: Collection[str], heed: Callable[[], None]) -> Collection[ChecksumRow] | None:
+        """Give a row for each time that one of the files is named, in any order; None if there are no checksums at all.
+
+        ``heed`` is called now and then, and may raise to give up.
+        """
+
+
 class RecordSink(Protocol):
     """Takes the records of a tree, and frames of records; see `storage.snapshot.SnapshotWriter`."""
 

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from engine import paths
 from storage.backends.answers import is_tape, sort_by_source, sum_blocks
 from storage.backends.database import Database, checked_query
-from storage.backends.file_inventory import as_inventory_rows
+from storage.backends.file_inventory import as_inventory_rows, checksum_rows
 from storage.backends.heeded import heeded
 from storage.backends.protocols import (
     BackendError,
     Backends,
+    ChecksumInventory,
+    ChecksumRow,
     InventoryIdentity,
     InventoryRow,
     Registry,
@@ -160,6 +162,13 @@ class SQLInventory:
             tree = builder.emit(sink.append, listed_at, sink.append_leaves)
         return InventoryCounts(**asdict(tree), lines=lines, has_sizes=any(sized), format="sql")
 
+    def checksums(self, site: str, lfns: Collection[str], heed: Callable[[], None]) -> list[ChecksumRow] | None:
+        """Ask Files once more, for the checksums of some files; None where it has no column of them."""
+        summed: list[bool] = []
+        rows = heeded(self._rows(site, lambda columns: summed.append(columns.checksum is not None)), heed)
+        found = checksum_rows((each for each in rows if all(summed)), lfns)
+        return found if any(summed) else None
+
     def _query(self) -> str:
         query = self._asker.settings.files
         if query is None:
@@ -212,6 +221,11 @@ class ProtectingInventory:
     def protected_datasets(self, site: str) -> Collection[str]:
         """Name those of both."""
         return {*self._inner.protected_datasets(site), *self._asker.protected_datasets(site)}
+
+    def checksums(self, site: str, lfns: Collection[str], heed: Callable[[], None]) -> Collection[ChecksumRow] | None:
+        """Give those of the default backend."""
+        inner = self._inner
+        return inner.checksums(site, lfns, heed) if isinstance(inner, ChecksumInventory) else None
 
 
 class SQLBlocks:

@@ -261,6 +261,7 @@ def _open_table(reader: TableReader, heed: Callable[[], None]) -> Generator[Read
         first = next(batches, None)
         columns = reader.columns
         reading = Reading("sqlite", columns is not None and columns_held(columns, False).sizes, iter(()))
+        reading.has_checksums = columns is not None and columns.checksum is not None
 
         def counted() -> Iterator[Rows]:
             for rows in chain(() if first is None else (first,), batches):

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from engine import paths
 from engine.lfn2path import DID
-from storage.backends.rucio.inventory import RucioInventory
+from storage.backends.rucio.inventory import RucioInventory, is_text
 from storage.backends.rucio.rest import RucioServer, objects_of
 from storage.backends.rucio.rest_source import ASKED_AT_ONCE, AVAILABLE, ORDER
 
@@ -116,7 +116,7 @@ class Copies:
 
     def _asked(self, rse: str, dids: Iterable[DID]) -> dict[DID, Copy]:
         found: dict[DID, Copy] = {}
-        for some in _in_batches([did for did in dict.fromkeys(dids) if _is_text(did)]):
+        for some in _in_batches([did for did in dict.fromkeys(dids) if is_text(did)]):
             wanted = [{"scope": scope.decode(), "name": name.decode()} for scope, name in some]
             entries = self._server.ask(
                 "replicas of files",
@@ -170,11 +170,3 @@ def _rses_of(client: Any, expression: str) -> list[str]:
 def _in_batches(dids: list[DID]) -> Iterator[list[DID]]:
     for at in range(0, len(dids), ASKED_AT_ONCE):
         yield dids[at : at + ASKED_AT_ONCE]
-
-
-def _is_text(did: DID) -> bool:
-    """Whether a name can be sent at all."""
-    try:
-        return bool(did[0].decode() and did[1].decode())
-    except UnicodeDecodeError:
-        return False

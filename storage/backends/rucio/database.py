@@ -83,6 +83,28 @@ class RucioDatabase:
             scopes, names, sizes, mtimes, *paths = zip(*batch, strict=True)
             yield Replicas(self._scopes(scopes), names, sizes, mtimes, paths[0] if paths else None)
 
+    def checksums(self, rse: RSE, dids: Sequence[tuple[str, str]] | None) -> Iterator[Replicas]:
+        """Give replicas with their checksums: those that have one of these scopes and names, or all.
+
+        Raises:
+            BackendError: the database cannot be asked.
+        """
+        from sqlalchemy import column
+
+        query = self.query(rse).add_columns(column("adler32"), column("md5"))
+        queries = [query]
+        if dids is not None:
+            ending = "" if self._vo == DEFAULT_VO else f"@{self._vo}"
+            queries = [
+                query.where(column("scope") == scope + ending, column("name").in_(names))
+                for scope, names in _grouped(dids)
+            ]
+        for each in queries:
+            for batch in self._database.batches(f"{KEY}, checksums of replicas at {printable(rse.name)}", each, {}):
+                scopes, names, sizes, mtimes, *paths, adler32s, md5s = zip(*batch, strict=True)
+                known = paths[0] if paths else None
+                yield Replicas(self._scopes(scopes), names, sizes, mtimes, known, adler32s, md5s)
+
     def query(self, rse: RSE, hashed: bool = False) -> Select[Any]:
         """Give what the database is asked for the replicas at a storage element.
 
@@ -189,3 +211,13 @@ class RucioDatabase:
             return {column["name"].lower() for column in inspect(connection).get_columns(name, schema=self._schema)}
         except NoSuchTableError:
             return set()
+
+
+def _grouped(dids: Sequence[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
+    """Give scopes with some of their names, few enough for one question."""
+    by_scope: dict[str, list[str]] = {}
+    for scope, name in dids:
+        by_scope.setdefault(scope, []).append(name)
+    for scope, names in by_scope.items():
+        for at in range(0, len(names), _ASKED_AT_ONCE):
+            yield scope, names[at : at + _ASKED_AT_ONCE]

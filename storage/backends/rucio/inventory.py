@@ -13,11 +13,12 @@ from itertools import compress
 from typing import TYPE_CHECKING
 
 from engine import paths
+from engine.checksums.digest import ADLER32, MD5
 from engine.lfn2path import DID, HashPaths, NoPath
 from storage.backends.database import ConnectionLost
 from storage.backends.file_inventory import as_inventory_rows
 from storage.backends.heeded import heeded
-from storage.backends.protocols import BackendError, InventoryIdentity, InventoryRow
+from storage.backends.protocols import BackendError, ChecksumRow, InventoryIdentity, InventoryRow
 from storage.backends.rucio.naming import Naming, mark_of_paths, naming_of, no_rule
 from storage.backends.rucio.patience import sleep, waits_of
 from storage.backends.rucio.replicas import RSE, AskServer, Replicas, ReplicaSource
@@ -142,6 +143,39 @@ class RucioInventory:
                     found[lfn] = paths.encode(replicas.scopes[at]), paths.encode(replicas.names[at])
         return found
 
+    def checksums(self, site: str, lfns: Collection[str], heed: Callable[[], None]) -> list[ChecksumRow]:
+        """Ask for the checksums of some files; all replicas are looked through only where no rule leads to the names.
+
+        Raises:
+            BackendError: Rucio cannot be asked.
+        """
+        rse, naming = self.place(site)
+        wanted = {paths.encode(lfn) for lfn in lfns}
+        dids = [did for lfn in sorted(wanted) for did in naming.dids(lfn)]
+        texts = [(scope.decode(), name.decode()) for scope, name in dids if is_text((scope, name))]
+        rows = self._checksums(rse, naming, wanted, self._source.checksums(rse, texts), heed) if texts else []
+        left = wanted - {paths.encode(row.lfn) for row in rows}
+        if left and not (rse.deterministic and naming.is_invertible):
+            rows += self._checksums(rse, naming, left, self._source.checksums(rse, None), heed)
+        return rows
+
+    def _checksums(
+        self, rse: RSE, naming: Naming, wanted: set[bytes], found: Iterator[Replicas], heed: Callable[[], None]
+    ) -> list[ChecksumRow]:
+        rows = []
+        for replicas in heeded(found, heed):
+            try:
+                located = naming.lfns(replicas)
+            except NoPath as error:
+                raise no_rule(rse, error) from error
+            for at, lfn in enumerate(located):
+                if lfn is None or lfn not in wanted:
+                    continue
+                columns = ((ADLER32, replicas.adler32s), (MD5, replicas.md5s))
+                texts = [f"{name}:{column[at]}" for name, column in columns if column is not None and column[at]]
+                rows.append(ChecksumRow(paths.decode(lfn), replicas.sizes[at], texts))
+        return rows
+
     def _rows(self, site: str) -> Iterator[Rows]:
         from storage.inventory.detect import Columns
         from storage.inventory.values import rows_of_columns
@@ -160,6 +194,14 @@ class RucioInventory:
                 yield rows_of_columns(values, columns, own.root_path, source, first)
             first += len(replicas.names)
         unplaced.say()
+
+
+def is_text(did: DID) -> bool:
+    """Whether a name can be sent at all."""
+    try:
+        return bool(did[0].decode() and did[1].decode())
+    except UnicodeDecodeError:
+        return False
 
 
 class _Unplaced:

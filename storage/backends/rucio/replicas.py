@@ -31,7 +31,7 @@ class Replicas:
 
     ``sizes`` are in bytes, ``mtimes`` in seconds since the epoch, or ``engine.columns.UNSETTLED_MTIME`` for a replica
     that is not to be judged; None is not known. ``paths`` has what the RSE calls a file whose path does not follow from
-    its name, and is None for a deterministic one.
+    its name, and is None for a deterministic one. ``adler32s`` and ``md5s`` are there where they were asked for.
     """
 
     scopes: Sequence[str]
@@ -39,6 +39,8 @@ class Replicas:
     sizes: Sequence[int | None]
     mtimes: Sequence[int | None]
     paths: Sequence[str | None] | None = None
+    adler32s: Sequence[str | None] | None = None
+    md5s: Sequence[str | None] | None = None
 
 
 class ReplicaSource(Protocol):
@@ -56,6 +58,9 @@ class ReplicaSource(Protocol):
 
         ``hashed`` says that their paths are those of the algorithm ``hash``, whose directories have a good order.
         """
+
+    def checksums(self, rse: RSE, dids: Sequence[tuple[str, str]] | None) -> Iterator[Replicas]:
+        """Give the replicas at it that have one of these scopes and names, or all, with checksums; as `replicas`."""
 
 
 AskServer = Callable[[str], RSE]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from engine.columns import UNSETTLED_MTIME
@@ -60,6 +60,22 @@ class RestReplicas:
                 if entries:
                     yield _columns(entries, rse, prefixes)
         self._check_count(rse, seen)
+
+    def checksums(self, rse: RSE, dids: Sequence[tuple[str, str]] | None) -> Iterator[Replicas]:
+        """Ask for replicas with their checksums, which the server tells in any case.
+
+        Raises:
+            BackendError: the server cannot be asked.
+        """
+        if dids is None:
+            yield from self.replicas(rse)
+            return
+        prefixes = [] if rse.deterministic else _prefixes(self._described(rse))
+        for at in range(0, len(dids), ASKED_AT_ONCE):
+            asked = [{"scope": scope, "name": name} for scope, name in dids[at : at + ASKED_AT_ONCE]]
+            entries = self._replicas(asked, rse)
+            if entries:
+                yield _columns(entries, rse, prefixes)
 
     def _names(self, scope: str) -> list[str]:
         return self._server.ask(
@@ -134,6 +150,8 @@ def _columns(entries: list[dict[str, Any]], rse: RSE, prefixes: list[str]) -> Re
         [entry.get("bytes") if is_settled else None for entry, is_settled in zip(entries, settled, strict=True)],
         [None if is_settled else UNSETTLED_MTIME for is_settled in settled],
         None if rse.deterministic else [_path(entry.get("rses", {}).get(rse.name, ()), prefixes) for entry in entries],
+        [entry.get("adler32") for entry in entries],
+        [entry.get("md5") for entry in entries],
     )
 
 

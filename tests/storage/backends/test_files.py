@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from engine.checksums.digest import Checksum
 from storage.backends import Backends, choose
+from storage.backends.checksums import expected_checksums
 from storage.backends.file_inventory import SettingsOf
 from storage.backends.files import FreeMemory
 from storage.backends.into_snapshot import inventory_identity, inventory_of_backend
@@ -216,3 +218,64 @@ def test_datasets_go_by_names(tmp_path: Path) -> None:
     assert settings(tmp_path)[0].datasets.filter({"/One/Era-v1/TIER"}).protected("/store/mc/Era/One/TIER/v1/0/x")
     other = settings(tmp_path, RootPath="/data")[0].datasets.filter({"/data/mc/one"})
     assert (other.protected("/data/mc/one/x"), other.protected("/data/mc/two/x")) == (True, False)
+
+
+ADLER, MD5 = Checksum("adler32", "0a1b2c3d"), Checksum("md5", "5eb63bbbe01eeed093cb22bb8f5acdc3")
+
+
+def expected(backends: Backends, **sizes: int) -> dict[str, tuple[Checksum, ...]] | None:
+    found = expected_checksums(
+        backends, SITE, {f"/store/{name}".encode(): size for name, size in sizes.items()}, nothing
+    )
+    return None if found is None else {path.decode().removeprefix("/store/"): sums for path, sums in found.items()}
+
+
+def nothing() -> None:
+    """Give up nothing."""
+
+
+@pytest.mark.parametrize(
+    ("content", "keys"),
+    [
+        ("lfn,size,checksum\n/store/a,5,AD:A1B2C3D\n/store/b,6,adler32:0a1b2c3d\n/store/c,7,\n", {}),
+        ("lfn\tsize\tadler32\n/store/a\t5\ta1b2c3d\n/store/b\t6\t0A1B2C3D\n/store/c\t7\t\n", {}),
+        ("/store/a|5|1700000000|a1b2c3d\n/store/b|6|1700000000|0a1b2c3d\n/store/c|7|1700000000|\n", {}),
+    ],
+)
+def test_checksums_of_some_files(tmp_path: Path, content: str, keys: dict[str, Any]) -> None:
+    backends, _ = settings(tmp_path, content, **keys)
+    assert expected(backends, a=5, c=7, gone=1) == {"a": (ADLER,), "c": ()}
+    assert expected(backends, a=5, b=7) == {"a": (ADLER,)}
+    assert expected(backends) == {}
+
+
+def test_checksums_of_a_table(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "inventory")) as database, database:
+        database.execute("CREATE TABLE files (lfn, size, md5, site)")
+        rows = [("/store/a", 5, MD5.digits, SITE), ("/store/b", None, MD5.digits, SITE), ("/store/a", 5, "1", "T2_B")]
+        database.executemany("INSERT INTO files VALUES (?, ?, ?, ?)", rows)
+    backends, _ = settings(tmp_path, None)
+    assert expected(backends, a=5, b=9) == {"a": (MD5,), "b": (MD5,)}
+
+
+def test_a_file_with_two_checksums_has_none(tmp_path: Path) -> None:
+    rows = ["lfn,size,checksum", "/store/a,5,0a1b2c3d", "/store/a,5,0a1b2c3e", f"/store/a,5,{MD5.digits}"]
+    backends, _ = settings(tmp_path, "\n".join([*rows, "/store/b,5,0a1b2c3d", "/store/b,5,AD:a1b2c3d"]) + "\n")
+    assert expected(backends, a=5, b=5) == {"a": (MD5,), "b": (ADLER,)}
+
+
+def test_inventories_without_checksums(tmp_path: Path) -> None:
+    backends, _ = settings(tmp_path)
+    assert expected(backends, short=8) is None
+    backends, _ = settings(tmp_path, "/store/a 5\n")
+    assert expected(backends, a=5) is None
+
+
+def test_looking_for_checksums_can_be_given_up(tmp_path: Path) -> None:
+    backends, _ = settings(tmp_path, "lfn,checksum\n" + "".join(f"/store/{at},1\n" for at in range(200_000)))
+
+    def give_up() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        expected_checksums(backends, SITE, {b"/store/7": 1}, give_up)

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from engine.checksums.digest import Checksum
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from storage.backends import BackendError, Backends, choose
+from storage.backends.checksums import expected_checksums
 from storage.backends.database import Database
 from storage.backends.into_snapshot import inventory_identity, inventory_of_backend
 from storage.backends.protocols import InventoryRow, Transfers
@@ -284,3 +286,24 @@ def test_a_server_of_postgresql_that_is_gone_without_a_word_is_noticed(
         with Database(given).connect("a test") as connection:
             driver: Any = connection.connection.driver_connection
             assert driver.info.get_parameters()["keepalives_idle"] == idle
+
+
+def test_checksums_are_those_of_the_files(filled: TestDatabase, tmp_path: Path) -> None:
+    filled.execute(
+        "ALTER TABLE replicas ADD adler32 VARCHAR(8)", "UPDATE replicas SET adler32 = 'a1b2c3d' WHERE size = 5"
+    )
+    sizes = {b"/store/mc/a/one": 5, b"/store/data/b/two": 5, b"/store/mc/a/none": 1}
+    backends, _ = settings(tmp_path, filled.url, Files=files_query(filled))
+    assert expected_checksums(backends, SITE, sizes, lambda: None) is None
+    with_sums = files_query(filled).replace("SELECT lfn", "SELECT adler32, lfn")
+    backends, _ = settings(tmp_path, filled.url, Files=with_sums)
+    found = expected_checksums(backends, SITE, sizes, lambda: None)
+    assert found == {b"/store/mc/a/one": (Checksum("adler32", "0a1b2c3d"),), b"/store/data/b/two": ()}
+    # Where the database answers for the protected datasets alone, the file has them.
+    (tmp_path / "inventory.csv").write_text("lfn,size,checksum\n/store/mc/a/one,5,0a1b2c3e\n")
+    path = tmp_path / "config.yaml"
+    sql = {"URL": filled.url, "ProtectedDatasets": "SELECT dataset FROM replicas"}
+    path.write_text(json.dumps({"Backend": "sql", "Inventory": "inventory.csv", "SQL": sql, "Sites": {SITE: {}}}))
+    config = Config.load(path, {})
+    found = expected_checksums(choose(config, config.site(SITE)), SITE, sizes, lambda: None)
+    assert found == {b"/store/mc/a/one": (Checksum("adler32", "0a1b2c3e"),)}

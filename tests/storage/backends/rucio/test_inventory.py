@@ -8,15 +8,20 @@ from pathlib import Path
 import pytest
 
 from engine import paths
+from engine.checksums.digest import Checksum
 from engine.columns import UNKNOWN_MTIME, UNSETTLED_MTIME
 from engine.lfn2path import hash_path, identity_path
 from storage.backends import BackendError
+from storage.backends.checksums import expected_checksums
 from storage.backends.into_snapshot import inventory_identity, inventory_of_backend
 from storage.snapshot import Snapshot
 from tests.storage.backends.rucio.conftest import ROOT, Element
 
 SETTLED = {"A"}
 STATES = "ACUTBD"
+
+ONE, SUM = Checksum("adler32", "00000001"), Checksum("md5", "5eb63bbbe01eeed093cb22bb8f5acdc3")
+"""What the server's replicas have, and another one."""
 
 
 @pytest.fixture(params=["database", "rest"])
@@ -192,3 +197,35 @@ def test_what_is_no_name_of_an_rse(element: Element) -> None:
     backends, _ = element.backends(RSE="../rses")
     with pytest.raises(BackendError, match=r"RSE \.\./rses \(Rucio\.RSE\): that is no name of an RSE"):
         list(backends.inventory.list_files(element.name))
+
+
+def test_checksums_of_some_files(element: Element, keys: dict[str, str]) -> None:
+    files = {(element.mc, "a"): 1, (element.mc, "b"): 2, (element.user, "c/d"): 3}
+    element.server.add_files(element.name, files)
+    element.server.add_files(element.other, {(element.mc, "elsewhere"): 4})
+    element.server.execute(
+        "UPDATE replicas SET adler32 = '0a1b2c3d', md5 = :md5 WHERE scope = :mc AND name = 'a'",
+        mc=element.mc,
+        md5=SUM.digits,
+    )
+    element.server.execute("UPDATE replicas SET adler32 = NULL WHERE scope = :user", user=element.user)
+    backends, _ = element.backends(**keys)
+    sizes = {
+        lfn(*did).encode(): size for did, size in {**files, (element.mc, "elsewhere"): 4, (element.mc, "no"): 5}.items()
+    }
+    found = expected_checksums(backends, element.name, sizes, lambda: None)
+    of_a = lfn(element.mc, "a").encode()
+    # The server tells what Rucio has of the file, whatever its database has of the replica.
+    of_others = {lfn(element.mc, "b").encode(): (ONE,), lfn(element.user, "c/d").encode(): () if keys else (ONE,)}
+    assert found == {of_a: (Checksum("adler32", "0a1b2c3d"), SUM) if keys else (ONE,), **of_others}
+    # One that has another size by now is another file.
+    assert expected_checksums(backends, element.name, {of_a: 2}, lambda: None) == {}
+
+
+def test_checksums_where_paths_do_not_follow_from_names(element: Element, keys: dict[str, str]) -> None:
+    rse = f"{element.name}_SUMS"
+    element.server.add_rse(rse, deterministic=False)
+    element.server.add_files(rse, {(element.mc, "x"): 1, (element.mc, "y"): 2}, paths={"x": "any/x", "y": "y"})
+    backends, _ = element.backends(RSE=rse, **keys)
+    found = expected_checksums(backends, element.name, {f"{ROOT}/any/x".encode(): 1, b"/not/there": 1}, lambda: None)
+    assert found == {f"{ROOT}/any/x".encode(): (ONE,)}
