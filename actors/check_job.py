@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actors.checksums import ChecksumJob
 from actors.comparison import ComparisonPlan
 from actors.history_store import StorePlan
 from actors.jobs import store_job
@@ -18,8 +19,10 @@ from actors.lister import overdue_after
 from actors.run import CheckJob, IncrementalListing
 from actors.second_inventory import AGAIN, SecondInventory, plain_file, settled_identity
 from engine import paths
+from engine.checksums.share import Share
 from engine.incremental import SAFELY
 from engine.usual import ANY_NUMBER, UsualFiles
+from storage.backends.checksums import expected_checksums
 from storage.backends.into_snapshot import inventory_identity, inventory_of_backend
 from storage.backends.of_datasets import filters_of
 from storage.doors.hollow import hollow_gate
@@ -29,6 +32,7 @@ from storage.runs.directory import Datasets, directory_name
 
 if TYPE_CHECKING:
     from actors.store_job import StoreJob
+    from engine.checksums.digest import Checksum
     from storage.backends.protocols import Backends
     from storage.config.site import SiteConfig
     from storage.doors.source import StoreSource
@@ -80,13 +84,18 @@ def check_job(
             keep_orphans=request.keep_orphans or not site.delete_orphans,
             usual=_usual_files(site, request.accept_fewer, dumped=store.as_of is not None),
         ),
-        StorePlan(site.web_dir, directory_name(site.name), history_path(site), prepared=directory.lists),
+        StorePlan(
+            *(site.web_dir, directory_name(site.name), history_path(site)),
+            prepared=directory.lists,
+            checksums=site.checksums is not None,
+        ),
         _InventoryReader(backends, site, store.tops, known, directory),
         {**_lasting(identity.mark, site), "keep": [repr(top) for top in store.tops]},
         store_mark(site, store),
         refine=known,
         read_second=SecondInventory(backends, site, store.tops, directory),
         incremental=incremental_listing(site, store) if site.incremental else None,
+        checksums=checksum_job(site, backends, directory, identity.label),
         doubt=partial(hollow_gate, store.spec, site.root_path, store.tops),
         inventory_time=identity.made,
         # What came after a dump was made is in no listing.
@@ -159,6 +168,25 @@ def incremental_listing(site: SiteConfig, store: StoreSource) -> IncrementalList
     margin = SAFELY + overdue_after(site.timeout)
     share, every = site.incremental_sample, site.incremental_full_runs
     return IncrementalListing(share, every, margin, site.incremental_delay, mark, why_not)
+
+
+def checksum_job(site: SiteConfig, backends: Backends, directory: RunDirectory, inventory: str) -> ChecksumJob | None:
+    """Say which share of the files have their checksums compared; ``inventory`` is what that is called."""
+    if site.checksums is None:
+        return None
+
+    def expected(sizes: Mapping[bytes, int], heed: Callable[[], None]) -> dict[bytes, tuple[Checksum, ...]] | None:
+        return expected_checksums(backends, site.name, sizes, heed)
+
+    return ChecksumJob(
+        Share.parse(site.checksums),
+        site.max_checksums,
+        site.max_checksum_size,
+        site.checksum_minutes * 60 or math.inf,
+        directory.checksums,
+        expected,
+        f"inventory {inventory}",
+    )
 
 
 def _usual_files(site: SiteConfig, accept: bool, dumped: bool) -> UsualFiles:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from actors.history_store import pack_unlisted
 from actors.runtime import ActorRef, Answer
+from engine.checksums.counts import SampleCounts
 from engine.columns import LARGEST_SIZE
 from engine.compare import Tally, compare, compare_options, empty_directories
 from engine.filters import Counted
@@ -81,7 +82,8 @@ class ComparisonResult:
     the unlisted directories that are another one by another name. ``young_after`` is
     the age limit of the plan, ``begun`` when the inventory was read, in seconds since the epoch. ``failed_tops`` could
     not be listed. ``accepted`` is a refusal that the plan was told to pass over.
-    ``meanwhile`` counts what the second inventory spoke against.
+    ``meanwhile`` counts what the second inventory spoke against. ``checksums`` says how the comparison of checksums
+    went, None where none are compared.
     """
 
     files: int = 0
@@ -109,6 +111,8 @@ class ComparisonResult:
     failed_tops: tuple[bytes, ...] = ()
     accepted: Refusal | None = None
     meanwhile: Meanwhile = field(default_factory=Meanwhile)
+    checksum_mismatch: int = 0
+    checksums: SampleCounts | None = None
 
 
 class Comparison:

@@ -13,6 +13,7 @@ from typing import Any
 from actors.comparison import ComparisonResult
 from actors.oversight import Progress
 from engine import paths
+from engine.checksums.counts import SampleCounts
 from engine.gates import Refusal
 from engine.second import Meanwhile
 from storage.history import HistoryDatabase, RunStatus, Table
@@ -58,6 +59,7 @@ class Found:
             given["failed_tops"] = tuple(paths.encode(top) for top in given["failed_tops"])
             given["accepted"] = given["accepted"] and Refusal(*given["accepted"])
             given["meanwhile"] = Meanwhile(**given["meanwhile"])
+            given["checksums"] = given["checksums"] and SampleCounts(**given["checksums"])
             listing = Progress(**{name: value["listing"][name] for name in _COUNTED})
             times = float(value["started"]), float(value["at"])
             return cls(int(value["run"]), times[0], ComparisonResult(**given), listing, times[1])

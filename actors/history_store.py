@@ -11,7 +11,7 @@ import msgpack
 from engine.findings import unpack_findings
 from engine.states import Reason
 from storage.atomic import write_json
-from storage.runs.reports import QUICK_LAYOUT, RUN_LAYOUT, ReportSet
+from storage.runs.reports import CHECKSUM_LAYOUT, QUICK_LAYOUT, RUN_LAYOUT, Layout, ReportSet
 
 if TYPE_CHECKING:
     from storage.history import HistoryDatabase, RunCounts, RunSigns
@@ -23,6 +23,7 @@ class StorePlan:
 
     Which files the lists are goes to ``prepared``, for `storage.runs.reports.take_up`.
     ``lists_only`` leaves out what only a whole run knows: empty and unlisted directories, and the exact forms.
+    ``checksums``: the run compares some, and says of which files they differ, be it of none.
     """
 
     directory: Path | None = None
@@ -30,6 +31,14 @@ class StorePlan:
     database: Path | None = None
     lists_only: bool = False
     prepared: Path | None = None
+    checksums: bool = False
+
+    @property
+    def layout(self) -> Layout:
+        """Which lists are written."""
+        if self.lists_only:
+            return QUICK_LAYOUT
+        return CHECKSUM_LAYOUT if self.checksums else RUN_LAYOUT
 
 
 def pack_unlisted(rows: list[tuple[bytes, Reason, str]]) -> bytes:
@@ -58,7 +67,7 @@ class HistoryStore:
         """
         plan = self._plan
         if plan.directory is not None:
-            self._reports = ReportSet(plan.directory, plan.base, QUICK_LAYOUT if plan.lists_only else RUN_LAYOUT)
+            self._reports = ReportSet(plan.directory, plan.base, plan.layout)
         if plan.database is not None:
             # A comparison by itself has no database, and need not load one.
             from storage.history import HistoryDatabase
@@ -66,6 +75,8 @@ class HistoryStore:
             self._database = HistoryDatabase(plan.database)
         if self._database is not None:
             self._run = self._database.open_run(site, started, runtime)
+            if plan.checksums:
+                self._database.replaces_checksums(self._run)
         return self._run
 
     def stage(self, packed: bytes) -> None:

@@ -90,13 +90,16 @@ GOOD_FILES = _metric("last_good_run_files", "Files that the last run with result
 GOOD_BYTES = _metric("last_good_run_bytes", "Size of the files that the last run with results saw.")
 FINDINGS = _metric("findings", "What the last run with results found: files, or directories, of each kind.", "kind")
 FINDING_BYTES = _metric("findings_bytes", "Size of the files that the last run with results found.", "kind")
+CHECKSUMS = _metric(
+    "checksums", "Files whose checksums the last run with results compared, or should have compared.", "result"
+)
 
 METRICS = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 """All of them."""
 
 _GOOD = (RunStatus.DONE, RunStatus.INCOMPLETE)
 
-_KINDS = ("missing", "orphan", "size_mismatch", "empty", "unlisted", "protected")
+_KINDS = ("missing", "orphan", "size_mismatch", "empty", "unlisted", "protected", "checksum_mismatch")
 """The counts of a run that are findings, or what could not be judged."""
 
 
@@ -203,6 +206,9 @@ def _of_past(make: _Maker, before: Past) -> Iterator[Measure]:
         for kind in _KINDS:
             if kind not in found.unknown:
                 yield make(FINDINGS, getattr(found.counts, kind), kind)
+        if "checksums" not in found.unknown:
+            yield make(CHECKSUMS, found.counts.checksums, "compared")
+            yield make(CHECKSUMS, found.counts.checksums_unchecked, "unchecked")
         for kind in ("missing", "orphan"):
             if f"{kind}_bytes" not in found.unknown:
                 yield make(FINDING_BYTES, getattr(found.counts, f"{kind}_bytes"), kind)

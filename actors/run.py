@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from actors.checksums import ChecksumJob, compare_checksums, findings_of
 from actors.comparison import ComparisonPlan, ComparisonResult
 from actors.found import Found
 from actors.history_store import HistoryStore, StorePlan
@@ -24,6 +25,7 @@ from actors.quick import as_planned, list_and_compare
 from actors.quick import compare_snapshots as compare_snapshots
 from actors.runtime import ActorRef, Runtime, dismiss
 from engine.cut import CUT
+from engine.findings import pack_findings
 from engine.gates import HOLLOW, Refusal
 from engine.misread import FORMAT
 from engine.second import second_gate
@@ -71,7 +73,8 @@ class CheckJob:
     comparison when the listing is over, ``opened`` the number of the run as soon as it has one. ``read_second`` is then
     asked for a second inventory, as ``read_inventory`` is for the first, and tells whether there is one.
     ``doubt`` is asked when something seems to be gone from the store, and may refuse that. ``incremental`` says how
-    directories are taken over from the last complete listing, None: all are listed, and none is kept.
+    directories are taken over from the last complete listing, None: all are listed, and none is kept. ``checksums``
+    says of which files they are compared, None: of none.
     """
 
     site: str
@@ -86,6 +89,7 @@ class CheckJob:
     opened: Callable[[int], None] = lambda _run: None
     doubt: Callable[[Callable[[], None]], Refusal | None] = lambda _heed: None
     incremental: IncrementalListing | None = None
+    checksums: ChecksumJob | None = None
     inventory_time: float = math.inf
     store_time: float = math.inf
     ignore_age: float = 0.0
@@ -155,6 +159,7 @@ class _Check:
         self._replaces: int | None = None
         self._earlier = EarlierListingFile(directory.path)
         self._takes = False
+        self._compared = job.comparison
 
     def _why_stop(self) -> str:
         if self._directory.halt_requested():
@@ -250,6 +255,8 @@ class _Check:
         progress = self._progress
         if progress.taken:
             said.append(f"taken over from the last complete listing: {progress.taken} of {progress.listed} directories")
+        if result.checksums is not None:
+            said.append(f"checksums: {result.checksums.words}")
         if self._job.incremental is not None and self._earlier.distrust:
             said.append(f"not taken over but listed in full: {self._earlier.distrust}")
         for line in said:
@@ -322,7 +329,18 @@ class _Check:
         if result.refusal is None and (result.missing or result.empty):
             result.refusal = job.doubt(self._heed)
         result.begun = begun
+        if result.refusal is None and job.checksums is not None:
+            self._compare_checksums(job.checksums, store, result, history)
         return result
+
+    def _compare_checksums(
+        self, job: ChecksumJob, store: StoreJob, result: ComparisonResult, history: ActorRef
+    ) -> None:
+        """Compare the checksums of the files whose turn it is, and send what differs."""
+        settled = compare_checksums(self._runtime, store, self._compared, job, self._oversight, self._progress)
+        result.checksums, result.checksum_mismatch = settled.counts, len(settled.mismatches)
+        if settled.mismatches:
+            history.ask("stage", pack_findings(findings_of(settled.mismatches))).result(_FINISH_PATIENCE)
 
     def _is_superseded(self) -> bool:
         """Tell whether the listing of an earlier run has been judged, and others were after it.
@@ -370,7 +388,8 @@ class _Check:
             second.unlink(missing_ok=True)
         # What a cut line of the first one would lead to, a second one does not agree with.
         last_line = directory.kept_last_line(second if is_read else directory.inventory)
-        return replace(self._job.refine(plan), second=second if is_read else None, last_line=last_line)
+        self._compared = replace(self._job.refine(plan), second=second if is_read else None, last_line=last_line)
+        return self._compared
 
     def _heed_reading(self) -> None:
         self._heed()
@@ -447,6 +466,9 @@ class _Check:
             protected=result.protected,
             seconds=self._seconds(),
             inventory_files=result.inventory_files or self._inventory_files,
+            checksum_mismatch=result.checksum_mismatch,
+            checksums=0 if result.checksums is None else result.checksums.compared,
+            checksums_unchecked=0 if result.checksums is None else result.checksums.unchecked_files,
         )
         accepted, reasons = result.accepted is not None, tuple(result.reasons.items())
         signs = RunSigns(self._begun, (refusal,) if refusal else (), accepted, reasons)

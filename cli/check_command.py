@@ -31,6 +31,7 @@ from storage.sites.process import Owner
 from storage.sites.summary import SummaryDatabase, SummaryError
 
 if TYPE_CHECKING:
+    from actors.comparison import ComparisonResult
     from storage.backends.protocols import Backends
     from storage.config.site import SiteConfig
 
@@ -75,7 +76,7 @@ def run(settings: Settings, request: CheckRequest, options: RunOptions) -> ExitC
             ExitCode.USAGE if known is None else known.code,
         )
     found = done.results.comparison
-    findings = found.missing + found.orphan + found.size_mismatch + found.empty
+    findings = found.missing + found.orphan + found.size_mismatch + found.checksum_mismatch + found.empty
     return of_result(options.exit_code, findings, found.unlisted + found.protected)
 
 
@@ -283,6 +284,21 @@ def summary(done: SiteResults) -> dict[str, Any]:
         "gates": [asdict(gate) for gate in done.acted.gates],
         "changed_meanwhile": asdict(found.meanwhile),
         "cluster": None if done.cluster is None else asdict(done.cluster),
+        **_checksums(found),
+    }
+
+
+def _checksums(found: ComparisonResult) -> dict[str, Any]:
+    """Give what was found by checksums; null where none were compared."""
+    counts = found.checksums
+    if counts is None:
+        return dict.fromkeys(("checksum_mismatch", "checksums", "checksums_unchecked", "checksum_details"))
+    details = {"unchecked": dict(counts.unchecked), "left": counts.left, "why": counts.why or None}
+    return {
+        "checksum_mismatch": found.checksum_mismatch,
+        "checksums": counts.compared,
+        "checksums_unchecked": counts.unchecked_files,
+        "checksum_details": details,
     }
 
 
@@ -301,6 +317,9 @@ def show(done: SiteResults) -> None:
     else:
         print(f"empty:         {human_count(found.empty, 'directory', 'directories')}")
         show_findings(results)
+        if found.checksums is not None:
+            differ = human_count(found.checksum_mismatch, "file")
+            print(f"bad checksum:  {differ}; {printable(found.checksums.words)}")
     if done.cluster is not None:
         _show_cluster(done.cluster)
     if results.listing.taken:

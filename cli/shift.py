@@ -287,6 +287,8 @@ def _print(text: str, stream: object) -> None:
 
 def _found(ended: Ended) -> str:
     results = ended.results or {}
-    counts = ("files", "missing", "orphan", "size_mismatch", "empty", "unlisted")
-    words = {"orphan": "orphans", "size_mismatch": "of another size"}
+    counts = ["files", "missing", "orphan", "size_mismatch", "empty", "unlisted"]
+    if results.get("checksums") is not None:
+        counts.insert(4, "checksum_mismatch")
+    words = {"orphan": "orphans", "size_mismatch": "of another size", "checksum_mismatch": "of another checksum"}
     return ", ".join(f"{int(results.get(name) or 0):,} {words.get(name, name)}" for name in counts)

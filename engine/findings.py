@@ -23,6 +23,8 @@ class Kind(IntEnum):
     """In both, with another size."""
     EMPTY = 4
     """A directory below which there is no file."""
+    CHECKSUM_MISMATCH = 5
+    """In both, with the same size and another checksum."""
 
 
 _KINDS = {int(kind): kind for kind in Kind}
@@ -34,7 +36,8 @@ class Finding:
 
     ``files`` are the files found, with the sizes (bytes) and mtimes of the side that has them; for a size mismatch they
     are the inventory's, and ``remote_sizes`` are the store's, little-endian int64. For an empty directory there are no
-    files and ``mtime`` is the directory's own, in seconds since the epoch.
+    files and ``mtime`` is the directory's own, in seconds since the epoch. ``checksums``, of checksum mismatches, are
+    the inventory's and the store's, one pair of texts for each file.
     """
 
     kind: Kind
@@ -42,6 +45,7 @@ class Finding:
     files: FileColumns = NO_FILES
     remote_sizes: bytes = b""
     mtime: int = UNKNOWN_MTIME
+    checksums: tuple[tuple[str, str], ...] = ()
 
     def __len__(self) -> int:
         """Count the findings: files, or 1 for an empty directory."""
@@ -61,6 +65,7 @@ def pack_findings(findings: Iterable[Finding]) -> bytes:
                 f.files.blocks,
                 f.remote_sizes,
                 f.mtime,
+                f.checksums,
             )
             for f in findings
         ]
@@ -72,6 +77,9 @@ def unpack_findings(packed: bytes) -> list[Finding]:
     """Decode a batch that `pack_findings` made."""
     rows: Any = msgpack.unpackb(packed)
     return [
-        Finding(_KINDS[kind], directory, FileColumns(names, sizes, mtimes, blocks), remote_sizes, mtime)
-        for kind, directory, names, sizes, mtimes, blocks, remote_sizes, mtime in rows
+        Finding(
+            *(_KINDS[kind], directory, FileColumns(names, sizes, mtimes, blocks), remote_sizes, mtime),
+            checksums=tuple((expected, found) for expected, found in checksums),
+        )
+        for kind, directory, names, sizes, mtimes, blocks, remote_sizes, mtime, checksums in rows
     ]

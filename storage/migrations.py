@@ -261,6 +261,16 @@ HISTORY = Schema(
         PRIMARY KEY (site, run, directory)) WITHOUT ROWID""",
             ),
         ),
+        (
+            "0006_files_with_another_checksum",
+            (
+                *_file_tables("checksum_mismatches", "expected TEXT NOT NULL,\n        found TEXT NOT NULL,\n        "),
+                *(
+                    f"ALTER TABLE runs ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0"
+                    for column in ("checksum_mismatch", "checksums", "checksums_unchecked")
+                ),
+            ),
+        ),
     ),
     (
         "SELECT id, name FROM sites",

@@ -143,6 +143,8 @@ def _as_object(match: Match) -> dict[str, Any]:
     }
     if match.kind == FindingKind.SIZE_MISMATCH:
         found["remote_size"] = known_size(match.remote_size)
+    if match.checksums is not None:
+        found["checksum"], found["remote_checksum"] = match.checksums
     return {**found, "run": match.run, "first_run": match.first_run, "since": match.since}
 
 
@@ -152,5 +154,7 @@ def _line(match: Match) -> str:
         sizes = f"{size_words(match.size)}, {size_words(match.remote_size)} on the store"
     else:
         sizes = size_words(match.size) if match.kind.has_size else "-"
+    if match.checksums is not None:
+        sizes = f"{match.checksums[0]}, {match.checksums[1]} on the store"
     kind = match.kind.replace("_", " ")
     return f"{printable(match.site)}  {kind}  since {since}  {sizes}  {paths.escape(match.path)}"

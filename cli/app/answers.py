@@ -40,7 +40,11 @@ def search(
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option("--kind", metavar="KIND", help="missing, orphan, size_mismatch, empty or unlisted alone."),
+        typer.Option(
+            "--kind",
+            metavar="KIND",
+            help="missing, orphan, size_mismatch, checksum_mismatch, empty or unlisted alone.",
+        ),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="How many at most; 0 is all.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each finding, one a line.")] = False,

@@ -60,6 +60,7 @@ KINDS = {
     "missing": "missing",
     "orphan": "an orphan",
     "size_mismatch": "of another size than the inventory says",
+    "checksum_mismatch": "of another checksum than the inventory says",
     "empty": "an empty directory",
     "unlisted": "not listed completely",
 }

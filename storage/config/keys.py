@@ -108,6 +108,10 @@ class CommonKeys(Model):
     IncrementalSample: kinds.Fraction = 0.02
     IncrementalFullRuns: kinds.Positive = 10
     IncrementalDelay: kinds.Seconds = 120.0
+    Checksums: kinds.Share | None = None
+    MaxChecksums: kinds.Positive = 1000
+    MaxChecksumSize: kinds.Bytes = 100_000_000_000
+    ChecksumMinutes: kinds.Minutes = 60.0
     InventoryAge: kinds.Days = 0.00005
     ListAge: kinds.Days = 1
     MaxPlanAge: kinds.Days = 7
@@ -170,7 +174,7 @@ KEYS: tuple[str, ...] = tuple(TopKeys.model_fields)
 VERBATIM_KEYS = frozenset(
     (
         *("RootPath", "Inventory", "InventoryFormat", "InventoryTable", "SecondInventory", "Backend", "Dump"),
-        *("VarLocation", "WebDir", "MetricsDir", "Runtime", "Lister", "Deletion", "Quarantine"),
+        *("VarLocation", "WebDir", "MetricsDir", "Runtime", "Lister", "Deletion", "Quarantine", "Checksums"),
     )
 )
 """Keys whose value is text, which an environment variable holds as it is."""

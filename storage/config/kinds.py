@@ -31,6 +31,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from engine import lfn2path as rules
 from engine import paths
+from engine.checksums.share import Share as ChecksumShare
 from storage.door_url import DOOR_FORMS, check_authority, parse_door, with_port
 
 _NO_PARAMETERS = "no '?' may stand in the path of a door"
@@ -446,6 +447,14 @@ Minutes = Annotated[
 Gigabytes = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), _expected("a number of GB, 0 or more")]
 Fraction = Annotated[
     float, Field(strict=True, ge=0, le=1, allow_inf_nan=False), _expected("a fraction between 0 and 1")
+]
+Share = Annotated[
+    str,
+    _text(
+        "a share such as 1/1000, n parts of t with n at least 1 and t at most 1000000",
+        lambda text: str(ChecksumShare.parse(text)),
+    ),
+    _pattern(r"^\s*[0-9]{1,7}\s*/\s*[0-9]{1,7}\s*$"),
 ]
 Bytes = Annotated[
     int,

@@ -91,6 +91,16 @@ MEANINGS: dict[str, str] = {
         "How long a store may go on showing an old time for a directory that has changed, because attributes are "
         "cached; the store's times are not doubted before"
     ),
+    "Checksums": (
+        "The share of the files whose checksums each run compares with the inventory's, those first that were compared "
+        "the longest time ago: `1/1000` is each file once in a thousand runs. With null none; see checksums"
+    ),
+    "MaxChecksums": "How many files a run asks for their checksums at most; the others are next in the following run",
+    "MaxChecksumSize": (
+        "How many bytes a run reads at most for checksums that it has to work out by itself, as of a mounted file "
+        "system"
+    ),
+    "ChecksumMinutes": "How long a run may ask for checksums; with 0 as long as it takes",
     "InventoryAge": "How long a cached inventory stays good; the default is four seconds",
     "ListAge": (
         "How long a stopped run can be gone on with after its last sign of life, and how long a cached listing of a "

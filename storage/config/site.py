@@ -39,6 +39,7 @@ KEYS = frozenset(
         *("Runtime", "RuntimeEnv", "NumThreads", "GFALThreads", "InFlight", "Connections", "Retries"),
         *("StallMinutes", "Placement", "CheckEvery", "Pool", "DoorLimits"),
         *("Incremental", "IncrementalSample", "IncrementalFullRuns", "IncrementalDelay"),
+        *("Checksums", "MaxChecksums", "MaxChecksumSize", "ChecksumMinutes"),
         *("Timeout", "MaxDepth", "InventoryAge", "ListAge", "MaxPlanAge", "SaveCache", "VarLocation", "WebDir"),
         *("Deletion", "Quarantine", "QuarantineDays"),
         "MaxMissing",
@@ -169,6 +170,10 @@ class SiteConfig:
     incremental_sample: float = 0.02
     incremental_full_runs: int = 10
     incremental_delay: float = 120.0
+    checksums: str | None = None
+    max_checksums: int = 1000
+    max_checksum_size: int = 100_000_000_000
+    checksum_minutes: float = 60.0
     inventory_age: float = 0.00005
     list_age: float = 1.0
     max_plan_age: float = 7.0

@@ -131,11 +131,14 @@ class HistoryDatabase:
     def stage(self, run: int, findings: Iterable[Finding]) -> None:
         """Keep findings for `finish_run`, the whole batch or nothing of it, without locking the database."""
         empty: list[tuple[bytes, int]] = []
+        checksums: list[Finding] = []
 
         def files() -> Iterator[FileGroup]:
             for finding in findings:
                 if finding.kind == Kind.EMPTY:
                     empty.append((finding.directory, finding.mtime))
+                elif finding.kind == Kind.CHECKSUM_MISMATCH:
+                    checksums.append(finding)
                 else:
                     yield TABLE_OF[finding.kind], finding.directory, finding.files, finding.remote_sizes
 
@@ -143,7 +146,12 @@ class HistoryDatabase:
         with self._connection.transaction("DEFERRED") as connection:
             last = history_staging.stage_files(connection, run, staging.last, files())
             history_staging.stage_empty(connection, run, empty)
+            history_staging.stage_checksums(connection, run, checksums)
         staging.last = last
+
+    def replaces_checksums(self, run: int) -> None:
+        """Note that a run says which files have another checksum, be it none: the site's older ones are replaced."""
+        self._staging(run).replaces.add(Table.CHECKSUMS)
 
     def stage_unmerged(self, run: int, directories: Iterable[tuple[bytes, FileColumns]]) -> None:
         """Keep unmerged files that may be deleted, by directory, for `finish_run`.
@@ -173,7 +181,7 @@ class HistoryDatabase:
         table, the site's older rows of it move to the twin; later calls add. A file that the run has reported missing
         is no orphan. Such a run is finished without ``keep_findings``.
         """
-        if table in (Table.EMPTY, Table.MISMATCHES):
+        if table in (Table.EMPTY, Table.MISMATCHES, Table.CHECKSUMS):
             raise ValueError(f"{table} takes no plain files")
         self._report(run, table, history_staging.by_directory(table, rows), (), entered)
 
@@ -284,6 +292,11 @@ class HistoryDatabase:
         """Give path, the inventory's size and mtime, and the store's size; as `missing`."""
         with self._connection.view() as connection:
             yield from history_rows.file_rows(connection, Table.MISMATCHES, site, more=", remote_size")
+
+    def checksum_mismatches(self, site: str) -> Iterator[tuple[bytes, int, int, str, str]]:
+        """Give path, size, mtime, and the checksums of inventory and store; as `missing`."""
+        with self._connection.view() as connection:
+            yield from history_rows.file_rows(connection, Table.CHECKSUMS, site, more=", expected, found")
 
     def empty_directories(self, site: str, acting: float | None = None) -> Iterator[tuple[bytes, int]]:
         """Give path and mtime of a site's empty directories, deepest first; ``acting`` as in `missing`."""

@@ -47,11 +47,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One finding: its path, size (bytes) and, of a size mismatch, the size at the store; -1 where not known."""
+    """One finding: its path, size (bytes) and, of a size mismatch, the size at the store; -1 where not known.
+
+    ``checksums``, of a checksum mismatch, are those of inventory and store.
+    """
 
     path: bytes
     size: int = UNKNOWN_SIZE
     remote_size: int = UNKNOWN_SIZE
+    checksums: tuple[str, str] | None = None
 
 
 class Hidden:
@@ -165,6 +169,9 @@ class Difference:
         """Give the findings of one fate, in tree order."""
         if self._of_directories:
             return map(Found, sorted(self._directories(fate), key=paths.tree_key))
+        if self._table == Table.CHECKSUMS:
+            found = self.files(fate).rows(", expected, found")
+            return (Found(path, size, checksums=(expected, at_store)) for path, size, _, expected, at_store in found)
         more = ", remote_size" if self._table == Table.MISMATCHES else ""
         return (Found(path, size, *rest) for path, size, _, *rest in self.files(fate).rows(more))
 

@@ -19,7 +19,7 @@ class PastFinding:
 
     ``current``: nobody has acted on it, and no later run has looked for its kind. ``seen`` counts the runs that had
     found it one after the other, ``since`` is when the first of these was entered; 0 and None where nobody counts.
-    ``acted`` is when somebody acted on it. ``detail`` has the words of an unlisted directory.
+    ``acted`` is when somebody acted on it. ``detail`` has the words of an unlisted directory, or both checksums.
     """
 
     kind: FindingKind
@@ -100,12 +100,14 @@ def _rows(
     counted = "seen, coalesce(since, entered)" if kind.table in COUNTED else "0, NULL"
     unlisted = kind == FindingKind.UNLISTED
     entered, words = ("NULL", "reason, detail") if unlisted else ("entered", "0, ''")
+    if kind == FindingKind.CHECKSUM_MISMATCH:
+        words = "0, found || ' at the store, ' || expected || ' in the inventory'"
     rows = connection.execute(
         f"SELECT run, {size}, {remote}, {entered}, {counted}, {acted}, {words} FROM {table} WHERE {where}", values
     )
     found = {}
     for run, of_file, at_store, when, seen, since, acted_at, reason, detail in rows.fetchall():
-        said = Reason(reason).label + (f" ({detail})" if detail else "") if unlisted else ""
+        said = Reason(reason).label + (f" ({detail})" if detail else "") if unlisted else detail
         when = _ended(connection, run) if when is None else when
         found[run] = PastFinding(kind, run, when, of_file, at_store, False, seen, since, acted_at, said)
     return found

@@ -21,6 +21,7 @@ class Match:
 
     ``size`` and, of a size mismatch, ``remote_size`` at the store are in bytes, -1 where not known. It was found in
     ``run``, and in all runs before it back to ``first_run``, which started at ``since`` (seconds since the epoch).
+    ``checksums``, of a checksum mismatch, are those of inventory and store.
     """
 
     site: str
@@ -31,6 +32,7 @@ class Match:
     run: int
     first_run: int
     since: float | None
+    checksums: tuple[str, str] | None = None
 
 
 def search(
@@ -61,11 +63,12 @@ class _Kind:
         self._runs = [run for (run,) in rows]
 
     def matching(self, matches: Callable[[bytes], bool]) -> Iterator[Match]:
-        for directory, identity, name, size, remote_size, run, seen in self._rows():
+        for directory, identity, name, size, remote_size, run, seen, *checksums in self._rows():
             path = directory if name is None else paths.join(directory, name) if directory else name
             if matches(path):
                 first = self._first_run(run, seen, identity, name if name is not None else directory)
-                yield Match(self._site, self._kind, path, size, remote_size, run, first, self._started(first))
+                pair = (checksums[0], checksums[1]) if checksums else None
+                yield Match(self._site, self._kind, path, size, remote_size, run, first, self._started(first), pair)
 
     def _rows(self) -> Iterator[tuple[Any, ...]]:
         """Give directory, its number, name (None: it is a directory), sizes, run, and in how many runs it was found."""
@@ -81,10 +84,11 @@ class _Kind:
         else:
             remote = "f.remote_size" if self._kind == FindingKind.SIZE_MISMATCH else ":none"
             seen = "f.seen" if table in COUNTED else "0"
+            more = ", f.expected, f.found" if self._kind == FindingKind.CHECKSUM_MISMATCH else ""
             # In the order of the key, so that the first ones come at once.
             query = (
                 "SELECT CAST(d.name AS BLOB), d.id, CAST(f.name AS BLOB), ifnull(f.size, :none), "
-                f"{remote}, f.run, {seen} "
+                f"{remote}, f.run, {seen}{more} "
                 f"FROM {table} f CROSS JOIN directories d ON d.id = f.directory WHERE f.site = :site"
             )
         return self._connection.execute(query, values)

@@ -16,10 +16,12 @@ from typing import Any
 
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, FileColumns
+from engine.findings import Finding
 from storage.history.tables import (
     ANY,
     COLUMNS,
     COUNTED,
+    NOT_OF_EACH_RUN,
     FileRow,
     Known,
     RunCounts,
@@ -43,6 +45,7 @@ _STAGED = {
     "files": "id INTEGER PRIMARY KEY, name, size INTEGER, mtime INTEGER, remote_size INTEGER",
     "ranges": "target TEXT, directory, first INTEGER, last INTEGER",
     "empty": "name, mtime INTEGER",
+    "checksums": "directory, name, size INTEGER, mtime INTEGER, expected TEXT, found TEXT",
     "unlisted": "directory, reason INTEGER, detail TEXT",
 }
 
@@ -53,6 +56,11 @@ _SELECT_FILES = """
     CROSS JOIN directories d ON d.name = r.directory
     CROSS JOIN temp.staged_files_{staged} f ON f.id BETWEEN r.first AND r.last{join}
     WHERE r.target = '{table}'{condition}"""
+
+_SELECT_CHECKSUMS = """
+    SELECT :site, :run, d.id, c.name, nullif(c.size, :no_size), nullif(c.mtime, :no_mtime), :entered,
+        c.expected, c.found
+    FROM temp.staged_checksums_{staged} c JOIN directories d ON d.name = c.directory"""
 
 # Whatever became of the row of the run before, replaced or acted on, it is in the twin by now.
 _SEEN = ", ifnull(h.seen, 0) + 1, coalesce(h.since, h.entered, :entered)"
@@ -74,7 +82,7 @@ class Staging:
 
     site: int
     last: int = 0
-    replaces: set[Table] = field(default_factory=lambda: {*Table} - {Table.UNMERGED})
+    replaces: set[Table] = field(default_factory=lambda: {*Table} - NOT_OF_EACH_RUN)
     reported: set[Table] = field(default_factory=set)
 
 
@@ -121,6 +129,18 @@ def stage_empty(connection: sqlite3.Connection, staged: int | str, rows: Iterabl
     """Stage empty directories: path and mtime."""
     connection.executemany(
         f"INSERT INTO temp.staged_empty_{staged} VALUES (?, ?)", ((stored(path), mtime) for path, mtime in rows)
+    )
+
+
+def stage_checksums(connection: sqlite3.Connection, staged: int | str, findings: Iterable[Finding]) -> None:
+    """Stage files with another checksum than the inventory's."""
+    connection.executemany(
+        f"INSERT INTO temp.staged_checksums_{staged} VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            (stored(finding.directory), stored(name), size, mtime, *pair)
+            for finding in findings
+            for (name, size, mtime), pair in zip(finding.files.rows(), finding.checksums, strict=True)
+        ),
     )
 
 
@@ -191,6 +211,7 @@ def enter(
     site = staging.site
     values = {"site": site, "run": run, "entered": entered, "no_size": UNKNOWN_SIZE, "no_mtime": UNKNOWN_MTIME}
     _add_directories(connection, staged, "ranges")
+    _add_directories(connection, staged, "checksums")
     # Missing files go first: orphans are checked against them.
     for table in Table:
         if table not in tables:
@@ -198,6 +219,8 @@ def enter(
         columns = COLUMNS[table]
         if table == Table.EMPTY:
             select = f"SELECT :site, :run, name, nullif(mtime, :no_mtime), :entered FROM temp.staged_empty_{staged}"
+        elif table == Table.CHECKSUMS:
+            select = _SELECT_CHECKSUMS.format(staged=staged)
         else:
             select = _select_files(table, staged)
         before = {"before": run_before(connection, site, table, run)}

@@ -26,6 +26,7 @@ class Table(StrEnum):
     UNMERGED = "unmerged"
     MISMATCHES = "size_mismatches"
     EMPTY = "empty_directories"
+    CHECKSUMS = "checksum_mismatches"
 
 
 class RunStatus(StrEnum):
@@ -45,6 +46,7 @@ class RunCounts:
     """What a run counted. Each field is a column of the table ``runs``.
 
     ``seconds`` is how long the run took. ``inventory_files`` are those of the inventory, 0 where nobody noted them.
+    ``checksums`` are files whose checksums were compared, ``checksums_unchecked`` those that should have been.
     """
 
     files: int = 0
@@ -62,6 +64,9 @@ class RunCounts:
     protected: int = 0
     seconds: float = 0.0
     inventory_files: int = 0
+    checksum_mismatch: int = 0
+    checksums: int = 0
+    checksums_unchecked: int = 0
 
 
 _SAID_BY = {
@@ -69,6 +74,7 @@ _SAID_BY = {
     Table.ORPHANS: ("orphan", "orphan_bytes"),
     Table.MISMATCHES: ("size_mismatch",),
     Table.EMPTY: ("empty",),
+    Table.CHECKSUMS: ("checksum_mismatch", "checksums", "checksums_unchecked"),
 }
 """The counts that mean something only of a run that reported to a table."""
 
@@ -127,6 +133,9 @@ COUNTS = tuple(column.name for column in fields(RunCounts))
 TABLE_OF = {Kind.MISSING: Table.MISSING, Kind.ORPHAN: Table.ORPHANS, Kind.SIZE_MISMATCH: Table.MISMATCHES}
 """Where the files of a finding go."""
 
+NOT_OF_EACH_RUN = frozenset((Table.UNMERGED, Table.CHECKSUMS))
+"""The tables of what only some runs look for; where one does not, the rows of an earlier one stay."""
+
 COUNTED = frozenset((Table.MISSING, Table.ORPHANS))
 """The tables that know in how many consecutive runs a file was found."""
 
@@ -164,6 +173,7 @@ COLUMNS = {
     Table.UNMERGED: _FILE_COLUMNS,
     Table.MISMATCHES: f"{_FILE_COLUMNS}, remote_size",
     Table.EMPTY: "site, run, name, mtime, entered",
+    Table.CHECKSUMS: f"{_FILE_COLUMNS}, expected, found",
 }
 """The columns that a table and its twin share."""
 

@@ -19,6 +19,7 @@ class FindingKind(StrEnum):
     MISSING = "missing"
     ORPHAN = "orphan"
     SIZE_MISMATCH = "size_mismatch"
+    CHECKSUM_MISMATCH = "checksum_mismatch"
     EMPTY = "empty"
     UNLISTED = "unlisted"
 
@@ -37,6 +38,7 @@ _TABLES: dict[FindingKind, str] = {
     FindingKind.MISSING: Table.MISSING,
     FindingKind.ORPHAN: Table.ORPHANS,
     FindingKind.SIZE_MISMATCH: Table.MISMATCHES,
+    FindingKind.CHECKSUM_MISMATCH: Table.CHECKSUMS,
     FindingKind.EMPTY: Table.EMPTY,
     FindingKind.UNLISTED: UNLISTED,
 }

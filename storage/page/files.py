@@ -32,6 +32,11 @@ LISTS: tuple[ListKind, ...] = (
     ListKind("unrecoverable", "_unrecoverable.txt", "missing files on neither disk nor tape"),
     ListKind("orphan", "_compare_orphan.txt", "orphans"),
     ListKind("size_mismatch", "_compare_size_mismatch.txt", "files with another size than in the inventory"),
+    ListKind(
+        "checksum_mismatch",
+        "_compare_checksum_mismatch.txt",
+        "files with another checksum than in the inventory, of those compared",
+    ),
     ListKind("empty", "_empty.txt", "empty directories"),
     ListKind("unlisted", "_unlisted.txt", "directories without a complete listing"),
     ListKind("unmerged", "_unmerged.txt", "unmerged files that may be deleted"),

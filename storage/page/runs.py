@@ -45,6 +45,7 @@ class Run:
     orphan: int | None = None
     orphan_bytes: int | None = None
     size_mismatch: int | None = None
+    checksum_mismatch: int | None = None
     protected: int | None = None
     unmerged: int | None = None
     unmerged_logs: int | None = None
@@ -72,7 +73,7 @@ def of_stats(row: StatsRow, run: RunRow | None = None, cleaned: bool = True) -> 
 
     The summary has a 0 for what a run did not look for; the history can tell, and whether it ``cleaned`` as well.
     """
-    unknown = run.unknown if run else frozenset({"size_mismatch", "protected"})
+    unknown = run.unknown if run else frozenset({"size_mismatch", "checksum_mismatch", "protected"})
     if not (cleaned or row.unmerged):
         unknown |= {"unmerged"}
     counts = run.counts if run else RunCounts()
@@ -99,6 +100,7 @@ def of_stats(row: StatsRow, run: RunRow | None = None, cleaned: bool = True) -> 
         orphan=known("orphan", row.orphan),
         orphan_bytes=known("orphan", row.orphan_bytes),
         size_mismatch=known("size_mismatch", counts.size_mismatch),
+        checksum_mismatch=known("checksum_mismatch", counts.checksum_mismatch),
         protected=known("protected", counts.protected),
         unmerged=known("unmerged", row.unmerged),
         unmerged_logs=known("unmerged", row.unmerged_logs),
@@ -137,6 +139,7 @@ def of_run(run: RunRow) -> Run:
         orphan=known("orphan", counts.orphan),
         orphan_bytes=known("orphan", counts.orphan_bytes),
         size_mismatch=known("size_mismatch", counts.size_mismatch),
+        checksum_mismatch=known("checksum_mismatch", counts.checksum_mismatch),
         protected=known("protected", counts.protected),
         gates=run.signs.gates,
         reasons=run.signs.reasons,

@@ -39,6 +39,7 @@ RUN_COLUMNS: tuple[tuple[str, str], ...] = (
     ("mismatch", "Other size"),
     ("protected", "Not judged"),
     ("unmerged", "Unmerged (logs)"),
+    ("checksum", "Other checksum"),
 )
 """The columns of the table of runs: key and heading. The first two hold text, the others numbers."""
 
@@ -162,6 +163,7 @@ def run_line(run: Run) -> RunLine:
         number(run.size_mismatch),
         number(run.protected),
         _with_bracket(run.unmerged, run.unmerged_logs),
+        number(run.checksum_mismatch),
     )
     return RunLine(run.counted, words.utc(run.started), run.status.value, words.shown(run.message), numbers)
 

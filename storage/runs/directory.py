@@ -116,6 +116,11 @@ class RunDirectory:
         return self.path / "audit.jsonl"
 
     @property
+    def checksums(self) -> Path:
+        """What the comparison of checksums remembers from run to run (`storage.runs.sample`)."""
+        return self.path / "checksums.json"
+
+    @property
     def second_inventory(self) -> Path:
         """The snapshot of the inventory that was read after the listing; it stays until the next run begins."""
         return self.path / "second.snapshot"

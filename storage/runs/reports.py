@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache, lru_cache
 from pathlib import Path
@@ -28,6 +28,7 @@ class Report(Enum):
     MISSING = "missing"
     ORPHAN = "orphan"
     SIZE_MISMATCH = "size_mismatch"
+    CHECKSUM_MISMATCH = "checksum_mismatch"
     EMPTY = "empty"
     UNLISTED = "unlisted"
 
@@ -36,6 +37,7 @@ _REPORTS = {
     Kind.MISSING: Report.MISSING,
     Kind.ORPHAN: Report.ORPHAN,
     Kind.SIZE_MISMATCH: Report.SIZE_MISMATCH,
+    Kind.CHECKSUM_MISMATCH: Report.CHECKSUM_MISMATCH,
     Kind.EMPTY: Report.EMPTY,
 }
 
@@ -63,6 +65,11 @@ RUN_LAYOUT = Layout(
     exact=True,
 )
 """What a run of a site writes to the web directory; the base is the site."""
+
+CHECKSUM_LAYOUT = replace(
+    RUN_LAYOUT, endings={**RUN_LAYOUT.endings, Report.CHECKSUM_MISMATCH: "_compare_checksum_mismatch"}
+)
+"""The same of a run that compares checksums."""
 
 QUICK_LAYOUT = Layout(
     {
@@ -196,11 +203,14 @@ def take_up(
 ) -> list[Path] | None:
     """Give the lists that a `ReportSet` had prepared, and maybe not all published, their names; gives the paths.
 
-    None when one of them is gone, or another file has its name.
+    None when one of them is gone, or another file has its name. A run that compared checksums had a list of them.
 
     Raises:
         ReportError: a rename failed.
     """
+    of_checksums = CHECKSUM_LAYOUT.texts(directory, base)[Report.CHECKSUM_MISMATCH].name
+    if layout is RUN_LAYOUT and of_checksums in prepared:
+        layout = CHECKSUM_LAYOUT
     lists = _with_exact_forms(layout.texts(directory, base).values(), layout.exact)
     if not all(AtomicFile.take_up(path, prepared.get(path.name, [])) for path in lists):
         return None
@@ -253,6 +263,9 @@ def _text_lines(finding: Finding) -> Iterable[str]:
     if not finding.files:
         return []
     lines = _printable_paths(finding.directory, finding.files)
+    if finding.kind == Kind.CHECKSUM_MISMATCH:
+        pairs = zip(lines.split("\n"), finding.checksums, strict=True)
+        return [f"{path}\t{expected}\t{found}\n" for path, (expected, found) in pairs]
     if finding.kind != Kind.SIZE_MISMATCH:
         return [lines, "\n"]
     sizes, remote_sizes = array("q", finding.files.sizes), array("q", finding.remote_sizes)
@@ -272,6 +285,9 @@ def _exact_lines(finding: Finding) -> Iterator[str]:
         zip(heads, array("q", files.sizes), array("q", files.mtimes), strict=True)
     ):
         remote = f', "remote_size": {remote_sizes[row]}' if remote_sizes else ""
+        if finding.checksums:
+            expected, found = map(_quoting(), finding.checksums[row])
+            remote = f', "checksum": {expected}, "remote_checksum": {found}'
         yield f'{head}, "size": {_known(size, UNKNOWN_SIZE)}{remote}, "mtime": {_known(mtime, UNKNOWN_MTIME)}}}\n'
 
 

@@ -11,8 +11,8 @@ from storage.atomic import claim, naming, sync_directory
 from storage.runs.directory import directory_name
 
 _ENDINGS = (
-    *("compare_missing", "compare_orphan", "compare_size_mismatch", "empty", "unlisted", "missing_datasets"),
-    *("missing_nosite", "unrecoverable", "unmerged", "storage"),
+    *("compare_missing", "compare_orphan", "compare_size_mismatch", "compare_checksum_mismatch", "empty", "unlisted"),
+    *("missing_datasets", "missing_nosite", "unrecoverable", "unmerged", "storage"),
 )
 _SUFFIXES = (".txt", ".jsonl", ".json")
 

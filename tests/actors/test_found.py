@@ -12,6 +12,7 @@ import pytest
 from actors.comparison import ComparisonResult
 from actors.found import Found
 from actors.oversight import Progress
+from engine.checksums.counts import SampleCounts
 from engine.gates import Refusal
 from engine.second import Meanwhile
 
@@ -29,6 +30,8 @@ RESULT = ComparisonResult(
     failed_tops=(b"/store/\xff a",),
     accepted=Refusal("far-fewer", "7 files, and 10 before"),
     meanwhile=Meanwhile(missing=1),
+    checksum_mismatch=1,
+    checksums=SampleCounts(3, {"no answer": 2}, 1, "stopped after 60 minutes"),
 )
 FOUND = Found(12, 1000.125, RESULT, Progress(listed=3, failed=1, files=7, size=70, requests=9, seconds=1.5), 1010.5)
 

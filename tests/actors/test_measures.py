@@ -146,3 +146,15 @@ def test_names_follow_the_conventions() -> None:
         assert metric.name.startswith("dynamo_consistency_")
         assert metric.help.endswith(".")
         assert metric.is_counter == metric.name.endswith("_total")
+
+
+def test_checksums_are_told_where_they_were_compared() -> None:
+    counts = RunCounts(checksum_mismatch=2, checksums=90, checksums_unchecked=8)
+    compared = row(1, RunStatus.DONE, counts, EVERYTHING | {Table.CHECKSUMS})
+    found = measures(SITE, "", Progress(), Past(None, compared, compared), 10.0, 15.0)
+    assert values(found, "checksums") == {"compared": 90.0, "unchecked": 8.0}
+    assert values(found, "findings")["checksum_mismatch"] == 2.0
+    other = row(2, RunStatus.DONE)
+    found = measures(SITE, "", Progress(), Past(None, other, other), 10.0, 15.0)
+    assert values(found, "checksums") == {}
+    assert "checksum_mismatch" not in values(found, "findings")

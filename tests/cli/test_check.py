@@ -38,6 +38,10 @@ KEYS = [
     "gates",
     "changed_meanwhile",
     "cluster",
+    "checksum_mismatch",
+    "checksums",
+    "checksums_unchecked",
+    "checksum_details",
 ]
 
 
@@ -82,6 +86,23 @@ def test_the_text_for_people(site: PlantedSite) -> None:
         f"written:       {www}/{site.name}_empty.txt",
         f"written:       {www}/{site.name}_unlisted.txt",
     ]
+
+
+def test_checksums_are_told_where_they_are_compared(site: PlantedSite) -> None:
+    plain = check(site, "--json").json
+    assert [plain[key] for key in KEYS[-4:]] == [None] * 4
+    (site.home / "consistency_config.json").write_text(json.dumps(site.settings(Checksums="1/1")))
+    ended = check(site, site.name)
+    (line,) = [line for line in ended.out.splitlines() if line.startswith("bad checksum:")]
+    assert line.startswith("bad checksum:  0 files; 0 compared, ")
+    assert line.endswith("has no checksums to compare with")
+    assert f"written:       {site.home}/www/{site.name}_compare_checksum_mismatch.txt" in ended.out.splitlines()
+    found = check(site, "--json", Checksums="1/2").json
+    assert (found["checksum_mismatch"], found["checksums"], found["checksums_unchecked"]) == (0, 0, 0)
+    assert found["checksum_details"]["why"].endswith("has no checksums to compare with")
+    newest = history(site)[0]
+    assert (newest["checksums"], newest["checksums_unchecked"]) == (0, 0)
+    assert "checksums: 0 compared" in newest["message"]
 
 
 def test_every_list_has_an_exact_form(site: PlantedSite) -> None:
@@ -289,6 +310,11 @@ def test_what_is_wrong_is_said_in_one_line(site: PlantedSite, arguments: list[st
         ('{"Sites": {"A": {"Doors": ["root://h"]}}}', "no inventory for A: set Sites.A.Inventory, or give --inventory"),
         ('{"Sites": {"A": {"Timeout": "5"}}}', 'Sites.A.Timeout: expected a number of seconds above 0, found "5"'),
         ('{"Timout": 5}', "Timout"),
+        (
+            '{"Sites": {"A": {"Checksums": "5/4"}}}',
+            "Sites.A.Checksums: expected a share such as 1/1000, n parts of t with n at least 1 and t at most 1000000, "
+            'found "5/4"',
+        ),
     ],
 )
 def test_what_is_wrong_with_the_configuration_is_said_in_one_line(tmp_path: Path, settings: str, said: str) -> None:

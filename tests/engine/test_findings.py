@@ -15,11 +15,13 @@ findings = st.builds(
     st.builds(FileColumns, *[st.binary(max_size=5)] * 4),
     st.binary(max_size=5),
     st.integers(-(2**63), 2**63 - 1),
+    st.lists(st.tuples(st.text(max_size=3), st.text(max_size=3)), max_size=2).map(tuple),
 )
 
 
 def test_the_values_are_those_of_the_messages() -> None:
-    assert {kind.name: kind.value for kind in Kind} == {"MISSING": 1, "ORPHAN": 2, "SIZE_MISMATCH": 3, "EMPTY": 4}
+    values = {"MISSING": 1, "ORPHAN": 2, "SIZE_MISMATCH": 3, "EMPTY": 4, "CHECKSUM_MISMATCH": 5}
+    assert {kind.name: kind.value for kind in Kind} == values
 
 
 def test_a_finding_counts_its_files_and_an_empty_directory_itself() -> None:

@@ -20,11 +20,15 @@ SITE = "T2_XX_Site"
 
 OTHER = "T2_YY_Other"
 
+OF_CHECKSUMS = frozenset(("checksum_mismatch", "checksums", "checksums_unchecked"))
+"""What a run has not counted that compares no checksums."""
+
 
 def files(kind: Kind, directory: bytes, *names: bytes, size: int = 7, mtime: int = 100) -> Finding:
     columns = FileColumns.from_rows((name, size, mtime) for name in names)
     remote = array("q", [size + 1] * len(names)).tobytes() if kind == Kind.SIZE_MISMATCH else b""
-    return Finding(kind, directory, columns, remote)
+    sums = (("adler32:00000001", "adler32:00000002"),) * len(names) if kind == Kind.CHECKSUM_MISMATCH else ()
+    return Finding(kind, directory, columns, remote, checksums=sums)
 
 
 def orphans(directory: bytes, *names: bytes) -> Finding:
@@ -40,6 +44,8 @@ def run(
     replaces: int | None = None,
 ) -> int:
     number = history.open_run(site, 1.0, "threads")
+    if any(finding.kind == Kind.CHECKSUM_MISMATCH for finding in findings):
+        history.replaces_checksums(number)
     history.stage(number, findings)
     history.finish_run(number, finished, RunStatus.DONE, RunCounts(), keep_findings, replaces=replaces)
     return number

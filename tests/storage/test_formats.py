@@ -9,6 +9,8 @@ import msgpack
 import pytest
 from sqlite_utils import Database
 
+from engine.checksums.digest import Checksum
+from engine.checksums.settling import ChecksumMismatch, SampleState
 from engine.columns import DirectoryColumns
 from engine.record import DirectoryRecord
 from engine.states import Reason, State
@@ -19,7 +21,8 @@ from storage.history import RunStatus
 from storage.inventory.detect import KNOWN_COLUMNS, Format
 from storage.inventory.table_columns import REPLICA_COLUMNS, STATE_COLUMNS
 from storage.runs.directory import Datasets, RunDirectory, RunInfo
-from storage.runs.reports import QUICK_LAYOUT, RUN_LAYOUT
+from storage.runs.reports import CHECKSUM_LAYOUT, QUICK_LAYOUT
+from storage.runs.sample import write_sample
 from storage.snapshot import MAGIC, SnapshotHeader, SnapshotWriter, part_of
 from storage.unmerged.journal import UnmergedJournal
 from storage.unmerged.search import APPLICATION_ID, VERSION, KeptFiles
@@ -74,9 +77,10 @@ def test_every_reason_has_its_row(reason: Reason) -> None:
 
 def test_every_list_of_findings_is_described() -> None:
     named = terms("Findings")
-    assert set(RUN_LAYOUT.endings.values()) <= named
+    assert set(CHECKSUM_LAYOUT.endings.values()) <= named
     assert {f"BASE{ending}.txt" for ending in QUICK_LAYOUT.endings.values()} <= named
     assert {"path", "path_b64", "size", "remote_size", "mtime", "reason", "detail"} <= named
+    assert {"checksum", "remote_checksum"} <= named
 
 
 def test_every_file_of_a_run_is_described(tmp_path: Path) -> None:
@@ -91,7 +95,10 @@ def test_every_file_of_a_run_is_described(tmp_path: Path) -> None:
     directory.inventory.touch()
     directory.listing.touch()
     part_of(directory.listing).touch()
+    mismatch = ChecksumMismatch(b"/s/f", 1, 2, Checksum("md5", "0" * 32), Checksum("md5", "1" * 32), 3.0)
+    write_sample(directory.checksums, SampleState(known=(mismatch,)))
     named = terms("Directory of a run")
+    assert set(re.findall(r'"(\w+)":', directory.checksums.read_text())) <= named
     assert {path.name for path in directory.path.iterdir()} <= named
     assert {field.name for field in fields(RunInfo)} <= named
     assert set(re.findall(r'"(\w+)":', (directory.path / "run.json").read_text())) <= named

@@ -14,6 +14,7 @@ from engine.states import Reason
 from storage.history import HistoryDatabase, RunCounts, RunStatus, Table
 from tests.cli.loaded import run
 from tests.storage.histories import files, orphans
+from tests.storage.histories import run as enter
 from tests.test_docs import keys_of, page_of
 
 SITE = "T2_EXAMPLE"
@@ -63,6 +64,19 @@ def test_it_shows_what_became_of_each_kind(home: Path) -> None:
     ]
     where = "in or below what run 2 could not list, or what the settings leave alone by now"
     assert unseen == f"not seen: 1 finding of run 1, {where}; they may be there still"
+
+
+def test_checksums_are_told_of_runs_that_compared_some(home: Path) -> None:
+    with HistoryDatabase(home / "var/db/consistency.db") as history:
+        for names in ((b"old", b"still"), (b"new", b"still")):
+            enter(history, files(Kind.CHECKSUM_MISMATCH, b"/s", *names), site=SITE)
+    ended = run("diff", SITE, "--list", cwd=home)
+    assert ["checksum", "mismatch", "1", "(7", "bytes)"] in [line.split()[:5] for line in ended.out.splitlines()]
+    assert "new\tchecksum_mismatch\t/s/new\t7\tadler32:00000001\tadler32:00000002" in ended.out.splitlines()
+    found = run("diff", SITE, "--json", "--list", cwd=home).json
+    (gone,) = [row for row in found["list"] if (row["kind"], row["fate"]) == ("checksum_mismatch", "gone")]
+    sums = {"checksum": "adler32:00000001", "remote_checksum": "adler32:00000002"}
+    assert gone == {"kind": "checksum_mismatch", "fate": "gone", "path": "/s/old", "size": 7, **sums}
 
 
 def test_paths_are_listed(home: Path) -> None:

@@ -26,6 +26,7 @@ def home(tmp_path: Path) -> Path:
             history,
             orphans(b"/store/data", b"a*b.root", b"left\n.root"),
             files(Kind.SIZE_MISMATCH, b"/store/mc", b"cut.root"),
+            files(Kind.CHECKSUM_MISMATCH, b"/store/mc", b"spoilt.root"),
             Finding(Kind.EMPTY, b"/store/data/e"),
             site="T2_A",
         )
@@ -48,6 +49,8 @@ def test_all_sites_are_looked_through(home: Path) -> None:
         "T2_A  orphan  since run 1 of 1970-01-01  7 bytes  /store/data/a*b.root",
         "T2_A  orphan  since run 2 of 1970-01-01  7 bytes  /store/data/left\\n.root",
         "T2_A  size mismatch  since run 2 of 1970-01-01  7 bytes, 8 bytes on the store  /store/mc/cut.root",
+        "T2_A  checksum mismatch  since run 2 of 1970-01-01  adler32:00000001, adler32:00000002 on the store  "
+        "/store/mc/spoilt.root",
         "T2_A  empty  since run 2 of 1970-01-01  -  /store/data/e",
         "T2_B  missing  since run 3 of 1970-01-01  7 bytes  /store/data/lost.root",
         "T3_C  orphan  since run 1 of 1970-01-01  7 bytes  /store/\\xff/own.root",
@@ -65,6 +68,7 @@ def test_all_sites_are_looked_through(home: Path) -> None:
         (["(cut|own)\\.root$", "--regex"], ["/store/mc/cut.root", "/store/\\xff/own.root"]),
         (["*", "--site", "^T2_B$"], ["/store/data/lost.root"]),
         (["*", "--kind", "size-mismatch"], ["/store/mc/cut.root"]),
+        (["*", "--kind", "checksum_mismatch"], ["/store/mc/spoilt.root"]),
     ],
 )
 def test_a_pattern_is_what_it_looks_like_or_what_is_said(home: Path, arguments: list[str], expected: list[str]) -> None:
@@ -75,7 +79,7 @@ def test_there_is_a_limit(home: Path) -> None:
     ended = run("search", "*", "--limit", "2", cwd=home)
     assert len(ended.out.splitlines()) == 2
     assert ended.err == "dynamo-consistency: the first 2 are shown; --limit 0 shows all\n"
-    assert len(paths(home, "*", "--limit", "6")) == len(paths(home, "*", "--limit", "0")) == 6
+    assert len(paths(home, "*", "--limit", "7")) == len(paths(home, "*", "--limit", "0")) == 7
 
 
 def test_json_keys_are_documented(home: Path) -> None:

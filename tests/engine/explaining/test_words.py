@@ -96,6 +96,15 @@ def test_what_a_run_has_found_goes_first() -> None:
     assert said(facts, Topic.FINDINGS) == ["Run 5 (at 6): missing, 7 B."]
 
 
+def test_both_checksums_are_told() -> None:
+    sums = "adler32:00000002 at the store, adler32:00000001 in the inventory"
+    found = FoundFacts("checksum_mismatch", 5, 6.0, 7, None, True, detail=sums)
+    facts = replace(FACTS, judged=Judged(Verdict.AGREES), found=(found,))
+    assert summary(facts) == "It is of another checksum than the inventory says: run 5 has found it."
+    words = f"Run 5 (at 6): of another checksum than the inventory says, 7 B: {sums}."
+    assert said(facts, Topic.FINDINGS) == [words]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

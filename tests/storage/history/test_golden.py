@@ -28,6 +28,8 @@ REASONS = FOLDER / "history-0004.db"
 """With what step 0004 says of files that were not judged."""
 UNLISTED = FOLDER / "history-0005.db"
 """With what step 0005 keeps of directories that earlier runs could not list."""
+CHECKSUMS = FOLDER / "history-0006.db"
+"""With the mismatches of checksums of step 0006."""
 
 SITE = "T2_EXAMPLE"
 COUNTS = RunCounts(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14.5)
@@ -138,6 +140,30 @@ def assert_unlisted(path: Path) -> None:
         assert rows.fetchall() == [(1, 1, Reason.TIMEOUT, "größe"), (1, 1, Reason.DEPTH, "")]
 
 
+def write_checksums(path: Path) -> None:
+    """Write the history that stands there for the schema of step 0006."""
+    with HistoryDatabase(path) as history:
+        for name in (b"older", b"\xff"):
+            run = history.open_run(SITE, 10.5, "ray")
+            history.replaces_checksums(run)
+            columns, pair = FileColumns.from_rows([(name, 5, 50)]), ("adler32:0a1b2c3d", "adler32:0a1b2c3e")
+            history.stage(run, [Finding(Kind.CHECKSUM_MISMATCH, b"/store/a", columns, checksums=(pair,))])
+            counts = RunCounts(checksum_mismatch=1, checksums=9, checksums_unchecked=2)
+            history.finish_run(run, 20.25, RunStatus.DONE, counts, keep_findings=True)
+    pack(path)
+
+
+def assert_checksums(path: Path) -> None:
+    with HistoryDatabase(path) as history, history.view() as connection:
+        found = (b"/store/a/\xff", 5, 50, "adler32:0a1b2c3d", "adler32:0a1b2c3e")
+        assert list(history.checksum_mismatches(SITE)) == [found]
+        runs = choose_runs(connection, SITE)
+        (gone,) = Comparison(connection, runs).rows(FindingKind.CHECKSUM_MISMATCH, Fate.GONE)
+        assert (gone.path, gone.checksums) == (b"/store/a/older", ("adler32:0a1b2c3d", "adler32:0a1b2c3e"))
+        counts = history.runs(SITE)[0].counts
+        assert (counts.checksum_mismatch, counts.checksums, counts.checksums_unchecked) == (1, 9, 2)
+
+
 def pack(path: Path) -> None:
     """Make the file small, with small pages and without a log."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -222,6 +248,10 @@ def test_the_golden_history_with_unlisted_directories_is_still_read(tmp_path: Pa
     assert_unlisted(Path(shutil.copy(UNLISTED, tmp_path / "copy.db")))
 
 
+def test_the_golden_history_with_checksums_is_still_read(tmp_path: Path) -> None:
+    assert_checksums(Path(shutil.copy(CHECKSUMS, tmp_path / "copy.db")))
+
+
 def test_the_runs_of_an_old_history_have_no_gates_and_an_inventory_of_nobody_knows_how_many(copy: Path) -> None:
     with HistoryDatabase(copy) as history:
         assert [run.signs for run in history.runs()] == [RunSigns()] * 3
@@ -241,10 +271,14 @@ def test_what_is_written_today_reads_the_same(tmp_path: Path) -> None:
     assert_reasons(tmp_path / "reasons.db")
     write_unlisted(tmp_path / "unlisted.db")
     assert_unlisted(tmp_path / "unlisted.db")
+    write_checksums(tmp_path / "checksums.db")
+    assert_checksums(tmp_path / "checksums.db")
 
 
 @pytest.mark.parametrize(
-    "golden", [GOLDEN, COUNTERS, SIGNS, REASONS, UNLISTED], ids=["0001", "0002", "0003", "0004", "0005"]
+    "golden",
+    [GOLDEN, COUNTERS, SIGNS, REASONS, UNLISTED, CHECKSUMS],
+    ids=["0001", "0002", "0003", "0004", "0005", "0006"],
 )
 def test_an_old_history_becomes_what_a_new_one_is(golden: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copy(golden, tmp_path / "copy.db"))

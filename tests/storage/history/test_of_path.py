@@ -93,3 +93,10 @@ def test_what_a_cleaning_would_delete_goes_with_its_directory(history: HistoryDa
         ):
             assert is_deletable(connection, SITE, path) == deletable
         assert not is_deletable(connection, OTHER, b"/store/unmerged/f")
+
+
+def test_both_checksums_are_told(history: HistoryDatabase) -> None:
+    run(history, files(Kind.CHECKSUM_MISMATCH, b"/s", b"f"))
+    (finding,) = found(history, b"/s/f")
+    assert (finding.kind, finding.size, finding.current) == (FindingKind.CHECKSUM_MISMATCH, 7, True)
+    assert finding.detail == "adler32:00000002 at the store, adler32:00000001 in the inventory"

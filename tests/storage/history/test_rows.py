@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from engine.findings import Finding, Kind
 from storage.history import Acted, HistoryDatabase, HistoryError, RunCounts, RunStatus, Table
-from tests.storage.histories import OTHER, SITE, files, orphans, paths_of, query, run
+from tests.storage.histories import OF_CHECKSUMS, OTHER, SITE, files, orphans, paths_of, query, run
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_a_run_tells_what_it_said_something_about(history: HistoryDatabase) -> N
     history.report(cleaning, Table.UNMERGED, [], 2.0)
     history.finish_run(cleaning, 2.0, RunStatus.DONE, RunCounts(), keep_findings=False)
     cleaned, refused, compared = history.runs(SITE)
-    assert (compared.unknown, compared.cleaned) == (frozenset(), False)
+    assert (compared.unknown, compared.cleaned) == (OF_CHECKSUMS, False)
     assert {"missing", "orphan", "empty", "size_mismatch", "protected"} < refused.unknown == cleaned.unknown
     assert "files" not in refused.unknown
     assert (refused.cleaned, cleaned.cleaned) == (False, True)
@@ -239,3 +239,36 @@ def test_a_run_that_makes_no_sense_is_said_with_what_to_do(history: HistoryDatab
         HistoryError, match=rf"consistency\.db: what it has of run {number} makes no sense .*: written by "
     ):
         history.runs(SITE)
+
+
+def test_checksums_are_of_the_runs_that_compare_some(history: HistoryDatabase) -> None:
+    differing = files(Kind.CHECKSUM_MISMATCH, b"/s/\xff", b"a", b"\xfe")
+    first = history.open_run(SITE, 1.0, "threads")
+    history.replaces_checksums(first)
+    history.stage(first, [differing])
+    counts = RunCounts(checksum_mismatch=2, checksums=9, checksums_unchecked=3)
+    history.finish_run(first, 2.0, RunStatus.DONE, counts, keep_findings=True)
+    rows = [
+        (b"/s/\xff/a", 7, 100, "adler32:00000001", "adler32:00000002"),
+        (b"/s/\xff/\xfe", 7, 100, "adler32:00000001", "adler32:00000002"),
+    ]
+    assert list(history.checksum_mismatches(SITE)) == rows
+    # One that compares none says nothing of them.
+    run(history)
+    assert list(history.checksum_mismatches(SITE)) == rows
+    last, before = history.runs(SITE)
+    assert (before.counts, before.unknown, last.unknown) == (counts, frozenset(), OF_CHECKSUMS)
+    third = history.open_run(SITE, 5.0, "threads")
+    history.replaces_checksums(third)
+    history.finish_run(third, 6.0, RunStatus.DONE, RunCounts(), keep_findings=True)
+    assert list(history.checksum_mismatches(SITE)) == []
+
+
+def test_checksums_of_a_run_that_failed_are_dropped(history: HistoryDatabase) -> None:
+    number = history.open_run(SITE, 1.0, "threads")
+    history.replaces_checksums(number)
+    history.stage(number, [files(Kind.CHECKSUM_MISMATCH, b"/s", b"a")])
+    history.finish_run(number, 2.0, RunStatus.FAILED, RunCounts(), keep_findings=False)
+    assert list(history.checksum_mismatches(SITE)) == []
+    with pytest.raises(ValueError, match="takes no plain files"):
+        history.report(history.open_run(SITE, 3.0, "threads"), Table.CHECKSUMS, [], 4.0)

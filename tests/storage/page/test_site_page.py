@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 from engine.site_states import SiteStatus
 from engine.states import Reason
-from storage.history import RunStatus
+from storage.history import RunCounts, RunRow, RunStatus, Table
 from storage.page.facts import NAMES
 from storage.page.limits import PageLimits
-from storage.page.site_page import RUN_COLUMNS
+from storage.page.runs import of_run
+from storage.page.site_page import RUN_COLUMNS, run_line
 from tests.storage.page.planting import DAY, HOUR, NOW, Planted
 from tests.storage.page.reading import Element, read
 
@@ -39,6 +42,13 @@ def test_every_run_is_a_row_with_all_its_columns(planted: Planted) -> None:
     assert set(failed[3:]) == {"-"}
     assert done[1:8] == ["done", "10.0", "1,000", "100", "0", "0", "1"]
     assert {len(failed), len(done)} == {len(RUN_COLUMNS)}
+
+
+def test_what_checksums_say_stands_in_the_last_column() -> None:
+    assert RUN_COLUMNS[-1] == ("checksum", "Other checksum")
+    row = RunRow(1, SITE, 1.0, 2.0, RunStatus.DONE, "", "ray", RunCounts(checksum_mismatch=3), frozenset(Table))
+    assert run_line(of_run(row)).numbers[-1] == "3"
+    assert run_line(of_run(replace(row, reported=frozenset(Table) - {Table.CHECKSUMS}))).numbers[-1] == "-"
 
 
 def test_what_is_new_and_gone_has_counts_names_and_a_list(planted: Planted) -> None:

@@ -16,7 +16,7 @@ from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, FileColumns
 from engine.findings import Finding, Kind
 from engine.states import Reason
 from storage.atomic import AtomicFile, ReportError
-from storage.runs.reports import QUICK_LAYOUT, ReportSet, take_up
+from storage.runs.reports import CHECKSUM_LAYOUT, QUICK_LAYOUT, ReportSet, take_up
 
 RUN_FILES = [
     "S_compare_missing.jsonl",
@@ -350,3 +350,25 @@ def test_what_is_prepared_is_found_after_a_failure_of_the_machine(
     with ReportSet(tmp_path, "S") as reports:
         reports.prepare()
         assert there == [len(RUN_FILES)]
+
+
+def test_checksums_have_a_list_where_they_are_compared(tmp_path: Path) -> None:
+    pairs = (("adler32:00000001", "adler32:00000002"), ("md5:1", "md5:2"))
+    with ReportSet(tmp_path, "S", CHECKSUM_LAYOUT) as reports:
+        files = columns(HOSTILE, b"plain")
+        reports.add([Finding(Kind.CHECKSUM_MISMATCH, b"/s", files, checksums=pairs)])
+        prepared = reports.prepare()
+        reports.publish()
+    text = tmp_path / "S_compare_checksum_mismatch.txt"
+    rows = [line.split("\t") for line in read(text).splitlines()]
+    assert [tuple(sums) for _, *sums in rows] == list(pairs)
+    assert [paths.unescape(path) for path, *_ in rows] == [b"/s/" + HOSTILE, b"/s/plain"]
+    exact = [json.loads(line) for line in read(text.with_suffix(".jsonl")).splitlines()]
+    assert [(row["checksum"], row["remote_checksum"]) for row in exact] == list(pairs)
+    assert exact[1]["path"] == "/s/plain"
+    # What a run that died has prepared is taken up with it.
+    taken = take_up(tmp_path, "S", prepared)
+    assert taken is not None
+    assert text in taken
+    text.unlink()
+    assert take_up(tmp_path, "S", prepared) is None
