@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.asking import AskingActor, Errand, Questions, ask_store
+from actors.asking import AskingActor, AsRequest, Errand, Questions, ask_store
 from actors.oversight import Killed, await_answer, heed
 from actors.runtime import RuntimeUnavailable
 from actors.store_job import ListingFailed
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from actors.runtime import ActorRef, Runtime
     from actors.store_job import StoreJob
     from engine.checksums.digest import Checksum
+    from engine.work import QueueLimits
     from storage.listers.protocol import StoreSpec
 
 _log = logging.getLogger(__name__)
@@ -90,9 +91,11 @@ class ChecksumJob:
 class ChecksumActor(AskingActor):
     """Asks one store for the checksums of the files of one run."""
 
-    def __init__(self, settings: ListerSettings, limits: object, questions: Sampling, as_request: object) -> None:
+    def __init__(
+        self, settings: ListerSettings, limits: QueueLimits, questions: Sampling, as_request: AsRequest
+    ) -> None:
         self._sampling = questions
-        super().__init__(settings, limits, questions, as_request)  # type: ignore[arg-type]
+        super().__init__(settings, limits, questions, as_request)
 
     def settled(self, since: int) -> tuple[FileAnswer, ...]:
         """Give what became of files so far, from so many on."""

@@ -25,11 +25,13 @@ class XRootDCluster:
     """Serves ``/store`` from several data servers, each with a tree of its own, or all with the same one.
 
     ``roots`` are the trees, by data server; ``ports`` are those of the redirector and then of the data servers. With
-    ``http`` they are asked over HTTP at the same ports as well.
+    ``http`` they are asked over HTTP at the same ports as well. ``extra`` lines go into the configuration of
+    all of them.
     """
 
-    def __init__(self, servers: int = 2, shared: bool = False, http: bool = False) -> None:
+    def __init__(self, servers: int = 2, shared: bool = False, http: bool = False, extra: tuple[str, ...] = ()) -> None:
         self._http = http
+        self._extra = extra
         self._home = Path(tempfile.mkdtemp(prefix="xrootd-cluster-"))
         self._home.chmod(0o755)
         self._admin = self._home / "admin"
@@ -167,6 +169,7 @@ class XRootDCluster:
             "cms.allow host 127.0.0.1",
             f"all.adminpath {self._admin}",
             f"all.pidpath {self._admin}",
+            *(self._extra if program == "xrootd" else ()),
             "if named rdr",
             "all.role manager",
             f"xrd.port {self.ports[0]} if exec xrootd",

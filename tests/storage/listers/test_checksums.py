@@ -6,6 +6,7 @@ import hashlib
 import os
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -22,6 +23,7 @@ from storage.listers.memory import MemoryStore, publish
 from storage.listers.protocol import BINDINGS, DIRECTX, GFAL, WIRE, StoreSpec
 from tests.servers.s3 import ENVIRONMENT, S3Server
 from tests.servers.webdav import ApacheServer, XRootDOverHTTP
+from tests.servers.xrootd_cluster import XRootDCluster
 from tests.storage.listers.asking import Asker, asking
 
 CONTENT = b"hello world"
@@ -66,6 +68,27 @@ def test_what_is_not_there_has_none(asker: Asker) -> None:
 
 def test_an_algorithm_that_nobody_knows(asker: Asker) -> None:
     assert isinstance(asker.checksum(b"/store/plain", "crc64"), NoChecksum)
+
+
+def test_a_cluster_is_asked_at_its_redirector_or_at_all_its_servers() -> None:
+    with XRootDCluster(extra=("xrootd.chksum chkcgi max 16 adler32 md5",)) as cluster:
+        (cluster.store(0) / "here").write_bytes(CONTENT)
+        (cluster.store(1) / "there").write_bytes(CONTENT)
+        (cluster.store(0) / "both").write_bytes(CONTENT)
+        (cluster.store(1) / "both").write_bytes(b"hello earth")
+        redirector = StoreSpec((f"root://{cluster.redirector}",), timeout=20)
+        servers = StoreSpec(tuple(f"root://{cluster.server(at)}" for at in (0, 1)), timeout=20, clustered=True)
+        expected = Checksum(MD5, SUMS[MD5])
+        for spec in (redirector, replace(redirector, method=BINDINGS), servers, replace(servers, open_ended=True)):
+            with asking(partial(open_lister, spec)) as asker:
+                assert [asker.checksum(path, MD5) for path in (b"/store/here", b"/store/there")] == [expected] * 2
+                if spec.clustered:
+                    differing = asker.checksum(b"/store/both", MD5)
+                    assert isinstance(differing, Failed)
+                    assert (differing.reason, differing.detail[:32]) == (
+                        Reason.PARTIAL,
+                        "copies with different checksums:",
+                    )
 
 
 def test_servers_that_give_none() -> None:
