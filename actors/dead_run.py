@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.found import Found
+from actors.plans.still_meant import still_meant
 from actors.quick import Results
 from actors.run import CheckJob
-from actors.still_meant import still_meant
 from engine.recheck import Candidates
 from engine.young import young_after
 from storage.runs.directory import RunDirectory, directory_name
@@ -71,7 +71,7 @@ class DeadRun:
         return min(result.young_after, now)
 
     def still_meant(self, candidates: Candidates, heed: Callable[[], None]) -> Candidates:
-        """Leave out what inventory, backend and settings do not mean any more (`actors.still_meant`).
+        """Leave out what inventory, backend and settings do not mean any more (`actors.plans.still_meant`).
 
         Raises:
             Killed: ``heed`` says so.

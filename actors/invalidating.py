@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from actors.listing import ListingFailed
 from actors.oversight import Oversight, Progress, heed
-from actors.planning import due_missing
+from actors.plans.planning import due_missing
 from engine import paths
 from engine.actions import TOP, Findings, action_refusal
 from engine.recheck import Candidates, Dropped, Rechecked

@@ -16,8 +16,8 @@ from storage.runs.rucio_files import AuditorResults, ScannedRun, ScannedTop, Sca
 from storage.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from actors.acting import Acted
     from actors.comparison import ComparisonResult
+    from actors.plans.acting import Acted
     from storage.config.site import SiteConfig
     from storage.doors.source import StoreSource
 

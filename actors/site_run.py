@@ -14,26 +14,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from actors.acting import Acted, RecordedRun, act, what_followed, write_lists, write_storage
-from actors.applying import BACKEND_ERRORS, Doubts
 from actors.check_job import RunRequest, check_job, history_path, listing_job, settings_mark, store_mark
 from actors.clusters import ClusterFacts, facts_of_cluster, words_of_cluster
 from actors.comparison import ComparisonResult
 from actors.dead_run import DeadRun
-from actors.executors import Executors
-from actors.followers import followers_of
 from actors.listing import ListingFailed, list_store
-from actors.live_page import LivePage, expected_directories
-from actors.metrics import RunMeasures
-from actors.narrator import Narrator
 from actors.oversight import Killed, Oversight, Progress, Refused, heed
-from actors.pulse import Follower, Pulse
+from actors.plans.acting import Acted, RecordedRun, act, what_followed, write_lists, write_storage
+from actors.plans.applying import BACKEND_ERRORS, Doubts
+from actors.plans.executors import Executors
 from actors.quick import Results
 from actors.recheck import recheck
 from actors.recorded import recorded
 from actors.rucio_files import write_rucio_files
 from actors.run import check_held, this_run
 from actors.runtime import Placement
+from actors.shown.followers import followers_of
+from actors.shown.live_page import LivePage, expected_directories
+from actors.shown.metrics import RunMeasures
+from actors.shown.narrator import Narrator
+from actors.shown.pulse import Follower, Pulse
 from actors.store_job import must_have_place
 from engine.gates import Refusal
 from engine.recheck import Candidates, Rechecked

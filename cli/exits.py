@@ -36,9 +36,9 @@ class CommandError(Exception):
 def as_command_error(error: BaseException) -> CommandError | None:
     """Translate an error that is expected; None for what only a fault of the program can raise."""
     # Loaded here because the way to an error is the only one on which all of them are needed.
-    from actors.applying import Trouble
     from actors.listing import ListingFailed
     from actors.oversight import Killed, Refused
+    from actors.plans.applying import Trouble
     from actors.runtime import ActorLost, RuntimeUnavailable
     from actors.site_run import NotReady
     from engine.site_states import BadAction, NoMatchingSite

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from actors.plan_run import ApplyRequest, PlanRefused, PlanView, apply_plan, look, reject
+from actors.plans.plan_run import ApplyRequest, PlanRefused, PlanView, apply_plan, look, reject
 from actors.threads import ThreadRuntime
 from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode, as_command_error
@@ -18,7 +18,7 @@ from storage.backends import choose, site_named, with_last_copies, with_own_sett
 from storage.shown import printable
 
 if TYPE_CHECKING:
-    from actors.applying import Applied
+    from actors.plans.applying import Applied
     from storage.config.site import KnownSites, SiteConfig
 
 _SHOWN = 5

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from actors.plan_run import PlanRefused
-from actors.quarantine_run import Emptied, bring_back, purge, quarantine_of
+from actors.plans.plan_run import PlanRefused
+from actors.plans.quarantine_run import Emptied, bring_back, purge, quarantine_of
 from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode, as_command_error
 from cli.session import RunOptions, Settings, open_runtime, overseen

@@ -13,9 +13,9 @@ from ray.util.metrics import Gauge
 from storage.shown import printable
 
 if TYPE_CHECKING:
-    from actors.measures import Measure
-    from actors.metrics import RunMeasures
     from actors.oversight import Progress
+    from actors.shown.measures import Measure
+    from actors.shown.metrics import RunMeasures
 
 
 class RayGauges:

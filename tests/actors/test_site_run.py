@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from actors.oversight import Killed, Oversight, Progress, Refused
-from actors.plan_run import reject
+from actors.plans.plan_run import reject
 from actors.runtime import Runtime
 from actors.site_run import NotReady
 from actors.threads import ThreadRuntime

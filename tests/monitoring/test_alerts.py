@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from actors.measures import METRICS
+from actors.shown.measures import METRICS
 from tests.monitoring.conftest import MONITORING
 from tests.servers.prometheus import promtool
 

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from actors.measures import METRICS
+from actors.shown.measures import METRICS
 from tests.monitoring.conftest import MONITORING, queries
 from tests.servers.prometheus import promtool
 

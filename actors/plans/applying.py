@@ -24,7 +24,7 @@ from storage.config.files import ConfigError
 from storage.inventory import InventoryError
 
 if TYPE_CHECKING:
-    from actors.executors import Deleted, Executor
+    from actors.plans.executors import Deleted, Executor
     from storage.plans.audit import AuditLog
     from storage.plans.plan_file import Plan
 

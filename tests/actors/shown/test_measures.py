@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from actors.measures import DOOR_LATENCY, METRICS, Ended, Measure, Past, ended, measures, past
 from actors.oversight import Progress
+from actors.shown.measures import DOOR_LATENCY, METRICS, Ended, Measure, Past, ended, measures, past
 from engine.gates import Refusal
 from engine.pace import DoorPace
 from engine.states import Reason

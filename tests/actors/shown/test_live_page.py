@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from actors.live_page import Clocks, LivePage, expected_directories
 from actors.oversight import Progress
 from actors.runtime import Runtime
+from actors.shown.live_page import Clocks, LivePage, expected_directories
 from engine.pace import DoorPace
 from engine.states import Reason
 from storage.atomic import ReportError

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from actors.narrator import Narrator
 from actors.oversight import Progress
+from actors.shown.narrator import Narrator
 from engine.states import Reason
 
 

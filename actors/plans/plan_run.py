@@ -7,16 +7,16 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from actors.applying import BACKEND_ERRORS, Applied, Doubts, apply_items, ended_before
 from actors.check_job import RunRequest, check_job, history_path, settings_mark
-from actors.executors import Executors
 from actors.jobs import store_job
 from actors.listing import ListingFailed
 from actors.oversight import Oversight, Progress, heed
+from actors.plans.applying import BACKEND_ERRORS, Applied, Doubts, apply_items, ended_before
+from actors.plans.executors import Executors
+from actors.plans.still_meant import still_meant
 from actors.recheck import recheck
 from actors.run import this_run
 from actors.second_inventory import AGAIN, NONE
-from actors.still_meant import still_meant
 from engine.gates import Refusal
 from engine.plan import DONE, ItemEvent, PlanItem, PlanState, portion, refusal_of
 from engine.site_states import SiteStatus

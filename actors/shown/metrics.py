@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.measures import Ended, Measure, Past, by_metric, ended, measures, past
 from actors.oversight import Killed, Progress, Refused
+from actors.shown.measures import Ended, Measure, Past, by_metric, ended, measures, past
 from storage.atomic import AtomicFile, naming
 from storage.history import HistoryDatabase, HistoryError, RunStatus, Table
 from storage.runs.directory import directory_name

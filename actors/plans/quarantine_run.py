@@ -9,15 +9,15 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from actors.applying import BACKEND_ERRORS, Trouble
 from actors.check_job import RunRequest, check_job
 from actors.jobs import store_job
 from actors.listing import ListingFailed
 from actors.oversight import Killed, Oversight, heed
-from actors.plan_run import PlanRefused, asked_again, stopped
-from actors.removal import StoreHand, Task
+from actors.plans.applying import BACKEND_ERRORS, Trouble
+from actors.plans.plan_run import PlanRefused, asked_again, stopped
+from actors.plans.removal import StoreHand, Task
+from actors.plans.still_meant import still_meant
 from actors.run import this_run
-from actors.still_meant import still_meant
 from engine import paths
 from engine.columns import UNKNOWN_MTIME
 from engine.plan import ItemEvent, PlanItem

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.applying import (
+from actors.listing import ListingFailed
+from actors.oversight import Killed, Oversight
+from actors.plans.applying import (
     BACKEND_ERRORS,
     NOTHING,
     Doubts,
@@ -15,12 +17,10 @@ from actors.applying import (
     apply_items,
     ended_before,
 )
-from actors.applying import (
+from actors.plans.applying import (
     together as both,
 )
-from actors.listing import ListingFailed
-from actors.oversight import Killed, Oversight
-from actors.planning import Due, due, due_missing, open_plan
+from actors.plans.planning import Due, due, due_missing, open_plan
 from engine import paths
 from engine.actions import Findings, action_refusal, closed_gates, together
 from engine.gates import Refusal
@@ -36,7 +36,7 @@ from storage.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from actors.comparison import ComparisonResult
-    from actors.executors import Executors
+    from actors.plans.executors import Executors
     from storage.backends.protocols import Backends
     from storage.config.site import SiteConfig
     from storage.runs.directory import RunDirectory

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from actors.oversight import Progress
-from actors.pulse import Pulse, PulseTimes
+from actors.shown.pulse import Pulse, PulseTimes
 from storage.sites.process import Owner
 from storage.sites.summary import Heartbeat, SummaryDatabase
 

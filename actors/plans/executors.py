@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
-from actors.removal import StoreHand, Task
+from actors.plans.removal import StoreHand, Task
 from engine import paths
 from engine.gates import Refusal
 from engine.plan import Action, Cause, PlanItem

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from actors.followers import followers_of
-from actors.metrics import MetricsFile, RunMeasures
 from actors.oversight import Killed, Oversight, Progress, Refused
 from actors.runtime import Runtime
+from actors.shown.followers import followers_of
+from actors.shown.metrics import MetricsFile, RunMeasures
 from engine.pace import DoorPace
 from storage.atomic import ReportError
 from storage.backends.protocols import BackendError
@@ -167,8 +167,8 @@ def test_neither_ray_nor_prometheus_is_loaded_where_nobody_wants_it() -> None:
     code = """
 import sys
 from pathlib import Path
-from actors.followers import followers_of
-from actors.metrics import RunMeasures
+from actors.shown.followers import followers_of
+from actors.shown.metrics import RunMeasures
 from actors.threads import ThreadRuntime
 followers_of(ThreadRuntime(), RunMeasures("T2_X", Path("none.db"), 1.0), Path("nowhere"))
 print({"ray", "prometheus_client"} & set(sys.modules))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.metrics import MetricsFile
+from actors.shown.metrics import MetricsFile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from actors.metrics import RunMeasures
-    from actors.pulse import Follower
     from actors.runtime import Runtime
+    from actors.shown.metrics import RunMeasures
+    from actors.shown.pulse import Follower
 
 
 def followers_of(runtime: Runtime, source: RunMeasures, directory: Path | None) -> list[Follower]:

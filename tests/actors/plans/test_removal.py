@@ -12,7 +12,7 @@ import pytest
 
 from actors.jobs import store_job
 from actors.oversight import Killed, Oversight
-from actors.removal import RemovalActor, StoreHand, Task
+from actors.plans.removal import RemovalActor, StoreHand, Task
 from actors.runtime import Runtime
 from actors.store_job import ListingFailed, StoreJob
 from engine import outage

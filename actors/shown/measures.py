@@ -1,7 +1,7 @@
 """What can be measured of a run: the names, kinds and words of each measure, and the values of a moment.
 
-Pure, for whoever shows them: a file for Prometheus (`actors.metrics`), Ray's metrics (`actors.on_ray.metrics`). Names
-and units follow Prometheus' conventions; ``docs/monitoring/`` has a table of them.
+Pure, for whoever shows them: a file for Prometheus (`actors.shown.metrics`), Ray's metrics (`actors.on_ray.metrics`).
+Names and units follow Prometheus' conventions; ``docs/monitoring/`` has a table of them.
 """
 
 from __future__ import annotations

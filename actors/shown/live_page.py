@@ -39,7 +39,7 @@ class Clocks:
 
 
 class LivePage:
-    """Follows the run of a site, which ``started`` then, in seconds since the epoch; see `actors.pulse.Follower`.
+    """Follows the run of a site, which ``started`` then, in seconds since the epoch; see `actors.shown.pulse.Follower`.
 
     ``number`` gives the number of the run, None as long as it has none; ``expected`` how many directories are expected,
     0 where nobody knows, and is asked once.

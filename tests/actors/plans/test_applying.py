@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from actors import applying
-from actors.applying import Doubts, apply_items
-from actors.executors import AskRegistry
 from actors.oversight import Killed, Oversight
+from actors.plans import applying
+from actors.plans.applying import Doubts, apply_items
+from actors.plans.executors import AskRegistry
 from engine.plan import Action, Cause, ItemEvent, PlanItem, PlanState
 from engine.recheck import Candidates, Dropped, Rechecked
 from storage.atomic import ReportError
