@@ -6,6 +6,7 @@ a cheap test on the whole says that there is something to see.
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,6 +26,9 @@ _NOT_A_FILE = IS_DIRECTORY | IS_OTHER
 
 Entry: TypeAlias = dict[str, Any]
 _Row: TypeAlias = tuple[str, int, int, int]
+
+_SUM = re.compile(r"[A-Za-z][A-Za-z0-9_-]* +[!-~]+", re.ASCII)
+"""How any algorithm's would look."""
 
 _SHOWN = 100
 """Characters of what cannot be read that are shown."""
@@ -75,12 +79,15 @@ def was_cut() -> Failed:
     return Failed(Reason.BAD_NAME, f"a name of more than {LONGEST_LISTED_NAME} bytes was cut by the server")
 
 
-def read_checksum(said: str) -> Checksum | NoChecksum:
+def read_checksum(said: str) -> Checksum | NoChecksum | Failed:
     """Read what a server gives as a checksum: the name of the algorithm, and the digits."""
-    algorithm, found = of_query(said)
-    if found is None:
-        return NoChecksum(f"it gives '{_show(said[:_SHOWN])}'" if algorithm else "it gives nothing")
-    return found
+    _, found = of_query(said)
+    if found is not None:
+        return found
+    shown = _show(said[:_SHOWN])
+    if _SUM.fullmatch(said.strip("\0 \n")) is None:
+        return Failed(Reason.SERVER, f"a checksum that cannot be read: '{shown}'")
+    return NoChecksum(f"it gives '{shown}'")
 
 
 def may_be_cut(outcome: Listed | NamesListed) -> list[bytes]:

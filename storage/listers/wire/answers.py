@@ -272,7 +272,7 @@ class ChecksumAnswer:
         """Take in a part of the answer that is not the last one."""
         self._parts.append(part)
 
-    def end(self, part: bytes) -> Checksum | NoChecksum:
+    def end(self, part: bytes) -> Checksum | NoChecksum | Failed:
         """Take in the last part; give what all of them say."""
         return read_checksum(b"".join([*self._parts, part]).decode("latin-1"))
 

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.checksums.digest import Checksum
 from engine.columns import DirectoryColumns, FileColumns
-from engine.listing import Failed, Listed, NamesListed
+from engine.listing import Failed, Listed, NamesListed, NoChecksum
 from engine.states import Reason
-from storage.listers.xrootd_answers import Entry, listing, may_be_cut, names
+from storage.listers.xrootd_answers import Entry, listing, may_be_cut, names, read_checksum
 
 READABLE = 16
 DIRECTORY = 16 | 2 | 1
@@ -129,3 +130,18 @@ def test_two_equal_names_of_254_bytes_are_two_cut_ones() -> None:
 
     assert reason_of(listing(entries)) == Reason.BAD_NAME
     assert reason_of(names(entries)) == Reason.BAD_NAME
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("adler32 A0B045D\0", Checksum("adler32", "0a0b045d")),
+        ("crc32c 1a0b045d", NoChecksum("it gives 'crc32c 1a0b045d'")),
+        ("md5 none", NoChecksum("it gives 'md5 none'")),
+        ("adler32", Failed(Reason.SERVER, "a checksum that cannot be read: 'adler32'")),
+        ("<html>\n</html>", Failed(Reason.SERVER, "a checksum that cannot be read: '<html>\\n</html>'")),
+        ("", Failed(Reason.SERVER, "a checksum that cannot be read: ''")),
+    ],
+)
+def test_checksums(said: str, expected: object) -> None:
+    assert read_checksum(said) == expected
