@@ -50,18 +50,21 @@ def judge_file(
     if findings and second is not None:
         store = remote if options.one_name else None
         if SecondOpinion(second, options.young_after, tally, store).agreed(findings[0]) is None:
-            return _spoken_against(second, tally, directory)
+            return _spoken_against(second, directory)
     if findings:
         return Judged(_OF_KIND[findings[0].kind])
     return _undecided(inventory, remote, tally, directory, _has(ours, left) or _has(theirs, right))
 
 
-def _spoken_against(second: DirectoryTable, tally: Tally, directory: bytes) -> Judged:
-    """Say why what differs from the first inventory is no finding by the second one."""
+def _spoken_against(second: DirectoryTable, directory: bytes) -> Judged:
+    """Say why what differs from the first inventory is no finding by the second one.
+
+    A time there that is too young is another one than the first inventory had: a change like any other.
+    """
     unseen = _unseen(second, directory)
     if unseen is not None:
         return Judged(Verdict.UNSEEN, unseen.label)
-    return Judged(Verdict.YOUNG if tally.young else Verdict.MEANWHILE)
+    return Judged(Verdict.MEANWHILE)
 
 
 def _undecided(

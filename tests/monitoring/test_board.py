@@ -25,6 +25,7 @@ def test_every_query_is_of_the_chosen_sites_and_of_metrics_that_there_are() -> N
     assert used <= known
     # What is not on the board is of use in queries of one's own.
     assert {name.removeprefix("dynamo_consistency_") for name in known - used} == {
+        "checksums",
         "updated_timestamp_seconds",
         "ignored_directories",
         "resumed_directories",

@@ -169,7 +169,8 @@ def test_a_dump_says_nothing_of_now(tmp_path: Path) -> None:
         assert ended.json["live"]["problem"] == "it is known by a dump alone, which says nothing of now"
         return float(ended.json["rules"]["young_after"])
 
-    made = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    # Where the day in its name began first.
+    made = datetime(2025, 12, 31, 10, tzinfo=UTC).timestamp()
     assert limit() == made
     (tmp_path / "var/runs/T2_X/plan.jsonl").unlink()
     assert limit() == made
