@@ -34,7 +34,7 @@ def read_sample(file: Path, site: str) -> SampleState:
         return SampleState(place, owed, tuple(map(_mismatch, value["mismatches"])))
     except FileNotFoundError:
         return SampleState()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         _log.warning("%s: which checksums were compared is not known any more: %s: %s", site, file, error)
         return SampleState()
 

@@ -67,6 +67,8 @@ def test_where_there_is_nothing_it_begins(tmp_path: Path, caplog: pytest.LogCapt
         {"path": None},
         {"owed": [["/a"]]},
         {"owed": 5},
+        {"place": float("inf")},
+        {"owed": [["/a", float("inf")]]},
         {"mismatches": [{}]},
         {"mismatches": [{"path": "/a", "size": 1, "mtime": 2, "checksum": "adler32:1", "remote_checksum": "x"}]},
     ],
@@ -79,5 +81,6 @@ def test_what_cannot_be_read_is_begun_anew(
     with caplog.at_level(logging.WARNING):
         assert read_sample(file, "T2_A") == SampleState()
     assert f"T2_A: which checksums were compared is not known any more: {file}: " in caplog.text
-    file.write_text('{"format": ')
-    assert read_sample(file, "T2_A") == SampleState()
+    for content in ('{"format": ', "[" * 100_000, "\0", "[]", "1"):
+        file.write_text(content)
+        assert read_sample(file, "T2_A") == SampleState()
