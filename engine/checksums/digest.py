@@ -18,8 +18,6 @@ _MAY_BE_SHORT = frozenset((ADLER32,))
 """What programs print as a number, without leading zeros."""
 
 _NAMES = {"adler32": ADLER32, "adler": ADLER32, "ad": ADLER32, "md5": MD5, "md": MD5}
-_NOTHING = frozenset(("", "0" * WIDTHS[ADLER32]))
-"""What stands for no checksum: no file has the Adler-32 0."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,7 +46,8 @@ def read_digits(algorithm: str, text: str) -> Checksum | None:
         digits = digits.rjust(width, "0")
     if len(digits) != width:
         digits = _of_base64(text, width)
-    return None if digits in _NOTHING else Checksum(algorithm, digits)
+    # Nothing but zeros stands for no checksum: no file has the Adler-32 0.
+    return Checksum(algorithm, digits) if digits.strip("0") else None
 
 
 def _of_base64(text: str, width: int) -> str:

@@ -7,7 +7,8 @@ import re
 ADLER32, MD5 = "adler32", "md5"
 
 NONE = frozenset((b"", b"-", b"na", b"n/a", b"none", b"null", b"\\n", b"undef", b"0"))
-"""What stands for no checksum, in lower case. A file without a byte has the Adler-32 1, and no file has 0."""
+"""What stands for no checksum, in lower case. A file without a byte has the Adler-32 1, and no file has 0, in however
+many digits."""
 
 _NAMED = re.compile(rb"(?:([A-Za-z][A-Za-z0-9-]*):)?(?:0x)?([0-9A-Fa-f]+)")
 _ALGORITHMS = {b"ad": ADLER32, b"adler": ADLER32, b"adler32": ADLER32, b"md": MD5, b"md5": MD5}
@@ -27,6 +28,8 @@ def read_checksum(text: bytes) -> tuple[str, bytes] | None:
     if match is None:
         return None
     digits = match[2].lower()
+    if not digits.strip(b"0"):
+        return None
     name = (match[1] or b"").lower()
     algorithm = _ALGORITHMS.get(name) if name else _BY_WIDTH.get(len(digits), ADLER32)
     if algorithm is None or len(digits) > _WIDTHS[algorithm]:

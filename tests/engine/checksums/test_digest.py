@@ -42,6 +42,7 @@ def test_other_text_is_none_or_has_all_digits(text: str) -> None:
 
 def test_nothing_is_no_checksum() -> None:
     assert read_digits(ADLER32, "") is read_digits(ADLER32, "00000000") is read_digits(ADLER32, "0") is None
+    assert read_digits(MD5, "0" * 32) is read_digits(MD5, "A" * 22 + "==") is None
     assert read_digits("crc64", "0a1b2c3d") is None
 
 

@@ -264,6 +264,14 @@ def test_a_file_with_two_checksums_has_none(tmp_path: Path) -> None:
     assert expected(backends, a=5, b=5) == {"a": (MD5,), "b": (ADLER,)}
 
 
+def test_zeros_stand_for_no_checksum(tmp_path: Path) -> None:
+    texts = ["00000000", "adler32:0", "AD:00000000", "0x0", "0", f"md5:{'0' * 32}", "0" * 32]
+    rows = [f"/store/f{at},5,{text}" for at, text in enumerate(texts)]
+    backends, _ = settings(tmp_path, "\n".join(["lfn,size,checksum", *rows, "/store/empty,0,00000001"]) + "\n")
+    found = expected(backends, **{f"f{at}": 5 for at in range(len(texts))}, empty=0)
+    assert found == {f"f{at}": () for at in range(len(texts))} | {"empty": (Checksum("adler32", "00000001"),)}
+
+
 def test_inventories_without_checksums(tmp_path: Path) -> None:
     backends, _ = settings(tmp_path)
     assert expected(backends, short=8) is None
