@@ -20,7 +20,7 @@ from actors.runtime import RuntimeUnavailable
 from actors.store_job import ListingFailed
 from engine import paths
 from engine.checksums.asking import AskedFile, ChecksumQuery, FileAnswer, Said, Sampled, Sampling
-from engine.checksums.choice import Choice, Choosing, SampleFile, affordable
+from engine.checksums.choice import Choice, Choosing, SampleFile, affordable, in_turn
 from engine.checksums.settling import ChecksumMismatch, SampleState, Settled, settle, without_changed
 from engine.checksums.share import Arc, Share
 from engine.columns import FileColumns
@@ -198,7 +198,8 @@ class _Sample:
             options = compare_options(plan.young_after, plan.ignored, None, plan.keep_missing, one_name=False)
             choosing = Choosing(inventory.table, remote.table, options, look)
             named = [*(mismatch.path for mismatch in state.known), *state.owed]
-            left = most - len(state.again(most))
+            # With one file to a run it would be the same one for ever.
+            left = max(1, most - len(state.again(most)))
             return choosing.choose(Arc(state.place, self._job.share.width), left, named)
         finally:
             inventory.close()
@@ -208,7 +209,7 @@ class _Sample:
         """Ask for what was chosen; gives why not all of it was, empty where it was."""
         choice, job = self._choice, self._job
         first = frozenset(self._state.again(job.most))
-        files = [*(file for file in choice.again if file.path in first), *choice.files]
+        files = in_turn([file for file in choice.again if file.path in first], choice.files)
         if not (files or choice.again):
             return ""
         spec = self._spec()
@@ -222,7 +223,7 @@ class _Sample:
         if self._expected is None:
             return f"{job.inventory} has no checksums to compare with"
         if spec.is_read_for_checksums:
-            files = self._affordable(files)
+            files = self._affordable(files, first)
         return self._ask_store([AskedFile(file, self._expected.get(file.path, ())) for file in files])
 
     def _spec(self) -> StoreSpec:
@@ -230,10 +231,11 @@ class _Sample:
         spec = self._store.settings.spec
         return replace(spec, timeout=max(spec.timeout, _LEAST_TIMEOUT))
 
-    def _affordable(self, files: list[SampleFile]) -> list[SampleFile]:
+    def _affordable(self, files: list[SampleFile], again: frozenset[bytes]) -> list[SampleFile]:
         """Leave out what is more than a run may read; where the inventory has no checksum nothing is read."""
         expected = self._expected or {}
-        taken, too_large = affordable([file for file in files if expected.get(file.path)], self._job.most_bytes)
+        summed = [file for file in files if expected.get(file.path)]
+        taken, too_large = affordable(summed, self._job.most_bytes, again)
         self._first = [FileAnswer(file.path, Said.TOO_LARGE) for file in too_large]
         read = {file.path for file in taken}
         return [file for file in files if file.path in read or not expected.get(file.path)]

@@ -7,8 +7,9 @@ is not asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from engine import paths
 from engine.checksums.share import Arc, Place, place_of
@@ -145,19 +146,35 @@ class Choosing:
         return keep is not None and keep(path)
 
 
-def affordable(files: Sequence[SampleFile], most: int) -> tuple[list[SampleFile], list[SampleFile]]:
-    """Give the first files that have no more than ``most`` bytes together, and those before that have more alone."""
+def in_turn(again: Iterable[SampleFile], files: Iterable[SampleFile]) -> list[SampleFile]:
+    """Put both one after the other, one of the arc first.
+
+    Whatever becomes of those that were named, be it that none is answered, the ring goes on.
+    """
+    return [file for pair in zip_longest(files, again) for file in pair if file is not None]
+
+
+def affordable(
+    files: Iterable[SampleFile], most: int, again: Container[bytes] = ()
+) -> tuple[list[SampleFile], list[SampleFile]]:
+    """Give the first files that have no more than ``most`` bytes together, and those before that have more alone.
+
+    One of those ``again`` that is too much beside what comes before it is left out, and keeps no other one back.
+    """
     taken: list[SampleFile] = []
     too_large: list[SampleFile] = []
-    left = most
+    left, is_over = most, False
     for file in files:
+        is_named = file.path in again
+        if is_over and not is_named:
+            continue
         if file.size > most:
             too_large.append(file)
-        elif file.size > left:
-            break
-        else:
+        elif file.size <= left:
             taken.append(file)
             left -= file.size
+        else:
+            is_over = is_over or not is_named
     return taken, too_large
 
 

@@ -320,6 +320,21 @@ def test_no_more_is_read_than_may_be(own: Site, threads: Runtime) -> None:
     assert any(count.unchecked == {"larger than what a run may read": 1} for count in counts)
 
 
+def test_mismatches_that_are_known_keep_no_other_file_back(own: Site, threads: Runtime) -> None:
+    for name in NAMES[2:5]:
+        own.spoil(name)
+    own.run(threads)
+    assert len(own.found()) == 3
+    # Two files are what may be read, and one is what may be asked for.
+    for limits in ({"MaxChecksumSize": 22}, {"MaxChecksums": 1}):
+        places = set()
+        for _ in range(4):
+            own.run(threads, **limits)
+            places.add(own.remembered().place)
+        assert len(places) == 4
+    assert len(own.found()) == 3
+
+
 def test_a_file_that_may_not_be_read(own: Site, threads: Runtime, tmp_path: Path, summing: XRootDOverHTTP) -> None:
     site = Site(tmp_path, summing.store, f"root://localhost:{summing.port}")
     (site.store / NAMES[6]).chmod(0)

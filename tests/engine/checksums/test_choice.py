@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.checksums.choice import Choice, Choosing, SampleFile, affordable
+from engine.checksums.choice import Choice, Choosing, SampleFile, affordable, in_turn
 from engine.checksums.share import BEGINNING, RING, Arc, place_of
 from engine.columns import UNKNOWN_SIZE, UNSETTLED_MTIME, FileColumns
 from engine.compare import CompareOptions
@@ -101,3 +101,17 @@ def test_no_more_is_read_than_may_be() -> None:
     assert affordable(files, 10) == ([files[0], files[2]], [files[1]])
     assert affordable(files, 100) == (files, [])
     assert affordable(files, 0) == ([], files)
+
+
+def test_what_is_asked_for_again_keeps_no_other_file_back() -> None:
+    a, b, c, d = (SampleFile(b"/%d" % size, size, 0) for size in (7, 5, 6, 4))
+    assert in_turn([a, b], [c]) == [c, a, b]
+    assert in_turn([a], [b, c, d]) == [b, a, c, d]
+    # Neither one that does not fit beside the others, nor all of them together.
+    again = {a.path, c.path}
+    assert affordable(in_turn([a, c], [b, d]), 10, again) == ([b, d], [])
+    assert affordable(in_turn([a, c], [b, d]), 12, again) == ([b, a], [])
+    assert affordable([b, d, a, c], 11, again) == ([b, d], [])
+    assert affordable([b, d, a, c], 13, {b.path, c.path}) == ([b, d], [])
+    assert affordable([b, a, d, c], 11, {d.path, c.path}) == ([b, d], [])
+    assert affordable(in_turn([a, c], [b, d]), 6, again) == ([b], [a])
