@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.checksums.asking import AskedFile, ChecksumQuery, FileAnswer, Said, Sampled, Sampling
-from engine.checksums.choice import SampleFile
+from engine.checksums.choice import SampleFile, in_turn
 from engine.checksums.digest import ADLER32, MD5, Checksum
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from engine.listing import Absent, Failed, Listed, NoChecksum, Outcome, Present
@@ -95,6 +95,9 @@ def test_another_algorithm_is_tried_where_the_inventory_has_it() -> None:
         FILE.path, Said.AGREES, OTHER, OTHER
     )
     assert ask(NoChecksum("a"), NoChecksum("b"), expected=(RIGHT, OTHER)).detail == "b"
+    # A server that has but one gives it, whatever it is asked for.
+    assert ask(OTHER, OTHER, expected=(RIGHT, OTHER)).said == Said.AGREES
+    assert ask(OTHER, expected=(RIGHT,)) == FileAnswer(FILE.path, Said.NOT_GIVEN, detail="it gives md5")
 
 
 def test_a_file_without_a_checksum_is_not_asked_for() -> None:
@@ -134,6 +137,18 @@ def test_a_store_that_is_silent_is_soon_left_alone() -> None:
     play(sampling, deque([*[RIGHT] * 50, *[Failed(Reason.TIMEOUT, "no answer within 300 s")] * 50]))
     assert sampling.result().gave_up == "the store gives no answer: no answer within 300 s"
     assert len(sampling.answers()) == 60
+
+
+def test_files_that_are_silent_again_keep_no_other_file_back() -> None:
+    again = [each.file for each in files(40)]
+    others = [SampleFile(b"/s/of the arc/%d" % at, 7, 100) for at in range(40)]
+    sampling = Sampling([AskedFile(file, (RIGHT,)) for file in in_turn(again, others)], 2, None)
+    asked = deque(sampling.begin())
+    while asked:
+        query = asked.popleft()
+        silent = b"of the arc" not in query.path
+        asked += sampling.take(query, Failed(Reason.TIMEOUT, "no answer") if silent else RIGHT)
+    assert (len(sampling.answers()), sampling.result().gave_up) == (80, "")
 
 
 OUTCOMES = st.sampled_from(
