@@ -114,7 +114,6 @@ def compare_checksums(
 
     Raises:
         Killed: the oversight asked to stop; what was compared is noted.
-        SnapshotError: what was compared cannot be read.
     """
     return _Sample(runtime, store, plan, job, oversight, progress).run()
 
@@ -161,7 +160,8 @@ class _Sample:
         self._progress = progress
         self._state = read_sample(job.state, store.label)
         self._expected: Mapping[bytes, tuple[Checksum, ...]] | None = None
-        self._choice = Choice((), (), self._state.place)
+        # Until something is chosen nobody has looked, and nothing is forgotten.
+        self._choice = Choice((), (), self._state.place, frozenset(self._named))
         # What is known without asking the store, and what it said.
         self._first: list[FileAnswer] = []
         self._said: list[FileAnswer] = []
@@ -169,17 +169,41 @@ class _Sample:
 
     def run(self) -> Settled:
         """Choose, look up, ask, settle, note."""
-        self._choice = self._chosen()
-        why = self._ask()
+        why = self._tried()
         settled = self._settled(why)
         if settled.mismatches:
-            settled = self._still_expected(settled)
+            settled = self._still_expected(settled, why)
         self._note(settled.state)
         return settled
 
-    def _settled(self, why: str = "") -> Settled:
-        settled = settle(self._state, self._choice, [*self._first, *self._said], time.time(), why)
+    def _tried(self) -> str:
+        """Choose and ask; gives why not all of it was done, empty where it was."""
+        try:
+            self._choice = self._chosen()
+            return self._ask()
+        except Killed:
+            raise
+        except Exception as error:
+            # What the listing has found, for hours it may be, is as good as it was.
+            return f"checksums could not be compared: {type(error).__name__}: {error}"
+
+    def _settled(self, why: str = "", is_looked_up_again: bool = True) -> Settled:
+        """Settle what was said; what differs and is not ``is_looked_up_again`` is asked for another time."""
+        said = self._said if is_looked_up_again else list(map(self._unconfirmed, self._said))
+        settled = settle(self._state, self._choice, [*self._first, *said], time.time(), why)
         return settled if self._expected is None else without_changed(settled, self._expected)
+
+    def _unconfirmed(self, answer: FileAnswer) -> FileAnswer:
+        if answer.said != Said.DIFFERS:
+            return answer
+        same = (m for m in self._state.known if m.path == answer.path)
+        is_known = any((m.expected, m.found) == (answer.expected, answer.found) for m in same)
+        return answer if is_known else FileAnswer(answer.path, Said.UNSURE)
+
+    @property
+    def _named(self) -> list[bytes]:
+        """Name what earlier runs have left to this one."""
+        return [*(mismatch.path for mismatch in self._state.known), *self._state.owed]
 
     def _look(self, phase: str) -> Callable[[], None]:
         def look() -> None:
@@ -197,10 +221,9 @@ class _Sample:
         try:
             options = compare_options(plan.young_after, plan.ignored, None, plan.keep_missing, one_name=False)
             choosing = Choosing(inventory.table, remote.table, options, look)
-            named = [*(mismatch.path for mismatch in state.known), *state.owed]
             # With one file to a run it would be the same one for ever.
             left = max(1, most - len(state.again(most)))
-            return choosing.choose(Arc(state.place, self._job.share.width), left, named)
+            return choosing.choose(Arc(state.place, self._job.share.width), left, self._named)
         finally:
             inventory.close()
             remote.close()
@@ -261,7 +284,7 @@ class _Sample:
         except (ListingFailed, RuntimeUnavailable) as error:
             return str(error)
         except Killed:
-            self._note(self._settled().state)
+            self._note(self._settled(is_looked_up_again=False).state)
             raise
         self._said = list(sampled.answers)
         is_late = not sampled.gave_up and len(sampled.answers) < len(asked)
@@ -277,18 +300,24 @@ class _Sample:
         if now - self._saved >= _SAVE_EVERY:
             self._saved = now
             self._said += await_answer(actor.ask("settled", len(self._said)), _PATIENCE, self._oversight)
-            self._note(self._settled().state)
+            self._note(self._settled(is_looked_up_again=False).state)
         return self._is_late
 
-    def _still_expected(self, settled: Settled) -> Settled:
+    def _still_expected(self, settled: Settled, why: str) -> Settled:
         """Ask the inventory once more for what seems to differ: it may have been put right meanwhile."""
+        if self._expected is None:
+            return settled
         sizes = {mismatch.path: mismatch.size for mismatch in settled.mismatches}
         try:
-            still = self._job.expected(sizes, self._look(_READING)) if self._expected is not None else None
-        except _CANNOT_SAY as error:
-            _log.warning("%s: the inventory was not asked again for checksums: %s", self._store.label, error)
-            still = None
-        return settled if still is None else without_changed(settled, still)
+            still = self._job.expected(sizes, self._look(_READING))
+            silent = "" if still is not None else f"{self._job.inventory} has no checksums any more"
+        except Killed:
+            raise
+        except Exception as error:
+            still, silent = None, f"the inventory cannot be asked again for checksums: {error}"
+        if still is not None:
+            return without_changed(settled, still)
+        return self._settled("; ".join(filter(None, (why, silent))), is_looked_up_again=False)
 
     def _note(self, state: SampleState) -> None:
         try:

@@ -311,6 +311,46 @@ def test_what_the_inventory_puts_right_meanwhile_is_no_mismatch(own: Site, threa
     assert own.remembered().known == ()
 
 
+def test_what_the_inventory_cannot_confirm_is_no_mismatch_yet(own: Site, threads: Runtime) -> None:
+    own.spoil(NAMES[2])
+
+    def watch(phase: str, _progress: Progress) -> None:
+        if phase == "comparing checksums":
+            (own.home / "inventory.csv").unlink(missing_ok=True)
+
+    counts = sampled(own.run(threads, Oversight(watch=watch)))
+    assert counts.why.startswith("the inventory cannot be asked again for checksums: ")
+    assert (counts.compared, counts.unchecked, own.found()) == (11, {"different answers": 1}, [])
+    own.run(threads)
+    assert [name for name, _, _ in own.found()] == [NAMES[2]]
+    # What was confirmed once stays.
+    own.run(threads, Oversight(watch=watch))
+    assert [name for name, _, _ in own.found()] == [NAMES[2]]
+
+
+@pytest.mark.parametrize("at", ["file_inventory.FileInventory.checksums", "choose"])
+def test_whatever_goes_wrong_the_run_is_as_good_as_it_was(
+    own: Site, threads: Runtime, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    own.spoil(NAMES[2])
+    own.run(threads)
+    before = own.remembered()
+
+    def fail(*_: object) -> None:
+        raise KeyError("what nobody has thought of")
+
+    name = "engine.checksums.choice.Choosing.choose" if at == "choose" else f"storage.backends.{at}"
+    monkeypatch.setattr(name, fail)
+    (own.store / NAMES[5]).unlink()
+    done = own.run(threads)
+    assert sampled(done).why == "checksums could not be compared: KeyError: 'what nobody has thought of'"
+    assert done.results.comparison.missing == 1
+    assert own.remembered() == before
+    monkeypatch.undo()
+    own.run(threads)
+    assert [name for name, _, _ in own.found()] == [NAMES[2]]
+
+
 def test_no_more_is_read_than_may_be(own: Site, threads: Runtime) -> None:
     own.put(NAMES[0], b"larger than the others")
     own.sizes[NAMES[0]] = 22
