@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator
 from typing import TypeAlias
 
 from engine import paths
-from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
+from engine.listing import Absent, Failed, Listed, NamesListed, NoChecksum, Outcome, Present
 from engine.states import Reason
 from storage.listers.protocol import Ask, Request
 from storage.listers.webdav.answers import Found, doubtful
@@ -118,8 +118,13 @@ def _checksum(path: bytes, locate: Locate, algorithm: str) -> Asking:
     reply = yield Question(locate(path), algorithm=algorithm)
     if reply.summed is not None:
         return (yield from _unless_cut_at_a_mark(path, locate)) or reply.summed
-    # A server that denies it here may mean something else; whoever asked looks for the file by itself.
-    return reply.said if isinstance(reply.said, Failed) else Failed(Reason.SERVER, "an answer to another question")
+    if not isinstance(reply.said, Failed):
+        return Failed(Reason.SERVER, "an answer to another question")
+    if reply.said.reason != Reason.NOT_FOUND:
+        return reply.said
+    # It may be the checksum that is not there, or the store.
+    there = yield from _stat(path, locate)
+    return NoChecksum(reply.said.detail) if isinstance(there, Present) else there
 
 
 def _why(path: bytes, locate: Locate, reply: Reply, failed: Failed) -> Asking:
