@@ -36,6 +36,9 @@ _OK = 200
 _NO_DIGEST = (405, 406, 501)
 """What servers say that take no part in digests; XRootD says the first where none is set up."""
 
+_PLAIN = b"identity"
+"""The encoding in which files are as they are."""
+
 _MULTI_STATUS = 207
 _MOVED = (301, 302, 307, 308)
 _LATER = (429, 503)
@@ -350,7 +353,7 @@ class Client:
             (b"User-Agent", b"dynamo-consistency"),
             *own,
             (b"Content-Length", b"%d" % len(body)),
-            (b"Accept-Encoding", b"identity"),
+            (b"Accept-Encoding", _PLAIN),
         ]
         if token and target.scheme == "https":
             headers.append((b"Authorization", b"Bearer " + token))
@@ -366,8 +369,11 @@ class Client:
         self.requests += 1
         with pool.stream(verb, url, headers=headers, content=body, extensions={"timeout": seconds}) as response:
             known = {key.lower(): value for key, value in response.headers}
+            for header in known.keys() & DIGEST_HEADERS:
+                # One that comes several times is one with all values.
+                known[header] = b",".join(value for key, value in response.headers if key.lower() == header)
             said = _Response(response.status, known, None, "")
-            plain = known.get(b"content-encoding", b"identity") == b"identity"
+            plain = known.get(b"content-encoding", _PLAIN) == _PLAIN
             if isinstance(question, Question) and response.status == _MULTI_STATUS and plain:
                 said.found = self._read(
                     response, Answer(target.origin, target.path, question.about_members, question.with_sizes)
@@ -414,6 +420,9 @@ def _summed(response: _Response, algorithm: str) -> Checksum | NoChecksum:
     """Find the checksum in an answer."""
     if response.status in _NO_DIGEST:
         return NoChecksum(f"{response.status}: the server gives no digests")
+    if response.headers.get(b"content-encoding", _PLAIN).lower() != _PLAIN:
+        # Whatever was not asked for, the digest is then of that.
+        return NoChecksum("the server gives the digest of the file in another encoding")
     given = [value.decode("latin-1") for value in map(response.headers.get, DIGEST_HEADERS) if value is not None]
     return find_digest(given, algorithm)
 

@@ -8,8 +8,9 @@ from functools import partial
 
 import pytest
 
+from engine.checksums.digest import ADLER32, Checksum
 from engine.columns import FileColumns
-from engine.listing import Absent, Failed, Listed, Outcome, Present
+from engine.listing import Absent, Failed, Listed, NoChecksum, Outcome, Present
 from engine.states import Reason
 from storage.listers.doors import Door
 from storage.listers.protocol import Ask
@@ -192,3 +193,23 @@ def test_what_a_server_says_is_one_line(server: ScriptedHTTP, asker: Asker, scri
     said = failed(asker.list(b"/data")).detail
     assert said.isprintable()
     assert len(said) < 400
+
+
+@pytest.mark.parametrize(
+    ("headers", "given"),
+    [
+        (("Digest: md5=AAAA", "Digest: adler32=1a0b045d"), True),
+        (("Digest: adler32=1a0b045d", "digest: md5=AAAA"), True),
+        (("Digest: adler32=1a0b045d", "Repr-Digest: adler=:GgsEXQ==:"), True),
+        (("Digest: adler32=1a0b045d", "Digest: adler32=1a0b045e"), False),
+        (("Digest: adler32=1a0b045d", "Content-Encoding: identity"), True),
+        # That of what would be sent, which need not be what is there.
+        (("Digest: adler32=1a0b045d", "Content-Encoding: gzip"), False),
+    ],
+)
+def test_a_checksum_is_that_of_the_file_alone(
+    server: ScriptedHTTP, asker: Asker, headers: tuple[str, ...], given: bool
+) -> None:
+    server.script = lambda head: answer("200 OK", *headers)
+    outcome = asker.checksum(b"/data/x")
+    assert outcome == Checksum(ADLER32, "1a0b045d") if given else isinstance(outcome, NoChecksum)
