@@ -89,12 +89,13 @@ class Sampled:
 @dataclass(slots=True)
 class _Open:
     """A file that is being asked for: the checksum that is compared, what was found first, whether it is the same file
-    as listed, and how often it had no good answer."""
+    as listed, whether the file was denied where its checksum was asked for, and how often it had no good answer."""
 
     asked: AskedFile
     at: int = 0
     found: Checksum | None = None
     is_same: bool = False
+    is_denied: bool = False
     failures: int = 0
 
     @property
@@ -166,6 +167,10 @@ class Sampling:
         if isinstance(outcome, NoChecksum) and not file.found and file.at + 1 < len(file.asked.expected):
             file.at += 1
             return ChecksumQuery(path, file.expected.algorithm)
+        if _is_denial(outcome):
+            # A server may mean the checksum alone.
+            file.is_denied = True
+            return ChecksumQuery(path)
         if not isinstance(outcome, Checksum):
             return self._unanswered(file, outcome)
         if file.found is None:
@@ -187,6 +192,10 @@ class Sampling:
         is_young = self._young_after is not None and outcome.mtime > self._young_after
         if is_other or is_newer or is_young:
             return FileAnswer(listed.path, Said.CHANGED)
+        if file.is_denied:
+            return FileAnswer(
+                listed.path, Said.NOT_GIVEN, detail="it is there, and denied where its checksum is asked for"
+            )
         file.is_same = True
         return ChecksumQuery(listed.path, file.expected.algorithm)
 
@@ -217,3 +226,7 @@ class Sampling:
             self._gave_up = f"the store gives no checksums: {answer.detail}"
         elif self._silent >= _SILENCES:
             self._gave_up = f"the store gives no answer: {answer.detail}"
+
+
+def _is_denial(outcome: Outcome) -> bool:
+    return isinstance(outcome, Absent) or (isinstance(outcome, Failed) and outcome.reason == Reason.NOT_FOUND)
