@@ -231,7 +231,7 @@ class _Sample:
     def _ask(self) -> str:
         """Ask for what was chosen; gives why not all of it was, empty where it was."""
         choice, job = self._choice, self._job
-        first = frozenset(self._state.again(job.most))
+        first = frozenset(self._state.again(job.most, {file.path for file in choice.again}))
         files = in_turn([file for file in choice.again if file.path in first], choice.files)
         if not (files or choice.again):
             return ""

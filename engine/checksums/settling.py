@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from engine.checksums.asking import FileAnswer, Said
@@ -46,12 +46,19 @@ class SampleState:
     owed: Mapping[bytes, int] = field(default_factory=dict)
     known: tuple[ChecksumMismatch, ...] = ()
 
-    def again(self, most: int) -> list[bytes]:
-        """Name what is asked for before anything else, half of ``most`` at the most: the longest known first."""
+    def again(self, most: int, there: Container[bytes] | None = None) -> list[bytes]:
+        """Name what is asked for again, half of ``most`` at the most: the longest known first, and what is owed.
+
+        Neither of these takes all where both have some. With ``there`` only those are named that are among them.
+        """
         half = max(1, most // 2)
-        known = sorted(self.known, key=lambda mismatch: (mismatch.confirmed, mismatch.path))
-        chosen = [mismatch.path for mismatch in known[:half]]
-        return chosen + list(self.owed)[: max(0, half - len(chosen))]
+        owed = [path for path in self.owed if there is None or path in there]
+        known = sorted(
+            (mismatch for mismatch in self.known if there is None or mismatch.path in there),
+            key=lambda mismatch: (mismatch.confirmed, mismatch.path),
+        )
+        chosen = [mismatch.path for mismatch in known[: half - min(len(owed), half // 2)]]
+        return chosen + owed[: half - len(chosen)]
 
 
 @dataclass(frozen=True, slots=True)

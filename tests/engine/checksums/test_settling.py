@@ -96,7 +96,12 @@ def test_a_known_mismatch_of_another_file_is_none() -> None:
 
 def test_the_longest_known_are_asked_for_first_and_never_take_all() -> None:
     state = SampleState(END, {b"/s/o": 1}, (known("b", 3.0), known("c", 1.0), known("d", 2.0)))
-    assert state.again(4) == [b"/s/c", b"/s/d"]
+    assert state.again(4) == [b"/s/c", b"/s/o"]
+    assert SampleState(END, {}, state.known).again(4) == [b"/s/c", b"/s/d"]
+    assert SampleState(END, dict.fromkeys([b"/s/o", b"/s/p", b"/s/q"], 1)).again(4) == [b"/s/o", b"/s/p"]
+    # What nobody can ask for takes no turn.
+    assert state.again(4, {b"/s/b", b"/s/d"}) == [b"/s/d", b"/s/b"]
+    assert state.again(4, set()) == []
     assert state.again(100) == [b"/s/c", b"/s/d", b"/s/b", b"/s/o"]
     assert state.again(1) == [b"/s/c"]
 
