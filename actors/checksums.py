@@ -26,6 +26,7 @@ from engine.checksums.share import Arc, Share
 from engine.columns import FileColumns
 from engine.compare import compare_options
 from engine.findings import Finding, Kind
+from engine.stall import StallLimits
 from storage.atomic import ReportError
 from storage.backends.protocols import BackendError
 from storage.config.files import ConfigError
@@ -271,7 +272,10 @@ class _Sample:
         spec = self._spec()
         limits = replace(self._store.plan.limits, max_attempts=1, lease_seconds=2 * spec.timeout)
         settings = replace(self._store.settings, spec=spec)
-        store = replace(self._store, plan=replace(self._store.plan, limits=limits), settings=settings)
+        plan = replace(self._store.plan, limits=limits)
+        # What may take longer is awaited longer.
+        stall = StallLimits.of(self._store.stall.give_up_after / 60, spec.timeout)
+        store = replace(self._store, plan=plan, settings=settings, stall=stall)
         young_after = self._plan.young_after
 
         def begin() -> Questions:

@@ -438,6 +438,14 @@ def test_what_was_compared_before_a_halt_is_not_asked_for_again(
     assert [name for name, _, _ in site.found()] == [NAMES[9]]
 
 
+def test_a_file_that_takes_its_time_is_no_store_that_does_not_answer(
+    slow_site: Callable[[str, float, float], Site], threads: Runtime
+) -> None:
+    site = slow_site(NAMES[1], 4.5, 0)
+    counts = sampled(site.run(threads, names=NAMES[1:2], Timeout=1, StallMinutes=0.01))
+    assert (counts.compared, counts.why) == (1, "")
+
+
 def test_there_is_an_end_to_asking(slow_site: Callable[[str, float, float], Site], threads: Runtime) -> None:
     site = slow_site("-", 0, 0.5)
     first = sampled(site.run(threads, ChecksumMinutes=0.02))
