@@ -102,6 +102,10 @@ def test_every_node_wants_the_token(key: str) -> None:
     assert "~/.ray/auth_token" in cluster()["file_mounts"]
 
 
+_STARTS = 3
+"""So often a node is started: Ray gives its processes half a minute, which is short where tests keep a machine busy."""
+
+
 class Machine:
     """The start commands of the file with a home, ports and an address of a test's own, and no `ray stop`."""
 
@@ -126,21 +130,29 @@ class Machine:
         ports = {**own, **workers, "8265": str(free_port()), **self.ports}
         command = re.sub(r"(?<==)\d+|(?<=:)\d+", lambda found: ports.get(found[0], found[0]), command)
         env = {"HOME": str(self.home), "RAY_TMPDIR": str(self.home / "ray"), "RAY_HEAD_IP": "127.0.0.2"}
-        done = subprocess.run(
-            ["bash", "-c", command],
-            env=environment(SSH_CONNECTION=f"127.0.0.1 50000 {address} 22", **env),
-            cwd=self.home,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        for _ in range(_STARTS):
+            done = subprocess.run(
+                ["bash", "-c", command],
+                env=environment(SSH_CONNECTION=f"127.0.0.1 50000 {address} 22", **env),
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=300,
+            )
+            if "timed out during startup" not in done.stdout + done.stderr:
+                break
+            self.end(address)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def end(self) -> None:
-        """End what was started and nothing else: it all has the directory in its command line."""
+    def end(self, address: str = "") -> None:
+        """End what was started, all or at one address, and nothing else: its command line has the directory."""
         for _ in range(200):
-            alive = [process for process in Path("/proc").glob("[0-9]*/cmdline") if self._is_ours(process)]
+            alive = [
+                process
+                for process in Path("/proc").glob("[0-9]*/cmdline")
+                if self._is_ours(process) and self._is_at(process, address)
+            ]
             for process in alive:
                 with suppress(ProcessLookupError):
                     os.kill(int(process.parent.name), signal.SIGKILL)
@@ -148,6 +160,12 @@ class Machine:
                 return
             time.sleep(0.1)
         raise AssertionError("processes of Ray would not end")
+
+    def _is_at(self, process: Path, address: str) -> bool:
+        try:
+            return address.encode() in process.read_bytes()
+        except OSError:
+            return False
 
     def _is_ours(self, process: Path) -> bool:
         try:
