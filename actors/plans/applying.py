@@ -198,7 +198,8 @@ class _Work:
         self._note(ItemEvent.DROPPED, dropped, [_NOT_MEANT] * len(dropped))
         put = [item for item in others if aside.get(item.number)]
         self._note_aside(put, [_NOT_MEANT] * len(put))
-        stays = [(item.path, _WANTED if aside[item.number] else _UNSEEN) for item in others if item not in dropped]
+        doubtful = [item for item in others if aside.get(item.number, False) is not False]
+        stays = [(item.path, _WANTED if aside[item.number] else _UNSEEN) for item in doubtful]
         self.applied = replace(self.applied, left_since=len(others), stays=(*self.applied.stays, *stays))
         return [item for item in items if item.path in left]
 

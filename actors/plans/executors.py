@@ -51,10 +51,6 @@ class Executor(Protocol):
     def at_once(self) -> int:
         """See above."""
 
-    @property
-    def actions(self) -> Mapping[Cause, Action]:
-        """What it does for each finding."""
-
     def delete(self, items: Sequence[PlanItem]) -> Deleted:
         """Have these deleted, or put aside, in this order.
 
@@ -84,11 +80,6 @@ class AskRegistry:
     def at_once(self) -> int:
         """See `Executor`."""
         return AT_ONCE
-
-    @property
-    def actions(self) -> Mapping[Cause, Action]:
-        """See `Executor`."""
-        return registry_actions(self.registry)
 
     def delete(self, items: Sequence[PlanItem]) -> Deleted:
         """See `Executor`."""
@@ -122,7 +113,6 @@ class ChangeStore:
     plan: str
     quarantine: bytes
     tops: Sequence[bytes]
-    actions: Mapping[Cause, Action]
     others: AskRegistry
     at_once: int = field(default=_AT_ONCE_HERE)
 
@@ -203,7 +193,7 @@ class Executors:
             yield others
             return
         with StoreHand(self.runtime, self.job, self.oversight) as hand:
-            yield ChangeStore(hand, name, self.site.quarantine, self.site.directories, self.actions, others)
+            yield ChangeStore(hand, name, self.site.quarantine, self.site.directories, others)
 
     @property
     def _spec(self) -> StoreSpec:

@@ -169,12 +169,9 @@ def apply_plan(
         chosen = portion(view.left, request.limit, request.most_bytes)
         if not chosen:
             return view, Applied()
-        halting = Oversight(
-            lambda: "halted from another terminal" if directory.halt_requested() else oversight.stop(), oversight.watch
-        )
+        halting = heeding_halts(directory, oversight)
         source = resolve(site_source(site), lambda: heed(halting))
-        # Nothing is listed, so that the snapshot which a listing would grow into is never made.
-        asking = replace(store_job(source, site, site.var_location / "none.snapshot"), label=site.name)
+        asking = asking_job(source, site)
         executors = Executors(site, backends.registry, runtime, asking, halting)
         if executors.refusal is not None:
             raise PlanRefused(f"{site.name}: nothing was done: {executors.refusal.gate}: {executors.refusal.message}")
@@ -185,6 +182,20 @@ def apply_plan(
             applied = apply_items(name, chosen, view.state, audit, executor, doubts, halting, before.directories)
         _log.info("%s: plan %s: %s", site.name, view.plan.name, view.counts)
         return view, applied
+
+
+def heeding_halts(directory: RunDirectory, oversight: Oversight) -> Oversight:
+    """Give an oversight that a halt from another terminal ends as well."""
+
+    def stop() -> str:
+        return "halted from another terminal" if directory.halt_requested() else oversight.stop()
+
+    return Oversight(stop, oversight.watch)
+
+
+def asking_job(source: StoreSource, site: SiteConfig) -> StoreJob:
+    """Say how a store is asked and changed, of which nothing is listed: the snapshot that it names is never made."""
+    return replace(store_job(source, site, site.var_location / "none.snapshot"), label=site.name)
 
 
 def asked_again(site: SiteConfig) -> SiteConfig:

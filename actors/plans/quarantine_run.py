@@ -10,11 +10,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from actors.check_job import RunRequest, check_job
-from actors.jobs import store_job
 from actors.listing import ListingFailed
 from actors.oversight import Killed, Oversight, heed
 from actors.plans.applying import BACKEND_ERRORS, Trouble
-from actors.plans.plan_run import PlanRefused, asked_again, stopped
+from actors.plans.plan_run import PlanRefused, asked_again, asking_job, heeding_halts, stopped
 from actors.plans.removal import StoreHand, Task
 from actors.plans.still_meant import still_meant
 from actors.run import this_run
@@ -192,7 +191,9 @@ def purge(
             return told
         source = resolve(site_source(site), lambda: heed(halting))
         left = _still_meant(site, source, backends, directory, old, halting)
-        told = replace(told, expected=tuple(entry.item.path for entry in old if entry not in left))
+        going = {(entry.plan, entry.item.number) for entry in left}
+        stay = [entry.item.path for entry in old if (entry.plan, entry.item.number) not in going]
+        told = replace(told, expected=tuple(stay))
         return _carry_out(runtime, site, source, directory, Task.PURGE, left, told, halting)
 
 
@@ -201,13 +202,7 @@ def _held(runtime: Runtime, site: SiteConfig, oversight: Oversight) -> Iterator[
     directory = RunDirectory(site.var_location, site.name)
     directory.acquire(this_run(runtime, time.time()))
     with directory:
-        yield (
-            directory,
-            Oversight(
-                lambda: "halted from another terminal" if directory.halt_requested() else oversight.stop(),
-                oversight.watch,
-            ),
-        )
+        yield directory, heeding_halts(directory, oversight)
 
 
 def _still_meant(
@@ -245,8 +240,7 @@ def _carry_out(
     told: Emptied,
     oversight: Oversight,
 ) -> Emptied:
-    asking = replace(store_job(source, site, site.var_location / "none.snapshot"), label=site.name)
-    with StoreHand(runtime, asking, oversight) as hand:
+    with StoreHand(runtime, asking_job(source, site), oversight) as hand:
         work = _Work(AuditLog(directory.audit), hand, task, told)
         try:
             for start in range(0, len(entries), _AT_ONCE):
