@@ -6,9 +6,9 @@ import contextlib
 import re
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterable
-from types import TracebackType
+
+from tests.servers.scripted import ScriptedListener
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _MOST = 1 << 20
@@ -28,60 +28,32 @@ def path_of(head: bytes) -> bytes:
     return head.split(b" ", 2)[1]
 
 
-class ScriptedHTTP:
+class ScriptedHTTP(ScriptedListener):
     """Follows a script, over TLS if there is a ``context``. Use it as a context manager.
 
     ``asked`` are the heads of the requests that came.
     """
 
+    sends_at_once = True
+
     def __init__(self, script: Script, context: ssl.SSLContext | None = None, scheme: str = "") -> None:
         self.script = script
         self.asked: list[bytes] = []
-        self._scheme = scheme or ("dav" if context is None else "davs")
+        self.scheme = scheme or ("dav" if context is None else "davs")
         self._context = context
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self._open: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
 
-    @property
-    def port(self) -> int:
-        port: int = self._listening.getsockname()[1]
-        return port
-
-    @property
-    def url(self) -> str:
-        return f"{self._scheme}://localhost:{self.port}"
-
-    def __enter__(self) -> ScriptedHTTP:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for end in (self._listening, *self._open):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-
-    def _accept(self) -> None:
+    def serve(self, client: socket.socket) -> socket.socket:
+        """Follow the script, request by request."""
+        if self._context is not None:
+            client = self._context.wrap_socket(client, server_side=True)
+            self.open.append(client)
         with contextlib.suppress(OSError):
-            while True:
-                client = self._listening.accept()[0]
-                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._open.append(client)
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            if self._context is not None:
-                client = self._context.wrap_socket(client, server_side=True)
-                self._open.append(client)
             while head := _head(client):
                 self.asked.append(head)
                 for piece in self.script(head):
                     client.sendall(piece)
-        with contextlib.suppress(OSError):
-            client.shutdown(socket.SHUT_RDWR)
+        return client
 
 
 def _head(client: socket.socket) -> bytes:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import struct
-import threading
 from collections.abc import Callable, Iterable
-from types import TracebackType
+
+from tests.servers.scripted import ScriptedListener
 
 _HEADER = struct.Struct(">HHi")
 _REQUEST = struct.Struct(">HH16si")
@@ -44,11 +43,13 @@ def redirect(stream: int, port: int, host: bytes = b"localhost") -> bytes:
     return frame(stream, REDIRECT, struct.pack(">i", port) + host)
 
 
-class ScriptedServer:
+class ScriptedServer(ScriptedListener):
     """Lets everybody in, as ``protocol`` and ``login`` are answered, and follows a script. Use it as a context manager.
 
     ``asked`` are the requests that came, as code and path; ``logins`` how many began.
     """
+
+    scheme = "root"
 
     def __init__(
         self, script: Script, protocol: bytes = NOTHING_SPECIAL, login: bytes = LOGGED_IN, greeting: bytes = GREETING
@@ -58,56 +59,26 @@ class ScriptedServer:
         self.logins = 0
         self._first = frame(0, OK, greeting)
         self._protocol, self._login = frame(0, OK, protocol), frame(0, OK, login)
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self._open: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
 
-    @property
-    def port(self) -> int:
-        port: int = self._listening.getsockname()[1]
-        return port
-
-    @property
-    def url(self) -> str:
-        return f"root://localhost:{self.port}"
-
-    def __enter__(self) -> ScriptedServer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for end in (self._listening, *self._open):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client = self._listening.accept()[0]
-                self._open.append(client)
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            if not _exactly(client, _HANDSHAKE):
-                return
-            client.sendall(self._first)
-            while request := _exactly(client, _REQUEST.size):
-                stream, code, _, length = _REQUEST.unpack(request)
-                path = _exactly(client, length)
-                if code == PROTOCOL:
-                    client.sendall(self._protocol)
-                elif code == LOGIN:
-                    self.logins += 1
-                    client.sendall(self._login)
-                else:
-                    self.asked.append((code, path))
-                    for piece in self.script(stream, code, path):
-                        client.sendall(piece)
-        with contextlib.suppress(OSError):
-            client.shutdown(socket.SHUT_RDWR)
+    def serve(self, client: socket.socket) -> socket.socket:
+        """Let the client in, and follow the script, request by request."""
+        if not _exactly(client, _HANDSHAKE):
+            return client
+        client.sendall(self._first)
+        while request := _exactly(client, _REQUEST.size):
+            stream, code, _, length = _REQUEST.unpack(request)
+            path = _exactly(client, length)
+            if code == PROTOCOL:
+                client.sendall(self._protocol)
+            elif code == LOGIN:
+                self.logins += 1
+                client.sendall(self._login)
+            else:
+                self.asked.append((code, path))
+                for piece in self.script(stream, code, path):
+                    client.sendall(piece)
+        return client
 
 
 def _exactly(client: socket.socket, count: int) -> bytes:

@@ -321,7 +321,7 @@ def test_a_dead_door_is_not_knocked_at_without_a_pause() -> None:
             outcomes = asker.wait([asker.send(Ask.LIST, b"/store") for _ in range(50)])
             outcomes += [asker.list(b"/store") for _ in range(50)]
             assert {failed(outcome).reason for outcome in outcomes} == {Reason.CONNECTION}
-            assert len(server._open) <= 2
+            assert len(server.open) <= 2
 
 
 def test_a_name_of_254_bytes_is_looked_up() -> None:
