@@ -246,7 +246,7 @@ def test_a_journal_that_another_process_writes_is_left_to_it(
 ) -> None:
     coordinator = make()
     coordinator.exchange("one", NOTHING, 10)
-    monkeypatch.setattr("storage.snapshot._LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("storage.snapshot.writer._LOCK_SECONDS", 0.2)
     with pytest.raises(SnapshotBusy):
         make(resume=True)
     coordinator.exchange("one", answer(TOP, 1, listed((b"f",))), 10)

@@ -399,7 +399,7 @@ def test_a_journal_is_gone_on_with_only_when_its_writer_is_gone(
     first = SnapshotWriter(path, SnapshotHeader("listing", "test", 1))
     first.append(DirectoryRecord(b"/a", State.LISTED))
     first.flush()
-    monkeypatch.setattr("storage.snapshot._LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("storage.snapshot.writer._LOCK_SECONDS", 0.2)
     with pytest.raises(SnapshotBusy, match=r"s\.part: another process still writes to it"):
         SnapshotWriter.resume(path)
     first.close()
@@ -415,7 +415,7 @@ def test_what_was_finished_while_others_waited_for_it_stays_finished(
     first = part_with(path, RECORDS)
     writer = SnapshotWriter.resume(path)
     waiting = threading.Event()
-    monkeypatch.setattr("storage.snapshot.time.sleep", lambda _seconds: waiting.set())
+    monkeypatch.setattr("storage.snapshot.writer.time.sleep", lambda _seconds: waiting.set())
 
     def finish() -> None:
         waiting.wait()
@@ -440,7 +440,7 @@ def test_a_disk_that_fails_says_nothing_about_the_journal(
     def fail(_file: object, _operation: int) -> None:
         raise OSError(error, os.strerror(error))
 
-    monkeypatch.setattr("storage.snapshot.fcntl.flock", fail)
+    monkeypatch.setattr("storage.snapshot.writer.fcntl.flock", fail)
     with pytest.raises(OSError, match=os.strerror(error)):
         SnapshotWriter.resume(tmp_path / "s")
     assert part.read_bytes() == content
