@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.columns import UNSETTLED_MTIME
@@ -19,6 +19,7 @@ from storage.backends.database import Database
 from storage.backends.file_inventory import as_inventory_rows
 from storage.backends.heeded import heeded
 from storage.backends.protocols import BackendError, Backends, InventoryIdentity, InventoryRow, Transfers
+from storage.backends.rows_into import rows_into
 from storage.config.site import KnownSites, SiteConfig
 
 if TYPE_CHECKING:
@@ -157,16 +158,7 @@ class DynamoInventory:
         scratch: Path,
     ) -> InventoryCounts:
         """Read by columns."""
-        from storage.inventory import InventoryCounts
-        from storage.inventory.builder import TreeBuilder
-
-        lines = 0
-        with TreeBuilder(keep, scratch, listed_at=listed_at) as builder:
-            for rows in heeded(self._rows(site), heed):
-                lines += len(rows.names)
-                builder.add(rows)
-            tree = builder.emit(sink.append, listed_at, sink.append_leaves)
-        return InventoryCounts(**asdict(tree), lines=lines, has_sizes=True, format="dynamo-v1")
+        return rows_into(sink, heeded(self._rows(site), heed), keep, listed_at, scratch, "dynamo-v1")
 
     def find(self, site: str, lfns: Sequence[str]) -> Iterator[InventoryRow]:
         """Give what is known of some files at a site."""

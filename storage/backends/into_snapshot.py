@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from storage.backends.protocols import (
     RecordSink,
     TreeInventory,
 )
+from storage.backends.rows_into import rows_into
 from storage.inventory.errors import words_of_both
 from storage.snapshot import MISFITS, UNREAD, SnapshotHeader, SnapshotWriter
 
@@ -169,22 +170,22 @@ def _read_rows(
     scratch: Path,
 ) -> InventoryCounts:
     """Read an inventory that gives one row after the other."""
-    from storage.inventory import InventoryCounts, InventoryError
-    from storage.inventory.builder import TreeBuilder
+    from storage.inventory import InventoryError
 
-    lines = 0
     sized = False
-    with TreeBuilder(keep, scratch, listed_at=listed_at) as builder:
-        try:
-            for rows in _batches(iter(inventory.list_files(site.name)), site):
-                lines += len(rows.names)
-                sized = sized or (rows.sizes is not None and bool((rows.sizes != UNKNOWN_SIZE).any()))
-                builder.add(rows)
-                heed()
-        except InventoryError as error:
-            raise BackendError(str(error)) from error
-        tree = builder.emit(sink.append, listed_at, sink.append_leaves)
-    return InventoryCounts(**asdict(tree), lines=lines, has_sizes=sized, format="backend")
+
+    def batches() -> Iterator[Rows]:
+        nonlocal sized
+        for rows in _batches(iter(inventory.list_files(site.name)), site):
+            sized = sized or (rows.sizes is not None and bool((rows.sizes != UNKNOWN_SIZE).any()))
+            yield rows
+            heed()
+
+    try:
+        counts = rows_into(sink, batches(), keep, listed_at, scratch, "backend")
+    except InventoryError as error:
+        raise BackendError(str(error)) from error
+    return replace(counts, has_sizes=sized)
 
 
 def _batches(remaining: Iterator[InventoryRow], site: SiteConfig) -> Iterator[Rows]:

@@ -7,7 +7,7 @@ called, as in an inventory file.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine import paths
@@ -27,6 +27,7 @@ from storage.backends.protocols import (
     Transfers,
     TreeInventory,
 )
+from storage.backends.rows_into import rows_into
 from storage.config.site import KnownSites, SiteConfig, SQLSettings
 from storage.shown import printable
 
@@ -150,17 +151,9 @@ class SQLInventory:
         scratch: Path,
     ) -> InventoryCounts:
         """Read by columns."""
-        from storage.inventory import InventoryCounts
-        from storage.inventory.builder import TreeBuilder
-
         sized: list[bool] = []
-        lines = 0
-        with TreeBuilder(keep, scratch, listed_at=listed_at) as builder:
-            for rows in heeded(self._rows(site, lambda columns: sized.append(columns.size is not None)), heed):
-                lines += len(rows.names)
-                builder.add(rows)
-            tree = builder.emit(sink.append, listed_at, sink.append_leaves)
-        return InventoryCounts(**asdict(tree), lines=lines, has_sizes=any(sized), format="sql")
+        rows = heeded(self._rows(site, lambda columns: sized.append(columns.size is not None)), heed)
+        return replace(rows_into(sink, rows, keep, listed_at, scratch, "sql"), has_sizes=any(sized))
 
     def checksums(self, site: str, lfns: Collection[str], heed: Callable[[], None]) -> list[ChecksumRow] | None:
         """Ask Files once more, for the checksums of some files; None where it has no column of them."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict
 from itertools import compress
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from storage.backends.database import ConnectionLost
 from storage.backends.file_inventory import as_inventory_rows
 from storage.backends.heeded import heeded
 from storage.backends.protocols import BackendError, ChecksumRow, InventoryIdentity, InventoryRow
+from storage.backends.rows_into import rows_into
 from storage.backends.rucio.naming import Naming, mark_of_paths, naming_of, no_rule
 from storage.backends.rucio.patience import sleep, waits_of
 from storage.backends.rucio.replicas import RSE, AskServer, Replicas, ReplicaSource
@@ -84,7 +84,7 @@ class RucioInventory:
         waits = None
         while True:
             try:
-                return self._read_into(site, sink, keep, listed_at, heed, scratch)
+                return rows_into(sink, heeded(self._rows(site), heed), keep, listed_at, scratch, "rucio")
             except ConnectionLost as error:
                 waits = waits_of(settings.patience) if waits is None else waits
                 wait = next(waits)
@@ -92,27 +92,6 @@ class RucioInventory:
                     raise
                 _log.warning("%s; asking again in %.2g s", error, wait)
                 sleep(wait, heed)
-
-    def _read_into(
-        self,
-        site: str,
-        sink: RecordSink,
-        keep: Sequence[bytes],
-        listed_at: int,
-        heed: Callable[[], None],
-        scratch: Path,
-    ) -> InventoryCounts:
-        from storage.inventory import InventoryCounts
-        from storage.inventory.builder import TreeBuilder
-
-        lines = 0
-        with TreeBuilder(keep, scratch, listed_at=listed_at) as builder:
-            for rows in heeded(self._rows(site), heed):
-                lines += len(rows.names)
-                builder.add(rows)
-            # From here on nobody is asked any more.
-            tree = builder.emit(sink.append, listed_at, sink.append_leaves)
-        return InventoryCounts(**asdict(tree), lines=lines, has_sizes=True, format="rucio")
 
     def place(self, site: str) -> tuple[RSE, Naming]:
         """Say which RSE the site is, and how its files are called.
