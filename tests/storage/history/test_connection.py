@@ -27,22 +27,6 @@ def history(path: Path) -> Iterator[HistoryDatabase]:
         yield database
 
 
-@pytest.fixture
-def unwritable() -> Iterator[Path]:
-    """Give a directory that this process cannot write; root gives up its rights for as long."""
-    user = os.geteuid()
-    directory = Path(tempfile.mkdtemp())
-    directory.chmod(0o555)
-    if user == 0:
-        os.seteuid(65534)
-    try:
-        yield directory
-    finally:
-        if user == 0:
-            os.seteuid(user)
-        directory.rmdir()
-
-
 def test_staging_locks_out_neither_readers_nor_writers(history: HistoryDatabase, path: Path) -> None:
     run(history, orphans(b"/s", b"old"))
     number = history.open_run(SITE, 3.0, "threads")

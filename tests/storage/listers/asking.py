@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from engine.checksums.digest import ADLER32
-from engine.listing import Outcome
+from engine.listing import Failed, Outcome
+from engine.states import Reason
 from storage.listers.protocol import Ask, Lister, Request, Sink
 
 _PATIENCE = 60.0
@@ -54,6 +55,14 @@ class Asker:
         with self._arrived:
             self.outcomes.setdefault(number, []).append(outcome)
             self._arrived.notify_all()
+
+
+def reason_of(outcome: Outcome) -> Reason:
+    """Give why a request failed, which has to be said in one line."""
+    assert isinstance(outcome, Failed), outcome
+    assert outcome.detail
+    assert "\n" not in outcome.detail
+    return outcome.reason
 
 
 @contextmanager

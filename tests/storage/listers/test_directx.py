@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from engine.columns import FileColumns
-from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
+from engine.listing import Absent, Failed, Listed, NamesListed, Present
 from engine.states import Reason
 from storage.listers.directx import DirectXLister
 from storage.listers.doors import Door
@@ -22,7 +22,7 @@ from storage.listers.protocol import DIRECTX, Ask, Lister, StoreSpec
 from storage.listers.xrdfs_shell import Printed, Shell, can_carry
 from tests.servers.fixtures import ServedDirectory
 from tests.servers.xrootd import XRootDServer
-from tests.storage.listers.asking import Asker, asking
+from tests.storage.listers.asking import Asker, asking, reason_of
 
 NOON = 1_600_000_000
 
@@ -33,13 +33,6 @@ def put(directory: ServedDirectory, path: bytes, size: int = 1) -> None:
     with open(located, "wb") as file:
         file.truncate(size)
     os.utime(located, (NOON, NOON))
-
-
-def reason_of(outcome: Outcome) -> Reason:
-    assert isinstance(outcome, Failed), outcome
-    assert "\n" not in outcome.detail
-    assert outcome.detail
-    return outcome.reason
 
 
 def opened(door: str, timeout: float = 20, connections: int = 2) -> partial[Lister]:

@@ -6,22 +6,17 @@ from pathlib import Path
 import pytest
 
 from engine.columns import UNKNOWN_MTIME, DirectoryColumns, FileColumns
-from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
+from engine.listing import Absent, Listed, NamesListed, Present
 from engine.record import DirectoryRecord
 from engine.states import Reason, State
 from storage.listers.dump_file import dump_into_snapshot
 from storage.listers.factory import open_lister
 from storage.listers.protocol import Ask, Lister, StoreSpec
 from storage.snapshot import SnapshotHeader, SnapshotWriter
-from tests.storage.listers.asking import asking
+from tests.storage.listers.asking import asking, reason_of
 
 NOON = 1_600_000_000
 NAMES = (b"two blanks  here", b"-l", b"100%25", "größe".encode(), b"latin-\xe4", b"what?", b"quotes'\"")
-
-
-def reason_of(outcome: Outcome) -> Reason:
-    assert isinstance(outcome, Failed), outcome
-    return outcome.reason
 
 
 def opened(path: Path) -> partial[Lister]:

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from engine.columns import FileColumns
-from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
+from engine.listing import Absent, Failed, Listed, NamesListed, Present
 from engine.states import Reason
 from storage.listers import gfal
 from storage.listers.factory import open_lister
 from storage.listers.protocol import GFAL, Ask, Lister, StoreSpec
 from tests.servers.fixtures import ServedDirectory
 from tests.servers.xrootd import XRootDServer
-from tests.storage.listers.asking import Asker, asking
+from tests.storage.listers.asking import Asker, asking, reason_of
 
 NOON = 1_600_000_000
 
@@ -31,13 +31,6 @@ def put(top: Path, path: bytes, size: int = 1) -> None:
     with open(located, "wb") as file:
         file.truncate(size)
     os.utime(located, (NOON, NOON))
-
-
-def reason_of(outcome: Outcome) -> Reason:
-    assert isinstance(outcome, Failed), outcome
-    assert "\n" not in outcome.detail
-    assert outcome.detail
-    return outcome.reason
 
 
 def opened(door: str, timeout: float = 20, processes: int = 4) -> partial[Lister]:

@@ -3,21 +3,17 @@ from __future__ import annotations
 import pytest
 
 from engine.columns import DirectoryColumns, FileColumns
-from engine.listing import Failed, Listed, NamesListed, Present
+from engine.listing import Listed, NamesListed, Present
 from engine.states import Reason
 from storage.listers.gfal_answers import failure, parse_entry, parse_listing, parse_names
 from storage.listers.programs import Done
+from tests.storage.listers.asking import reason_of
 
 NOON = 1_600_000_000
 LINE = b"-rw-r--r--   1 0     0            15 2020-09-13 12:26:40.000000 +0000 file\t\n"
 DOTS = b"".join(
     b"drwxr-xr-x   2 0     0          4096 2020-09-13 12:26:40.000000 +0000 " + name + b"\t\n" for name in (b".", b"..")
 )
-
-
-def reason_of(outcome: object) -> Reason:
-    assert isinstance(outcome, Failed), outcome
-    return outcome.reason
 
 
 def test_lines_are_read_to_the_byte() -> None:

@@ -10,13 +10,9 @@ from engine.listing import Failed, Listed, NamesListed
 from engine.states import Reason
 from storage.listers.xrdfs import list_directory, list_names, parse_listing, parse_names
 from tests.servers.fixtures import ServedDirectory
+from tests.storage.listers.asking import reason_of
 
 NOON = 1_600_000_000
-
-
-def reason_of(outcome: object) -> Reason:
-    assert isinstance(outcome, Failed)
-    return outcome.reason
 
 
 def test_both_forms_of_a_line_are_read() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from engine.columns import FileColumns
-from engine.listing import Absent, Failed, Listed, NamesListed, Outcome, Present
+from engine.listing import Absent, Listed, NamesListed, Outcome, Present
 from engine.states import Reason
 from storage.listers.doors import Door
 from storage.listers.factory import open_lister
@@ -24,7 +24,7 @@ from storage.listers.protocol import BINDINGS, WIRE, Ask, Lister, Request, Store
 from storage.listers.xrootd import XRootDLister
 from tests.servers.fixtures import ServedDirectory
 from tests.servers.xrootd import XRootDServer
-from tests.storage.listers.asking import Asker, asking
+from tests.storage.listers.asking import Asker, asking, reason_of
 
 NOON = 1_600_000_000
 
@@ -35,13 +35,6 @@ def put(directory: ServedDirectory, path: bytes, size: int = 1) -> None:
     with open(located, "wb") as file:
         file.truncate(size)
     os.utime(located, (NOON, NOON))
-
-
-def reason_of(outcome: Outcome) -> Reason:
-    assert isinstance(outcome, Failed), outcome
-    assert "\n" not in outcome.detail
-    assert outcome.detail
-    return outcome.reason
 
 
 def opened(method: str, *doors: str, timeout: float = 20, connections: int = 2) -> partial[Lister]:

@@ -9,6 +9,7 @@ from engine.columns import DirectoryColumns, FileColumns
 from engine.listing import Failed, Listed, NamesListed, NoChecksum
 from engine.states import Reason
 from storage.listers.xrootd_answers import Entry, listing, may_be_cut, names, read_checksum
+from tests.storage.listers.asking import reason_of
 
 READABLE = 16
 DIRECTORY = 16 | 2 | 1
@@ -17,11 +18,6 @@ OTHER = 16 | 4
 
 def entry(name: str, flags: int = READABLE, size: int = 1, mtime: int = 100) -> Entry:
     return {"name": name, "statinfo": {"flags": flags, "size": size, "modtime": mtime}, "hostaddr": "host:1094"}
-
-
-def reason_of(outcome: object) -> Reason:
-    assert isinstance(outcome, Failed)
-    return outcome.reason
 
 
 good_names = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1).filter(

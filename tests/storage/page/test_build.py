@@ -1,11 +1,8 @@
-import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,22 +18,6 @@ from tests.storage.page.planting import DAY, HOUR, NOW, Planted
 from tests.storage.page.reading import read
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def unwritable() -> Iterator[Path]:
-    """Give a directory that this process cannot write; root gives up its rights for as long."""
-    user = os.geteuid()
-    directory = Path(tempfile.mkdtemp())
-    directory.chmod(0o555)
-    if user == 0:
-        os.seteuid(65534)
-    try:
-        yield directory
-    finally:
-        if user == 0:
-            os.seteuid(user)
-        directory.rmdir()
 
 
 def test_a_page_is_made_in_a_directory_that_is_not_there_yet(tmp_path: Path) -> None:

@@ -1,9 +1,6 @@
 import base64
 import json
-import os
-import tempfile
 from array import array
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +28,6 @@ RUN_FILES = [
     "S_unlisted.txt",
 ]
 HOSTILE = b'a\nb\t\'; DROP "TABLE" \\x \xff\xe2\x82'
-
-
-@pytest.fixture
-def unwritable() -> Iterator[Path]:
-    """Give a directory that this process cannot write; root gives up its rights for as long."""
-    user = os.geteuid()
-    directory = Path(tempfile.mkdtemp())
-    directory.chmod(0o555)
-    if user == 0:
-        os.seteuid(65534)
-    try:
-        yield directory
-    finally:
-        if user == 0:
-            os.seteuid(user)
-        directory.rmdir()
 
 
 def columns(*names: bytes, size: int = 7, mtime: int = 100) -> FileColumns:

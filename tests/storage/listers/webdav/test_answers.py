@@ -11,6 +11,7 @@ from engine.listing import Failed, Listed
 from engine.states import Reason
 from storage.listers.webdav.answers import Answer, Found, doubtful
 from storage.listers.webdav.hrefs import Reading
+from tests.storage.listers.asking import reason_of
 
 DATE = "Sun, 13 Sep 2020 12:26:40 GMT"
 NOON = 1_600_000_000
@@ -43,11 +44,6 @@ def answered(data: bytes, path: bytes = b"/data", piece: int = 1 << 20, members:
 def listed(*responses: str, path: bytes = b"/data", reading: Reading = Reading.ENCODED) -> Listed | Failed:
     found = answered(document(*responses), path)
     return found if isinstance(found, Failed) else found.members.listed(found.reading or reading)
-
-
-def reason_of(outcome: object) -> Reason:
-    assert isinstance(outcome, Failed), outcome
-    return outcome.reason
 
 
 @pytest.mark.parametrize("piece", [1, 7, 1 << 20])

@@ -21,7 +21,7 @@ from tests.servers.credentials import Authority, Issuer
 from tests.servers.scripted_http import Script, ScriptedHTTP, answer
 from tests.servers.webdav import ApacheServer
 from tests.servers.xrootd_secured import SecuredServer
-from tests.storage.listers.asking import asking
+from tests.storage.listers.asking import asking, reason_of
 from tests.storage.listers.webdav.test_answers import document, response
 
 NOON = 1_600_000_000
@@ -83,11 +83,6 @@ def seen(server: ApacheServer) -> list[list[str]]:
 def listed(url: str) -> Outcome:
     with asking(partial(WebDavLister, Door.parse(f"{url}/store"), timeout=10.0, connections=1)) as asker:
         return asker.list(b"/data")
-
-
-def reason_of(outcome: Outcome) -> Reason:
-    assert isinstance(outcome, Failed), outcome
-    return outcome.reason
 
 
 FOUND = Listed(FileColumns.from_rows([(b"x", 1, NOON)]))

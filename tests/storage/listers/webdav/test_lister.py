@@ -23,7 +23,7 @@ from tests.servers.faulty_proxy import FORWARD, Fault
 from tests.servers.fixtures import ServedDirectory
 from tests.servers.webdav import ApacheServer
 from tests.servers.xrootd_cluster import XRootDCluster
-from tests.storage.listers.asking import Asker, asking
+from tests.storage.listers.asking import Asker, asking, reason_of
 
 NOON = 1_600_000_000
 
@@ -75,11 +75,6 @@ def put(served: ServedDirectory, name: bytes, size: int = 1) -> None:
     with open(path, "wb") as file:
         file.truncate(size)
     os.utime(path, (NOON, NOON))
-
-
-def reason_of(outcome: Outcome) -> Reason:
-    assert isinstance(outcome, Failed), outcome
-    return outcome.reason
 
 
 def detail_of(outcome: Outcome) -> str:

@@ -8,6 +8,7 @@ from engine.columns import DirectoryColumns, FileColumns
 from engine.listing import Failed, Listed, NamesListed, Outcome, Present
 from engine.states import Reason
 from storage.listers.wire.answers import ListingAnswer, NamesAnswer, StatAnswer
+from tests.storage.listers.asking import reason_of
 
 NOON = 1_600_000_000
 LEAD = b".\n0 0 0 0\n"
@@ -27,13 +28,6 @@ def listing(*parts: bytes, with_ids: bool = True) -> Outcome:
     for part in parts[:-1]:
         answer.add(part)
     return answer.end(parts[-1])
-
-
-def reason_of(outcome: Outcome) -> Reason:
-    assert isinstance(outcome, Failed), outcome
-    assert outcome.detail
-    assert outcome.detail.isprintable()
-    return outcome.reason
 
 
 def test_files_become_sorted_columns() -> None:
