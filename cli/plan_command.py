@@ -118,8 +118,9 @@ def _lines(view: PlanView) -> Iterator[str]:
     actions = {item.cause: item.action for item in plan.items}
     for cause, count in sums.items.items():
         size = f", {human_bytes(sums.size[cause])}" if sums.size[cause] else ""
-        what = human_count(count, _WHAT[cause], _PLURAL.get(cause, ""))
-        yield f"{_VERB[actions[cause]]} {what}{size}: {reasons[cause]}"
+        yield f"{_VERB[actions[cause]]} {_counted(count, cause)}{size}: {reasons[cause]}"
+    for held in header.held:
+        yield f"leave {_counted(held.items, held.cause)}: {held.why}"
     counts = view.counts
     if counts["done"] or counts["dropped"] or counts["failed"]:
         yield (
@@ -130,6 +131,10 @@ def _lines(view: PlanView) -> Iterator[str]:
         yield f"it may not be applied: {view.refusal.gate}: {view.refusal.message}"
     elif counts["left"]:
         yield f"apply it with: dynamo-consistency plan apply {header.site}"
+
+
+def _counted(count: int, cause: Cause) -> str:
+    return human_count(count, _WHAT[cause], _PLURAL.get(cause, ""))
 
 
 def _state(view: PlanView, item: PlanItem) -> str:
@@ -149,6 +154,7 @@ def _object(view: PlanView, items: bool) -> dict[str, Any]:
         "rejected": view.state.rejected,
         "refusal": None if refusal is None else {"gate": refusal.gate, "message": refusal.message},
         "sums": {cause.value: {"items": count, "bytes": sums.size[cause]} for cause, count in sums.items.items()},
+        "held": [{"cause": held.cause.value, "items": held.items, "why": held.why} for held in header.held],
         **view.counts,
     }
     if not items:

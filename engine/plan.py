@@ -111,12 +111,21 @@ class PlanRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """Findings of the run from which nothing follows in its plan, how many there are, and why."""
+
+    cause: Cause
+    items: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class PlanHeader:
     """Where a plan comes from: the site, the run, when it was made (seconds since the epoch).
 
     ``gates`` closed when it was made. ``mark`` is a digest of the settings that say which store was listed, and what it
     was compared with; a plan of others is not applied. ``audit`` is how long the audit log was then, in bytes: nothing
-    about this plan stands before.
+    about this plan stands before. ``held`` are the findings that are in no item.
     """
 
     site: str
@@ -125,6 +134,7 @@ class PlanHeader:
     gates: tuple[Refusal, ...] = ()
     mark: str = ""
     audit: int = 0
+    held: tuple[Held, ...] = ()
 
 
 @dataclass(slots=True)

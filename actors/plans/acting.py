@@ -20,7 +20,7 @@ from actors.plans.applying import (
 from actors.plans.applying import (
     together as both,
 )
-from actors.plans.planning import Due, due, due_missing, open_plan
+from actors.plans.planning import Due, due, due_missing, held, open_plan
 from engine import paths
 from engine.actions import Findings, action_refusal, closed_gates, together
 from engine.gates import Refusal
@@ -119,11 +119,12 @@ def act(
     if what.empty and not executors.takes_directories:
         who = "the store cannot do that safely" if site.deletes_itself else "the registry deletes files alone"
         _log.info("%s: %d empty directories stay: %s", site.name, len(what.empty), who)
-        what = replace(what, empty=())
+        what = replace(what, directories_stay=who)
+    about = _plan_run(site, run, found)
+    # Behind a gate for too many of them nothing was looked at.
+    stays = held(site, about, what) if few_missing and few_orphans else ()
     try:
-        plan, state = open_plan(
-            site, directory, _plan_run(site, run, found), what, gates, run.mark, now, executors.actions
-        )
+        plan, state = open_plan(site, directory, about, what, gates, run.mark, now, executors.actions, stays)
     except ReportError as error:
         return Acted(Refusal("plan", str(error)), failed=f"no plan was made, and {NOTHING}", failure=error, gates=gates)
     if not few_missing:

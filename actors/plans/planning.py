@@ -13,7 +13,7 @@ from engine.actions import MISSING_RUNS, found_before, needed_runs
 from engine.columns import UNKNOWN_SIZE
 from engine.doubles import without_doubles
 from engine.gates import Refusal
-from engine.plan import DONE, USUAL_ACTIONS, Action, Cause, ItemEvent, PlanHeader, PlanItem, PlanRun, PlanState
+from engine.plan import DONE, USUAL_ACTIONS, Action, Cause, Held, ItemEvent, PlanHeader, PlanItem, PlanRun, PlanState
 from storage.history import FileRow, HistoryDatabase
 from storage.plans.audit import PLANNED, REJECTED, AuditLog
 from storage.plans.plan_file import Plan, PlanError, read_plan, write_plan
@@ -33,6 +33,7 @@ class Due:
 
     ``doubles`` counts the orphans that are left alone since they may be other files seen through a link, ``spared``
     those that somebody has brought back from the quarantine, or that lie in one which the settings name no more.
+    ``directories_stay`` says why no empty directory can be deleted; empty when they can.
     """
 
     missing: Sequence[FileRow] = ()
@@ -40,6 +41,7 @@ class Due:
     empty: Sequence[tuple[bytes, int]] = ()
     doubles: int = 0
     spared: int = 0
+    directories_stay: str = ""
 
 
 def due(site: SiteConfig, history: Path, inventory: Path, listing: Path, now: float, audit: AuditLog) -> Due:
@@ -89,6 +91,7 @@ def open_plan(
     mark: str,
     now: float,
     actions: Mapping[Cause, Action] = USUAL_ACTIONS,
+    held: tuple[Held, ...] = (),
 ) -> tuple[Plan, PlanState]:
     """Write the plan of a run, or take up the one that it has, and say how far that is.
 
@@ -101,7 +104,7 @@ def open_plan(
     """
     audit = AuditLog(directory.audit)
     before = _plan_before(site, directory, run)
-    header = PlanHeader(site.name, run, now, gates, mark, audit.size)
+    header = PlanHeader(site.name, run, now, gates, mark, audit.size, held)
     items = tuple(planned(site, found, actions))
     if before is None:
         return _new_plan(directory, audit, header, items), _known()
@@ -160,7 +163,8 @@ def planned(site: SiteConfig, found: Due, actions: Mapping[Cause, Action] = USUA
     orphan = _reason("on the store and not in the inventory", site.orphan_runs, site.orphan_days)
     default = site.missing_runs == MISSING_RUNS
     missing = _reason("in the inventory and not on the store", 0 if default else site.missing_runs, site.missing_days)
-    empty = ((path, UNKNOWN_SIZE, mtime) for path, mtime in found.empty)
+    directories = () if found.directories_stay else found.empty
+    empty = ((path, UNKNOWN_SIZE, mtime) for path, mtime in directories)
     rows: tuple[tuple[Cause, str, Iterable[FileRow]], ...] = (
         (Cause.ORPHAN, orphan, found.orphans),
         (Cause.EMPTY, "a directory without any file below it", empty),
@@ -172,10 +176,34 @@ def planned(site: SiteConfig, found: Due, actions: Mapping[Cause, Action] = USUA
 
 
 def _reason(what: str, runs: int, days: float) -> str:
+    known = _known_for(runs, days)
+    return f"{what}, for {known} or more" if known else what
+
+
+def _known_for(runs: int, days: float) -> str:
     known = [f"{runs} runs"] if runs > 1 else []
     if days:
-        known.append(f"{days:g} days")
-    return f"{what}, for {' and '.join(known)} or more" if known else what
+        known.append(f"{days:g} day{'' if days == 1 else 's'}")
+    return " and ".join(known)
+
+
+def _too_new(runs: int, days: float) -> str:
+    known = _known_for(runs, days)
+    return f"not known for {known} yet" if known else "somebody has acted on them meanwhile"
+
+
+def held(site: SiteConfig, run: PlanRun, found: Due) -> tuple[Held, ...]:
+    """Say from which findings of a run nothing follows, of those that are due or may come to be."""
+    orphans = len(found.orphans) + found.doubles + found.spared
+    rows = [
+        (Cause.ORPHAN, found.spared, "in a quarantine, or brought back from one not long ago"),
+        (Cause.ORPHAN, found.doubles, "in twins of other directories, as behind a link"),
+        (Cause.ORPHAN, run.orphan - orphans, _too_new(site.orphan_runs, site.orphan_days)),
+        (Cause.EMPTY, len(found.empty) if found.directories_stay else 0, found.directories_stay),
+        (Cause.MISSING, run.missing - len(found.missing), _too_new(site.missing_runs, site.missing_days)),
+        (Cause.MISSING, 0 if site.use_transfer_queue else len(found.missing), "UseTransferQueue is off"),
+    ]
+    return tuple(Held(cause, items, why) for cause, items, why in rows if items > 0)
 
 
 def _singles(orphans: list[FileRow], listing: Path) -> tuple[list[FileRow], int]:

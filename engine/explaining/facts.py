@@ -239,7 +239,7 @@ class PlanFacts:
 
 @dataclass(frozen=True, slots=True)
 class ActFacts:
-    """One thing that was done, or tried, because of a plan."""
+    """One thing that was done, or tried, because of a plan; ``aside`` is where it was put in a quarantine."""
 
     at: float
     who: str
@@ -247,6 +247,7 @@ class ActFacts:
     event: str
     action: str
     detail: str = ""
+    aside: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

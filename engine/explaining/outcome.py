@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from engine import paths
 from engine.explaining.facts import (
     ActFacts,
     ActionFacts,
@@ -59,7 +60,7 @@ def summary(facts: PathFacts, writing: Writing) -> str:
         case Verdict.AGREES:
             return "Nothing is wrong with it: inventory and store both have it."
         case Verdict.NOWHERE:
-            return f"Neither the inventory nor the store has it{_as_far_as_read(facts)}."
+            return f"Neither the inventory nor the store has it{_as_far_as_read(facts)}{_since(facts, writing)}."
         case Verdict.UNSEEN:
             return f"Whether it is there is not known: its directory could not be seen ({facts.judged.reason})."
         case Verdict.UNREAD:
@@ -85,6 +86,14 @@ def summary(facts: PathFacts, writing: Writing) -> str:
 def _as_far_as_read(facts: PathFacts) -> str:
     unread = any(side is not None and side.has_unread for side in (facts.inventory, facts.store))
     return ", as far as their lines could be read" if unread else ""
+
+
+def _since(facts: PathFacts, writing: Writing) -> str:
+    """Say that it is not there since this program has put it aside, where it can be brought back from."""
+    gone = facts.action.taken_away
+    if gone is None or (gone.event, gone.action) != ("done", "quarantine"):
+        return ""
+    return f": it was put into the quarantine {writing.when(gone.at)}, and plan undo brings it back"
 
 
 def _nothing_to_go_by(facts: PathFacts) -> str:
@@ -212,6 +221,8 @@ def _action(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
     for act in action.acts:
         detail = f": {act.detail}" if act.detail else ""
         what = _BECAME.get(act.event, f"had the {act.action} {act.event}")
+        if act.aside:
+            what = f"{_PUT[act.event == 'done']} {paths.escape(act.aside)}"
         what = f"{act.who} {what} by plan {act.plan}{detail}"
         yield Statement(Topic.ACTION, f"{writing.when(act.at)}: {what}.")
     for request in action.requests:
@@ -220,6 +231,7 @@ def _action(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
         yield Statement(Topic.ACTION, _nothing_asked(action))
 
 
+_PUT = ("began to move it to", "moved it to")
 _BECAME = {
     "restoring": "began to bring it back from the quarantine, where it was put",
     "restored": "brought it back from the quarantine, where it was put",

@@ -273,7 +273,7 @@ class _Gatherer:
             self._try(Source.SUMMARY, self._is_acting, False),
             self._confirm(known, sides),
             None if plan is None else self._planned(plan, state),
-            tuple(ActFacts(act.at, act.who, act.plan, act.event, act.action, printable(act.detail)) for act in acts),
+            tuple(map(_act, acts)),
             self._try(Source.REGISTRY, self._requests, ()),
             "" if registry == "files" else registry,
             self._site.deletes_itself,
@@ -323,6 +323,10 @@ class _Gatherer:
             for kind, table in _QUEUES
             for request, changed in queue.of_file(table, self._site.name, self._path)
         )
+
+
+def _act(event: AuditEvent) -> ActFacts:
+    return ActFacts(event.at, event.who, event.plan, event.event, event.action, printable(event.detail), event.aside)
 
 
 def _found(finding: PastFinding) -> FoundFacts:

@@ -15,7 +15,7 @@ from typing import Any
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from engine.gates import Refusal
-from engine.plan import Action, Cause, PlanHeader, PlanItem, PlanRun, PlanSums
+from engine.plan import Action, Cause, Held, PlanHeader, PlanItem, PlanRun, PlanSums
 from storage.atomic import AtomicFile
 
 _FORMAT, _VERSION = "dynamo-consistency-plan", 1
@@ -101,12 +101,13 @@ def read_plan(path: Path, site: str) -> Plan:
 
 
 def _head(header: PlanHeader) -> dict[str, Any]:
-    return {**asdict(header), "gates": [asdict(gate) for gate in header.gates]}
+    return asdict(header)
 
 
 def _header(head: dict[str, Any]) -> PlanHeader:
     gates = tuple(Refusal(**gate) for gate in head["gates"])
-    return PlanHeader(**{**head, "run": PlanRun(**head["run"]), "gates": gates})
+    held = tuple(Held(Cause(each["cause"]), int(each["items"]), str(each["why"])) for each in head["held"])
+    return PlanHeader(**{**head, "run": PlanRun(**head["run"]), "gates": gates, "held": held})
 
 
 def _line(item: PlanItem) -> dict[str, Any]:

@@ -297,6 +297,29 @@ def test_a_registry_that_fails_leaves_the_plan_for_later(park: Park) -> None:
     assert len(requests(park, "deletions")) == 5
 
 
+def test_findings_from_which_nothing_follows_are_told_with_the_reason(park: Park) -> None:
+    park.sites[SITE] |= {"OrphanRuns": 2, "MissingRuns": 3, "MissingDays": 1}
+    park.write()
+    put(park, "d002/new")
+    assert check(park).code == 0
+    shown = plan(park, "show").out.splitlines()
+    assert shown[1].startswith("delete 4 orphans, ")
+    assert shown[2].startswith("delete 1 empty directory: ")
+    assert shown[3:5] == [
+        "leave 1 orphan: not known for 2 runs yet",
+        "leave 1 missing file: not known for 3 runs and 1 day yet",
+    ]
+    assert plan(park, "show", "--json").json["held"][1] == {
+        "cause": "missing",
+        "items": 1,
+        "why": "not known for 3 runs and 1 day yet",
+    }
+    park.sites[SITE] |= {"MissingRuns": 2, "MissingDays": 0, "UseTransferQueue": False}
+    park.write()
+    assert check(park).code == 0
+    assert "leave 1 missing file: UseTransferQueue is off" in plan(park, "show").out
+
+
 def test_a_site_without_a_plan_says_what_makes_one(tmp_path: Path, xrootd_directory: ServedDirectory) -> None:
     park = Park(tmp_path, xrootd_directory)
     park.add(SITE)

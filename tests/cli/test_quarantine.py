@@ -127,7 +127,10 @@ def test_what_was_brought_back_is_not_planned_again(park: Park) -> None:
     assert plan(park, "undo").code == 0
     assert files(park) >= ORPHANS
     assert check(park).json["orphan"] == 3
-    assert plan(park, "show", "--json").json["sums"].get("orphan") is None
+    shown = plan(park, "show", "--json").json
+    assert shown["sums"].get("orphan") is None
+    assert shown["held"][0]["cause"] == "orphan"
+    assert (shown["held"][0]["items"], "brought back" in shown["held"][0]["why"]) == (3, True)
     park.sites[SITE]["QuarantineDays"] = 0
     park.write()
     assert check(park).json["orphan"] == 3

@@ -372,6 +372,21 @@ def test_what_was_taken_away_since_is_no_finding_any_more(event: str, action: st
     assert dry == "The site is dry: nothing is asked of the registry or taken away by itself."
 
 
+def test_what_lies_in_the_quarantine_is_said_to_with_its_place() -> None:
+    begun = ActFacts(7.0, "root", "abc", "begun", "quarantine", aside=b"/q/abc/a b")
+    done = replace(begun, at=8.0, event="done")
+    facts = replace(FACTS, judged=Judged(Verdict.NOWHERE), action=ActionFacts(acts=(begun, done), at_store=True))
+    assert summary(facts) == (
+        "Neither the inventory nor the store has it: it was put into the quarantine at 8, and plan undo brings it back."
+    )
+    acts = said(facts, Topic.ACTION)
+    assert "at 7: root began to move it to /q/abc/a b by plan abc." in acts
+    assert "at 8: root moved it to /q/abc/a b by plan abc." in acts
+    purged = replace(done, at=9.0, event="purged", aside=b"")
+    gone = replace(facts, action=ActionFacts(acts=(begun, done, purged), at_store=True))
+    assert summary(gone) == "Neither the inventory nor the store has it."
+
+
 def test_what_was_brought_back_behind_the_listing_is_not_called_gone() -> None:
     back = ActionFacts(acts=(ActFacts(8.0, "root", "abc", "restored", "quarantine"),), at_store=True)
     facts = replace(FACTS, judged=Judged(Verdict.NOWHERE), action=back)

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from engine.gates import Refusal
-from engine.plan import Action, Cause, PlanHeader, PlanItem, PlanRun
+from engine.plan import Action, Cause, Held, PlanHeader, PlanItem, PlanRun
 from storage.plans.plan_file import PlanError, read_plan, write_plan
 
 NAMES = st.binary(min_size=1, max_size=30).filter(lambda name: b"/" not in name and b"\0" not in name)
 RUN = PlanRun(7, 1_650_000_000.5, None, 1_600_000_000.25, orphan=3)
-HEADER = PlanHeader("T2_X", RUN, 1_700_000_000.5, (Refusal("top", "not listed"),), "abc", 12)
+HELD = (Held(Cause.MISSING, 3, "not known for 2 runs yet"),)
+HEADER = PlanHeader("T2_X", RUN, 1_700_000_000.5, (Refusal("top", "not listed"),), "abc", 12, HELD)
 
 
 def items(*names: bytes) -> list[PlanItem]:
@@ -64,6 +65,7 @@ def test_the_file_is_as_documented(tmp_path: Path) -> None:
         "gates": [{"gate": "top", "message": "not listed"}],
         "mark": "abc",
         "audit": 12,
+        "held": [{"cause": "missing", "items": 3, "why": "not known for 2 runs yet"}],
     }
     assert (first["item"], first["action"], first["cause"], first["size"]) == (1, "delete", "orphan", 5)
     assert (second["action"], second["size"], second["mtime"]) == ("transfer", None, None)
