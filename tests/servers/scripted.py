@@ -39,7 +39,9 @@ class ScriptedListener:
         for end in (self._listening, *self.open):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-            end.close()
+        # Each connection is closed by the thread that serves it: OpenSSL, which knows it by its number alone, would
+        # else send its last words to whatever has that number next.
+        self._listening.close()
 
     def serve(self, client: socket.socket) -> socket.socket:
         """Answer until the client is done; gives what to hang up."""
@@ -59,3 +61,4 @@ class ScriptedListener:
             client = self.serve(client)
         with contextlib.suppress(OSError):
             client.shutdown(socket.SHUT_RDWR)
+        client.close()
