@@ -282,6 +282,7 @@ def summary(done: SiteResults) -> dict[str, Any]:
         "seconds": round(results.seconds, 3),
         "inventory_files": found.inventory_files,
         "gates": [asdict(gate) for gate in done.acted.gates],
+        "planned": done.acted.planned,
         "changed_meanwhile": asdict(found.meanwhile),
         "cluster": None if done.cluster is None else asdict(done.cluster),
         **_checksums(found),
@@ -362,6 +363,8 @@ def _show_what_followed(done: SiteResults) -> None:
         print(f"left alone:    asked again before acting: {acted.dropped.words}")
     if acted.doubles:
         print(f"spared:        {human_count(acted.doubles, 'orphan')} in twins of other directories, as behind a link")
+    if acted.planned and not acted.gates:
+        print(f"planned:       {human_count(acted.planned, 'item')}; see dynamo-consistency plan show {done.site}")
     if done.unmerged is not None:
         cleaned = done.unmerged
         logs = human_count(cleaned.logs, "log")

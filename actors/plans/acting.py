@@ -35,10 +35,15 @@ from storage.runs.lists import SiteLists
 from storage.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from actors.comparison import ComparisonResult
     from actors.plans.executors import Executors
+    from engine.plan import PlanState
     from storage.backends.protocols import Backends
     from storage.config.site import SiteConfig
+    from storage.history import FileRow
+    from storage.plans.plan_file import Plan
     from storage.runs.directory import RunDirectory
 
 _log = logging.getLogger(__name__)
@@ -70,6 +75,7 @@ class Acted:
     is not any more as it was found; ``transfers`` are the missing files by their sources, also where nothing was asked
     for. ``failure`` is what went wrong, and ``failed`` says in words what could not be done then. ``stays`` has what
     was tried in vain, by path, and why. ``gates`` are those that closed, also at a site that is not set to act.
+    ``planned`` counts the items of the run's plan of which nothing was done yet, None where there is no plan.
     """
 
     refusal: Refusal | None = None
@@ -82,6 +88,7 @@ class Acted:
     stays: tuple[tuple[bytes, str], ...] = ()
     at_store: bool = False
     gates: tuple[Refusal, ...] = ()
+    planned: int | None = None
 
 
 def act(
@@ -127,18 +134,34 @@ def act(
         plan, state = open_plan(site, directory, about, what, gates, run.mark, now, executors.actions, stays)
     except ReportError as error:
         return Acted(Refusal("plan", str(error)), failed=f"no plan was made, and {NOTHING}", failure=error, gates=gates)
-    if not few_missing:
-        return Acted(refusal, gates=gates)
-    missing = [paths.decode(path) for path, _, _ in what.missing]
     refusal = refusal or executors.refusal
-    if refusal is not None:
+    if refusal is None and state.rejected:
+        refusal = Refusal("rejected", f"the plan {plan.name} of this run was rejected")
+    if refusal is None:
+        acted = _carry_out(site, backends, oversight, doubts, executors, audit, plan, state, what)
+    elif not few_missing:
+        acted = Acted(refusal)
+    else:
+        missing = _names(what.missing)
         if not few_orphans:
             with HistoryDatabase(run.history) as database:
-                missing = [paths.decode(path) for path, _, _ in due_missing(database, site, now)]
-        return replace(_only_tell(site, backends, missing, refusal), gates=gates)
-    if state.rejected:
-        rejected = Refusal("rejected", f"the plan {plan.name} of this run was rejected")
-        return replace(_only_tell(site, backends, missing, rejected), gates=gates)
+                missing = _names(due_missing(database, site, now))
+        acted = _only_tell(site, backends, missing, refusal)
+    return replace(acted, gates=gates, planned=sum(1 for _ in state.open_items(plan.items)))
+
+
+def _carry_out(
+    site: SiteConfig,
+    backends: Backends,
+    oversight: Oversight,
+    doubts: Doubts,
+    executors: Executors,
+    audit: AuditLog,
+    plan: Plan,
+    state: PlanState,
+    what: Due,
+) -> Acted:
+    """Apply the plan of what is due, and say what came of it."""
     earlier = ended_before(plan, state)
     with executors.of_plan(plan.name) as executor:
         applied = apply_items(plan.name, plan.items, state, audit, executor, doubts, oversight, earlier.directories)
@@ -158,7 +181,7 @@ def act(
     _log.info("%s: %d new deletions, %d transfers were asked for", site.name, applied.deletions, transfers)
     if site.use_transfer_queue:
         return acted
-    told = _only_tell(site, backends, missing, None)
+    told = _only_tell(site, backends, _names(what.missing), None)
     return replace(acted, transfers=told.transfers, failed=told.failed, failure=told.failure)
 
 
@@ -223,6 +246,10 @@ def what_followed(acted: Acted) -> str:
     if acted.dropped.total:
         parts.append(f"dropped when asked again before acting: {acted.dropped.words}")
     return "; ".join(parts)
+
+
+def _names(files: Iterable[FileRow]) -> list[str]:
+    return [paths.decode(path) for path, _, _ in files]
 
 
 def _only_tell(site: SiteConfig, backends: Backends, missing: list[str], refusal: Refusal | None) -> Acted:

@@ -36,6 +36,7 @@ KEYS = [
     "seconds",
     "inventory_files",
     "gates",
+    "planned",
     "changed_meanwhile",
     "cluster",
     "checksum_mismatch",
@@ -85,6 +86,7 @@ def test_the_text_for_people(site: PlantedSite) -> None:
         f"written:       {www}/{site.name}_compare_size_mismatch.txt",
         f"written:       {www}/{site.name}_empty.txt",
         f"written:       {www}/{site.name}_unlisted.txt",
+        f"planned:       7 items; see dynamo-consistency plan show {site.name}",
     ]
 
 
