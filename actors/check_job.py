@@ -81,6 +81,7 @@ def check_job(
             directory.listing,
             tops=store.tops,
             ignored=site.ignore_directories,
+            left_out=site.left_out,
             keep_orphans=request.keep_orphans or not site.delete_orphans,
             usual=_usual_files(site, request.accept_fewer, dumped=store.as_of is not None),
         ),
@@ -125,6 +126,8 @@ def store_mark(site: SiteConfig, store: StoreSource) -> dict[str, Any]:
         "tops": [repr(top) for top in store.tops],
         "ignored": [repr(pattern) for pattern in site.ignore_directories],
     }
+    if site.left_out:
+        mark["left_out"] = [repr(directory) for directory in site.left_out]
     # Two dumps may have the same name.
     return mark if store.as_of is None else {**mark, "as_of": store.as_of}
 

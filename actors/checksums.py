@@ -220,7 +220,8 @@ class _Sample:
         inventory = Snapshot(plan.inventory)
         remote = Snapshot(plan.remote, like=inventory)
         try:
-            options = compare_options(plan.young_after, plan.ignored, None, plan.keep_missing, one_name=False)
+            ours = (plan.young_after, plan.ignored, None, plan.keep_missing)
+            options = compare_options(*ours, one_name=False, left_out=plan.left_out)
             choosing = Choosing(inventory.table, remote.table, options, look)
             # With one file to a run it would be the same one for ever.
             left = max(1, most - len(state.again(most)))

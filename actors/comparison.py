@@ -48,10 +48,10 @@ class ComparisonPlan:
 
     ``young_after`` is in seconds since the epoch, None without an age limit. ``tops`` are the directories that the
     listing started from, for the gates; without any they are those of the listing's own header. ``ignored`` are
-    substrings of paths that are left alone; ``keep_orphan`` and ``keep_missing`` tell of a path, for those of the
-    backend's datasets, whether it is. ``second`` is an inventory that was read after the
-    listing, None when there is none. ``usual`` is how many files the runs before have seen. ``last_line`` is that of
-    the inventory that was read last, and ``remote_last_line`` that of a list on the other side, if they did not end.
+    substrings of paths that are left alone, ``left_out`` directories that are; ``keep_orphan`` and ``keep_missing``
+    tell of a path, for those of the backend's datasets, whether it is. ``second`` is an inventory that was read after
+    the listing, None when there is none. ``usual`` is how many files the runs before have seen. ``last_line`` is that
+    of the inventory that was read last, and ``remote_last_line`` that of a list on the other side, if they did not end.
     Everything in it pickles.
     """
 
@@ -68,6 +68,7 @@ class ComparisonPlan:
     second: Path | None = None
     last_line: LastLine | None = None
     remote_last_line: LastLine | None = None
+    left_out: tuple[bytes, ...] = ()
 
 
 @dataclass(slots=True)
@@ -266,7 +267,7 @@ class _Work:
         plan = self._plan
         orphans, missing = (keep and Counted(keep) for keep in (plan.keep_orphan, plan.keep_missing))
         options = replace(
-            compare_options(plan.young_after, plan.ignored, orphans, missing, is_listing),
+            compare_options(plan.young_after, plan.ignored, orphans, missing, is_listing, plan.left_out),
             open_inventory=self._open[0],
             open_remote=self._open[1],
         )

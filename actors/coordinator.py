@@ -73,7 +73,7 @@ class Coordinator:
     def __init__(self, plan: ListingPlan, clock: Callable[[], float] = time.monotonic) -> None:
         self._plan = plan
         self._clock = clock
-        self._ignored = PatternFilter(plan.ignored)
+        self._ignored = PatternFilter(plan.ignored, plan.left_out)
         self._queue = WorkQueue(plan.limits, self._ignored)
         self._requests: dict[str, int] = {}
         self._paces: dict[str, tuple[DoorPace, ...]] = {}

@@ -50,7 +50,7 @@ def store_job(
     window = spec.window(spec.in_flight)
     return StoreJob(
         source.label,
-        ListingPlan(header, snapshot, limits, site.ignore_directories),
+        ListingPlan(header, snapshot, limits, site.ignore_directories, left_out=site.left_out),
         # What a lister is handed waits there, and its lease runs, and what it holds is asked again if it dies.
         ListerSettings(spec, window, min(window, BATCH)),
         listers or (1 if one_lister else site.listers),

@@ -50,7 +50,8 @@ class ListingPlan:
     """What a coordinator is to list, and where its journal goes.
 
     ``snapshot`` is the name of the finished file; the journal is its part. ``resume`` says to go on from a part that is
-    there already. ``verdicts`` is where it is kept which missing candidates were confirmed, None: nowhere. ``earlier``
+    there already. ``ignored`` are substrings of paths that are not listed, ``left_out`` directories that are not.
+    ``verdicts`` is where it is kept which missing candidates were confirmed, None: nowhere. ``earlier``
     is what may be taken over, None: everything is listed.
     """
 
@@ -61,6 +62,7 @@ class ListingPlan:
     resume: bool = False
     verdicts: Path | None = None
     earlier: EarlierListing | None = None
+    left_out: tuple[bytes, ...] = ()
 
 
 BATCH = 64

@@ -19,7 +19,6 @@ from actors.site_run import SiteResults, SiteRun, run_site, stats_row
 from dynamo_consistency import config, history, parser, summary
 from dynamo_consistency.datatypes import DirectoryInfo
 from dynamo_consistency.filters import Filters, FullFilter, PatternFilter
-from engine import paths
 from storage.backends import Backends, choose, with_cms_names
 from storage.doors.resolve import resolve
 from storage.doors.source import site_source
@@ -38,18 +37,26 @@ _CHECK_EVERY = 2.0
 """Seconds between two looks at whether the site is still to be run."""
 
 
+class _LeftAlone(PatternFilter):
+    """Protects what has one of IgnoreDirectories in its name, and what lies in the quarantine."""
+
+    def __init__(self, settings: SiteConfig) -> None:
+        self._filter = settings.left_alone
+
+
 def make_filters(site: str) -> tuple[Filters | FullFilter, Filters, PatternFilter]:
     """Create the filters that are proper for the configuration; gives those of orphans, missing files and directories.
 
     Datasets whose deletion was asked for may be missing. They are no orphans, nor are those that the inventory
-    protects; with DeleteOrphans off nothing is. What has one of IgnoreDirectories in its name is neither.
+    protects; with DeleteOrphans off nothing is. What has one of IgnoreDirectories in its name, or lies in the
+    quarantine, is neither.
 
     Raises:
         OSError, ConfigError, BackendError: the configuration or a backend cannot be used.
     """
     settings = config.site(site)
     backends = _backends(settings)
-    ignored = PatternFilter([paths.decode(pattern) for pattern in settings.ignore_directories])
+    ignored = _LeftAlone(settings)
     deleted = frozenset(backends.deletions.deletion_requests(site))
 
     def protects(datasets: Collection[str]) -> Filters:

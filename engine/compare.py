@@ -51,9 +51,12 @@ def compare_options(
     keep_orphan: Callable[[bytes], bool] | None,
     keep_missing: Callable[[bytes], bool] | None,
     one_name: bool,
+    left_out: Sequence[bytes] = (),
 ) -> CompareOptions:
-    """Make the options where paths that contain one of the ``ignored`` substrings are left alone, whatever else is."""
-    patterns = PatternFilter(ignored) or None
+    """Make the options where paths that contain one of the ``ignored`` substrings are left alone, whatever else is, and
+    what lies in one of the directories ``left_out``.
+    """
+    patterns = PatternFilter(ignored, left_out) or None
     return CompareOptions(young_after, either(patterns, keep_orphan), either(patterns, keep_missing), one_name)
 
 

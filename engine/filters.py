@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from engine import paths
+
 
 class PatternFilter:
-    """Tells whether a path contains one of some plain substrings; there are no regular expressions in it."""
+    """Tells whether a path contains one of some plain substrings; there are no regular expressions in it.
 
-    def __init__(self, patterns: Sequence[bytes]) -> None:
+    It tells the same of what is one of some ``directories``, or lies below it, by whole components.
+    """
+
+    def __init__(self, patterns: Sequence[bytes], directories: Sequence[bytes] = ()) -> None:
         self._patterns = tuple(pattern for pattern in patterns if pattern)
+        self._directories = tuple(directories)
 
     def __bool__(self) -> bool:
-        """Whether there is any pattern at all."""
-        return bool(self._patterns)
+        """Whether there is anything at all to leave alone."""
+        return bool(self._patterns or self._directories)
 
     def __call__(self, path: bytes) -> bool:
         """Tell whether the path is to be left alone."""
-        return any(pattern in path for pattern in self._patterns)
+        return any(pattern in path for pattern in self._patterns) or self.is_inside(path)
+
+    def is_inside(self, path: bytes) -> bool:
+        """Tell whether the path is to be left alone for the sake of a directory."""
+        return any(paths.is_under(path, directory) for directory in self._directories)
 
     def which(self, path: bytes) -> tuple[bytes, ...]:
         """Name the patterns for whose sake the path is to be left alone."""

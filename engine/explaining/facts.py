@@ -133,7 +133,8 @@ class RuleFacts:
     ``top`` is the directory of the configuration that it lies below, None if none; ``above`` tells that some lie below
     it. ``young_after`` is the age limit of the last run. ``ignored_by`` are the parts of paths that leave it out;
     ``protected`` and ``being_deleted`` say the same of its dataset. ``keeps_orphans``: no orphan is reported at all.
-    ``in_unmerged`` says why it stays in the unmerged area, in words; ``deletable``: it may go there.
+    ``in_unmerged`` says why it stays in the unmerged area, in words; ``deletable``: it may go there. ``quarantine`` is
+    the one that it lies in, which no check looks at.
     """
 
     top: bytes | None
@@ -146,6 +147,7 @@ class RuleFacts:
     keeps_orphans: bool = False
     in_unmerged: str = ""
     deletable: bool = False
+    quarantine: bytes | None = None
 
     @property
     def is_outside(self) -> bool:

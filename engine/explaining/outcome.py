@@ -54,6 +54,8 @@ def summary(facts: PathFacts, writing: Writing) -> str:
     if back is not None and facts.store is not None and back.at > facts.store.begun:
         when = writing.when(back.at)
         return f"It was brought back from the quarantine {when}, behind the last listing; the next check judges it."
+    if facts.rules.quarantine is not None:
+        return "It lies in the quarantine, which no check looks at; `plan quarantine` shows what was put aside there."
     if facts.is_directory:
         return _directory(facts)
     match facts.judged.verdict:

@@ -137,7 +137,7 @@ def _store(facts: PathFacts, store: StoreFacts, writing: Writing) -> Iterator[St
     directory, hidden = store.directory, store.hidden
     yield Statement(Topic.STORE, f"{head} {_listing_has(facts, store, writing)}.")
     if hidden is not None:
-        yield Statement(Topic.STORE, _how_listed(hidden, writing))
+        yield Statement(Topic.STORE, _how_listed(hidden, writing, facts.rules.quarantine))
     elif directory is not None:
         yield Statement(Topic.STORE, _how_listed(directory, writing))
     elif not facts.is_directory:
@@ -183,7 +183,7 @@ def _why_not_empty(
     yield Statement(Topic.STORE, f"No file is in or below it, and it is not called empty: {why}.")
 
 
-def _how_listed(directory: DirectoryFacts, writing: Writing) -> str:
+def _how_listed(directory: DirectoryFacts, writing: Writing, quarantine: bytes | None = None) -> str:
     path = paths.escape(directory.path)
     if directory.state == "listed":
         when = "" if directory.listed is None else f" {writing.when(directory.listed)}"
@@ -194,7 +194,9 @@ def _how_listed(directory: DirectoryFacts, writing: Writing) -> str:
     when = "" if directory.listed is None else f" {writing.when(directory.listed)}"
     detail = f" ({directory.detail})" if directory.detail else ""
     if directory.state == "ignored":
-        return f"{path} was left out on purpose: IgnoreDirectories names a part of it."
+        is_aside = quarantine is not None and paths.is_under(directory.path, quarantine)
+        why = "it is the quarantine" if is_aside else "IgnoreDirectories names a part of it"
+        return f"{path} was left out on purpose: {why}."
     return f"{path} was not listed completely{when}: {directory.reason}{detail}. What is in and below it is not judged."
 
 
@@ -206,6 +208,9 @@ def rules(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
     if known.ignored_by:
         parts = ", ".join(paths.escape(part) for part in known.ignored_by)
         yield Statement(Topic.RULES, f"IgnoreDirectories leaves it out: {parts}.")
+    if known.quarantine is not None:
+        where = paths.escape(known.quarantine)
+        yield Statement(Topic.RULES, f"It lies in the quarantine, {where}, which no check looks at.")
     if known.protected:
         yield Statement(Topic.RULES, "It may be of a dataset that is protected here, so that it is never an orphan.")
     if known.being_deleted:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine import paths
-from engine.filters import PatternFilter
 from storage.backends import BackendError, choose
 from storage.backends.protocols import SiteSettings
 from storage.config.files import ConfigError
@@ -19,7 +18,7 @@ def passed_over(config: KnownSites, site: SiteConfig) -> Callable[[FindingKind, 
     Nobody is asked: where a site is listed is not known of one that does not stand in the configuration, nor where its
     backend may say otherwise.
     """
-    ignored = PatternFilter(site.ignore_directories)
+    ignored = site.left_alone
     tops = site.directories if site.name in config.sites and not _has_other_settings(config, site) else ()
 
     def passes(kind: FindingKind, directory: bytes) -> bool:

@@ -27,7 +27,6 @@ from engine.explaining.facts import (
     Verdict,
 )
 from engine.explaining.judging import judge_file
-from engine.filters import PatternFilter
 from engine.plan import PlanState
 from engine.site_states import Reporting
 from engine.young import young_after
@@ -207,12 +206,13 @@ class _Gatherer:
             any(paths.is_under(top, path) for top in site.directories),
             self._young_after(known),
             site.ignore_age_days,
-            PatternFilter(site.ignore_directories).which(path),
+            site.left_alone.which(path),
             self._try(Source.BACKEND, lambda: of(datasets.protected), False),
             self._try(Source.BACKEND, lambda: of(datasets.deleted), False),
             not site.delete_orphans,
             self._try(Source.UNMERGED, self._in_unmerged, ""),
             known.deletable,
+            site.quarantine if site.left_alone.is_inside(path) else None,
         )
 
     def _young_after(self, known: _Known) -> float | None:
@@ -247,7 +247,8 @@ class _Gatherer:
         is_listing = sides.listing.header.kind == "listing"
         second = sides.second
         options = compare_options(
-            rules.young_after, self._site.ignore_directories, keep_orphan, keep_missing, is_listing
+            *(rules.young_after, self._site.ignore_directories, keep_orphan, keep_missing, is_listing),
+            left_out=self._site.left_out,
         )
         options = replace(
             options,

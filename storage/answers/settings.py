@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from engine import paths
-from engine.filters import PatternFilter
 from storage.answers.places import why_not_writable
 from storage.backends import BackendError, choose
 from storage.backends.file_inventory import why_no_file
@@ -199,7 +198,7 @@ def _of_store(config: Config, site: SiteConfig, say: _Words) -> Iterator[Problem
     wrong, _, advice = why_not(site, site.store_spec()).partition("; ")
     if wrong:
         yield say("Deletion", site.name, wrong, advice)
-    ignored = PatternFilter(site.ignore_directories)
+    ignored = site.left_alone
     for top in site.directories:
         if ignored(top):
             wrong = f"it leaves out all of {paths.escape(top)}, which DirectoryList names"

@@ -211,7 +211,7 @@ class Config:
             name=name,
             root_path=keys.RootPath,
             directories=directories,
-            ignore_directories=(*keys.IgnoreDirectories, *_listed_quarantine(quarantine, directories)),
+            ignore_directories=keys.IgnoreDirectories,
             ignore_age_days=keys.IgnoreAge,
             doors=tuple(dict.fromkeys(keys.Doors)),
             layout=keys.Layout,
@@ -357,12 +357,6 @@ def _tops(root: bytes, directories: tuple[bytes, ...]) -> tuple[bytes, ...]:
     """Give the absolute directories, without those that another one covers; the root itself when none is named."""
     tops = list(dict.fromkeys([paths.join(root, directory) for directory in directories])) or [root]
     return tuple([top for top in tops if not any(top != other and paths.is_under(top, other) for other in tops)])
-
-
-def _listed_quarantine(quarantine: bytes, directories: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """Give the quarantine where it lies in one of the directories that are listed, so that it is left out there."""
-    is_inside = any(top != quarantine and paths.is_under(quarantine, top) for top in directories)
-    return (quarantine,) if quarantine and is_inside else ()
 
 
 def _read_environment(environment: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:

@@ -112,8 +112,8 @@ MEANINGS: dict[str, str] = {
         "`store`, with a plan, after asking again"
     ),
     "Quarantine": (
-        "Where `Deletion: store` puts orphans aside before they are deleted for good, below RootPath and left out of "
-        "listings; `none` deletes them at once"
+        "Where `Deletion: store` puts orphans aside before they are deleted for good, below RootPath; that directory, "
+        "and no other one, is left out of listings; `none` deletes them at once"
     ),
     "QuarantineDays": (
         "How long what was put aside stays before `plan purge` deletes it; for as long nothing is planned again that "

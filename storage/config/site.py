@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from engine import paths
 from engine.actions import ActionLimits
+from engine.filters import PatternFilter
 from storage.door_url import with_prefix
 from storage.listers.protocol import CONNECTIONS, DIRECTX, GFAL, IN_FLIGHT, StoreSpec
 
@@ -117,10 +119,9 @@ class SiteConfig:
     ``directories`` and ``additional_log_deletions`` are absolute canonical paths, none below another. Ages are in days,
     ``timeout`` in seconds, ``free_mem`` in GB. ``doors`` are in the form that `storage.door_url` gives, without
     ``path_prefix``, which is a canonical absolute path or empty. Files and folders are absolute. ``list_deletable`` is
-    a JSON object. ``quarantine`` is an absolute canonical path, empty where nothing is put aside; it is among what
-    ``ignore_directories`` leaves out where it lies in one of the directories. ``placement`` has amounts of
-    resources and values of labels. ``pool``, ``door_limits`` (by ``host:port``) and ``shared_location`` are the same
-    for all sites.
+    a JSON object. ``quarantine`` is an absolute canonical path, empty where nothing is put aside. ``placement`` has
+    amounts of resources and values of labels. ``pool``, ``door_limits`` (by ``host:port``) and ``shared_location`` are
+    the same for all sites.
     """
 
     name: str = ""
@@ -218,6 +219,18 @@ class SiteConfig:
             self.max_unlisted,
             self.max_run_age,
         )
+
+    @property
+    def left_out(self) -> tuple[bytes, ...]:
+        """The directories that are left out of listings: the quarantine, where it lies in what is listed."""
+        place = self.quarantine
+        is_inside = any(top != place and paths.is_under(place, top) for top in self.directories)
+        return (place,) if place and is_inside else ()
+
+    @property
+    def left_alone(self) -> PatternFilter:
+        """What tells whether a path is left alone, for the sake of ``ignore_directories`` or of ``left_out``."""
+        return PatternFilter(self.ignore_directories, self.left_out)
 
     @property
     def deletes_itself(self) -> bool:

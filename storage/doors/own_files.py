@@ -9,7 +9,6 @@ import os
 from pathlib import Path
 
 from engine import paths
-from engine.filters import PatternFilter
 from storage.config.site import SiteConfig
 from storage.door_url import parse_door
 from storage.doors.source import DoorsError, StoreSource
@@ -22,7 +21,7 @@ def keep_apart(site: SiteConfig, store: StoreSource) -> None:
     Raises:
         DoorsError: there is one; the message names the key and both directories.
     """
-    ignored = PatternFilter(site.ignore_directories)
+    ignored = site.left_alone
     own = {"VarLocation": site.var_location, "WebDir": site.web_dir}
     if site.metrics_dir is not None:
         own["MetricsDir"] = site.metrics_dir

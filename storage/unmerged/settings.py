@@ -91,12 +91,14 @@ class _Reader:
         if source == "" and "PROTECTED_LIST" not in self._values:
             self._say("PROTECTED_LIST", "the key is missing; without a protected list nothing is deleted")
         logs = [paths.join(root, b"logs"), *(self._more_logs(root) if more_logs else ())]
+        sam: tuple[bytes, ...] = (paths.join(root, b"SAM"),)
+        avoided = self._read("DIRS_TO_AVOID", sam, lambda value: self._avoided(value, root)) or ()
         settings = UnmergedSettings(
             root,
             source or "",
             self._read("WHICH_LIST", Mode.FILES, _mode) or Mode.FILES,
             self._read("MIN_AGE", FOUR_WEEKS, _seconds) or 0.0,
-            self._read("DIRS_TO_AVOID", (paths.join(root, b"SAM"),), lambda value: self._avoided(value, root)) or (),
+            (*avoided, *([site.quarantine] if site.quarantine and paths.is_under(site.quarantine, root) else [])),
             tuple(dict.fromkeys(logs)),
             site.unmerged_logs_age * _DAY,
             site.ignore_directories,

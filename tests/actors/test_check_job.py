@@ -41,6 +41,7 @@ def test_who_is_listed_in_full(store: StoreSource, why_not: str) -> None:
         {"doors": ("root://two",)},
         {"directories": (b"/store/mc",)},
         {"ignore_directories": (b"/tmp",)},
+        {"quarantine": b"/store/mc/aside"},
         {"access_method": "directx"},
         {"path_prefix": b"/cms"},
         {"max_depth": 3},

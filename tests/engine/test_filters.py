@@ -31,3 +31,16 @@ def test_everything_is_everything() -> None:
 def test_the_patterns_that_apply_are_named() -> None:
     assert PatternFilter([b"/tmp/", b".log", b""]).which(b"/store/tmp/a.log") == (b"/tmp/", b".log")
     assert PatternFilter([b"/tmp/"]).which(b"/store/a") == ()
+
+
+def test_a_directory_is_left_alone_by_whole_components() -> None:
+    protects = PatternFilter([], [b"/store/q"])
+    assert protects
+    assert [protects(path) for path in (b"/store/q", b"/store/q/a", b"/store/qcd", b"/store/a/store/q/b", b"/q")] == [
+        *(True, True),
+        *(False, False, False),
+    ]
+    both = PatternFilter([b"/tmp/"], [b"/store/q"])
+    assert [both(path) for path in (b"/store/tmp/a", b"/store/q/a", b"/store/a")] == [True, True, False]
+    assert [both.is_inside(path) for path in (b"/store/tmp/a", b"/store/q/a")] == [False, True]
+    assert both.which(b"/store/q/tmp/a") == (b"/tmp/",)

@@ -168,6 +168,16 @@ def test_rules_that_apply_are_named() -> None:
     assert "the same as /s/real" in said(link, Topic.RULES)[0]
 
 
+def test_what_lies_in_the_quarantine_is_said_to() -> None:
+    assert FACTS.store is not None
+    hidden = replace(FACTS.store, file=None, directory=None, hidden=DirectoryFacts(b"/s/q", "ignored"))
+    rules = RuleFacts(b"/s", quarantine=b"/s/q")
+    facts = replace(FACTS, path=b"/s/q/p/f", rules=rules, store=hidden, judged=Judged(Verdict.UNSEEN))
+    assert summary(facts).startswith("It lies in the quarantine, which no check looks at; `plan quarantine` shows")
+    assert said(facts, Topic.RULES) == ["It lies in the quarantine, /s/q, which no check looks at."]
+    assert "/s/q was left out on purpose: it is the quarantine." in said(facts, Topic.STORE)
+
+
 def test_of_what_is_outside_nothing_is_claimed() -> None:
     facts = replace(FACTS, rules=RuleFacts(None), judged=Judged(Verdict.OUTSIDE), inventory=None, store=None)
     assert said(facts, Topic.INVENTORY) == said(facts, Topic.STORE) == []

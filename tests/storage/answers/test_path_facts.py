@@ -111,6 +111,21 @@ def test_files_are_judged_by_the_settings_and_what_is_on_disk(tmp_path: Path, ru
     assert facts(site, "/elsewhere/x").inventory is None
 
 
+def test_the_quarantine_leaves_itself_out_and_nothing_else(tmp_path: Path, runtime: ThreadRuntime) -> None:
+    site = Site(tmp_path, keys={"Quarantine": "mc/q"})
+    names = ("mc/qcd/dark", "mc/q.root", "mc/other/mc/q/dark")
+    for name in ("mc/q/plan/aside", *names):
+        site.put(name)
+    run(runtime, site)
+    assert {name: facts(site, name).judged.verdict for name in names} == dict.fromkeys(names, Verdict.ORPHAN)
+    found = facts(site, "mc/q/plan/aside")
+    assert (found.judged.verdict, found.rules.quarantine) == (Verdict.UNSEEN, site.lfn("mc/q").encode())
+    assert found.store is not None
+    assert found.store.hidden is not None
+    assert (found.store.hidden.state, found.store.hidden.path) == ("ignored", site.lfn("mc/q").encode())
+    assert facts(site, names[0]).rules.quarantine is None
+
+
 def test_without_a_plan_the_age_limit_is_worked_out_again(tmp_path: Path, runtime: ThreadRuntime) -> None:
     site = Site(tmp_path, keys={"IgnoreAge": 2})
     os.utime(tmp_path / "inventory.csv", (OLD + 5, OLD + 5))

@@ -151,3 +151,10 @@ def test_a_relative_file_name_starts_from_the_configuration(tmp_path: Path, give
     file.write_text(json.dumps({"ListDeletable": {"PROTECTED_LIST": given}, "Sites": {"T2_X": {}}}))
     settings = unmerged_settings(Config.load(file, {}).site("T2_X"))
     assert settings.protected_list == read.format(tmp_path)
+
+
+def test_a_quarantine_in_the_area_is_not_cleaned() -> None:
+    assert unmerged_settings(site(quarantine=b"/store/unmerged/q")).avoided == (
+        *(b"/store/unmerged/SAM", b"/store/unmerged/q"),
+    )
+    assert unmerged_settings(site(quarantine=b"/store/unmergedq")).avoided == (b"/store/unmerged/SAM",)
