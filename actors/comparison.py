@@ -21,6 +21,7 @@ from engine.filters import Counted
 from engine.findings import Finding, Kind, pack_findings
 from engine.gates import Refusal, absent_tops, failed_tops, hidden_files, listing_gate
 from engine.misread import MisreadNames
+from engine.scope import Scope
 from engine.second import Meanwhile, SecondOpinion
 from engine.states import Reason, State
 from engine.table import DirectoryTable
@@ -69,6 +70,11 @@ class ComparisonPlan:
     last_line: LastLine | None = None
     remote_last_line: LastLine | None = None
     left_out: tuple[bytes, ...] = ()
+
+    @property
+    def scope(self) -> Scope:
+        """Where findings are looked for."""
+        return Scope(self.tops, self.ignored, self.left_out, self.keep_orphans, self.young_after)
 
 
 @dataclass(slots=True)

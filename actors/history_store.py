@@ -14,6 +14,7 @@ from storage.atomic import write_json
 from storage.runs.reports import CHECKSUM_LAYOUT, QUICK_LAYOUT, RUN_LAYOUT, Layout, ReportSet
 
 if TYPE_CHECKING:
+    from engine.scope import Scope
     from storage.history import HistoryDatabase, RunCounts, RunSigns
 
 
@@ -105,10 +106,12 @@ class HistoryStore:
         message: str,
         signs: RunSigns | None = None,
         replaces: int | None = None,
+        looked: Scope | None = None,
     ) -> list[str]:
         """End the run; with ``keep`` its findings replace the older ones. Gives the paths of the reports written.
 
-        ``replaces`` is the number of a run whose place it takes, since both have judged the same listing.
+        ``replaces`` is the number of a run whose place it takes, since both have judged the same listing, ``looked``
+        where it looked.
 
         Raises:
             ReportError: the reports cannot be written. The run is still open then, and may be ended without ``keep``;
@@ -126,7 +129,7 @@ class HistoryStore:
             from storage.history import RunSigns, RunStatus
 
             self._database.finish_run(
-                *(self._run, finished, RunStatus(status), counts, keep, message, signs or RunSigns(), replaces)
+                *(self._run, finished, RunStatus(status), counts, keep, message, signs or RunSigns(), replaces, looked)
             )
             # What is recorded stays recorded, whatever becomes of the renames.
             self._close_database()

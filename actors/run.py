@@ -472,6 +472,7 @@ class _Check:
         )
         accepted, reasons = result.accepted is not None, tuple(result.reasons.items())
         signs = RunSigns(self._begun, (refusal,) if refusal else (), accepted, reasons)
-        ended = (time.time(), status.value, counts, keep, message, signs, self._replaces)
+        looked = self._compared.scope if keep else None
+        ended = (time.time(), status.value, counts, keep, message, signs, self._replaces, looked)
         reports: list[str] = history.ask("finish", *ended).result(_FINISH_PATIENCE)
         return reports

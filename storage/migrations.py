@@ -271,6 +271,10 @@ HISTORY = Schema(
                 ),
             ),
         ),
+        (
+            "0007_where_a_run_looked",
+            ("ALTER TABLE runs ADD COLUMN looked TEXT NOT NULL DEFAULT ''",),
+        ),
     ),
     (
         "SELECT id, name FROM sites",
@@ -278,7 +282,7 @@ HISTORY = Schema(
         "SELECT site, findings, run FROM reported",
         *(f"SELECT site, run, directory, reason, detail FROM {table}" for table in ("unlisted", "unlisted_history")),
         f"SELECT id, site, started, finished, status, message, runtime, begun, gates, accepted, reasons, "
-        f"{', '.join(COUNTS)} FROM runs",
+        f"looked, {', '.join(COUNTS)} FROM runs",
         *(f"SELECT {columns} FROM {table}" for table, columns in COLUMNS.items()),
         *(f"SELECT {columns}, acted FROM {table}_history" for table, columns in COLUMNS.items()),
     ),

@@ -11,7 +11,7 @@ from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode
 from cli.session import Settings
 from engine import paths
-from storage.answers.left_alone import passed_over
+from storage.answers.left_alone import present_scope
 from storage.history import HistoryDatabase, RunRow
 from storage.history.difference import Fate, Found, Part
 from storage.history.two_runs import Comparison, FindingKind, NoSuchRuns, TwoRuns, choose_runs
@@ -39,35 +39,39 @@ def show_difference(
     with HistoryDatabase.reading(path) as database, database.view() as connection:
         known = database.sites()
         if site not in known:
-            others = printable(", ".join(known)) or "none"
-            raise CommandError(f"no runs of {quoted(site)} in {path}; it has runs of: {others}")
+            named = printable(", ".join(known)) or "none"
+            raise CommandError(f"no runs of {quoted(site)} in {path}; it has runs of: {named}")
         try:
             chosen = choose_runs(connection, site, *runs)
         except NoSuchRuns as error:
             raise CommandError(str(error)) from error
-        comparison = Comparison(connection, chosen, passed_over(settings.config, own))
+        comparison = Comparison(connection, chosen, present_scope(settings.config, own))
+        others = comparison.other_settings
         parts = {kind: comparison.parts(kind) for kind in FindingKind}
         fates = [fate for fate in Fate if with_still or fate != Fate.STILL] if with_paths else []
         found = ((kind, fate, row) for kind in FindingKind for fate in fates for row in comparison.rows(kind, fate))
         if as_json:
-            about = _about(site, chosen, parts)
+            about = _about(site, chosen, parts, others)
             if with_paths:
                 print_object(about, "list", (_row(*each) for each in found))
             else:
                 print(json.dumps(about))
             return ExitCode.DONE
-        for line in _lines(site, chosen, parts):
+        for line in _lines(site, chosen, parts, others):
             print(line)
         for kind, fate, row in found:
             print("\t".join([fate, kind, paths.escape(row.path), *_sizes(kind, row)]))
     return ExitCode.DONE
 
 
-def _about(site: str, runs: TwoRuns, parts: dict[FindingKind, dict[Fate, Part] | None]) -> dict[str, Any]:
+def _about(
+    site: str, runs: TwoRuns, parts: dict[FindingKind, dict[Fate, Part] | None], others: tuple[str, ...] | None
+) -> dict[str, Any]:
     return {
         "site": site,
         "before": _run(runs.before),
         "after": _run(runs.after),
+        "other_settings": None if others is None else list(others),
         "kinds": {
             kind: None if found is None else {fate: _part(kind, part) for fate, part in found.items()}
             for kind, found in parts.items()
@@ -100,7 +104,9 @@ def _sizes(kind: FindingKind, row: Found) -> list[str]:
     return [*words, *(row.checksums or ())]
 
 
-def _lines(site: str, runs: TwoRuns, parts: dict[FindingKind, dict[Fate, Part] | None]) -> Iterator[str]:
+def _lines(
+    site: str, runs: TwoRuns, parts: dict[FindingKind, dict[Fate, Part] | None], others: tuple[str, ...] | None
+) -> Iterator[str]:
     before, after = runs.before, runs.after
     # Most sites compare no checksums, and nobody asks why there is nothing to tell of them.
     parts = {kind: found for kind, found in parts.items() if found or kind != FindingKind.CHECKSUM_MISMATCH}
@@ -114,8 +120,11 @@ def _lines(site: str, runs: TwoRuns, parts: dict[FindingKind, dict[Fate, Part] |
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
     unseen = sum(found[Fate.UNSEEN].count for found in parts.values() if found is not None)
     if unseen:
-        where = f"in or below what run {after.id} could not list, or what the settings leave alone by now"
+        left = "the settings leave alone by now" if others is None else "its settings left alone"
+        where = f"in or below what run {after.id} could not list, or what {left}"
         yield f"not seen: {human_count(unseen, 'finding')} of run {before.id}, {where}; they may be there still"
+    if others:
+        yield f"other settings: run {after.id} looked elsewhere than run {before.id}, by {', '.join(others)}"
     unknown = [kind.replace("_", " ") for kind, found in parts.items() if found is None]
     if unknown:
         yield f"-: {', '.join(unknown)}: one of the runs did not look for that, or it is not kept any more"

@@ -24,6 +24,7 @@ from typing import Any
 from engine.columns import FileColumns
 from engine.findings import Finding, Kind
 from engine.gates import Refusal
+from engine.scope import Scope
 from engine.states import Reason
 from engine.usual import EarlierRun
 from storage.history import changes as history_changes
@@ -32,6 +33,7 @@ from storage.history import staging as history_staging
 from storage.history.changes import Changed, Changes
 from storage.history.connection import BUSY_SECONDS, HistoryConnection, HistoryError, connect
 from storage.history.rows import Acted
+from storage.history.sight import packed_scope
 from storage.history.staging import ONCE, FileGroup, Staging
 from storage.history.tables import (
     ANY,
@@ -199,6 +201,7 @@ class HistoryDatabase:
         message: str = "",
         signs: RunSigns = NO_SIGNS,
         replaces: int | None = None,
+        looked: Scope | None = None,
     ) -> None:
         """End a run, in one transaction.
 
@@ -207,7 +210,8 @@ class HistoryDatabase:
         raises, nothing has changed, and it may be called again.
 
         A run that ``replaces`` an earlier one of its site has judged the same listing: what both have found counts as
-        found once, and the earlier one is no run with findings any more.
+        found once, and the earlier one is no run with findings any more. ``looked`` is where it looked for findings,
+        None where that is not known.
         """
         staging = self._staging(run)
         with self._connection.transaction() as connection:
@@ -218,11 +222,12 @@ class HistoryDatabase:
                 history_staging.replace(connection, run, staging, finished)
             connection.execute(
                 "UPDATE runs SET finished = ?, status = ?, message = ?, begun = ?, gates = ?, accepted = ?, "
-                "reasons = ?, "
+                "reasons = ?, looked = ?, "
                 f"{', '.join(f'{c} = ?' for c in COUNTS)} WHERE id = ?",
                 (
                     *(finished, status, text(message), signs.begun, packed_gates(signs.gates), signs.accepted),
-                    *(packed_reasons(signs.reasons), *map(as_held, astuple(counts)), run),
+                    *(packed_reasons(signs.reasons), "" if looked is None else packed_scope(looked)),
+                    *(*map(as_held, astuple(counts)), run),
                 ),
             )
             history_staging.drop(connection, run)
@@ -322,7 +327,8 @@ class HistoryDatabase:
     def changes(self, site: str, names: int = 0) -> Changes:
         """Tell which missing files and orphans are new and which are gone since the run before, in numbers.
 
-        The lists hold the first ``names`` files of each kind.
+        What the last run did not look for, or could not, is counted apart. The lists hold the first ``names`` files of
+        each kind.
         """
         with self._connection.view() as connection:
             return history_changes.changes(connection, site, names)

@@ -1,25 +1,30 @@
 """What is new, still there and gone between two runs of a site, of each kind of finding.
 
-What the later run has not found is gone only where it could look: in and below a directory that it could not list,
-nobody can tell. What somebody acted on in between is neither.
+What the later run has not found is gone only where it has looked: in and below a directory that it could not list, and
+of what its settings left alone, nobody can tell. What somebody acted on in between is neither.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain
+from itertools import chain, count
 from typing import Any
 
 from engine import paths
 from engine.columns import UNKNOWN_SIZE
 from storage.history.rows import rows_of_directory
-from storage.history.tables import COUNTED, FileRow, RunRow, Table, as_held
+from storage.history.sight import UNLISTED, Unseen
+from storage.history.tables import COUNTED, FileRow, Table, as_held
 
-UNLISTED = "unlisted"
-"""The name of the table of directories that could not be listed."""
+_NUMBERS = count()
+"""Tell the functions of SQL apart that are made for a connection."""
+
+_PATH = """CAST((SELECT CASE name WHEN '/' THEN '/' WHEN '' THEN '' ELSE name || '/' END
+    FROM directories WHERE id = directory) || name AS BLOB)"""
+"""The path of a file, as bytes."""
 
 
 class Fate(StrEnum):
@@ -56,44 +61,6 @@ class Found:
     size: int = UNKNOWN_SIZE
     remote_size: int = UNKNOWN_SIZE
     checksums: tuple[str, str] | None = None
-
-
-class Hidden:
-    """Tells what a run could not see: what lies in, or below, a directory that it could not list."""
-
-    def __init__(self, unlisted: frozenset[bytes] | None) -> None:
-        """``unlisted`` None: nobody knows any more which directories these were."""
-        self._unlisted = unlisted
-
-    def __call__(self, directory: bytes) -> bool:
-        """Tell it of a directory."""
-        return self._unlisted is None or any(above in self._unlisted for above in _upwards(directory))
-
-
-def _upwards(directory: bytes) -> Iterator[bytes]:
-    above: bytes | None = directory
-    while above is not None:
-        yield above
-        above = paths.parent_of(above)
-
-
-def unlisted_of(connection: sqlite3.Connection, site: int, run: int) -> frozenset[bytes]:
-    """Give the directories that a run could not list, as far as that is kept."""
-    rows = connection.execute(
-        " UNION ".join(
-            "SELECT CAST(d.name AS BLOB) FROM "
-            f"{table} u JOIN directories d ON d.id = u.directory WHERE u.site = :site AND u.run = :run"
-            for table in (UNLISTED, f"{UNLISTED}_history")
-        ),
-        {"site": site, "run": run},
-    )
-    return frozenset(path for (path,) in rows)
-
-
-def hidden_from(connection: sqlite3.Connection, site: int, run: RunRow) -> Hidden:
-    """Make what tells what a run could not see."""
-    unlisted = unlisted_of(connection, site, run.id)
-    return Hidden(unlisted if unlisted or not run.counts.unlisted else None)
 
 
 def _absent(outer: str, table: str, run: str, key: tuple[str, ...]) -> str:
@@ -135,7 +102,7 @@ class _Sources:
 class Difference:
     """The findings of one kind in two runs, ``before`` and ``run``, by what became of them.
 
-    ``follows``: the one is the run before the other. ``hidden`` tells what the later one could not see.
+    ``follows``: the one is the run before the other. ``unseen`` tells of what the later one says nothing.
     """
 
     def __init__(
@@ -145,13 +112,14 @@ class Difference:
         site: int,
         before: int,
         run: int,
-        hidden: Callable[[bytes], bool],
+        unseen: Unseen,
         follows: bool = False,
     ) -> None:
         self._connection = connection
         self._table = table
         self._values: dict[str, Any] = {"site": site, "before": before, "run": run}
-        self._hidden = hidden
+        self._unseen = unseen
+        self._condition = ""
         key = ("name",) if table == Table.EMPTY else ("directory",) if table == UNLISTED else ("directory", "name")
         self._sources = _Sources(table, key, follows)
 
@@ -177,24 +145,56 @@ class Difference:
 
     def files(self, fate: Fate) -> Files:
         """Give the files of one fate, where the findings are files."""
-        return Files.of(self._connection, self._values, self._sources.of(fate)).where(self._keeps(fate))
+        sources = self._sources.of(fate)
+        if fate in (Fate.GONE, Fate.UNSEEN):
+            no = "NOT " if fate == Fate.GONE else ""
+            unseen = self._condition or self._make_condition()
+            sources = {name: f"{where} AND {no}({unseen})" for name, where in sources.items()}
+        return Files.of(self._connection, self._values, sources)
 
-    def _keeps(self, fate: Fate) -> Callable[[bytes], bool]:
-        """Tell which directories belong to a fate, beyond what the database can say."""
-        if fate == Fate.GONE:
-            return lambda directory: not self._hidden(directory)
-        return self._hidden if fate == Fate.UNSEEN else lambda _: True
+    def _make_condition(self) -> str:
+        """Say in SQL, where the names of files are, of which of them the later run would say nothing."""
+        table, unseen, scope = self._table, self._unseen, self._unseen.scope
+        known: dict[int, bool] = {}
+
+        def is_unseen(directory: int) -> bool:
+            told = known.get(directory)
+            if told is None:
+                query = "SELECT CAST(name AS BLOB) FROM directories WHERE id = ?"
+                (path,) = self._connection.execute(query, (directory,)).fetchone()
+                told = known[directory] = unseen.directory(table, path)
+            return told
+
+        function = f"unseen_{next(_NUMBERS)}"
+        self._connection.create_function(function, 1, is_unseen)
+        conditions = [f"{function}(directory)"]
+        if scope is not None and scope.young_after is not None:
+            conditions.append("ifnull(mtime > :young_after, 0)")
+            self._values["young_after"] = scope.young_after
+        for number, pattern in enumerate(filter(None, scope.ignored if scope is not None else ())):
+            conditions.append(f"instr({_PATH}, :ignored_{number})")
+            self._values[f"ignored_{number}"] = pattern
+        self._condition = " OR ".join(conditions)
+        return self._condition
 
     def _directories(self, fate: Fate) -> Iterator[bytes]:
         if self._table == UNLISTED and fate == Fate.ACTED:
             return
-        keeps = self._keeps(fate)
+        asked = fate in (Fate.GONE, Fate.UNSEEN)
         for table, where in self._sources.of(fate).items():
             if self._table == UNLISTED:
-                query = f"SELECT CAST(d.name AS BLOB) FROM {table} JOIN directories d ON d.id = directory WHERE {where}"
+                rows = f"CAST(d.name AS BLOB), NULL FROM {table} JOIN directories d ON d.id = directory"
             else:
-                query = f"SELECT CAST(name AS BLOB) FROM {table} WHERE {where}"
-            yield from (path for (path,) in self._connection.execute(query, self._values) if keeps(path))
+                rows = f"CAST(name AS BLOB), mtime FROM {table}"
+            for path, mtime in self._connection.execute(f"SELECT {rows} WHERE {where}", self._values):
+                if not asked or self._is_unseen(path, mtime) == (fate == Fate.UNSEEN):
+                    yield path
+
+    def _is_unseen(self, path: bytes, mtime: int | None) -> bool:
+        """Tell whether the later run would say nothing of a directory, which is empty or could not be listed."""
+        if self._unseen.directory(self._table, path):
+            return True
+        return mtime is not None and self._unseen.scope is not None and self._unseen.scope.is_too_young(mtime)
 
 
 class Files:
@@ -224,8 +224,8 @@ class Files:
                 f"FROM {table} WHERE {where} GROUP BY directory) JOIN directories d ON d.id = directory",
                 dict(values),
             )
-            for directory, count, high, low in rows:
-                part = Part(count, as_held((high << 31) + low))
+            for directory, files, high, low in rows:
+                part = Part(files, as_held((high << 31) + low))
                 parts[directory] = parts.get(directory, Part()) + part
         return cls(connection, values, sources, parts)
 
@@ -235,11 +235,6 @@ class Files:
     def total(self) -> Part:
         """Count all of them."""
         return sum(self._parts.values(), Part())
-
-    def where(self, keeps: Callable[[bytes], bool]) -> Files:
-        """Give those in directories that are to be kept."""
-        parts = {directory: part for directory, part in self._parts.items() if keeps(directory)}
-        return Files(self._connection, self._values, self._sources, parts)
 
     def rows(self, more: str = "") -> Iterator[Any]:
         """Give path, size, mtime and further columns of each, directories in tree order, names in byte order."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from storage.history.difference import UNLISTED, Difference, Fate, Found, Part, hidden_from
+from engine.scope import Scope
+from storage.history.difference import Difference, Fate, Found, Part
 from storage.history.rows import run_rows
+from storage.history.sight import UNLISTED, Unseen, scope_of
 from storage.history.staging import run_before
 from storage.history.tables import RunRow, Table
 
@@ -94,15 +96,19 @@ class Comparison:
         self,
         connection: sqlite3.Connection,
         runs: TwoRuns,
-        passed_over: Callable[[FindingKind, bytes], bool] = lambda _kind, _directory: False,
+        otherwise: Scope | None = None,
     ) -> None:
-        """``passed_over`` tells where the later run did not look for a kind, although it could have."""
-        self._passed_over = passed_over
+        """``otherwise`` is where the later run is believed to have looked when nobody noted it."""
         self._connection = connection
         self._runs = runs
         query = "SELECT id FROM sites WHERE name = ?"
         (self._site,) = connection.execute(query, (runs.after.site,)).fetchone()
-        self._hidden = hidden_from(connection, self._site, runs.after)
+        self._unseen = Unseen(connection, self._site, runs.after, otherwise)
+
+    @property
+    def other_settings(self) -> tuple[str, ...] | None:
+        """The keys of the configuration in which the runs looked elsewhere; None when nobody noted where they did."""
+        return settings_between(self._connection, self._runs.before.id, self._runs.after.id)
 
     def parts(self, kind: FindingKind) -> dict[Fate, Part] | None:
         """Count the findings of a kind by their fate; None when one of the runs cannot tell."""
@@ -127,11 +133,13 @@ class Comparison:
             if table not in before.reported & after.reported:
                 return None
             follows = run_before(self._connection, self._site, table, after.id) == before.id
+        return Difference(self._connection, kind.table, self._site, before.id, after.id, self._unseen, follows)
 
-        def hidden(directory: bytes) -> bool:
-            return self._hidden(directory) or self._passed_over(kind, directory)
 
-        return Difference(self._connection, kind.table, self._site, before.id, after.id, hidden, follows)
+def settings_between(connection: sqlite3.Connection, before: int, after: int) -> tuple[str, ...] | None:
+    """Name the keys of the configuration in which two runs looked elsewhere; None when that is not known of both."""
+    first, second = scope_of(connection, before), scope_of(connection, after)
+    return None if first is None or second is None else second.differs_in(first)
 
 
 def _is_kept(connection: sqlite3.Connection, site: int, run: RunRow) -> bool:

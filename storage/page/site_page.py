@@ -65,13 +65,17 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is new and what is gone of one kind of finding; ``known`` is false when there was no run before."""
+    """What is new and what is gone of one kind of finding; ``known`` is false when there was no run before.
+
+    ``unseen`` are neither there nor gone, since the last run did not look where they were, or could not.
+    """
 
     title: str
     known: bool
     new: Names
     gone: Names
     href: str
+    unseen: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ class SiteList:
 @dataclass(frozen=True, slots=True)
 class SitePage:
     """All that the page of a site shows. ``live`` is the name of the file that its run writes as long as it goes on,
-    ``href`` leads to the page itself.
+    ``href`` leads to the page itself. ``other_settings`` are keys by which the last run looked elsewhere than before.
     """
 
     site: str
@@ -109,6 +113,7 @@ class SitePage:
     runs: tuple[RunLine, ...]
     more_runs: bool
     changes: tuple[Change, ...]
+    other_settings: tuple[str, ...]
     unlisted: tuple[tuple[str, str, int, tuple[tuple[str, str], ...]], ...]
     reasons: tuple[tuple[str, int], ...]
     lists: tuple[SiteList, ...]
@@ -138,6 +143,7 @@ def site_page(facts: SiteFacts, limits: ActionLimits, web_dir: Path, now: float)
             _change("Missing files", facts.changes.missing, _href(lists, "missing")),
             _change("Orphans", facts.changes.orphans, _href(lists, "orphan")),
         ),
+        other_settings=facts.changes.settings,
         unlisted=tuple(
             (group.reason.name.lower(), group.reason.label, group.count, group.examples) for group in facts.unlisted
         ),
@@ -184,6 +190,7 @@ def _change(title: str, changed: Changed, href: str) -> Change:
         Names(changed.new, _shown(changed.new_files)),
         Names(changed.gone, _shown(changed.gone_files)),
         href,
+        changed.unseen,
     )
 
 

@@ -197,7 +197,11 @@ def _blocks(facts: SiteFacts) -> tuple[Part, ...]:
 
 
 def _change(changed: Changed) -> tuple[Part, ...]:
-    if not changed.new and not changed.gone:
+    if not (changed.new or changed.gone or changed.unseen):
         return ()
+    text = f"+{changed.new:,} −{changed.gone:,}"  # noqa: RUF001
     about = f"{changed.new:,} new and {changed.gone:,} gone since the run before"
-    return (Part(f"+{changed.new:,} −{changed.gone:,}", about=about),)  # noqa: RUF001
+    if changed.unseen:
+        text += f" ?{changed.unseen:,}"
+        about += f"; {changed.unseen:,} not seen, since the last run did not look there, or could not"
+    return (Part(text, about=about),)

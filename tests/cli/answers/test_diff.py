@@ -142,7 +142,9 @@ def test_runs_that_are_not_there_are_told(home: Path) -> None:
     [
         ({}, 1, 0),
         ({"DirectoryList": ["other"]}, 0, 1),
-        ({"IgnoreDirectories": ["/s/"]}, 1, 0),
+        ({"IgnoreDirectories": ["/t/"]}, 1, 0),
+        # What stands in the name of a file leaves it out as well.
+        ({"IgnoreDirectories": ["/s/"]}, 0, 1),
         ({"IgnoreDirectories": ["/s"]}, 0, 1),
     ],
 )

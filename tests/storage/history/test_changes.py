@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.findings import Finding, Kind
+from engine.scope import Scope
 from engine.states import Reason
 from storage.history import Changed, Changes, HistoryDatabase, RunCounts, RunStatus, Table
 from tests.storage.histories import OTHER, SITE, files, orphans, run
@@ -95,6 +96,19 @@ def test_what_could_not_be_judged_is_not_gone(history: HistoryDatabase, unlisted
     found = history.changes(SITE, 10)
     assert found.missing.gone_files == (() if unlisted == b"/" else (row(b"/s-u/c"),))
     assert (found.missing.gone, found.orphans.gone) == (len(found.missing.gone_files), 0)
+
+
+def test_settings_that_are_others_are_named_by_the_last_two_runs(history: HistoryDatabase) -> None:
+    def checked(looked: Scope | None) -> None:
+        number = history.open_run(SITE, 1.0, "threads")
+        history.finish_run(number, 2.0, RunStatus.DONE, RunCounts(), True, looked=looked)
+
+    checked(Scope((b"/s",)))
+    assert history.changes(SITE).settings == ()
+    checked(Scope((b"/s",), (b"/tmp",)))
+    assert history.changes(SITE).settings == ("IgnoreDirectories",)
+    checked(Scope((b"/s",), (b"/tmp",), young_after=5.0))
+    assert history.changes(SITE).settings == ()
 
 
 def test_runs_that_kept_no_findings_are_passed_over(history: HistoryDatabase) -> None:

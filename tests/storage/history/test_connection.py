@@ -95,6 +95,7 @@ def test_steps_of_the_schema_are_recorded_by_name(history: HistoryDatabase, path
         ("history", "0004_why_files_were_not_judged"),
         ("history", "0005_what_earlier_runs_could_not_list"),
         ("history", "0006_files_with_another_checksum"),
+        ("history", "0007_where_a_run_looked"),
     ]
     assert query(path, recorded) == steps
     HistoryDatabase(path).close()

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from engine import paths
 from engine.columns import FileColumns
 from engine.findings import Finding, Kind
+from engine.scope import Scope
 from engine.states import Reason
 from storage.history import HistoryDatabase, RunCounts, RunStatus, Table
 from storage.history.difference import Fate, Found, Part
+from storage.history.sight import scope_of
 from storage.history.staging import KEPT_UNLISTED
 from storage.history.two_runs import Comparison, FindingKind, NoSuchRuns, choose_runs
 from tests.storage.histories import OTHER, SITE, files, orphans, query, run
@@ -26,23 +28,32 @@ def history(tmp_path: Path) -> Iterator[HistoryDatabase]:
         yield database
 
 
-def checked(history: HistoryDatabase, findings: Iterable[Finding] = (), unlisted: Iterable[bytes] = ()) -> int:
+def checked(
+    history: HistoryDatabase,
+    findings: Iterable[Finding] = (),
+    unlisted: Iterable[bytes] = (),
+    looked: Scope | None = None,
+) -> int:
     """Enter a run as a check does."""
     unlisted = list(unlisted)
     number = history.open_run(SITE, 1.0, "threads")
     history.stage(number, findings)
     history.stage_unlisted(number, [(path, Reason.TIMEOUT, "words") for path in unlisted])
     status = RunStatus.INCOMPLETE if unlisted else RunStatus.DONE
-    history.finish_run(number, 2.0, status, RunCounts(unlisted=len(unlisted)), keep_findings=True)
+    history.finish_run(number, 2.0, status, RunCounts(unlisted=len(unlisted)), keep_findings=True, looked=looked)
     return number
 
 
 def fates(
-    history: HistoryDatabase, kind: FindingKind, before: int | None = None, after: int | None = None
+    history: HistoryDatabase,
+    kind: FindingKind,
+    before: int | None = None,
+    after: int | None = None,
+    otherwise: Scope | None = None,
 ) -> dict[Fate, list[bytes]] | None:
     """Give the paths of a kind by their fate, after holding them against the counts."""
     with history.view() as connection:
-        comparison = Comparison(connection, choose_runs(connection, SITE, before, after))
+        comparison = Comparison(connection, choose_runs(connection, SITE, before, after), otherwise)
         parts = comparison.parts(kind)
         if parts is None:
             assert list(comparison.rows(kind, Fate.NEW)) == []
@@ -231,3 +242,80 @@ def test_fates_are_operations_on_sets_and_agree_with_what_the_page_says(
     }
     assert [path for path, _, _ in page.new_files] == fate.get(Fate.NEW, [])
     assert [path for path, _, _ in page.gone_files] == fate.get(Fate.GONE, [])
+    assert page.unseen == len(fate.get(Fate.UNSEEN, []))
+
+
+ALL = Scope((b"/s",))
+
+
+@pytest.mark.parametrize(
+    ("looked", "seen"),
+    [
+        (ALL, {b"/s/a/x", b"/s/a/x.log", b"/s/q/x"}),
+        (Scope((b"/s/a",)), {b"/s/a/x", b"/s/a/x.log"}),
+        (Scope((b"/s",), (b"/a/",)), {b"/s/q/x"}),
+        (Scope((b"/s",), (b".log",)), {b"/s/a/x", b"/s/q/x"}),
+        (Scope((b"/s",), (), (b"/s/q",)), {b"/s/a/x", b"/s/a/x.log"}),
+        (Scope((b"/s",), young_after=99.0), set()),
+        (Scope((b"/s",), young_after=100.0), {b"/s/a/x", b"/s/a/x.log", b"/s/q/x"}),
+        (Scope((b"/s",), keeps_orphans=True), set()),
+    ],
+)
+def test_what_the_settings_of_a_run_left_alone_is_not_gone(
+    history: HistoryDatabase, looked: Scope, seen: set[bytes]
+) -> None:
+    found = {b"/s/a/x", b"/s/a/x.log", b"/s/q/x"}
+    checked(history, [orphans(b"/s/a", b"x", b"x.log"), orphans(b"/s/q", b"x")], looked=ALL)
+    checked(history, looked=looked)
+    fate = fates(history, FindingKind.ORPHAN) or {}
+    assert (set(fate.get(Fate.GONE, [])), set(fate.get(Fate.UNSEEN, []))) == (seen, found - seen)
+    page = history.changes(SITE, 10).orphans
+    assert ({path for path, _, _ in page.gone_files}, page.gone) == (seen, len(seen))
+    assert page.unseen == len(found - seen)
+
+
+def test_orphans_that_are_kept_hide_no_missing_file(history: HistoryDatabase) -> None:
+    checked(history, [files(Kind.MISSING, b"/s", b"x")], looked=ALL)
+    checked(history, looked=Scope((b"/s",), keeps_orphans=True))
+    assert fates(history, FindingKind.MISSING) == {Fate.GONE: [b"/s/x"]}
+
+
+def test_the_settings_of_the_later_run_count_and_not_those_of_now_or_in_between(history: HistoryDatabase) -> None:
+    narrow = Scope((b"/s",), (b"/a/",))
+    for looked, there in ((ALL, True), (narrow, False), (ALL, False)):
+        checked(history, [orphans(b"/s/a", b"x")] if there else [], looked=looked)
+    for now in (None, ALL, narrow):
+        # The third one looked again, and has not found it.
+        assert fates(history, FindingKind.ORPHAN, 1, 3, now) == {Fate.GONE: [b"/s/a/x"]}
+        assert fates(history, FindingKind.ORPHAN, 1, 2, now) == {Fate.UNSEEN: [b"/s/a/x"]}
+
+
+def test_what_is_believed_counts_where_nobody_noted_where_a_run_looked(history: HistoryDatabase) -> None:
+    checked(history, [orphans(b"/s/a", b"x")])
+    checked(history)
+    assert fates(history, FindingKind.ORPHAN) == {Fate.GONE: [b"/s/a/x"]}
+    assert fates(history, FindingKind.ORPHAN, otherwise=Scope((), (b"/a/",))) == {Fate.UNSEEN: [b"/s/a/x"]}
+
+
+def test_directories_that_nobody_looked_at_are_not_gone(history: HistoryDatabase) -> None:
+    empty = [Finding(Kind.EMPTY, b"/s/a", mtime=100), Finding(Kind.EMPTY, b"/s/b", mtime=300)]
+    checked(history, empty, [b"/s/a/u", b"/s/u"], looked=ALL)
+    checked(history, looked=Scope((b"/s",), (b"/a",), young_after=200.0))
+    assert fates(history, FindingKind.EMPTY) == {Fate.UNSEEN: [b"/s/a", b"/s/b"]}
+    assert fates(history, FindingKind.UNLISTED) == {Fate.GONE: [b"/s/u"], Fate.UNSEEN: [b"/s/a/u"]}
+
+
+def test_the_settings_that_differ_are_named(history: HistoryDatabase) -> None:
+    hostile = Scope((b"/s", b"/\xff"), (b"\xfe\n",), (b"/s/q",), young_after=1.5)
+    for looked in (ALL, hostile, hostile, None):
+        checked(history, looked=looked)
+
+    def between(before: int, after: int) -> tuple[str, ...] | None:
+        with history.view() as connection:
+            return Comparison(connection, choose_runs(connection, SITE, before, after)).other_settings
+
+    others = ("DirectoryList", "IgnoreDirectories", "Quarantine")
+    assert (between(1, 2), between(2, 3), between(3, 4)) == (others, (), None)
+    assert history.changes(SITE).settings == ()
+    with history.view() as connection:
+        assert [scope_of(connection, run) for run in (1, 2, 4, 99)] == [ALL, hostile, None, None]

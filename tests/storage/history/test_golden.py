@@ -11,11 +11,13 @@ import pytest
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE, FileColumns
 from engine.findings import Finding, Kind
 from engine.gates import Refusal
+from engine.scope import Scope
 from engine.states import Reason
 from engine.usual import EarlierRun
 from storage import migrations
 from storage.history import Acted, Changed, HistoryDatabase, RunCounts, RunSigns, RunStatus, Table
 from storage.history.difference import Fate
+from storage.history.sight import scope_of
 from storage.history.two_runs import Comparison, FindingKind, choose_runs
 
 FOLDER = Path(__file__).parents[1] / "golden"
@@ -30,6 +32,8 @@ UNLISTED = FOLDER / "history-0005.db"
 """With what step 0005 keeps of directories that earlier runs could not list."""
 CHECKSUMS = FOLDER / "history-0006.db"
 """With the mismatches of checksums of step 0006."""
+LOOKED = FOLDER / "history-0007.db"
+"""With what step 0007 says of where a run looked."""
 
 SITE = "T2_EXAMPLE"
 COUNTS = RunCounts(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14.5)
@@ -164,6 +168,23 @@ def assert_checksums(path: Path) -> None:
         assert (counts.checksum_mismatch, counts.checksums, counts.checksums_unchecked) == (1, 9, 2)
 
 
+WHERE = Scope((b"/store/mc", b"/store/\xfe"), ("größe".encode(), b"\xff\n"), (b"/store/q",), True, 15.5)
+
+
+def write_looked(path: Path) -> None:
+    """Write the history that stands there for the schema of step 0007."""
+    with HistoryDatabase(path) as history:
+        for looked in (None, WHERE):
+            run = history.open_run(SITE, 10.5, "ray")
+            history.finish_run(run, 20.25, RunStatus.DONE, RunCounts(), True, looked=looked)
+    pack(path)
+
+
+def assert_looked(path: Path) -> None:
+    with HistoryDatabase(path) as history, history.view() as connection:
+        assert [scope_of(connection, run) for run in (1, 2)] == [None, WHERE]
+
+
 def pack(path: Path) -> None:
     """Make the file small, with small pages and without a log."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -252,6 +273,10 @@ def test_the_golden_history_with_checksums_is_still_read(tmp_path: Path) -> None
     assert_checksums(Path(shutil.copy(CHECKSUMS, tmp_path / "copy.db")))
 
 
+def test_the_golden_history_with_where_runs_looked_is_still_read(tmp_path: Path) -> None:
+    assert_looked(Path(shutil.copy(LOOKED, tmp_path / "copy.db")))
+
+
 def test_the_runs_of_an_old_history_have_no_gates_and_an_inventory_of_nobody_knows_how_many(copy: Path) -> None:
     with HistoryDatabase(copy) as history:
         assert [run.signs for run in history.runs()] == [RunSigns()] * 3
@@ -273,12 +298,14 @@ def test_what_is_written_today_reads_the_same(tmp_path: Path) -> None:
     assert_unlisted(tmp_path / "unlisted.db")
     write_checksums(tmp_path / "checksums.db")
     assert_checksums(tmp_path / "checksums.db")
+    write_looked(tmp_path / "looked.db")
+    assert_looked(tmp_path / "looked.db")
 
 
 @pytest.mark.parametrize(
     "golden",
-    [GOLDEN, COUNTERS, SIGNS, REASONS, UNLISTED, CHECKSUMS],
-    ids=["0001", "0002", "0003", "0004", "0005", "0006"],
+    [GOLDEN, COUNTERS, SIGNS, REASONS, UNLISTED, CHECKSUMS, LOOKED],
+    ids=["0001", "0002", "0003", "0004", "0005", "0006", "0007"],
 )
 def test_an_old_history_becomes_what_a_new_one_is(golden: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copy(golden, tmp_path / "copy.db"))

@@ -163,9 +163,9 @@ def _version(path: Path) -> int:
     assert query(path, "SELECT name FROM orphans_history") == [("older",)]
     version = len(query(path, "SELECT name FROM _sqlite_migrations"))
     indexes = query(path, "SELECT count(*) FROM sqlite_master WHERE name LIKE '%acted'")
-    assert (of_runs >= OF_CHECKSUMS) == (version == 6)
-    assert ({"inventory_files", "begun", "gates", "accepted", "reasons"} <= of_runs) == (version == 6)
-    assert ({"site", "run", "directory", "reason", "detail"} == of_unlisted) == (version == 6)
+    assert (of_runs >= OF_CHECKSUMS) == (version == 7)
+    assert ({"inventory_files", "begun", "gates", "accepted", "reasons", "looked"} <= of_runs) == (version == 7)
+    assert ({"site", "run", "directory", "reason", "detail"} == of_unlisted) == (version == 7)
     if version == 1:
         assert not any({"seen", "since"} & found for found in columns.values())
         assert (columns["reported"], indexes) == (set(), [(0,)])
@@ -182,7 +182,7 @@ def test_killed_at_any_step_of_an_upgrade_it_has_not_begun_or_is_whole(path: Pat
     output, _ = start_child(UPGRADER, path, "0").communicate(timeout=120)
     steps = int(output.split()[-1])
     assert steps > 1000
-    assert _version(path) == 6
+    assert _version(path) == 7
     versions = []
     for last in [*random.Random(3).sample(range(1, steps), 12), steps - 20, steps]:
         for leftover in path.parent.iterdir():
@@ -194,8 +194,8 @@ def test_killed_at_any_step_of_an_upgrade_it_has_not_begun_or_is_whole(path: Pat
         versions.append(_version(path))
         with HistoryDatabase(path) as history:
             assert len(list(history.missing("T2_EXAMPLE"))) == 2
-        assert _version(path) == 6
-    assert set(versions) == {1, 6}
+        assert _version(path) == 7
+    assert set(versions) == {1, 7}
 
 
 # A child that reports orphans at once and then acts on them, and kills itself at a step of either.

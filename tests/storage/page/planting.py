@@ -9,6 +9,7 @@ from pathlib import Path
 from engine import paths
 from engine.columns import UNKNOWN_MTIME, FileColumns
 from engine.findings import Finding, Kind
+from engine.scope import Scope
 from engine.site_states import Reporting, SiteStatus
 from engine.states import Reason
 from storage.history import HistoryDatabase, RunCounts, RunStatus
@@ -72,6 +73,7 @@ class Planted:
         message: str = "",
         seconds: float = 600.0,
         files: int = 1000,
+        looked: Scope | None = None,
     ) -> int:
         """Enter a run into the history; one that runs is left open."""
         with HistoryDatabase(self.history) as history:
@@ -93,7 +95,7 @@ class Planted:
                 seconds=seconds,
             )
             keep = status in (RunStatus.DONE, RunStatus.INCOMPLETE)
-            history.finish_run(run, started + seconds, status, counts, keep, message)
+            history.finish_run(run, started + seconds, status, counts, keep, message, looked=looked)
         return run
 
     def file(self, name: str, text: str = "/store/mc/a.root\n") -> Path:

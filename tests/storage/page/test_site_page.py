@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+from engine.scope import Scope
 from engine.site_states import SiteStatus
 from engine.states import Reason
 from storage.history import RunCounts, RunRow, RunStatus, Table
@@ -62,6 +63,26 @@ def test_what_is_new_and_gone_has_counts_names_and_a_list(planted: Planted) -> N
     assert names == [*(name.decode() for name in many[:NAMES]), "/s/old"]
     assert "and 5 more" in missing.text
     assert {link.attributes["href"] for link in missing.all("a")} == {f"../{SITE}_compare_missing.txt"}
+
+
+def test_what_the_last_run_did_not_look_at_is_not_called_gone(planted: Planted) -> None:
+    everywhere = Scope((b"/s",))
+    planted.run(SITE, NOW - 2 * DAY, missing=[b"/s/a/1"], orphans=[b"/s/a/2", b"/s/a/3", b"/s/b"], looked=everywhere)
+    planted.run(SITE, NOW - DAY, looked=Scope((b"/s",), (b"/a/",)))
+    found = section(page(planted), "Since the run before")
+    assert "By other settings (IgnoreDirectories), the last run looked elsewhere than the run before." in found.text
+    missing, orphans = found.all("section")
+    assert [heading.text for heading in missing.all("h4")] == ["New 0", "Gone 0"]
+    assert [heading.text for heading in orphans.all("h4")] == ["New 0", "Gone 1"]
+    why = "not seen: the last run could not list where {}, or its settings left that alone. {} may be there still."
+    assert f"1 {why.format('it was', 'It')}" in missing.text
+    assert f"2 {why.format('they were', 'They')}" in orphans.text
+    planted.run(SITE, NOW - HOUR, looked=everywhere)
+    assert "elsewhere" in section(page(planted), "Since the run before").text
+    planted.run(SITE, NOW, looked=everywhere)
+    found = section(page(planted), "Since the run before")
+    assert "elsewhere" not in found.text
+    assert "not seen" not in found.text
 
 
 def test_a_first_run_has_nothing_to_compare_with(planted: Planted) -> None:

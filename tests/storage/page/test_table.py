@@ -155,6 +155,17 @@ def test_what_changed_stands_below_the_number() -> None:
     assert below["orphan"] == []
 
 
+def test_what_the_last_run_could_not_see_is_told_apart_from_what_is_gone() -> None:
+    found = row(facts(changes=Changes(Changed(2, 1, 0, 0, unseen=1234), Changed(2, 1, 1, 2, unseen=3))))
+    below = {cell.key: [part.text for part in cell.below] for cell in found.cells}
+    assert below["missing"] == ["+0 −0 ?1,234", "blocks"]  # noqa: RUF001
+    assert below["orphan"] == ["+1 −2 ?3"]  # noqa: RUF001
+    (part,) = next(cell for cell in found.cells if cell.key == "orphan").below
+    assert part.about == (
+        "1 new and 2 gone since the run before; 3 not seen, since the last run did not look there, or could not"
+    )
+
+
 def test_the_state_and_what_is_done_with_results_stand_below_the_name() -> None:
     assert [part.text for part in row().cells[1].below] == ["ready", "acting"]
 
