@@ -12,9 +12,12 @@ from cli.exits import CommandError, ExitCode
 from cli.session import Settings
 from engine import paths
 from storage.answers.left_alone import present_scope
+from storage.config.site import SiteConfig
 from storage.history import HistoryDatabase, RunRow
 from storage.history.difference import Fate, Found, Part
 from storage.history.two_runs import Comparison, FindingKind, NoSuchRuns, TwoRuns, choose_runs
+from storage.plans.audit import AuditLog
+from storage.runs.directory import RunDirectory
 from storage.shown import printable, quoted
 from storage.sites.picker import settings_of
 
@@ -45,7 +48,8 @@ def show_difference(
             chosen = choose_runs(connection, site, *runs)
         except NoSuchRuns as error:
             raise CommandError(str(error)) from error
-        comparison = Comparison(connection, chosen, present_scope(settings.config, own))
+        done = _done_between(own, chosen)
+        comparison = Comparison(connection, chosen, present_scope(settings.config, own), done)
         others = comparison.other_settings
         parts = {kind: comparison.parts(kind) for kind in FindingKind}
         fates = [fate for fate in Fate if with_still or fate != Fate.STILL] if with_paths else []
@@ -62,6 +66,13 @@ def show_difference(
         for kind, fate, row in found:
             print("\t".join([fate, kind, paths.escape(row.path), *_sizes(kind, row)]))
     return ExitCode.DONE
+
+
+def _done_between(site: SiteConfig, runs: TwoRuns) -> dict[FindingKind, frozenset[bytes]]:
+    """Give what plans did behind the earlier run and before the later one began to look."""
+    log = AuditLog(RunDirectory(site.var_location, site.name).audit)
+    done = log.done_between(runs.before.started, runs.after.started)
+    return {FindingKind(cause.value): paths_of_cause for cause, paths_of_cause in done.items()}
 
 
 def _about(

@@ -7,7 +7,7 @@ of what its settings left alone, nobody can tell. What somebody acted on in betw
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, count
@@ -75,6 +75,7 @@ class _Sources:
     table: str
     key: tuple[str, ...]
     follows: bool = False
+    acted: str = "acted IS NOT NULL"
 
     def of(self, fate: Fate) -> dict[str, str]:
         """Give the tables and conditions; ``:site``, ``:before`` and ``:run`` stand for their numbers.
@@ -87,7 +88,7 @@ class _Sources:
             found = {table: "site = :site AND run = :run", twin: "site = :site AND run = :run"}
             found[twin] += f" AND {_absent(twin, table, ':run', key)}"
             return {name: f"{where} AND {self._before(name, twin, fate)}" for name, where in found.items()}
-        acted = "" if self.table == UNLISTED else f" AND acted IS {'NOT ' if fate == Fate.ACTED else ''}NULL"
+        acted = "" if self.table == UNLISTED else f" AND {'' if fate == Fate.ACTED else 'NOT '}({self.acted})"
         absent = f"{_absent(twin, table, ':run', key)} AND {_absent(twin, twin, ':run', key)}"
         return {twin: f"site = :site AND run = :before{acted} AND {absent}"}
 
@@ -102,7 +103,8 @@ class _Sources:
 class Difference:
     """The findings of one kind in two runs, ``before`` and ``run``, by what became of them.
 
-    ``follows``: the one is the run before the other. ``unseen`` tells of what the later one says nothing.
+    ``follows``: the one is the run before the other. ``unseen`` tells of what the later one says nothing. ``done`` are
+    the paths that somebody acted on between the two, besides what the history itself knows of that.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class Difference:
         run: int,
         unseen: Unseen,
         follows: bool = False,
+        done: Container[bytes] = (),
     ) -> None:
         self._connection = connection
         self._table = table
@@ -122,6 +125,11 @@ class Difference:
         self._condition = ""
         key = ("name",) if table == Table.EMPTY else ("directory",) if table == UNLISTED else ("directory", "name")
         self._sources = _Sources(table, key, follows)
+        if done:
+            function = f"done_{next(_NUMBERS)}"
+            connection.create_function(function, 1, done.__contains__)
+            path = "CAST(name AS BLOB)" if table == Table.EMPTY else _PATH
+            self._sources = _Sources(table, key, follows, f"acted IS NOT NULL OR {function}({path})")
 
     @property
     def _of_directories(self) -> bool:

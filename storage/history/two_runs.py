@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -97,8 +97,13 @@ class Comparison:
         connection: sqlite3.Connection,
         runs: TwoRuns,
         otherwise: Scope | None = None,
+        done: Mapping[FindingKind, Container[bytes]] | None = None,
     ) -> None:
-        """``otherwise`` is where the later run is believed to have looked when nobody noted it."""
+        """``otherwise`` is where the later run is believed to have looked when nobody noted it.
+
+        ``done`` are the paths that plans acted on between the runs, by the kind of finding that these were.
+        """
+        self._done = done or {}
         self._connection = connection
         self._runs = runs
         query = "SELECT id FROM sites WHERE name = ?"
@@ -133,7 +138,8 @@ class Comparison:
             if table not in before.reported & after.reported:
                 return None
             follows = run_before(self._connection, self._site, table, after.id) == before.id
-        return Difference(self._connection, kind.table, self._site, before.id, after.id, self._unseen, follows)
+        done = self._done.get(kind, ())
+        return Difference(self._connection, kind.table, self._site, before.id, after.id, self._unseen, follows, done)
 
 
 def settings_between(connection: sqlite3.Connection, before: int, after: int) -> tuple[str, ...] | None:

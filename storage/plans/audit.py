@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import paths
-from engine.plan import ItemEvent, PlanItem, PlanState
+from engine.plan import Cause, ItemEvent, PlanItem, PlanState
 from storage.atomic import naming, sync_directory
 
 REJECTED = "rejected"
@@ -139,6 +139,25 @@ class AuditLog:
                 if event is not None:
                     yield event
 
+    def done_between(self, start: float, end: float) -> dict[Cause, frozenset[bytes]]:
+        """Give the paths of what was done after ``start`` and not after ``end`` (seconds since the epoch), by cause.
+
+        What was brought back again before ``end`` is not among them.
+
+        Raises:
+            OSError: the log cannot be read.
+        """
+        found: dict[Cause, set[bytes]] = {cause: set() for cause in Cause}
+        for event in self.events():
+            if event.item is None or not start < event.at <= end:
+                continue
+            paths_of_cause = found[Cause(event.cause or Cause.ORPHAN)]
+            if event.event == ItemEvent.DONE:
+                paths_of_cause.add(event.path)
+            elif event.event == ItemEvent.RESTORED:
+                paths_of_cause.discard(event.path)
+        return {cause: frozenset(paths_of_cause) for cause, paths_of_cause in found.items()}
+
     def events_of(self, path: bytes) -> Iterator[AuditEvent]:
         """Give what was noted about one path.
 
@@ -185,6 +204,7 @@ def _event(line: bytes) -> AuditEvent | None:
         item = kept.get("item")
         if item is not None:
             ItemEvent(kept["event"])
+            Cause(kept.get("cause", Cause.ORPHAN))
         return AuditEvent(
             float(kept["at"]),
             str(kept["who"]),

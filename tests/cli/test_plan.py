@@ -86,6 +86,24 @@ def test_a_dry_site_is_planned_for_and_acted_on_when_somebody_says_so(park: Park
     assert [event.event for event in events] == ["planned", *["begun"] * 4, *["done"] * 4, *["begun", "done"] * 2]
 
 
+def test_what_went_since_a_plan_had_it_deleted_did_not_go_by_itself(park: Park) -> None:
+    put(park, "d001/other")
+    assert check(park).json["orphan"] == 5
+    assert plan(park, "apply").code == 0
+    put(park, "d001/new")
+    for name in ("d001/left", "d001/over"):
+        (park.served.path / SITE / name).unlink()
+    park.sites[SITE]["IgnoreDirectories"] = ["/d002/"]
+    park.write()
+    assert check(park).json["orphan"] == 3
+    kinds = run("diff", SITE, "--json", cwd=park.home).json["kinds"]
+    orphans = {fate: part["count"] for fate, part in kinds["orphan"].items()}
+    assert orphans == {"new": 1, "still": 2, "gone": 0, "acted": 3, "unseen": 0}
+    assert kinds["empty"]["still"]["count"] == 1
+    listed = run("diff", SITE, "--list", cwd=park.home).out
+    assert f"acted\torphan\t{xrootd_name(park)}/d001/left\t10" in listed
+
+
 def test_history_tells_what_was_done(park: Park) -> None:
     name = plan(park, "apply", "--limit", 1, "--json").json["plan"]
     told = run("history", SITE, "--actions", cwd=park.home).out.splitlines()

@@ -50,10 +50,11 @@ def fates(
     before: int | None = None,
     after: int | None = None,
     otherwise: Scope | None = None,
+    done: frozenset[bytes] = frozenset(),
 ) -> dict[Fate, list[bytes]] | None:
     """Give the paths of a kind by their fate, after holding them against the counts."""
     with history.view() as connection:
-        comparison = Comparison(connection, choose_runs(connection, SITE, before, after), otherwise)
+        comparison = Comparison(connection, choose_runs(connection, SITE, before, after), otherwise, {kind: done})
         parts = comparison.parts(kind)
         if parts is None:
             assert list(comparison.rows(kind, Fate.NEW)) == []
@@ -149,6 +150,13 @@ def test_what_somebody_acted_on_did_not_go_by_itself(history: HistoryDatabase) -
     assert fates(history, FindingKind.ORPHAN, first, second) == expected
 
 
+def test_a_directory_that_a_plan_deleted_did_not_go_by_itself(history: HistoryDatabase) -> None:
+    checked(history, [Finding(Kind.EMPTY, b"/s/e"), Finding(Kind.EMPTY, b"/s/f")])
+    checked(history)
+    found = fates(history, FindingKind.EMPTY, done=frozenset([b"/s/e"]))
+    assert found == {Fate.ACTED: [b"/s/e"], Fate.GONE: [b"/s/f"]}
+
+
 def test_any_two_runs_can_be_compared_in_either_order(history: HistoryDatabase) -> None:
     first = checked(history, [orphans(b"/s", b"a")])
     second = checked(history, [orphans(b"/s", b"a", b"b")])
@@ -209,13 +217,14 @@ SETS = st.sets(st.sampled_from(PATHS))
 
 
 @settings(max_examples=40, deadline=None)
-@given(SETS, SETS, SETS, SETS, st.sets(st.sampled_from([b"/s", b"/t/u", b"/t", b"/x"])))
+@given(SETS, SETS, SETS, SETS, SETS, st.sets(st.sampled_from([b"/s", b"/t/u", b"/t", b"/x"])))
 def test_fates_are_operations_on_sets_and_agree_with_what_the_page_says(
     tmp_path_factory: pytest.TempPathFactory,
     first: set[bytes],
     acted: set[bytes],
     second: set[bytes],
     acted_later: set[bytes],
+    planned: set[bytes],
     unlisted: set[bytes],
 ) -> None:
     def found(names: set[bytes]) -> list[Finding]:
@@ -225,6 +234,7 @@ def test_fates_are_operations_on_sets_and_agree_with_what_the_page_says(
         for names, done, hidden in ((first, acted, set()), (second, acted_later, unlisted)):
             checked(history, found(names), sorted(hidden))
             history.mark_acted(SITE, Table.ORPHANS, done, 3.0)
+        by_plans = fates(history, FindingKind.ORPHAN, done=frozenset(planned)) or {}
         fate = fates(history, FindingKind.ORPHAN) or {}
         page = history.changes(SITE, 10).orphans
     left = first - second - acted
@@ -240,6 +250,12 @@ def test_fates_are_operations_on_sets_and_agree_with_what_the_page_says(
         }.items()
         if found
     }
+    # What plans did is told as what the history knows of: it did not go by itself.
+    went = {Fate.GONE: left - hidden, Fate.UNSEEN: hidden}
+    for each, paths_of_fate in went.items():
+        assert set(by_plans.get(each, [])) == paths_of_fate - planned
+    assert set(by_plans.get(Fate.ACTED, [])) == first & (acted | planned) - second
+    assert (by_plans.get(Fate.NEW), by_plans.get(Fate.STILL)) == (fate.get(Fate.NEW), fate.get(Fate.STILL))
     assert [path for path, _, _ in page.new_files] == fate.get(Fate.NEW, [])
     assert [path for path, _, _ in page.gone_files] == fate.get(Fate.GONE, [])
     assert page.unseen == len(fate.get(Fate.UNSEEN, []))

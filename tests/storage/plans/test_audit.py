@@ -49,6 +49,27 @@ def test_a_plan_is_as_far_as_its_own_events_say(log: AuditLog) -> None:
     assert log.state_of("abc", 1 << 40).count(ItemEvent.DONE) == 1
 
 
+def test_what_was_done_in_a_while_is_told_by_its_cause(log: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = PlanItem(4, Cause.MISSING, b"/store/lost", 5, 1, "why", Action.TRANSFER)
+    said = [
+        (1.0, ItemEvent.DONE, ITEMS[:1]),
+        (2.0, ItemEvent.BEGUN, [*ITEMS, missing]),
+        (2.0, ItemEvent.DONE, [*ITEMS[1:], missing]),
+        (3.0, ItemEvent.RESTORED, ITEMS[2:]),
+        (4.0, ItemEvent.DONE, ITEMS[:1]),
+    ]
+    for at, event, items in said:
+        monkeypatch.setattr("storage.plans.audit.time.time", lambda at=at: at)
+        log.note("abc", event, items)
+    assert log.done_between(1.0, 3.0) == {
+        Cause.ORPHAN: frozenset([ITEMS[1].path]),
+        Cause.MISSING: frozenset([b"/store/lost"]),
+        Cause.EMPTY: frozenset(),
+    }
+    assert log.done_between(1.0, 2.0)[Cause.ORPHAN] == frozenset([ITEMS[1].path, ITEMS[2].path])
+    assert log.done_between(0.0, 4.0)[Cause.ORPHAN] == frozenset([ITEMS[0].path, ITEMS[1].path])
+
+
 @pytest.mark.parametrize("cut", [1, 2, 30])
 def test_a_line_that_was_cut_off_is_passed_over_and_nothing_behind_it(log: AuditLog, cut: int) -> None:
     log.note("abc", ItemEvent.DONE, ITEMS[:1])
