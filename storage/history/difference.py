@@ -191,10 +191,10 @@ class Difference:
         asked = fate in (Fate.GONE, Fate.UNSEEN)
         for table, where in self._sources.of(fate).items():
             if self._table == UNLISTED:
-                rows = f"CAST(d.name AS BLOB), NULL FROM {table} JOIN directories d ON d.id = directory"
+                select = f"CAST(d.name AS BLOB), NULL FROM {table} JOIN directories d ON d.id = directory"
             else:
-                rows = f"CAST(name AS BLOB), mtime FROM {table}"
-            for path, mtime in self._connection.execute(f"SELECT {rows} WHERE {where}", self._values):
+                select = f"CAST(name AS BLOB), mtime FROM {table}"
+            for path, mtime in self._connection.execute(f"SELECT {select} WHERE {where}", self._values):
                 if not asked or self._is_unseen(path, mtime) == (fate == Fate.UNSEEN):
                     yield path
 
