@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from storage import migrations
+from storage.history.schema import HISTORY
 
 BUSY_SECONDS = 30
 """How long to wait for another process that is writing."""
@@ -77,8 +78,8 @@ class HistoryConnection:
             connection._mode, connection.sqlite = _connect_to_read(path)
             connection._db = Database(connection.sqlite, recursive_triggers=False, execute_plugins=False)
             try:
-                migrations.check(connection._db, migrations.HISTORY)
-                if migrations.is_pending(connection._db, migrations.HISTORY):
+                migrations.check(connection._db, HISTORY)
+                if migrations.is_pending(connection._db, HISTORY):
                     said = "written by an earlier version of this program; a check by who may write it brings it up"
                     raise HistoryError(f"{path}: {said}")
             except migrations.SchemaError as error:
@@ -91,13 +92,13 @@ class HistoryConnection:
 
     def _prepare(self) -> None:
         try:
-            migrations.check(self._db, migrations.HISTORY)
+            migrations.check(self._db, HISTORY)
             self._write_ahead()
             # With the small default a transaction of a million rows writes most of its pages more than once.
             self._db.execute("PRAGMA cache_size = -65536")
             self._db.execute(f"PRAGMA journal_size_limit = {64 << 20}")
             self._db.execute("PRAGMA foreign_keys = ON")
-            migrations.upgrade(self._db, migrations.HISTORY)
+            migrations.upgrade(self._db, HISTORY)
         except migrations.SchemaError as error:
             raise HistoryError(f"{self.path}: {error}; it was left as it is") from error
 

@@ -18,6 +18,7 @@ from engine.unmerged import Kept
 from storage import migrations
 from storage.backends.queue import REGISTRY
 from storage.history import RunStatus
+from storage.history.schema import HISTORY
 from storage.inventory.detect import KNOWN_COLUMNS, Format
 from storage.inventory.table_columns import REPLICA_COLUMNS, STATE_COLUMNS
 from storage.runs.directory import Datasets, RunDirectory, RunInfo
@@ -108,13 +109,13 @@ def test_every_file_of_a_run_is_described(tmp_path: Path) -> None:
 
 def test_every_table_and_column_of_the_history_is_described() -> None:
     db = Database(memory=True)
-    migrations.upgrade(db, migrations.HISTORY)
+    migrations.upgrade(db, HISTORY)
     named = terms("History")
     for table, columns in columns_of(db).items():
         assert table in named
         if table != "_sqlite_migrations":
             assert columns <= named, table
-    assert f"0x{migrations.HISTORY.application_id:08x}" in SECTIONS["History"]
+    assert f"0x{HISTORY.application_id:08x}" in SECTIONS["History"]
     words = set(re.findall(r"\w+", SECTIONS["History"]))
     assert {status.value for status in RunStatus} <= words
     db.close()

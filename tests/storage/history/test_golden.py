@@ -14,9 +14,9 @@ from engine.gates import Refusal
 from engine.scope import Scope
 from engine.states import Reason
 from engine.usual import EarlierRun
-from storage import migrations
 from storage.history import Acted, Changed, HistoryDatabase, RunCounts, RunSigns, RunStatus, Table
 from storage.history.difference import Fate
+from storage.history.schema import HISTORY
 from storage.history.sight import scope_of
 from storage.history.two_runs import Comparison, FindingKind, choose_runs
 
@@ -354,7 +354,7 @@ def test_the_next_run_counts_on_from_an_old_history(copy: Path) -> None:
 )
 def test_a_golden_history_has_had_the_steps_of_its_time_alone(golden: Path, steps: list[str]) -> None:
     with closing(sqlite3.connect(f"{golden.as_uri()}?mode=ro", uri=True)) as connection:
-        assert connection.execute("PRAGMA application_id").fetchone() == (migrations.HISTORY.application_id,)
+        assert connection.execute("PRAGMA application_id").fetchone() == (HISTORY.application_id,)
         assert [name for (name,) in connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id")] == steps
 
 
