@@ -106,7 +106,7 @@ def _head(header: PlanHeader) -> dict[str, Any]:
 
 def _header(head: dict[str, Any]) -> PlanHeader:
     gates = tuple(Refusal(**gate) for gate in head["gates"])
-    held = tuple(Held(Cause(each["cause"]), int(each["items"]), str(each["why"])) for each in head["held"])
+    held = tuple(Held(Cause(each["cause"]), int(each["items"]), str(each["why"])) for each in head.get("held", ()))
     return PlanHeader(**{**head, "run": PlanRun(**head["run"]), "gates": gates, "held": held})
 
 

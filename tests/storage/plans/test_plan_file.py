@@ -106,3 +106,14 @@ def test_a_plan_that_is_not_this_ones_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"".join(body) + json.dumps({"digest": f"sha256:{digest}"}).encode() + b"\n")
     with pytest.raises(PlanError, match="of version 2, which this program does not read"):
         read_plan(path, "T2_X")
+
+
+def test_a_plan_of_before_plans_said_what_they_leave_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "plan.jsonl"
+    write_plan(path, HEADER, items(b"one"))
+    head, *lines = path.read_bytes().splitlines(keepends=True)[:-1]
+    values = json.loads(head)
+    del values["held"]
+    body = json.dumps(values).encode() + b"\n" + b"".join(lines)
+    path.write_bytes(body + json.dumps({"digest": f"sha256:{hashlib.sha256(body).hexdigest()}"}).encode() + b"\n")
+    assert read_plan(path, "T2_X").header.held == ()
