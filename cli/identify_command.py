@@ -73,7 +73,7 @@ def _object(found: Identity) -> dict[str, Any]:
         "sites": dict(found.sites),
         "malformed": found.malformed,
         "lost": found.lost,
-        "errors": [{"line": e.line, "expected": e.expected, "found": e.found} for e in found.errors],
+        "errors": [{"line": e.line, "entry": e.entry, "expected": e.expected, "found": e.found} for e in found.errors],
         "refused": found.refused or None,
     }
 

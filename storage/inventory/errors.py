@@ -29,9 +29,15 @@ def unreadable(source: str, what: str) -> InventoryUnreadable:
     return InventoryUnreadable(f"inventory {source}: {what}")
 
 
-def malformed(source: str, line: int, expected: str, found: bytes) -> InventoryMalformed:
-    """Say what was expected in a line, counted from 1, and show what stands there."""
-    return InventoryMalformed(f'inventory {source} line {line}: expected {expected}, found "{shown(found)}"')
+def malformed(source: str, line: int, expected: str, found: bytes, entry: int = 0) -> InventoryMalformed:
+    """Say what was expected in a line, or in an entry of it, counted from 1, and show what stands there."""
+    where = place(line, entry)
+    return InventoryMalformed(f'inventory {source} {where}: expected {expected}, found "{shown(found)}"')
+
+
+def place(line: int, entry: int = 0) -> str:
+    """Say where something is: in which line, and in which entry of the file where that says more."""
+    return f"line {line}, entry {entry:,}" if entry else f"line {line}"
 
 
 def cut_off(source: str, line: int, expected: str) -> InventoryCut:

@@ -12,13 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.columns import Int64s
+from storage.inventory.digits import Words, are_digits, pairs_in, word, words_in
 
 WIDTH = 19
 """Bytes of a date and a time of day, ``YYYY-MM-DD HH:MM:SS``, without fraction and zone."""
 
-_DIGITS_AT = (0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18)
-_DASHES_AT, _COLONS_AT, _BETWEEN = (4, 7), (13, 16), 10
-_ZERO, _DASH, _COLON, _BLANK, _DOT, _T = b"0-: .T"
+_DATE_AT, _DAY_AT, _TIME_AT = 0, 8, 11
+"""Where ``YYYY-MM-``, ``DD HH:MM`` and ``HH:MM:SS`` begin, a word each."""
+
+_ZERO, _BLANK, _DOT = b"0 ."
+
+_ZEROS = word(b"00000000")
+_DASHES, _DASHES_THERE = word(b"\0\0\0\0\xff\0\0\xff"), word(b"\0\0\0\0-\0\0-")
+_COLONS, _COLONS_THERE = word(b"\0\0\xff\0\0\xff\0\0"), word(b"\0\0:\0\0:\0\0")
+_THIRD, _BLANK_BETWEEN, _T_BETWEEN = (word(b"\0\0" + byte) for byte in (b"\xff", b" ", b"T"))
 
 _TAIL = re.compile(rb"(?:\.[0-9]{1,9})?(Z|[+-][0-9]{2}:?[0-9]{2})?")
 _MOST_TAILS = 1000
@@ -31,7 +38,12 @@ _POWERS = 10 ** np.arange(_SECONDS - 1, -1, -1, dtype=np.int64)
 _BEFORE_MONTH = np.cumsum([0, 0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30], dtype=np.int64)
 _MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], dtype=np.int64)
 
-Matrix = npt.NDArray[np.uint8]
+_YEARS = np.arange(10_000, dtype=np.int64)
+_IS_LEAP = (_YEARS % 4 == 0) & ((_YEARS % 100 != 0) | (_YEARS % 400 == 0))
+_BEFORE_YEAR = np.cumsum(365 + np.append(0, _IS_LEAP[:-1])) - 719_893
+"""Days from the epoch to the first one of each year."""
+
+Places = npt.NDArray[np.intp]
 
 
 def iso_seconds(texts: Sequence[bytes]) -> Int64s | None:
@@ -39,7 +51,7 @@ def iso_seconds(texts: Sequence[bytes]) -> Int64s | None:
     heads = b"".join([text[:WIDTH] for text in texts])
     if not texts or len(heads) != WIDTH * len(texts):
         return None
-    seconds = moments_of(np.frombuffer(heads, dtype=np.uint8).reshape(-1, WIDTH))
+    seconds = moments_in(np.frombuffer(heads, dtype=np.uint8), np.arange(0, len(heads), WIDTH))
     if seconds is None:
         return None
     ends = [text[WIDTH:] for text in texts]
@@ -71,30 +83,38 @@ def _offset(tail: bytes) -> int | None:
     return (hours * 3600 + minutes * 60) * (-1 if zone.startswith(b"-") else 1)
 
 
-def moments_of(texts: Matrix) -> Int64s | None:
-    """Read rows of `WIDTH` bytes, in UTC, as seconds since the epoch."""
+def moments_in(text: npt.NDArray[np.uint8], starts: Places) -> Int64s | None:
+    """Read moments of `WIDTH` bytes in UTC, one at least, that begin at these places, as seconds since the epoch."""
+    words = words_in(text)
+    dates, days, times = (words[starts + at] for at in (_DATE_AT, _DAY_AT, _TIME_AT))
+    between = days & _THIRD
     if not (
-        (texts[:, _DASHES_AT] == _DASH).all()
-        and (texts[:, _COLONS_AT] == _COLON).all()
-        and ((texts[:, _BETWEEN] == _BLANK) | (texts[:, _BETWEEN] == _T)).all()
+        ((dates & _DASHES) == _DASHES_THERE).all()
+        and ((times & _COLONS) == _COLONS_THERE).all()
+        and ((between == _BLANK_BETWEEN) | (between == _T_BETWEEN)).all()
     ):
         return None
-    digits = texts[:, _DIGITS_AT] - np.uint8(_ZERO)
-    if (digits > 9).any():
+    # With zeros in the place of what separates them, there are digits alone.
+    words_of_digits = ((dates, _DASHES), (days, _COLONS), (times, _COLONS))
+    if not all(are_digits((found & ~others) | (_ZEROS & others)) for found, others in words_of_digits):
         return None
-    digits = digits.astype(np.int64)
-    year = digits[:, 0] * 1000 + digits[:, 1] * 100 + digits[:, 2] * 10 + digits[:, 3]
-    month, day, hour, minute, second = (digits[:, at] * 10 + digits[:, at + 1] for at in range(4, 14, 2))
+    dates, days, times = map(pairs_in, (dates, days, times))
+    year = _byte(dates, 0) * 100 + _byte(dates, 2)
+    month, day, hour, minute, second = (
+        _byte(found, at) for found, at in ((dates, 5), (days, 0), (days, 3), (days, 6), (times, 6))
+    )
     if not _are_in(((year, 1, 9999), (month, 1, 12), (hour, 0, 23), (minute, 0, 59), (second, 0, 59))):
         return None
-    is_leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    is_leap = _IS_LEAP[year]
     if (day < 1).any() or (day > _MONTH_DAYS[month] + (is_leap & (month == 2))).any():
         return None
-    before = year - 1
-    days = before * 365 + before // 4 - before // 100 + before // 400 - 719_162
-    days += _BEFORE_MONTH[month] + (is_leap & (month > 2)) + day - 1
-    seconds: Int64s = days * 86400 + hour * 3600 + minute * 60 + second
+    whole = _BEFORE_YEAR[year] + _BEFORE_MONTH[month] + (is_leap & (month > 2)) + day - 1
+    seconds: Int64s = whole * 86400 + hour * 3600 + minute * 60 + second
     return seconds
+
+
+def _byte(words: Words, at: int) -> Int64s:
+    return ((words >> np.uint64(8 * at)) & np.uint64(0xFF)).astype(np.int64)
 
 
 def _are_in(ranges: Sequence[tuple[Int64s, int, int]]) -> bool:

@@ -13,6 +13,7 @@ import pytest
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from storage.inventory import InventoryError, open_inventory
 from storage.inventory.foreign.lines import LineReader
+from storage.inventory.foreign.series import Series
 from storage.inventory.foreign.template import Template
 from storage.inventory.misfits import ALL
 from tests.fuzz.damage import damaged
@@ -83,7 +84,7 @@ class DumpFuzzer:
         content = damaged(chance, chance.choice(self._dumps), self._dumps, _TOKENS)
         self._path.write_bytes(content)
         allowed = chance.choice((0.0, ALL))
-        sizes = chance.choice((1, 7, 64, 1 << 20)), 1 << 20
+        sizes = chance.choice((1, 7, 64, 512, 1 << 20)), 1 << 20
         with _slowly():
             careful = self._read(allowed, sizes[1])
         quick = self._read(allowed, sizes[0])
@@ -119,6 +120,7 @@ class DumpFuzzer:
 def _slowly() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Template, "find", lambda *_arguments: None)
+        patch.setattr(Series, "find", lambda *_arguments: None)
         for reader in LineReader.__subclasses__():
             patch.setattr(reader, "quick", lambda *_arguments: None)
         yield

@@ -18,11 +18,13 @@ from storage.inventory.entries import Bytes, Rows, read_size, read_time
 from storage.inventory.foreign.entry import Entry, HalfRead, Holds, rows_of_entries
 from storage.inventory.foreign.lines import LineReader
 from storage.inventory.foreign.spans import Places, Span, cut_paths, integers_in, texts_in, times_in
+from storage.inventory.foreign.template import stands_at
 from storage.inventory.formats import Format
 from storage.inventory.misfits import Misfits
 
 _LENGTH, _FILE, _SIZE, _MTIME = b"keylength.file=", b" file=", b" size=", b" mtime="
-_HEAD = re.compile(rb"keylength\.file=([0-9]{1,7}) file=")
+_LONGEST_LENGTH = 7
+_HEAD = re.compile(rb"keylength\.file=([0-9]{1,%d}) file=" % _LONGEST_LENGTH)
 _TIME = re.compile(rb" mtime=([^ \n]*)")
 _CHECKSUM = re.compile(rb" xs=([0-9A-Za-z]*)(?= |\Z)")
 _EXPECTED = '"keylength.file=LENGTH file=PATH size=…"'
@@ -78,28 +80,24 @@ class EosLengthsReader(LineReader):
         """Read all lines at once, or give None."""
         text = np.frombuffer(data, dtype=np.uint8)
         ends = np.flatnonzero(text == _NEWLINE)
-        starts = np.append(0, ends[:-1] + 1)
-        begins = _behind(text, starts, _LENGTH)
-        equals = np.flatnonzero(text == _EQUAL)
-        if begins is None:
+        begins = _behind(text, np.append(0, ends[:-1] + 1), _LENGTH)
+        lengths = None if begins is None else Span(begins, _number_ends(text, begins))
+        if lengths is None or int((lengths.ends - lengths.starts).max()) > _LONGEST_LENGTH:
             return None
-        # Behind the length comes the second key of the line.
-        second = equals[np.minimum(np.searchsorted(equals, begins), len(equals) - 1)]
-        lengths = Span(begins, second - (len(_FILE) - 1))
-        counted = integers_in(text, lengths) if (lengths.ends > lengths.starts).all() else None
-        paths = _behind(text, lengths.ends, _FILE)
+        counted, paths = integers_in(text, lengths), _behind(text, lengths.ends, _FILE)
         if counted is None or paths is None:
             return None
+        # A path that is over before its line is has no newline in it.
         path = Span(paths, paths + counted)
         sizes = None if (path.ends >= ends).any() else _behind(text, path.ends, _SIZE)
         if sizes is None:
             return None
         size = Span(sizes, _number_ends(text, sizes))
-        mtime = _times_of(text, equals, size.ends, ends)
+        mtime = _times_of(text, size.ends, ends)
         if mtime is None or not all(_IS_END[text[span.ends]].all() for span in (size, mtime)):
             return None
         located, read, times = cut_paths(text, path), integers_in(text, size), times_in(data, text, mtime)
-        if located is None or read is None or times is None or b"\n" in b"".join(located[1]):
+        if located is None or read is None or times is None:
             return None
         checksums = None
         if self.holds.checksums:
@@ -180,11 +178,7 @@ class EosLengthsReader(LineReader):
 
 def _behind(text: Bytes, places: Places, literal: bytes) -> Places | None:
     """Give where the literal ends that stands at all of these places; None when it does not."""
-    if (places + len(literal) > len(text)).any():
-        return None
-    if not all((text[places + offset] == byte).all() for offset, byte in enumerate(literal)):
-        return None
-    return places + len(literal)
+    return places + len(literal) if stands_at(text, places, literal) else None
 
 
 def _number_ends(text: Bytes, starts: Places) -> Places:
@@ -198,8 +192,13 @@ def _number_ends(text: Bytes, starts: Places) -> Places:
     return ends
 
 
-def _times_of(text: Bytes, equals: Places, behind: Places, ends: Places) -> Span | None:
+def _times_of(text: Bytes, behind: Places, ends: Places) -> Span | None:
     """Find the times, the same number of keys behind the size on each line; None where they are not."""
+    # Most have them right behind the size; what is between is looked for only where there is something.
+    at = _behind(text, behind, _MTIME)
+    if at is not None:
+        return Span(at, _number_ends(text, at))
+    equals = np.flatnonzero(text == _EQUAL)
     first = np.searchsorted(equals, behind)
     for key in range(_MOST_KEYS):
         at = equals[np.minimum(first + key, len(equals) - 1)] + 1

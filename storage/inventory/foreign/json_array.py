@@ -1,8 +1,9 @@
 """Arrays of JSON objects, one for each file: the output of ``rclone lsjson``, and that of EOS as JSON.
 
-Lines that hold one object each, all written alike, are read all at once. Everything else is decoded one object after
-the other, wherever its lines end. Names come back out as the bytes that they were: what is no UTF-8 stays as it is. A
-name in which the program that wrote it has put one character in the place of another is none that could be relied on.
+Objects that are all written alike are read all at once, be each of them on a line, on several, or all of them on one.
+Everything else is decoded one object after the other. Names come back out as the bytes that they were: what is no UTF-8
+stays as it is. A name in which the program that wrote it has put one character in the place of another is none that
+could be relied on.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,9 @@ from storage.inventory.chunks import count_lines
 from storage.inventory.entries import Rows, read_size, read_time
 from storage.inventory.errors import InventoryCut, cut_off, malformed
 from storage.inventory.foreign.entry import Entry, HalfRead, Holds, locate, rows_of_entries
-from storage.inventory.foreign.spans import below_root
+from storage.inventory.foreign.series import Series
+from storage.inventory.foreign.spans import are_numbers, below_root
 from storage.inventory.foreign.streams import Asked, control_characters, portions
-from storage.inventory.foreign.template import Template
 from storage.inventory.formats import Format
 
 PATHS = ("Path", "path", "file", "lfn", "name")
@@ -41,6 +42,12 @@ _NEXT_LINE = re.compile(r"\n\s*\{")
 _LONGEST = 1 << 20
 """Bytes of an object, above which it is not taken for one any more."""
 
+_FEW = 100
+"""So many of the first objects may say how all are written."""
+
+_OTHER = "number "
+"""How the fields of numbers begin that nobody asks for: it is only looked at whether they are some."""
+
 _IS_DIRECTORY = b'"IsDir":true'
 _LOST = "\ufffd"
 _REPLACED = "\u2400-\u2421\u201b\uff0e\uff0f"
@@ -48,6 +55,9 @@ _REPLACED = "\u2400-\u2421\u201b\uff0e\uff0f"
 
 _FIRST_BYTES = (b"\xe2", b"\xef")
 """The first byte of each of these in UTF-8; one byte is found far quicker than several."""
+
+_HASHES = "Hashes"
+_SUMS = (*CHECKSUMS, *(f"{_HASHES}.{key}" for key in CHECKSUMS))
 
 _KINDS = ("type",)
 _DIRECTORY_KINDS = ("directory", "dir", "d")
@@ -81,85 +91,94 @@ class JsonStream:
         self._line = 1
         self._expects = "["
         self._wrapped = False
-        self._template: Template | None = None
+        self._number = 0
+        self._written: list[bytes] = []
+        self._series: Series | None = None
         self._relative = False
 
     def rows(self) -> Iterator[Rows]:
         """Give what it has."""
-        at_line_start = True
-        for chunk in portions(self._blocks, _LONGEST):
-            count = count_lines(chunk)
-            quick = at_line_start and not self._buffer.strip() and self._expects == "{"
-            rows = self._quick(chunk) if quick and self._template is not None else None
+        for chunk in portions(self._blocks, _LONGEST, self._end):
+            rows = self._quick(chunk) if self._expects == ",]" and not self._buffer else None
             if rows is None:
+                # What comes may be written otherwise from here on.
+                self._series = None
                 self._buffer += self._decode(chunk)
                 rows = rows_of_entries(list(self._objects()), self.holds)
-                if self._template is None:
-                    self._learn(chunk)
-            else:
-                self._line += count
-                self._buffer = ""
-            self.lines += count
-            at_line_start = chunk.endswith(b"\n")
+                self._learn()
+                self.lines += count_lines(chunk)
             yield rows
         self._buffer += self._decode(b"", True)
         yield rows_of_entries(list(self._objects(at_end=True)), self.holds)
 
+    def _end(self) -> bytes:
+        """Say how an object ends, which a name can do as well as long as nothing else is known."""
+        return b"}" if self._series is None else self._series.literals[-1]
+
     def _quick(self, chunk: bytes) -> Rows | None:
-        """Read lines that hold an object each, followed by a comma and written as the first ones were."""
-        template = self._template
-        # A name may have no control characters, which JSON forbids.
-        if (
-            template is None
-            or b"\\" in chunk
-            or (any(byte in chunk for byte in _FIRST_BYTES) and self._is_spoilt(chunk))
-            or control_characters(chunk) != count_lines(chunk)
-        ):
+        """Read objects, each behind a comma and written as the first ones were."""
+        series = self._series
+        if series is None or b"\\" in chunk or (any(byte in chunk for byte in _FIRST_BYTES) and self._is_spoilt(chunk)):
             return None
-        found = template.find(chunk)
-        if found is None and chunk.endswith(b"\n") and _IS_DIRECTORY in chunk:
-            found = template.find(_without_directories(chunk))
-        located = None if found is None else found.paths(relative=self._relative)
+        found = series.find(chunk)
+        directories = 0
+        if found is None and _IS_DIRECTORY in chunk:
+            kept, directories = _without_directories(chunk, series.literals[0])
+            found = series.find(kept)
         sizes = None if found is None else found.integers("size")
-        if found is None or located is None or sizes is None:
+        # A name may have no control characters, which JSON forbids.
+        if found is None or sizes is None or control_characters(found.data) != series.controls * len(sizes):
             return None
+        located = found.paths(relative=self._relative)
         mtimes = found.times("mtime") if "mtime" in found.spans else np.full(len(sizes), UNKNOWN_MTIME)
-        if mtimes is None:
+        others = all(are_numbers(found.text, span) for name, span in found.spans.items() if name.startswith(_OTHER))
+        if located is None or mtimes is None or not others:
             return None
-        directories, names = located
+        directories_of, names = located
         if self._relative:
             if self._asked.root is None:
                 return None
-            directories = below_root(directories, self._asked.root)
+            directories_of = below_root(directories_of, self._asked.root)
+        newlines = series.newlines * len(sizes) if found.data is chunk else count_lines(chunk)
+        self.lines += newlines
+        self._line += newlines
+        self._number += len(sizes) + directories
         has_checksums = self._asked.checksums and "checksum" in found.spans
         checksums = found.texts("checksum") if has_checksums else [b""] * len(sizes)
-        return Rows(directories, names, sizes, mtimes, checksums=checksums if self.holds.checksums else None)
+        return Rows(directories_of, names, sizes, mtimes, checksums=checksums if self.holds.checksums else None)
 
     def _is_spoilt(self, chunk: bytes) -> bool:
         return self._spoilt.search(chunk.decode("utf-8", "surrogateescape")) is not None
 
-    def _learn(self, chunk: bytes) -> None:
-        """Find out how lines that hold one object each are written."""
-        for line in chunk.split(b"\n", 100)[:100]:
-            if line.startswith(b"{") and line.endswith(b"},") and _IS_DIRECTORY not in line:
-                template = _template_of(line)
-                found = None if template is None else template.find(line + b"\n")
-                if found is not None:
-                    self._template = template
-                    self._relative = not found.texts("path")[0].startswith(b"/")
-                    return
+    def _learn(self) -> None:
+        """Find out how objects are written, each with what is between it and the one before."""
+        written, self._written = self._written, []
+        for text in written:
+            series = _series_of(text)
+            found = None if series is None else series.find(text)
+            if found is not None:
+                self._series = series
+                self._relative = not found.texts("path")[0].startswith(b"/")
+                return
 
     def _objects(self, at_end: bool = False) -> Iterator[Entry]:
         """Decode what is whole in the buffer."""
         position = 0
+        # Where the object before ended, if there was one.
+        ended = 0 if self._expects == ",]" else None
         while True:
             position = self._pass(position, match.end() if (match := _SPACE.match(self._buffer, position)) else 0)
             if position >= len(self._buffer):
                 break
+            number = self._number
             found = self._step(position, at_end)
             if found is None:
                 break
             position, entry = found
+            if self._number > number:
+                if entry is not None and ended is not None and len(self._written) < _FEW:
+                    self._written.append(self._buffer[ended:position].encode("utf-8", "surrogateescape"))
+                ended = position if self._expects == ",]" else None
             if entry is not None:
                 yield entry
         self._buffer = self._buffer[position:]
@@ -204,7 +223,6 @@ class JsonStream:
         return self._object(position, at_end)
 
     def _object(self, position: int, at_end: bool) -> tuple[int, Entry | None] | None:
-        misfits = self._asked.misfits
         try:
             value, end = self._decoder.raw_decode(self._buffer, position)
         except (ValueError, RecursionError) as error:
@@ -216,19 +234,26 @@ class JsonStream:
                     raise self._unexpected(f"an object of at most {_LONGEST} bytes", position) from error
                 return None
             # No object goes over the beginning of the next one: this one is spoilt.
-            misfits.take(self._line, "a JSON object", self._shown(position))
+            self._number += 1
+            self._take("a JSON object", position)
             self._expects = "{"
             return self._pass(position, following.start()), None
         entry = None
+        self._number += 1
         try:
             entry = self._read(value)
         except HalfRead as half:
-            misfits.take(self._line, str(half), self._shown(position, end), known=True)
+            self._take(str(half), position, end, known=True)
             entry = half.entry
         except ValueError as error:
-            misfits.take(self._line, _expected(error), self._shown(position, end))
+            self._take(_expected(error), position, end)
         self._expects = ",]"
         return self._pass(position, end), entry
+
+    def _take(self, expected: str, position: int, end: int | None = None, *, known: bool = False) -> None:
+        """Take note of an object that does not fit."""
+        found = self._shown(position, end)
+        self._asked.misfits.take(self._line, expected, found, known=known, entry=self._number)
 
     def _read(self, value: Mapping[str, Any]) -> Entry | None:
         path = next((value[key] for key in PATHS if isinstance(value.get(key), str)), None)
@@ -280,7 +305,7 @@ def _time(value: Mapping[str, Any]) -> int:
 
 
 def _checksum(value: Mapping[str, Any]) -> bytes:
-    hashes = value.get("Hashes")
+    hashes = value.get(_HASHES)
     for of in (value, hashes if isinstance(hashes, dict) else {}):
         for key in CHECKSUMS:
             if isinstance(of.get(key), str):
@@ -288,43 +313,69 @@ def _checksum(value: Mapping[str, Any]) -> bytes:
     return b""
 
 
-def _without_directories(chunk: bytes) -> bytes:
-    """Leave out the lines of directories; no name has a quote in it that is not escaped."""
+def _without_directories(chunk: bytes, start: bytes) -> tuple[bytes, int]:
+    """Leave out the objects of directories, which ``start`` like all others, and count them.
+
+    No name has a quote in it that is not escaped, as both the start and what tells a directory have.
+    """
     kept: list[bytes] = []
-    start = 0
-    while (at := chunk.find(_IS_DIRECTORY, start)) >= 0:
-        kept.append(chunk[start : chunk.rfind(b"\n", start, at) + 1])
-        start = chunk.index(b"\n", at) + 1
-    kept.append(chunk[start:])
-    return b"".join(kept)
+    position = count = 0
+    while (at := chunk.find(_IS_DIRECTORY, position)) >= 0:
+        begin, end = chunk.rfind(start, position, at), at + len(_IS_DIRECTORY)
+        if begin < 0 or not chunk.startswith(b"}", end):
+            break
+        kept.append(chunk[position:begin])
+        position, count = end + 1, count + 1
+    kept.append(chunk[position:])
+    return b"".join(kept), count
 
 
-def _template_of(line: bytes) -> Template | None:
-    """Say how a line that holds one object is written: what is between the values, and which of them are needed.
+def _series_of(text: bytes) -> Series | None:
+    """Say how an object is written: what is between the values, and which of them are needed.
 
     None when it has escaped characters, or lacks what is needed.
     """
-    if b"\\" in line:
+    if b"\\" in text:
         return None
-    literals, keys, depth, key, start = list[bytes](), list[str](), 0, "", 0
-    for match in _TOKENS.finditer(line):
+    literals, fields, start = list[bytes](), list[tuple[str, bool]](), 0
+    above, key, of, seen = list[str](), "", "", list[str]()
+    for match in _TOKENS.finditer(text):
         if match[0] in (b"{", b"["):
-            depth += 1
+            above.append(key)
+            of = ""
         elif match[0] in (b"}", b"]"):
-            depth -= 1
+            del above[-1:]
         elif match[2] is not None:
             key = match[1].decode("utf-8", "replace")
+            # What is deeper belongs to something else, but for the sums in "Hashes".
+            of = key if len(above) == 1 else f"{_HASHES}.{key}" if above[1:] == [_HASHES] else ""
+            seen.append(of)
         elif key not in _KINDS:
             begin, end = match.span(1) if match[1] is not None else match.span()
-            literals.append(line[start:begin])
-            # What is deeper belongs to something else, but for the sums in "Hashes".
-            keys.append(key if depth == 1 or key in CHECKSUMS else "")
-            start = end
-    literals.append(line[start:])
-    names = [""] * len(keys)
-    for name, known in (("path", PATHS), ("size", SIZES), ("mtime", TIMES), ("checksum", CHECKSUMS)):
-        best = next((key for key in known if key in keys), None)
-        if best is not None:
+            literals.append(text[start:begin])
+            fields.append((of, match[1] is not None))
+            start, of = end, ""
+    literals.append(text[start:])
+    names = _names_of(fields, seen)
+    is_anchored = all(b'"' in literal for literal in literals[:-1])
+    return Series(b'"', tuple(literals), tuple(names)) if is_anchored and {"path", "size"} <= {*names} else None
+
+
+def _names_of(fields: Sequence[tuple[str, bool]], seen: Sequence[str]) -> list[str]:
+    """Say what each field means, of which the key is given and whether it is a text; ``seen`` are all keys."""
+    names = ["" if is_text else f"{_OTHER}{at}" for at, (_, is_text) in enumerate(fields)]
+    keys = [key for key, _ in fields]
+    texts = [key for key, is_text in fields if is_text]
+    # Neither true nor null is a field; a size or time that is one is not known, whatever other key there is.
+    for name, known, of in (
+        ("path", PATHS, texts),
+        ("size", SIZES, seen),
+        ("mtime", TIMES, seen),
+        ("checksum", _SUMS, texts),
+    ):
+        best = next((key for key in known if key in of), None)
+        if best is not None and seen.count(best) == 1 and best in keys:
             names[keys.index(best)] = name
-    is_anchored = all(b'"' in literal for literal in literals[1:-1])
-    return Template(b'"', tuple(literals), tuple(names)) if is_anchored and {"path", "size"} <= {*names} else None
+        elif best is not None and seen.count(best) > 1:
+            return []
+    return names

@@ -12,15 +12,23 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.columns import Int64s
+from storage.inventory.digits import WORD, Words, are_digits, last_bytes, numbers_of, words_in
 from storage.inventory.entries import LONGEST_PATH, Bytes, times_of
-from storage.inventory.times import WIDTH, moments_of
+from storage.inventory.times import WIDTH, moments_in
 
 _SURE_DIGITS = 18
 _SLASH, _DOT, _DASH, _UPPER_Z = b"/.-Z"
 _YEAR = 4
 _LONGEST_TAIL = 11
+_SECONDS = 10
+"""Digits of the seconds since the epoch from 2001 to 2286."""
+
 _IS_WORD = np.zeros(256, dtype=np.bool_)
 _IS_WORD[list(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz")] = True
+
+_LONGEST_NUMBER = 32
+_IS_NUMERIC = np.zeros(256, dtype=np.bool_)
+_IS_NUMERIC[list(b"0123456789+-.eE")] = True
 
 Places = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
@@ -46,21 +54,43 @@ def texts_in(data: bytes, span: Span) -> list[bytes]:
 
 def integers_in(text: Bytes, span: Span) -> Int64s | None:
     """Read plain digits."""
+    words = _words_of(text, span)
+    if words is None:
+        return None
+    values = np.zeros(len(span.starts), dtype=np.int64)
+    for place, found in enumerate(words):
+        digits = numbers_of(found)
+        if digits is None:
+            return None
+        values += digits * 10 ** (place * WORD)
+    return values
+
+
+def _words_of(text: Bytes, span: Span) -> list[Words] | None:
+    """Take fields of up to `_SURE_DIGITS` bytes eight at a time, from right to left; zeros are put before them."""
     lengths = span.ends - span.starts
     if not len(lengths) or int(lengths.min()) < 1 or int(lengths.max()) > _SURE_DIGITS:
         return None
-    values = np.zeros(len(lengths), dtype=np.int64)
-    shortest = int(lengths.min())
-    for position in range(int(lengths.max())):
-        at = span.ends - (position + 1)
-        digits = text[at] - np.uint8(b"0"[0])
-        if position >= shortest:
-            # Where a number has no digit here, this is what stands before it.
-            digits = np.where(at >= span.starts, digits, np.uint8(0))
-        if (digits > 9).any():
-            return None
-        values += digits.astype(np.int64) * 10**position
-    return values
+    shortest, count = int(lengths.min()), -(-int(lengths.max()) // WORD)
+    ends = span.ends
+    if int(ends.min()) < count * WORD:
+        # Nothing stands before the text; there may be less of it than words are read.
+        text, ends = np.concatenate((np.zeros(count * WORD, dtype=np.uint8), text)), ends + count * WORD
+    words = words_in(text)
+    found = [words[ends - (place + 1) * WORD] for place in range(count)]
+    return [
+        each if shortest >= (place + 1) * WORD else last_bytes(each, (lengths - place * WORD).clip(0, WORD))
+        for place, each in enumerate(found)
+    ]
+
+
+def are_numbers(text: Bytes, span: Span) -> bool:
+    """Tell whether there is nothing else in a field than the characters of a number."""
+    lengths = span.ends - span.starts
+    longest = int(lengths.max())
+    if int(lengths.min()) < 1 or longest > _LONGEST_NUMBER:
+        return False
+    return all(_IS_NUMERIC[text[np.minimum(span.starts + at, span.ends - 1)]].all() for at in range(longest))
 
 
 def times_in(data: bytes, text: Bytes, span: Span) -> Int64s | None:
@@ -89,22 +119,25 @@ def _moments_in(text: Bytes, span: Span) -> Int64s | None:
         fraction = Span(span.starts + WIDTH, span.ends - has_zone)
         if not _are_fractions(text, fraction):
             return None
-    return moments_of(text[span.starts[:, None] + np.arange(WIDTH)])
+    return moments_in(text, span.starts)
 
 
 def _are_fractions(text: Bytes, span: Span) -> bool:
     """Tell whether each is nothing, or a dot and digits."""
     there = ~span.is_empty
-    starts, ends = span.starts[there], span.ends[there]
-    if not len(starts):
+    if not there.any():
         return True
-    return bool((text[starts] == _DOT).all()) and integers_in(text, Span(starts + 1, ends)) is not None
+    starts, ends = (span.starts, span.ends) if there.all() else (span.starts[there], span.ends[there])
+    words = _words_of(text, Span(starts + 1, ends)) if (text[starts] == _DOT).all() else None
+    return words is not None and all(map(are_digits, words))
 
 
 def _fractional_in(text: Bytes, span: Span) -> Int64s | None:
     """Read seconds with a fraction, which is dropped; some may have none."""
-    dots = np.append(np.flatnonzero(text == _DOT), len(text))
-    points = np.minimum(dots[np.searchsorted(dots, span.starts)], span.ends)
+    points = span.starts + _SECONDS
+    if (points >= span.ends).any() or (text[points] != _DOT).any():
+        dots = np.append(np.flatnonzero(text == _DOT), len(text))
+        points = np.minimum(dots[np.searchsorted(dots, span.starts)], span.ends)
     seconds = integers_in(text, Span(span.starts, points))
     return seconds if seconds is not None and _are_fractions(text, Span(points, span.ends)) else None
 
@@ -125,8 +158,8 @@ def last_slashes(text: Bytes, span: Span) -> Places | None:
     if (last < starts).any() or (last + 1 >= ends).any():
         return None
     # What stands outside of paths is looked at as well; there it does no harm to be strict.
-    slashes = slashes[slashes + 2 < len(text)]
-    following = text[slashes + 1]
+    slashes = slashes[: np.searchsorted(slashes, len(text) - 2)]
+    following = text[1:][slashes]
     if (following == _SLASH).any():
         return None
     # Names like ".profile" pass; whatever else begins with a dot is left to a careful reader.
@@ -136,24 +169,14 @@ def last_slashes(text: Bytes, span: Span) -> Places | None:
 def cut_paths(text: Bytes, span: Span, *, relative: bool = False) -> tuple[list[bytes], list[bytes]] | None:
     """Cut directories (the root is empty) and names out; None when a path is not canonical, or not absolute.
 
-    There is no NUL in the text. A ``relative`` path gets a slash at its beginning; two bytes at least are before it.
+    A ``relative`` path gets a slash at its beginning; a byte at least is before it.
     """
-    marked = text.copy()
     if relative:
         span = Span(span.starts - 1, span.ends)
-        marked[span.starts] = _SLASH
-    slashes = last_slashes(marked, span)
+        text = text.copy()
+        text[span.starts] = _SLASH
+    slashes = last_slashes(text, span)
     if slashes is None:
         return None
-    before = span.starts - 1
-    together = before[1:] == span.ends[:-1]
-    if together.any() != together.all():
-        return None
-    marked[before[before >= 0]] = 0
-    marked[slashes] = 0
-    marked[span.ends] = 0
-    parts = marked.tobytes().split(b"\0")
-    # Behind a name comes what is between two paths, unless only one byte is.
-    first, step = int(before[0] >= 0), 2 if together.any() else 3
-    count = len(span.starts)
-    return parts[first::step][:count], parts[first + 1 :: step][:count]
+    data = text.tobytes()
+    return texts_in(data, Span(span.starts, slashes)), texts_in(data, Span(slashes + 1, span.ends))

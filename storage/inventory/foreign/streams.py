@@ -5,7 +5,7 @@ Each is read from blocks of bytes by a class of its own, which is a `Stream`. Wh
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from storage.inventory.formats import Format
 from storage.inventory.misfits import Misfits
 
 _FEW = 1 << 13
-"""Bytes of the first and the last lines."""
+"""Bytes of the first and the last elements."""
 
 _BLANK = b" "[0]
 
@@ -68,40 +68,46 @@ class Stream(Protocol):
         """
 
 
-def whole_lines(blocks: Iterable[bytes], longest: int) -> Generator[bytes, None, None]:
-    """Cut blocks at their last newline; where there is none for ``longest`` bytes, anywhere."""
+def whole_elements(blocks: Iterable[bytes], longest: int, end: Callable[[], bytes]) -> Generator[bytes, None, None]:
+    """Cut blocks behind the last ``end`` of an element; where there is none for ``longest`` bytes, anywhere."""
     pending: list[bytes] = []
     held = 0
     for block in blocks:
-        cut = block.rfind(b"\n") + 1
-        if not cut and held + len(block) < longest:
+        mark = end()
+        cut = block.rfind(mark) + len(mark)
+        if cut < len(mark) and held + len(block) < longest:
             pending.append(block)
             held += len(block)
             continue
-        cut = cut or len(block)
-        yield b"".join((*pending, block[:cut]))
+        cut = cut if cut >= len(mark) else len(block)
+        yield b"".join((*pending, memoryview(block)[:cut]))
         pending = [block[cut:]] if cut < len(block) else []
         held = len(block) - cut
     if pending:
         yield b"".join(pending)
 
 
-def portions(blocks: Iterable[bytes], longest: int) -> Iterator[bytes]:
-    """Give whole lines, with a few of the first and of the last ones apart: these are not like all others."""
+def portions(blocks: Iterable[bytes], longest: int, end: Callable[[], bytes]) -> Iterator[bytes]:
+    """Give whole elements, with a few of the first and of the last ones apart: these are not like all others.
+
+    ``end`` says how an element ends, as far as that is known by then.
+    """
     held: bytes | None = None
-    for chunk in whole_lines(blocks, longest):
+    for chunk in whole_elements(blocks, longest, end):
         rest = chunk
         if held is None:
-            cut = chunk.find(b"\n", _FEW) + 1
-            if cut:
+            mark = end()
+            cut = chunk.find(mark, _FEW) + len(mark)
+            if cut >= len(mark):
                 yield chunk[:cut]
                 rest = chunk[cut:]
         else:
             yield held
         held = rest
     if held:
-        cut = held.rfind(b"\n", 0, max(len(held) - _FEW, 0)) + 1
-        yield from filter(None, (held[:cut], held[cut:]))
+        mark = end()
+        cut = held.rfind(mark, 0, max(len(held) - _FEW, 0)) + len(mark)
+        yield from filter(None, (held[:cut], held[cut:]) if cut >= len(mark) else (held,))
 
 
 def count_bytes(text: bytes, byte: bytes) -> int:

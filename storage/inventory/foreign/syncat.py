@@ -4,8 +4,8 @@
 perhaps inside of ``<cat>``; names of elements are taken without their namespace. Whoever declares entities is refused,
 and nothing is ever fetched.
 
-Lines that hold one entry each, all written alike, are read all at once; everything else goes through expat. Since these
-lines are whole elements, expat need not see them to know where it is.
+Entries that are all written alike are read all at once, be each of them on a line, on several, or all of them on one;
+everything else goes through expat. Since these are whole elements, expat need not see them to know where it is.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from storage.inventory.chunks import count_lines
 from storage.inventory.entries import Rows, read_size, read_time
 from storage.inventory.errors import cut_off, malformed
 from storage.inventory.foreign.entry import Entry, HalfRead, Holds, locate, rows_of_entries
+from storage.inventory.foreign.series import Series
 from storage.inventory.foreign.streams import Asked, control_characters, count_bytes, portions
-from storage.inventory.foreign.template import Template
 from storage.inventory.formats import Format
 
 ROOTS = ("dump", "cat")
@@ -35,14 +35,23 @@ RECORDED = ("recorded", "recordtime", "recordTime")
 _ROOT = re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?(dump|cat)[\s>/]")
 _BEGINNING = re.compile(rb"\s*<")
 _ENTRY = re.compile(
-    rb'([ \t]*<(?:[\w.-]+:)?entry name=")([^"<&]*)(">)((?:<[^<>]+>[^<>&]*</[^<>]+>)+)(</[\w.-:]+>[ \t]*)'
+    rb'(<(?:[\w.-]+:)?entry name=")([^"<&]*)(">)((?:\s*<[^<>]+>[^<>&]*</[^<>]+>)+)(\s*</(?:[\w.-]+:)?entry>)'
 )
-_ELEMENT = re.compile(rb"(<(?:[\w.-]+:)?([\w.-]+)[^<>]*>)([^<>&]*)(</[^<>]+>)")
+_ELEMENT = re.compile(rb"\s*<(?:[\w.-]+:)?([\w.-]+)([^<>]*)>([^<>&]*)</[^<>]+>")
+_END = b"entry>"
+"""How every entry ends, with and without a namespace."""
+
 _ENCODINGS = {"utf-8": "utf-8", "us-ascii": "utf-8", "iso-8859-1": "latin-1", "utf-16": "utf-8"}
 _DEEPEST = 50
 _LONGEST_SILENCE = 4 << 20
 """Bytes without any element after which this is not taken for a dump any more."""
 _LONGEST_LINE = 1 << 20
+_WHOLE = (b"\n", b">")
+"""Behind these, nothing begins that would go on in the next portion."""
+
+_LEARNT_FROM = 1 << 16
+"""So many of the first bytes may say how entries are written."""
+
 _DECLARED = 2
 """Bytes of what only the declaration at the beginning may start with."""
 
@@ -69,13 +78,14 @@ class SyncatStream:
         self.misfits = asked.misfits
         self._blocks = blocks
         self._asked = asked
-        self._template: Template | None = None
+        self._series: Series | None = None
         self._is_plain = True
         self._skipped = 0
         self._encoding = "utf-8"
         self._depth = 0
         self._entry: dict[str, str] | None = None
         self._entry_line = 0
+        self._number = 0
         self._leaf = ""
         self._text: list[str] = []
         self._entries: list[Entry] = []
@@ -91,50 +101,68 @@ class SyncatStream:
 
     def rows(self) -> Iterator[Rows]:
         """Give what it has."""
-        at_line_start = True
-        for chunk in portions(self._blocks, _LONGEST_LINE):
-            count = count_lines(chunk)
-            rows = self._quick(chunk) if at_line_start and self._is_between_entries() else None
+        is_whole = True
+        for chunk in portions(self._blocks, _LONGEST_LINE, self._close):
+            rows = self._quick(chunk) if is_whole and self._is_between_entries() else None
             if rows is None:
                 rows = self._careful(chunk)
-            else:
-                self._skipped += count
-            self.lines += count
-            at_line_start = chunk.endswith(b"\n")
+                self._learn(chunk)
+                self.lines += count_lines(chunk)
+            is_whole = chunk.endswith(_WHOLE)
             yield rows
         yield self._careful(b"", at_end=True)
 
+    def _close(self) -> bytes:
+        """Say how an entry ends."""
+        return _END if self._series is None else self._series.literals[-1]
+
     def _is_between_entries(self) -> bool:
-        return self._template is not None and self._is_plain and self._entry is None and self._depth > 0
+        return self._series is not None and self._is_plain and self._entry is None and self._depth > 0
 
     def _quick(self, chunk: bytes) -> Rows | None:
-        """Read lines that hold an entry each, written as the first ones were."""
-        template = self._template
-        if template is None or b"&" in chunk:
+        """Read entries that are written as the first ones were, each with what is between it and the one before."""
+        series = self._series
+        # What ends a section of plain text may stand in an attribute alone.
+        if series is None or b"&" in chunk or (b"]" in chunk and b"]]>" in chunk):
             return None
-        newlines = count_lines(chunk)
-        quotes = sum(literal.count(b'"') for literal in template.literals)
-        # A name may have neither control characters, which XML turns into others or forbids, nor quotes.
-        if control_characters(chunk) != newlines or count_bytes(chunk, b'"') != quotes * newlines:
-            return None
-        found = template.find(chunk)
+        found = series.find(chunk)
         located = None if found is None else found.paths()
-        if found is None or located is None or not self._is_encoded(chunk):
+        sizes = None if found is None else found.integers("size")
+        if found is None or located is None or sizes is None:
             return None
-        sizes = found.integers("size")
-        mtimes = found.times("mtime") if "mtime" in found.spans else np.full(newlines, UNKNOWN_MTIME)
-        if sizes is None or mtimes is None:
+        count = len(sizes)
+        quotes = sum(literal.count(b'"') for literal in series.literals)
+        # A name may have neither control characters, which XML turns into others or forbids, nor quotes.
+        if control_characters(chunk) != series.controls * count or count_bytes(chunk, b'"') != quotes * count:
             return None
+        mtimes = found.times("mtime") if "mtime" in found.spans else np.full(count, UNKNOWN_MTIME)
+        if mtimes is None or not self._is_encoded(chunk):
+            return None
+        newlines = series.newlines * count
+        self.lines += newlines
+        self._skipped += newlines
+        self._number += count
         has_checksums = self._asked.checksums and "checksum" in found.spans
-        checksums = found.texts("checksum") if has_checksums else [b""] * newlines
+        checksums = found.texts("checksum") if has_checksums else [b""] * count
         return Rows(*located, sizes, mtimes, checksums=checksums if self.holds.checksums else None)
+
+    def _learn(self, chunk: bytes) -> None:
+        """Find out how entries are written, each with what is between it and the one before."""
+        self._series = None
+        ended = -1
+        for match in _ENTRY.finditer(chunk, 0, _LEARNT_FROM):
+            between = chunk[ended : match.start()] if ended >= 0 else b"-"
+            if not between.strip():
+                self._series = _series_of(between, match)
+                return
+            ended = match.end()
 
     def _is_encoded(self, chunk: bytes) -> bool:
         try:
-            chunk.decode(self._encoding)
+            # Of most names there is nothing to decode.
+            return chunk.isascii() or bool(chunk.decode(self._encoding))
         except UnicodeDecodeError:
             return False
-        return True
 
     def _careful(self, chunk: bytes, at_end: bool = False) -> Rows:
         """Have expat read a part of the dump."""
@@ -152,12 +180,10 @@ class SyncatStream:
             what = expat.errors.messages[error.code]
             raise malformed(source, line, f"XML ({what})", self._there(chunk, line)) from error
         # In a comment that goes on below, what looks like an entry is none.
-        if not chunk.endswith(b"\n") or b"<!" in chunk or b"<?" in chunk[_DECLARED:]:
+        if not chunk.endswith(_WHOLE) or b"<!" in chunk or b"<?" in chunk[_DECLARED:]:
             self._is_plain = False
         if self._silence > _LONGEST_SILENCE:
             raise malformed(source, self._line(), f"an element within {_LONGEST_SILENCE} bytes", chunk[:100])
-        if self._template is None:
-            self._template = _template_of(chunk)
         entries, self._entries = self._entries, []
         return rows_of_entries(entries, self.holds)
 
@@ -196,6 +222,7 @@ class SyncatStream:
                 self._text.append(attributes["algorithm"] + ":")
         elif name == "entry":
             self._entry, self._entry_line, self._leaf = dict(attributes), self._line(), ""
+            self._number += 1
 
     def _characters(self, text: str) -> None:
         if self._leaf:
@@ -221,11 +248,11 @@ class SyncatStream:
         try:
             self._entries.append(self._read(entry))
         except HalfRead as half:
-            misfits.take(line, str(half), shown, known=True)
+            misfits.take(line, str(half), shown, known=True, entry=self._number)
             self._entries.append(half.entry)
         except ValueError as error:
             expected = "a name in the encoding of the dump" if isinstance(error, UnicodeError) else str(error)
-            misfits.take(line, expected, shown)
+            misfits.take(line, expected, shown, entry=self._number)
 
     def _read(self, entry: dict[str, str]) -> Entry:
         if "name" not in entry:
@@ -242,27 +269,20 @@ class SyncatStream:
         return read._replace(size=size, mtime=mtime)
 
 
-def _template_of(chunk: bytes) -> Template | None:
-    """Say how lines that hold one entry are written; None where the first ones do not."""
-    for line in chunk.split(b"\n", 100)[:100]:
-        match = _ENTRY.fullmatch(line)
-        if match is None:
-            continue
-        start, _, end, elements, close = match.groups()
-        literals, names, times = [start, end], ["path"], [b"<" + time.encode() for time in TIMES]
-        found = _ELEMENT.findall(elements)
-        known = [b"<" + local for _, local, _, _ in found]
-        time = next((time for time in times if time in known), b"")
-        for opening, local, _, closing in found:
-            literals[-1] += opening
-            literals.append(closing)
-            name = local.decode() if local in (b"size", b"checksum") else "mtime" if b"<" + local == time else ""
-            # An algorithm stands in the element itself, where one by one it is put before the digits.
-            name = "" if name in names or (local == b"checksum" and b"algorithm" in opening) else name
-            names.append(name)
-        literals[-1] += close
-        # Without a size, and where an algorithm stands apart from its digits, entries are read one by one.
-        return (
-            None if "size" not in names or b"algorithm" in elements else Template(b"<", tuple(literals), tuple(names))
-        )
-    return None
+def _series_of(between: bytes, match: re.Match[bytes]) -> Series | None:
+    """Say how an entry is written, behind what is between two of them; None where it lacks what is needed."""
+    start, _, end, elements, close = match.groups()
+    literals, names, position = [between + start, end], ["path"], 0
+    found = list(_ELEMENT.finditer(elements))
+    known = [element[1].decode("utf-8", "replace") for element in found]
+    time = next((time for time in TIMES if time in known), "")
+    for element, local in zip(found, known, strict=True):
+        literals[-1] += elements[position : element.start(3)]
+        position = element.end(3)
+        literals.append(b"")
+        name = local if local in ("size", "checksum") else "mtime" if local == time else ""
+        # An algorithm stands in the element itself, where one by one it is put before the digits.
+        names.append("" if name in names or (local == "checksum" and b"algorithm" in element[2]) else name)
+    literals[-1] += elements[position:] + close
+    # Without a size, and where an algorithm stands apart from its digits, entries are read one by one.
+    return None if "size" not in names or b"algorithm" in elements else Series(b"<", tuple(literals), tuple(names))

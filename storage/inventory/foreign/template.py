@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.columns import Int64s
+from storage.inventory.digits import WORD, word, words_in
 from storage.inventory.entries import Bytes
 from storage.inventory.foreign.spans import Places, Span, cut_paths, integers_in, texts_in, times_in
 
@@ -21,7 +22,6 @@ PATH = "path"
 """The name of the field that may have the anchor in it."""
 
 _NEWLINE = b"\n"[0]
-_WORD = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Found:
         """Cut a field out; where it is the same on all lines, there is one object of it."""
         span = self.spans[name]
         first = self.data[span.starts[0] : span.ends[0]]
-        same = (span.ends - span.starts == len(first)).all() and _has(self.text, span.starts, first)
+        same = (span.ends - span.starts == len(first)).all() and stands_at(self.text, span.starts, first)
         return [first] * len(span.starts) if same else texts_in(self.data, span)
 
 
@@ -107,7 +107,7 @@ class Template:
         for position, literal in enumerate(self.literals):
             if position and (at[position] < at[position - 1] + len(self.literals[position - 1])).any():
                 return False
-            if not _has(text, at[position], literal):
+            if not stands_at(text, at[position], literal):
                 return False
         return True
 
@@ -129,15 +129,16 @@ def _of_lines(anchors: Places, ends: Places, total: int, more: bool) -> tuple[Pl
     return None if (there < total).any() or (not more and (there != total).any()) else (left, right)
 
 
-def _has(text: Bytes, places: Places, literal: bytes) -> bool:
-    """Tell whether the literal stands at all of these places; eight bytes are compared at a time."""
-    if (places < 0).any() or (places + len(literal) > len(text)).any():
+def stands_at(text: Bytes, places: Places, literal: bytes) -> bool:
+    """Tell whether the literal stands at all of these places, one at least; eight bytes are compared at a time."""
+    last = int(places.max())
+    if int(places.min()) < 0 or last + len(literal) > len(text):
         return False
-    if len(literal) < _WORD:
-        return all((text[places + offset] == byte).all() for offset, byte in enumerate(literal))
-    words = np.ndarray((len(text) - _WORD + 1,), "<u8", text.data, strides=(1,))
-    offsets = [*range(0, len(literal) - _WORD, _WORD), len(literal) - _WORD]
-    return all(
-        bool((words[places + offset] == int.from_bytes(literal[offset : offset + _WORD], "little")).all())
-        for offset in offsets
-    )
+    if len(literal) < WORD:
+        if last + WORD > len(text):
+            return all((text[places + offset] == byte).all() for offset, byte in enumerate(literal))
+        mask, wanted = word(b"\xff" * len(literal)), word(literal)
+        return bool(((words_in(text)[places] & mask) == wanted).all())
+    words = words_in(text)
+    offsets = [*range(0, len(literal) - WORD, WORD), len(literal) - WORD]
+    return all(bool((words[offset:][places] == word(literal[offset : offset + WORD])).all()) for offset in offsets)

@@ -18,7 +18,7 @@ from storage.inventory.foreign.entry import Entry, HalfRead, Holds
 from storage.inventory.foreign.lines import LineReader
 from storage.inventory.foreign.spans import Places, Span, cut_paths, integers_in
 from storage.inventory.formats import Format
-from storage.inventory.times import WIDTH, moments_of
+from storage.inventory.times import WIDTH, moments_in
 
 _NEWLINE, _BLANK, _SLASH, _DASH, _D = b"\n /-d"
 
@@ -109,7 +109,7 @@ class XrdfsReader(LineReader):
         if not all((text[at] == _BLANK).all() for at in (paths - 1, times - 1, times + WIDTH)):
             return None
         sizes = integers_in(text, Span(blanks[np.searchsorted(blanks, ends) - 1] + 1, ends))
-        moments = moments_of(text[times[:, None] + np.arange(WIDTH)])
+        moments = moments_in(text, times)
         return None if sizes is None or moments is None else (sizes, moments)
 
     def careful(self, line: bytes) -> Entry | None:

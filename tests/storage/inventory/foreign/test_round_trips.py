@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from storage.inventory.foreign.checksums import read_checksum
 from storage.inventory.foreign.lines import LineReader
+from storage.inventory.foreign.series import Series
 from storage.inventory.foreign.template import Template
 from tests.storage.inventory.foreign import writers
 from tests.storage.inventory.foreign.reading import read
@@ -103,6 +104,7 @@ def reading(slow: bool) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if slow:
             patch.setattr(Template, "find", lambda *_arguments: None)
+            patch.setattr(Series, "find", lambda *_arguments: None)
             for reader in LineReader.__subclasses__():
                 patch.setattr(reader, "quick", lambda *_arguments: None)
         yield
