@@ -7,17 +7,20 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from storage.inventory import InventoryError, open_inventory
+from storage.inventory.foreign.avro_blocks import FlatSchema
 from storage.inventory.foreign.lines import LineReader
 from storage.inventory.foreign.series import Series
 from storage.inventory.foreign.template import Template
 from storage.inventory.misfits import ALL
 from tests.fuzz.damage import damaged
 from tests.storage.inventory.foreign import writers
+from tests.storage.inventory.foreign.test_avro_blocks import written
 from tests.storage.inventory.foreign.test_golden import GOLDEN
 from tests.storage.inventory.foreign.test_round_trips import JSON, LENGTHS, LINES, TEXTS
 from tests.storage.inventory.foreign.writers import File, lines
@@ -77,6 +80,7 @@ class DumpFuzzer:
         chance = random.Random(3)
         self._path = directory / "dump"
         self._dumps = [_make(chance, form) for form in _FORMS for _ in range(8)]
+        self._dumps += [_make_records(chance) for _ in range(8)]
         self._dumps += [path.read_bytes() for path in sorted(GOLDEN.iterdir())]
 
     def try_one(self, chance: random.Random) -> str:
@@ -121,6 +125,7 @@ def _slowly() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Template, "find", lambda *_arguments: None)
         patch.setattr(Series, "find", lambda *_arguments: None)
+        patch.setattr(FlatSchema, "of", lambda *_arguments: None)
         for reader in LineReader.__subclasses__():
             patch.setattr(reader, "quick", lambda *_arguments: None)
         yield
@@ -133,3 +138,12 @@ def _make(chance: random.Random, form: str) -> bytes:
     }
     found = [File(path, size, 1_500_000_000 + size % 1000) for path, size in sorted(files.items())]
     return _FORMS[form][1](found)
+
+
+def _make_records(chance: random.Random) -> bytes:
+    """Make a file of Avro, some of whose fields may be null."""
+    kinds: dict[str, Any] = {"lfn": "string", "size": "long", "mtime": "long"}
+    if chance.random() < 0.5:
+        kinds = {name: ["null", kind] for name, kind in kinds.items()}
+    records = [{"lfn": f"/s/d{n // 9}/{'long' * (n % 30)}{n}", "size": n * n, "mtime": 10**9 + n} for n in range(40)]
+    return written(kinds, records, sync_interval=chance.choice((100, 16_000)))

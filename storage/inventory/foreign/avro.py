@@ -1,21 +1,23 @@
 """Records in Avro files, with the names of the columns of CSV; they need the package ``fastavro``.
 
-Read from the beginning to the end, one record after the other. A file that was cut off within a block is refused; of
-one that was cut between two blocks nobody can tell, as with lines.
+Read from the beginning to the end: where records are flat, some blocks at once, and else one record after the other. A
+file that was cut off within a block is refused; of one that was cut between two blocks nobody can tell, as with lines.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
 
 from engine import paths
 from storage.inventory.entries import Rows
 from storage.inventory.errors import InventoryError, cut_off, malformed, unreadable
+from storage.inventory.foreign.avro_blocks import FlatSchema, rows_of_records
 from storage.inventory.foreign.entry import Entry, HalfRead, rows_of_entries
 from storage.inventory.foreign.parquet import missing_package
 from storage.inventory.foreign.replica import columns_held, read_record
@@ -26,6 +28,9 @@ from storage.inventory.values import rows_of
 from storage.shown import one_line
 
 _BATCH = 10_000
+_TOGETHER, _LARGEST = 1 << 20, 8 << 20
+"""Bytes of blocks that are read at once: from how many on no more are taken, and how many there may be."""
+
 _BUFFER = 1 << 20
 
 
@@ -39,12 +44,14 @@ class AvroStream:
         self.misfits = asked.misfits
         self._asked = asked
         self._file = _Blocks(blocks)
-        self._records = self._open()
+        self._read_blocks = self._open()
         self._names, columns = self._find_columns()
-        self._columns = columns
         self.has_checksums = columns.checksum is not None
         checksums = asked.checksums and self.has_checksums
         self.holds = columns_held(columns, checksums)
+        self._used = columns if checksums else replace(columns, checksum=None)
+        plain = columns.scope is None and columns.state is None
+        self._schema = FlatSchema.of(self._read_blocks.writer_schema, columns.path) if plain else None
 
     def _open(self) -> Any:
         try:
@@ -52,14 +59,14 @@ class AvroStream:
         except ImportError as error:
             raise missing_package(self._asked.source, "an Avro file", "fastavro") from error
         try:
-            return fastavro.reader(io.BufferedReader(self._file, _BUFFER))
+            return fastavro.block_reader(io.BufferedReader(self._file, _BUFFER))
         except InventoryError:
             raise
         except Exception as error:
             raise unreadable(self._asked.source, f"the Avro file cannot be read: {one_line(error)}") from error
 
     def _find_columns(self) -> tuple[list[str], Columns]:
-        schema = self._records.writer_schema
+        schema = self._read_blocks.writer_schema
         fields = schema.get("fields", []) if isinstance(schema, dict) else []
         names = [str(field["name"]) for field in fields]
         shown = ", ".join(names).encode("utf-8", "replace")
@@ -74,17 +81,64 @@ class AvroStream:
 
     def rows(self) -> Iterator[Rows]:
         """Give what it has."""
+        for blocks in self._batches():
+            rows = self._at_once(blocks)
+            if rows is None:
+                yield from self._one_by_one(chain.from_iterable(blocks))
+            else:
+                yield rows
+                self.lines += len(rows.names)
+
+    def _batches(self) -> Iterator[list[Any]]:
+        """Give some blocks at a time; what is wrong with one is said behind those before it."""
+        more = True
+        while more:
+            blocks: list[Any] = []
+            held = 0
+            failure: InventoryError | None = None
+            while more and held < _TOGETHER and failure is None:
+                try:
+                    with self._failures():
+                        block = next(self._read_blocks, None)
+                except InventoryError as error:
+                    failure = error
+                    break
+                more = block is not None
+                if block is not None:
+                    blocks.append(block)
+                    held += len(block.bytes_.getbuffer())
+            if blocks:
+                yield blocks
+            if failure is not None:
+                raise failure
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Say what is wrong with the file."""
+        try:
+            yield
+        except InventoryError:
+            raise
+        except EOFError as error:
+            raise cut_off(self._asked.source, self.lines + 1, "the end of its block") from error
+        except Exception as error:
+            # What fastavro raises depends on what it stumbles over.
+            what = f"the Avro file is damaged behind record {self.lines:,}, or cut off: {one_line(error)}"
+            raise unreadable(self._asked.source, what) from error
+
+    def _at_once(self, blocks: list[Any]) -> Rows | None:
+        """Read blocks by columns, without making an object of each record."""
+        contents = [block.bytes_.getvalue() for block in blocks]
+        # Of a block that is larger than all others there would be too many numbers in memory.
+        if self._schema is None or not 0 < sum(map(len, contents)) <= _LARGEST:
+            return None
+        records = self._schema.read(contents, [block.num_records for block in blocks])
+        return None if records is None else rows_of_records(records, self._used)
+
+    def _one_by_one(self, records: Iterator[dict[str, Any]]) -> Iterator[Rows]:
         while True:
-            try:
-                batch = list(islice(self._records, _BATCH))
-            except InventoryError:
-                raise
-            except EOFError as error:
-                raise cut_off(self._asked.source, self.lines + 1, "the end of its block") from error
-            except Exception as error:
-                # What fastavro raises depends on what it stumbles over.
-                what = f"the Avro file is damaged behind record {self.lines:,}, or cut off: {one_line(error)}"
-                raise unreadable(self._asked.source, what) from error
+            with self._failures():
+                batch = list(islice(records, _BATCH))
             if not batch:
                 return
             rows = self._quick(batch)
@@ -93,7 +147,7 @@ class AvroStream:
 
     def _quick(self, batch: list[dict[str, Any]]) -> Rows | None:
         """Read records by columns, where all of them fit."""
-        columns = self._columns if self.holds.checksums else replace(self._columns, checksum=None)
+        columns = self._used
         if columns.scope is not None or columns.state is not None:
             return None
         path = self._names[columns.path]
@@ -105,8 +159,7 @@ class AvroStream:
             return None
 
     def _entries(self, batch: list[dict[str, Any]]) -> Iterator[Entry]:
-        misfits, names, columns = self._asked.misfits, self._names, self._columns
-        columns = columns if self.holds.checksums else replace(columns, checksum=None)
+        misfits, names, columns = self._asked.misfits, self._names, self._used
         for number, record in enumerate(batch, self.lines + 1):
 
             def value(at: int | None, record: dict[str, Any] = record) -> Any:
@@ -127,9 +180,14 @@ class _Blocks(io.RawIOBase):
     def __init__(self, blocks: Iterable[bytes]) -> None:
         self._blocks = iter(blocks)
         self._left = memoryview(b"")
+        self._position = 0
 
     def readable(self) -> bool:
         return True
+
+    def tell(self) -> int:
+        """Say how many bytes were read."""
+        return self._position
 
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer as far as there is something; 0 at the end."""
@@ -141,4 +199,5 @@ class _Blocks(io.RawIOBase):
         part = self._left[: len(buffer)]
         buffer[: len(part)] = part
         self._left = self._left[len(part) :]
+        self._position += len(part)
         return len(part)

@@ -22,8 +22,9 @@ from storage.inventory.entries import Rows, read_size, read_time
 from storage.inventory.errors import InventoryCut, cut_off, malformed
 from storage.inventory.foreign.entry import Entry, HalfRead, Holds, locate, rows_of_entries
 from storage.inventory.foreign.series import Series
-from storage.inventory.foreign.spans import are_numbers, below_root
+from storage.inventory.foreign.spans import below_root, integers_in, texts_in
 from storage.inventory.foreign.streams import Asked, control_characters, portions
+from storage.inventory.foreign.template import Found
 from storage.inventory.formats import Format
 
 PATHS = ("Path", "path", "file", "lfn", "name")
@@ -38,6 +39,8 @@ _END = re.compile(r"\][^\[\]{}]*\}\s*")
 _SPACE = re.compile(r"\s*")
 _KEYS = re.compile(rb'"([A-Za-z]\w*)"\s*:')
 _TOKENS = re.compile(rb'"([^"\\]*)"(\s*:)?|-?[0-9][0-9.eE+-]*|[{}\[\]]')
+_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_ZERO = b"0"[0]
 _NEXT_LINE = re.compile(r"\n\s*\{")
 _LONGEST = 1 << 20
 """Bytes of an object, above which it is not taken for one any more."""
@@ -131,7 +134,7 @@ class JsonStream:
             return None
         located = found.paths(relative=self._relative)
         mtimes = found.times("mtime") if "mtime" in found.spans else np.full(len(sizes), UNKNOWN_MTIME)
-        others = all(are_numbers(found.text, span) for name, span in found.spans.items() if name.startswith(_OTHER))
+        others = all(_are_written(found, name) for name in found.spans)
         if located is None or mtimes is None or not others:
             return None
         directories_of, names = located
@@ -359,6 +362,20 @@ def _series_of(text: bytes) -> Series | None:
     names = _names_of(fields, seen)
     is_anchored = all(b'"' in literal for literal in literals[:-1])
     return Series(b'"', tuple(literals), tuple(names)) if is_anchored and {"path", "size"} <= {*names} else None
+
+
+def _are_written(found: Found, name: str) -> bool:
+    """Tell whether numbers are written as JSON wants them, of which 007 is none."""
+    span = found.spans[name]
+    starts, ends = span.starts, span.ends
+    if found.data.startswith(b'"', int(starts[0]) - 1):
+        return True
+    if bool(((found.text[starts] == _ZERO) & (ends - starts > 1)).any()):
+        return False
+    # Sizes are read as digits alone anyway.
+    if name == "size" or integers_in(found.text, span) is not None:
+        return True
+    return all(map(_NUMBER.fullmatch, texts_in(found.data, span)))
 
 
 def _names_of(fields: Sequence[tuple[str, bool]], seen: Sequence[str]) -> list[str]:

@@ -26,10 +26,6 @@ _SECONDS = 10
 _IS_WORD = np.zeros(256, dtype=np.bool_)
 _IS_WORD[list(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz")] = True
 
-_LONGEST_NUMBER = 32
-_IS_NUMERIC = np.zeros(256, dtype=np.bool_)
-_IS_NUMERIC[list(b"0123456789+-.eE")] = True
-
 Places = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
 
@@ -82,15 +78,6 @@ def _words_of(text: Bytes, span: Span) -> list[Words] | None:
         each if shortest >= (place + 1) * WORD else last_bytes(each, (lengths - place * WORD).clip(0, WORD))
         for place, each in enumerate(found)
     ]
-
-
-def are_numbers(text: Bytes, span: Span) -> bool:
-    """Tell whether there is nothing else in a field than the characters of a number."""
-    lengths = span.ends - span.starts
-    longest = int(lengths.max())
-    if int(lengths.min()) < 1 or longest > _LONGEST_NUMBER:
-        return False
-    return all(_IS_NUMERIC[text[np.minimum(span.starts + at, span.ends - 1)]].all() for at in range(longest))
 
 
 def times_in(data: bytes, text: Bytes, span: Span) -> Int64s | None:
