@@ -126,7 +126,7 @@ class JsonStream:
         found = series.find(chunk)
         directories = 0
         if found is None and _IS_DIRECTORY in chunk:
-            kept, directories = _without_directories(chunk, series.literals[0])
+            kept, directories = self._without_directories(chunk, series.literals[0])
             found = series.find(kept)
         sizes = None if found is None else found.integers("size")
         # A name may have no control characters, which JSON forbids.
@@ -149,6 +149,31 @@ class JsonStream:
         has_checksums = self._asked.checksums and "checksum" in found.spans
         checksums = found.texts("checksum") if has_checksums else [b""] * len(sizes)
         return Rows(directories_of, names, sizes, mtimes, checksums=checksums if self.holds.checksums else None)
+
+    def _without_directories(self, chunk: bytes, start: bytes) -> tuple[bytes, int]:
+        """Leave out the objects of directories, which ``start`` like all others, and count them.
+
+        No name has a quote in it that is not escaped, as both the start and what tells a directory have.
+        """
+        kept: list[bytes] = []
+        position = count = 0
+        while (at := chunk.find(_IS_DIRECTORY, position)) >= 0:
+            begin, end = chunk.rfind(start, position, at), at + len(_IS_DIRECTORY) + 1
+            if begin < 0 or not self._is_directory(chunk[begin + start.index(b"{") : end]):
+                break
+            kept.append(chunk[position:begin])
+            position, count = end, count + 1
+        kept.append(chunk[position:])
+        return b"".join(kept), count
+
+    def _is_directory(self, text: bytes) -> bool:
+        """Tell whether this is an object of a directory, and nothing else."""
+        decoded = text.decode("utf-8", "surrogateescape")
+        try:
+            value, end = self._decoder.raw_decode(decoded)
+            return end == len(decoded) and self._read(value) is None
+        except (ValueError, RecursionError):
+            return False
 
     def _is_spoilt(self, chunk: bytes) -> bool:
         return self._spoilt.search(chunk.decode("utf-8", "surrogateescape")) is not None
@@ -314,23 +339,6 @@ def _checksum(value: Mapping[str, Any]) -> bytes:
             if isinstance(of.get(key), str):
                 return str(of[key]).encode("utf-8", "replace")
     return b""
-
-
-def _without_directories(chunk: bytes, start: bytes) -> tuple[bytes, int]:
-    """Leave out the objects of directories, which ``start`` like all others, and count them.
-
-    No name has a quote in it that is not escaped, as both the start and what tells a directory have.
-    """
-    kept: list[bytes] = []
-    position = count = 0
-    while (at := chunk.find(_IS_DIRECTORY, position)) >= 0:
-        begin, end = chunk.rfind(start, position, at), at + len(_IS_DIRECTORY)
-        if begin < 0 or not chunk.startswith(b"}", end):
-            break
-        kept.append(chunk[position:begin])
-        position, count = end + 1, count + 1
-    kept.append(chunk[position:])
-    return b"".join(kept), count
 
 
 def _series_of(text: bytes) -> Series | None:

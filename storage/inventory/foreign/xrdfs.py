@@ -37,8 +37,9 @@ _MODE, _OLD_MODE = 10, 4
 _WORDS, _OLD_WORDS = 6, 4
 """Words behind it, the path as the last one."""
 
-_IS_FLAG = np.zeros(256, dtype=np.bool_)
+_IS_FLAG, _IS_OLD_FLAG = np.zeros((2, 256), dtype=np.bool_)
 _IS_FLAG[list(b"-rwxsStT")] = True
+_IS_OLD_FLAG[list(b"-rwx")] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,8 @@ class XrdfsReader(LineReader):
         blanks = np.flatnonzero(text == _BLANK)
         begins = blanks[text[blanks + 1] != _BLANK]
         there = np.searchsorted(begins, paths) - np.searchsorted(begins, starts)
-        if not _IS_FLAG[flags].all() or (text[starts + mode] != _BLANK).any() or (there != words).any():
+        known = _IS_OLD_FLAG if self._old else _IS_FLAG
+        if not known[flags].all() or (text[starts + mode] != _BLANK).any() or (there != words).any():
             return None
         times = starts + mode + 1 if self._old else paths - WIDTH - 1
         ends = paths - 1 if self._old else times - 1

@@ -106,6 +106,12 @@ def test_a_dump_that_goes_on_in_another_format_is_refused(form: str) -> None:
         read(content, root=b"/s", allowed=LIMIT)
 
 
+@pytest.mark.parametrize(("form", "flag"), [("xrdfs", b"q"), ("xrdfs, old", b"q"), ("xrdfs, old", b"s")])
+def test_a_mode_that_is_none_does_not_fit(form: str, flag: bytes) -> None:
+    content = LINES[form][1](FILES).replace(b"\n-r", b"\n-" + flag, 1)
+    assert read(content, allowed=LIMIT).misfits.first[0].line == 2
+
+
 def test_lists_are_held_to_more_unless_somebody_says_so() -> None:
     content = b"".join(b"/s/f%d %d\n" % (n, n) for n in range(MANY)) + b"/s/odd\n/s/z 1\n"
     with pytest.raises(InventoryMalformed, match='line 3001: expected "path size", found "/s/odd"'):

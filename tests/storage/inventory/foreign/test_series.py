@@ -231,6 +231,10 @@ def test_directories_among_many_objects_are_passed_over_all_at_once(between: byt
         found = read(b"[" + between.join(objects) + b"]", root=b"/", chunk_size=1 << 18)
     assert found.paths == [file.path for file in MANY]
     assert 0 < calls[0] < 2000
+    # One that is spoilt is none.
+    odd = [each.replace(b'""', b'"""') if number == 7505 else each for number, each in enumerate(objects)]
+    with pytest.raises(InventoryError, match=f"line {7506 if where.startswith('line 2') else '1'}"):
+        read(b"[" + between.join(odd) + b"]", root=b"/", chunk_size=1 << 18)
     # Which one it is of the file is true all the same.
     objects[-100] = objects[-100].replace(b'"Path":"', b'"Path":"../')
     with pytest.raises(InventoryMalformed, match=where):
