@@ -303,7 +303,8 @@ class JsonStream:
             raise HalfRead(str(error), entry) from error
 
     def _unexpected(self, expected: str, position: int) -> Exception:
-        return malformed(self._asked.source, self._line, expected, self._shown(position))
+        entry = self._number if self._number > self._line else 0
+        return malformed(self._asked.source, self._line, expected, self._shown(position), entry)
 
     def _shown(self, position: int, end: int | None = None) -> bytes:
         return self._buffer[position : min(end or position + 200, position + 200)].encode("utf-8", "surrogateescape")

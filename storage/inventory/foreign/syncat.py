@@ -19,7 +19,7 @@ import numpy as np
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from storage.inventory.chunks import count_lines
 from storage.inventory.entries import Rows, read_size, read_time
-from storage.inventory.errors import cut_off, malformed
+from storage.inventory.errors import InventoryMalformed, cut_off, malformed
 from storage.inventory.foreign.entry import Entry, HalfRead, Holds, locate, rows_of_entries
 from storage.inventory.foreign.series import Series
 from storage.inventory.foreign.streams import Asked, control_characters, count_bytes, portions
@@ -46,6 +46,9 @@ _DEEPEST = 50
 _LONGEST_SILENCE = 4 << 20
 """Bytes without any element after which this is not taken for a dump any more."""
 _LONGEST_LINE = 1 << 20
+_LONG = 1000
+"""Bytes of a line of which the beginning does not show what is wrong in it."""
+
 _WHOLE = (b"\n", b">")
 """Behind these, nothing begins that would go on in the next portion."""
 
@@ -90,6 +93,7 @@ class SyncatStream:
         self._text: list[str] = []
         self._entries: list[Entry] = []
         self._silence = 0
+        self._fed = 0
         self._parser = expat.ParserCreate()
         self._parser.buffer_text = True
         self._parser.XmlDeclHandler = self._declare
@@ -167,18 +171,18 @@ class SyncatStream:
     def _careful(self, chunk: bytes, at_end: bool = False) -> Rows:
         """Have expat read a part of the dump."""
         source = self._asked.source
+        before, self._fed = self._fed, self._fed + len(chunk)
         try:
             self._silence += len(chunk)
             self._parser.Parse(chunk, at_end)
         except _Refused as refused:
-            line = self._line()
-            raise malformed(source, line, str(refused), self._there(chunk, line)) from refused
+            raise self._malformed(self._line(), str(refused), chunk, before) from refused
         except expat.ExpatError as error:
-            if at_end:
-                raise cut_off(source, error.lineno + self._skipped, "the end of its XML") from error
             line = error.lineno + self._skipped
+            if at_end:
+                raise cut_off(source, line, "the end of its XML") from error
             what = expat.errors.messages[error.code]
-            raise malformed(source, line, f"XML ({what})", self._there(chunk, line)) from error
+            raise self._malformed(line, f"XML ({what})", chunk, before) from error
         # In a comment that goes on below, what looks like an entry is none.
         if not chunk.endswith(_WHOLE) or b"<!" in chunk or b"<?" in chunk[_DECLARED:]:
             self._is_plain = False
@@ -187,9 +191,13 @@ class SyncatStream:
         entries, self._entries = self._entries, []
         return rows_of_entries(entries, self.holds)
 
-    def _there(self, chunk: bytes, line: int) -> bytes:
-        """Give what stands in a line of the part that is being read."""
-        return b"".join(chunk.split(b"\n")[max(line - self.lines - 1, 0) :][:1])
+    def _malformed(self, line: int, expected: str, chunk: bytes, before: int) -> InventoryMalformed:
+        """Say what was expected in the part that is being read, behind so many bytes that expat was given."""
+        found = b"".join(chunk.split(b"\n")[max(line - self.lines - 1, 0) :][:1])
+        if len(found) > _LONG:
+            # In a line of many entries, what is at its beginning says nothing.
+            found = chunk[max(self._parser.CurrentByteIndex - before, 0) :][:_LONG]
+        return malformed(self._asked.source, line, expected, found, self._number if self._number > line else 0)
 
     def _line(self) -> int:
         return int(self._parser.CurrentLineNumber) + self._skipped

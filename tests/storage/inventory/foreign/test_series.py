@@ -255,3 +255,12 @@ def test_in_a_single_line_the_entry_is_said_and_the_share_is_that_of_entries(for
         spoilt = spoilt.replace(b"file.%05d" % number, b"../%d" % number)
     with pytest.raises(InventoryMalformed, match=r"202 of 20,000 entries do not fit, .* line 1, entry 101: expected"):
         read(spoilt, allowed=0.001)
+
+
+def test_what_is_no_xml_or_json_in_a_single_line_is_shown_where_it_is() -> None:
+    content = FORMS["xml, one line"][0](MANY).replace(b"file.09000", b"<b")
+    with pytest.raises(InventoryMalformed, match=r'line 1, entry 9,000: expected XML \(.*\), found "<b"><size>'):
+        read(content)
+    content = FORMS["json, one line"][0](MANY).replace(b', {"name":"file.09000"', b'; {"name":"file.09000"')
+    with pytest.raises(InventoryMalformed, match=r'line 1, entry 9,000: expected .*, found "; {"name":"file.09000"'):
+        read(content)
