@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
+from actors.plans.left_over import settle_left_over
 from actors.plans.removal import StoreHand, Task
 from engine import paths
 from engine.gates import Refusal
 from engine.plan import Action, Cause, PlanItem
 from engine.quarantine import Fate, Order, Settled, place_of, top_of
 from storage.backends.protocols import BackendError, Registry, Transfers, registry_actions, takes_directories
+from storage.plans.audit import AuditLog
 from storage.removers.factory import keeps_filled, why_not
+from storage.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
     from actors.oversight import Oversight
@@ -187,12 +190,14 @@ class Executors:
 
     @contextmanager
     def of_plan(self, name: str) -> Iterator[Executor]:
-        """Give who does what the plan of that name says."""
+        """Give who does what the plan of that name says; what plans before it had begun is looked for first."""
         others = AskRegistry(self.registry, self.site.name)
         if not self.site.deletes_itself:
             yield others
             return
         with StoreHand(self.runtime, self.job, self.oversight) as hand:
+            audit = AuditLog(RunDirectory(self.site.var_location, self.site.name).audit)
+            settle_left_over(audit, hand, name)
             yield ChangeStore(hand, name, self.site.quarantine, self.site.directories, others)
 
     @property

@@ -13,6 +13,7 @@ from actors.listing import ListingFailed
 from actors.oversight import Oversight, Progress, heed
 from actors.plans.applying import BACKEND_ERRORS, Applied, Doubts, apply_items, ended_before
 from actors.plans.executors import Executors
+from actors.plans.left_over import left_over
 from actors.plans.still_meant import still_meant
 from actors.recheck import recheck
 from actors.run import this_run
@@ -167,7 +168,8 @@ def apply_plan(
         if view.refusal is not None:
             raise PlanRefused(f"{site.name}: nothing was done: {view.refusal.gate}: {view.refusal.message}")
         chosen = portion(view.left, request.limit, request.most_bytes)
-        if not chosen:
+        audit = AuditLog(directory.audit)
+        if not chosen and not (site.deletes_itself and left_over(audit, view.plan.name)):
             return view, Applied()
         halting = heeding_halts(directory, oversight)
         source = resolve(site_source(site), lambda: heed(halting))
@@ -176,8 +178,7 @@ def apply_plan(
         if executors.refusal is not None:
             raise PlanRefused(f"{site.name}: nothing was done: {executors.refusal.gate}: {executors.refusal.message}")
         doubts = _doubts(runtime, site, source, backends, directory, view.plan, halting, asking)
-        audit, before = AuditLog(directory.audit), ended_before(view.plan, view.state)
-        name = view.plan.name
+        before, name = ended_before(view.plan, view.state), view.plan.name
         with executors.of_plan(name) as executor:
             applied = apply_items(name, chosen, view.state, audit, executor, doubts, halting, before.directories)
         _log.info("%s: plan %s: %s", site.name, view.plan.name, view.counts)

@@ -13,14 +13,15 @@ from actors.check_job import RunRequest, check_job
 from actors.listing import ListingFailed
 from actors.oversight import Killed, Oversight, heed
 from actors.plans.applying import BACKEND_ERRORS, Trouble
+from actors.plans.left_over import left_over, live_plan, note_never, order_of, settle_left_over
 from actors.plans.plan_run import PlanRefused, asked_again, asking_job, heeding_halts, stopped
 from actors.plans.removal import StoreHand, Task
 from actors.plans.still_meant import still_meant
 from actors.run import this_run
 from engine import paths
 from engine.columns import UNKNOWN_MTIME
-from engine.plan import ItemEvent, PlanItem
-from engine.quarantine import Fate, Order, top_of
+from engine.plan import ItemEvent
+from engine.quarantine import Fate, top_of
 from engine.recheck import Candidates
 from storage.atomic import ReportError
 from storage.doors.resolve import resolve
@@ -71,6 +72,7 @@ class _Work:
     audit: AuditLog
     hand: StoreHand
     task: Task
+    live: str
     result: Emptied = field(default_factory=Emptied)
 
     def do(self, entries: Sequence[PutAside]) -> None:
@@ -82,7 +84,7 @@ class _Work:
         entries = self._there(entries)
         begun, ended = _WORDS[self.task]
         self._note(begun, entries)
-        orders = [_order(number, entry) for number, entry in enumerate(entries)]
+        orders = [order_of(number, entry) for number, entry in enumerate(entries)]
         fates = self.hand.carry_out(self.task, orders)
         done, back, absent, stays = [], [], [], []
         for number, entry in enumerate(entries):
@@ -119,15 +121,16 @@ class _Work:
             raise Trouble(f"{len(self.result.stays):,} could not be dealt with{said}")
 
     def _there(self, entries: Sequence[PutAside]) -> list[PutAside]:
-        """Leave out what a process that died has never put there; the plan that wanted it may still be applied."""
+        """Leave out what a process that died has never put there; the ``live`` plan may still do so."""
         unknown = [(number, entry) for number, entry in enumerate(entries) if not entry.is_certain]
         if not unknown:
             return list(entries)
-        found = self.hand.were_put([_order(number, entry) for number, entry in unknown])
+        found = self.hand.were_put([order_of(number, entry) for number, entry in unknown])
         said = "whether it is in the quarantine could not be seen"
         unseen = tuple((entry.item.path, said) for number, entry in unknown if found[number] is None)
-        never = sum(found[number] is False for number, _ in unknown)
-        self.result = replace(self.result, stays=(*self.result.stays, *unseen), never=self.result.never + never)
+        never = [entry for number, entry in unknown if found[number] is False]
+        note_never(self.audit, [entry for entry in never if entry.plan != self.live])
+        self.result = replace(self.result, stays=(*self.result.stays, *unseen), never=self.result.never + len(never))
         return [entry for number, entry in enumerate(entries) if entry.is_certain or found.get(number)]
 
     def _note(self, event: ItemEvent, entries: Sequence[PutAside], said: str = "") -> None:
@@ -184,7 +187,7 @@ def purge(
         refusal = stopped(config, site)
         if refusal is not None:
             raise PlanRefused(f"{site.name}: nothing was done: {refusal.gate}: {refusal.message}")
-        entries = quarantine_of(site)
+        entries = _after_a_look(runtime, site, directory, halting)
         old = [entry for entry in entries if entry.at < oldest]
         told = Emptied(young=len(entries) - len(old))
         if not old:
@@ -195,6 +198,19 @@ def purge(
         stay = [entry.item.path for entry in old if (entry.plan, entry.item.number) not in going]
         told = replace(told, expected=tuple(stay))
         return _carry_out(runtime, site, source, directory, Task.PURGE, left, told, halting)
+
+
+def _after_a_look(runtime: Runtime, site: SiteConfig, directory: RunDirectory, oversight: Oversight) -> list[PutAside]:
+    """Give what lies in the quarantine, when it was found out what became of what plans of before had begun."""
+    audit, entries = AuditLog(directory.audit), quarantine_of(site)
+    # Of what is certain nobody need ask the store.
+    live = "" if all(entry.is_certain for entry in entries) else live_plan(directory, audit)
+    if not left_over(audit, live):
+        return entries
+    source = resolve(site_source(site), lambda: heed(oversight))
+    with StoreHand(runtime, asking_job(source, site), oversight) as hand:
+        settle_left_over(audit, hand, live)
+    return quarantine_of(site)
 
 
 @contextmanager
@@ -241,7 +257,10 @@ def _carry_out(
     oversight: Oversight,
 ) -> Emptied:
     with StoreHand(runtime, asking_job(source, site), oversight) as hand:
-        work = _Work(AuditLog(directory.audit), hand, task, told)
+        audit = AuditLog(directory.audit)
+        # Only of what is in doubt it matters.
+        live = "" if all(entry.is_certain for entry in entries) else live_plan(directory, audit)
+        work = _Work(audit, hand, task, live, told)
         try:
             for start in range(0, len(entries), _AT_ONCE):
                 heed(oversight)
@@ -254,11 +273,6 @@ def _carry_out(
         except (Killed, ListingFailed, ReportError, Trouble) as error:
             return replace(work.result, failure=error)
         return work.result
-
-
-def _order(number: int, entry: PutAside) -> Order:
-    item: PlanItem = entry.item
-    return Order(number, item.path, item.size, UNKNOWN_MTIME, entry.aside, top=top_of(entry.aside, entry.plan))
 
 
 def _places(log: AuditLog, entries: Sequence[PutAside]) -> set[tuple[bytes, str]]:

@@ -249,3 +249,61 @@ def test_a_log_with_a_hole_forgets_nothing(site: FaultySite, lost: str) -> None:
     assert lying(site) == lfns(*ORPHANS)
     assert plan(site, "undo").code == 0
     assert all(site.path(name).exists() for name in ORPHANS)
+
+
+def perhaps(site: FaultySite) -> set[str]:
+    """The LFNs of which the program does not know whether they lie in the quarantine."""
+    return {entry["path"] for entry in plan(site, "quarantine", "--json").json["list"] if not entry["certain"]}
+
+
+def test_what_a_plan_had_begun_whose_place_another_one_takes_is_found_out_by_looking_once(site: FaultySite) -> None:
+    begin_and_die(site, ORPHANS[0])
+    older = read_plan(directory(site).plan, site.name).name
+    assert site.check().code == 0
+    assert perhaps(site) == lfns(*ORPHANS)
+    assert plan(site, "apply").code == 0
+    assert perhaps(site) == set()
+    # One lies where the older plan has put it, the others where the later one has.
+    assert {entry.item.path.decode(): entry.plan == older for entry in put_aside(audit(site))} == {
+        f"/store/{name}": name == ORPHANS[0] for name in ORPHANS
+    }
+    assert plan(site, "undo", *sorted(lfns(*ORPHANS))).code == 0
+    assert all(site.path(name).exists() for name in ORPHANS)
+
+
+@pytest.mark.parametrize("command", [("undo",), ("purge", "--older-than", "0")])
+def test_what_was_never_put_aside_for_a_plan_that_is_rejected_is_forgotten(
+    site: FaultySite, command: tuple[str, ...]
+) -> None:
+    begin_and_die(site)
+    told = plan(site, *command, "--json")
+    assert (told.json["never"], lying(site)) == (3, lfns(*ORPHANS)), "the plan may still be applied"
+    assert plan(site, "reject").code == 0
+    assert plan(site, *command).code in (0, 2)
+    assert lying(site) == set()
+    assert all(site.path(name).exists() for name in ORPHANS)
+
+
+@pytest.mark.parametrize("command", [("apply",), ("purge",)])
+def test_a_plan_without_anything_to_do_and_a_purge_of_nothing_old_look_as_well(
+    site: FaultySite, command: tuple[str, ...]
+) -> None:
+    begin_and_die(site, *ORPHANS[:2])
+    site.path(ORPHANS[2]).unlink()
+    assert site.check().code == 0
+    assert perhaps(site) == lfns(*ORPHANS)
+    assert plan(site, *command).code == 0
+    assert (perhaps(site), lying(site)) == (set(), lfns(*ORPHANS[:2]))
+
+
+def test_an_empty_mount_does_not_say_what_a_plan_had_begun_whose_place_another_one_takes(site: FaultySite) -> None:
+    begin_and_die(site, *ORPHANS)
+    assert site.check().code == 0
+    site.stores[0].rename(site.home / "away")
+    site.stores[0].mkdir()
+    plan(site, "undo")
+    assert lying(site) == lfns(*ORPHANS)
+    site.stores[0].rmdir()
+    (site.home / "away").rename(site.stores[0])
+    assert plan(site, "undo").code == 0
+    assert all(site.path(name).exists() for name in ORPHANS)
