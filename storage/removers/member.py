@@ -15,7 +15,7 @@ from engine.quarantine import Fate, Order, Settled
 from engine.recheck import orphan_fate
 from engine.states import Reason
 from storage.removers.looking import Looker
-from storage.removers.protocol import Remover
+from storage.removers.protocol import FOR_US, Remover
 
 _OF_THE_DOOR = (Reason.CONNECTION, Reason.AUTHENTICATION)
 
@@ -40,9 +40,13 @@ class Doors:
         """Move through the first door that answers."""
         return self._first(lambda remover: remover.move(path, to))
 
-    def make_directory(self, path: bytes) -> Failed | None:
+    def make_directory(self, path: bytes, mode: int = FOR_US) -> Failed | None:
         """Make one through the first door that answers."""
-        return self._first(lambda remover: remover.make_directory(path))
+        return self._first(lambda remover: remover.make_directory(path, mode))
+
+    def mode_of(self, path: bytes) -> int | None:
+        """Ask the door that is asked first."""
+        return self._removers[0].mode_of(path)
 
     def remove(self, path: bytes) -> Failed | None:
         """Delete through the first door that answers."""
@@ -126,7 +130,8 @@ class Member:
         return Settled(Fate.DOUBTFUL, said)
 
     def bring_back(self, order: Order) -> Settled:
-        """Move what lies in the quarantine to where it was."""
+        """Move what lies in the quarantine to where it was; directories that are gone are made as those above them."""
+        self._make_again(paths.parent_of(order.path) or b"/")
         return self._move(order.aside, order.path)
 
     def delete(self, path: bytes) -> Settled:
@@ -209,6 +214,24 @@ class Member:
             if failed is None:
                 self._made.add(path)
             return failed
+
+    def _make_again(self, path: bytes) -> None:
+        """Make a directory that is gone, and those above it, with the mode of the one above, where that is told.
+
+        What cannot be made like that is made, or found not to be, by whoever wants it.
+        """
+        gone: list[bytes] = []
+        above: bytes | None = path
+        while above is not None and above not in self._made and isinstance(self.look.stat(above), Absent):
+            gone.append(above)
+            above = paths.parent_of(above)
+        mode = self._doors.mode_of(above) if gone and above is not None else None
+        if mode is not None:
+            with self._making:
+                for each in reversed(gone):
+                    # Whoever makes one has to be able to put something into it.
+                    if self._doors.make_directory(each, mode | 0o700) is not None:
+                        return
 
     def _is_directory(self, path: bytes) -> bool:
         found = self.look.stat(path)

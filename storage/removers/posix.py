@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -13,10 +14,9 @@ from engine.listing import Failed
 from engine.states import Reason
 from storage.listers.doors import Door
 from storage.listers.posix import failure
+from storage.removers.protocol import FOR_US
 
-_FOR_US = 0o750
-"""The mode of directories that are made."""
-
+_RIGHTS = 0o777
 _HERE, _NOT_OVER = -100, 1
 _NOT_KNOWN = (errno.ENOSYS, errno.EINVAL)
 
@@ -32,9 +32,27 @@ class PosixRemover:
         source, target = self._door.locate(path), self._door.locate(to)
         return _tried(lambda: _rename_to_nothing(source, target))
 
-    def make_directory(self, path: bytes) -> Failed | None:
-        """Make it, with those above it."""
-        return _tried(lambda: os.makedirs(self._door.locate(path), _FOR_US, exist_ok=True))
+    def make_directory(self, path: bytes, mode: int = FOR_US) -> Failed | None:
+        """Make it, with those above it; another mode than the usual one whatever this process has masked."""
+        located = self._door.locate(path)
+
+        def make() -> None:
+            if mode == FOR_US:
+                os.makedirs(located, mode, exist_ok=True)
+                return
+            with suppress(FileExistsError):
+                os.makedirs(located, mode)
+                # What it has from the one above it, such as its group's, stays.
+                os.chmod(located, mode | (os.stat(located).st_mode & ~_RIGHTS & 0o7777))
+
+        return _tried(make)
+
+    def mode_of(self, path: bytes) -> int | None:
+        """See `storage.removers.protocol.Remover`."""
+        try:
+            return os.stat(self._door.locate(path)).st_mode & _RIGHTS
+        except (OSError, ValueError):
+            return None
 
     def remove(self, path: bytes) -> Failed | None:
         """Unlink."""

@@ -10,6 +10,9 @@ from typing import Protocol
 
 from engine.listing import Failed
 
+FOR_US = 0o750
+"""The mode of directories that are made for what is put aside."""
+
 
 class Remover(Protocol):
     """Changes one store, from any thread; paths are canonical absolute LFNs. None says that it was done."""
@@ -17,8 +20,11 @@ class Remover(Protocol):
     def move(self, path: bytes, to: bytes) -> Failed | None:
         """Move a file, or a directory with all that is in it, to where nothing is. Whatever is there may be lost."""
 
-    def make_directory(self, path: bytes) -> Failed | None:
-        """Make a directory and those above it; one that is there is as good."""
+    def make_directory(self, path: bytes, mode: int = FOR_US) -> Failed | None:
+        """Make a directory and those above it; one that is there is as good. Not every protocol can say the mode."""
+
+    def mode_of(self, path: bytes) -> int | None:
+        """Give the mode of a directory that is there; None where the protocol or the server does not tell it."""
 
     def remove(self, path: bytes) -> Failed | None:
         """Delete one file for good."""

@@ -8,6 +8,7 @@ from engine.listing import Failed
 from engine.states import Reason
 from storage.listers.doors import Door
 from storage.listers.s3_client import S3Client
+from storage.removers.protocol import FOR_US
 
 _CANNOT_MOVE = Failed(Reason.SERVER, "an S3 store cannot move anything")
 
@@ -24,8 +25,12 @@ class S3Remover:
         """Fail: there is no such request."""
         return _CANNOT_MOVE
 
-    def make_directory(self, path: bytes) -> Failed | None:
+    def make_directory(self, path: bytes, mode: int = FOR_US) -> Failed | None:
         """Do nothing: a key needs none."""
+        return None
+
+    def mode_of(self, path: bytes) -> int | None:
+        """See `storage.removers.protocol.Remover`."""
         return None
 
     def remove(self, path: bytes) -> Failed | None:

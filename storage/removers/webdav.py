@@ -25,6 +25,7 @@ from storage.listers.webdav.hrefs import quote
 from storage.listers.webdav.identity import Identity
 from storage.listers.xrootd_errors import refused
 from storage.removers.links import Links
+from storage.removers.protocol import FOR_US
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,8 +64,8 @@ class WebDavRemover:
         refusal = self._refusal(path, paths.parent_of(to) or b"/")
         return self._move(path, to, paths.parent_of(path) or b"/") if refusal is None else refusal
 
-    def make_directory(self, path: bytes) -> Failed | None:
-        """Make it; where the server says that one above it is not there, that one before."""
+    def make_directory(self, path: bytes, mode: int = FOR_US) -> Failed | None:
+        """Make it; where the server says that one above it is not there, that one before. It has the server's mode."""
         status, failed = self._tell("MKCOL", path)
         above = paths.parent_of(path)
         if status in _NO_PARENT and above not in (None, b"/"):
@@ -72,6 +73,10 @@ class WebDavRemover:
             if failed is None:
                 status, failed = self._tell("MKCOL", path)
         return None if status == _IS_THERE else failed
+
+    def mode_of(self, path: bytes) -> int | None:
+        """See `storage.removers.protocol.Remover`."""
+        return None
 
     def remove(self, path: bytes) -> Failed | None:
         """Delete a file."""

@@ -24,10 +24,17 @@ from storage.listers.programs import Runner
 from storage.listers.xrootd import load_client
 from storage.listers.xrootd_errors import Status, failure, is_complete, refused
 from storage.removers.links import Links
+from storage.removers.protocol import FOR_US
 
 _WITH_PARENTS = 1
-_FOR_US = 0o750
-"""The mode of directories that are made."""
+_RIGHTS, _TO_READ = 0o777, 0o555
+
+
+def _letters(mode: int) -> str:
+    """Write a mode as programs do: ``rwxr-x---``."""
+    return "".join(
+        letter if mode >> place & 1 else "-" for place, letter in zip(range(8, -1, -1), "rwx" * 3, strict=True)
+    )
 
 
 class XRootDRemover:
@@ -48,13 +55,33 @@ class XRootDRemover:
         """Rename on the server."""
         return self._links.refusal(path, paths.parent_of(to) or b"/") or self._rename(path, to)
 
-    def make_directory(self, path: bytes) -> Failed | None:
-        """Make it, with those above it."""
+    def make_directory(self, path: bytes, mode: int = FOR_US) -> Failed | None:
+        """Make it, with those above it, whatever the server lets others do with what it makes."""
 
         def make(client: Any, texts: list[str]) -> Any:
-            return client.mkdir(texts[0], _WITH_PARENTS, _FOR_US, self._timeout)
+            return client.mkdir(texts[0], _WITH_PARENTS, mode, self._timeout)
 
-        return self._change(make, ["mkdir", "-p"], path)
+        failed = self._change(make, ["mkdir", "-p", f"-m{_letters(mode)}"], path)
+        made = self.mode_of(path) if failed is None and mode != FOR_US else None
+        if made is not None and (made ^ mode) & _TO_READ:
+            # The server masks some of it. Of a name that goes through the program nobody tells the mode.
+            self._change(lambda client, texts: client.chmod(texts[0], mode, self._timeout), [], path)
+        return failed
+
+    def mode_of(self, path: bytes) -> int | None:
+        """See `storage.removers.protocol.Remover`; not every server says it."""
+        said: list[Any] = []
+
+        def ask(client: Any, texts: list[str]) -> Any:
+            said.append(client.stat(texts[0], self._timeout))
+            return said[0]
+
+        if self._change(ask, ["stat"], path) is not None or not said:
+            return None
+        try:
+            return int(said[0][1]["mode"], 8) & _RIGHTS
+        except (KeyError, TypeError, ValueError):
+            return None
 
     def remove(self, path: bytes) -> Failed | None:
         """Delete a file."""

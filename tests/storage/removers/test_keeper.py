@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -138,6 +139,56 @@ def test_a_file_is_put_aside_and_brought_back_as_it_was(
     assert (shelf.content(lfn), shelf.has(wanted.aside)) == (b"12345", False)
     assert os.stat(shelf.on_disk(lfn)).st_mtime == NOON
     assert shelf.has(lfn[:-1] + b"2")
+
+
+@pytest.mark.parametrize("above", [0o777, 0o733])
+def test_directories_that_are_gone_are_made_again_as_the_one_above_them(
+    shelf: Shelf, request: pytest.FixtureRequest, above: int
+) -> None:
+    lfn, gone = b"/data/deep/er/f", (b"/data/deep/er", b"/data/deep")
+    shelf.put(lfn)
+    made = order(lfn)
+    assert shelf.keeper.put_aside(made).fate is Fate.DONE
+    for directory in gone:
+        os.rmdir(shelf.on_disk(directory))
+    os.chmod(shelf.on_disk(b"/data"), above)
+    # A process that lets nobody see what it makes.
+    before = os.umask(0o077)
+    try:
+        assert shelf.keeper.bring_back(made).fate is Fate.DONE
+    finally:
+        os.umask(before)
+    assert shelf.content(lfn) == b"12345"
+    if request.node.callspec.params["shelf"] in ("posix", "XRootD"):
+        # A server may take from them that others write.
+        assert [mode_of(shelf, directory) & 0o555 for directory in gone] == [above & 0o555] * 2
+        assert mode_of(shelf, os.path.dirname(made.aside)) == 0o750
+
+
+@pytest.mark.parametrize("shelf", ["posix", "XRootD"], indirect=True)
+def test_a_directory_whose_name_is_not_utf8_is_made_again(shelf: Shelf) -> None:
+    lfn = b"/data/\xff\xfe/f"
+    shelf.put(lfn)
+    assert shelf.keeper.put_aside(order(lfn)).fate is Fate.DONE
+    os.rmdir(shelf.on_disk(b"/data/\xff\xfe"))
+    assert shelf.keeper.bring_back(order(lfn)).fate is Fate.DONE
+    assert mode_of(shelf, b"/data/\xff\xfe") & 0o555 == 0o555
+
+
+def test_what_a_directory_above_has_for_its_group_is_kept(tmp_path: Path) -> None:
+    shelf = shelf_of(StoreSpec((f"file://{tmp_path}",), timeout=20), tmp_path)
+    lfn = b"/data/deep/f"
+    shelf.put(lfn)
+    assert shelf.keeper.put_aside(order(lfn)).fate is Fate.DONE
+    os.rmdir(shelf.on_disk(b"/data/deep"))
+    os.chmod(shelf.on_disk(b"/data"), 0o2770)
+    assert shelf.keeper.bring_back(order(lfn)).fate is Fate.DONE
+    assert mode_of(shelf, b"/data/deep") == 0o2770
+    shelf.keeper.close()
+
+
+def mode_of(shelf: Shelf, lfn: bytes) -> int:
+    return stat.S_IMODE(os.stat(shelf.on_disk(lfn)).st_mode)
 
 
 def test_what_was_put_aside_goes_for_good_with_its_directories(shelf: Shelf) -> None:
