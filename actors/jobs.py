@@ -91,7 +91,7 @@ def inventory_into_snapshot(
     now = int(time.time())
     refuse_old_inventory(inventory, site)
 
-    def read(sink: RecordSink) -> InventoryCounts:
+    def read(sink: RecordSink, mixed: frozenset[int] | None = None) -> InventoryCounts:
         notice = getattr(sink, "notice", None)
         return read_inventory(
             inventory,
@@ -109,6 +109,8 @@ def inventory_into_snapshot(
             allowed=site.max_malformed if notice is not None else 0.0,
             notice=notice,
             of_store=of_store,
+            mixed=mixed,
         )
 
-    return write_inventory(snapshot, SnapshotHeader("inventory", str(inventory), now, site.name, keep), read, heed)
+    header = SnapshotHeader("inventory", str(inventory), now, site.name, keep)
+    return write_inventory(snapshot, header, read, heed, if_mixed=read if of_store else None)

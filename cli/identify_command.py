@@ -73,6 +73,8 @@ def _object(found: Identity) -> dict[str, Any]:
         "sites": dict(found.sites),
         "malformed": found.malformed,
         "lost": found.lost,
+        "directories": found.directories,
+        "mixed": found.mixed,
         "errors": [{"line": e.line, "entry": e.entry, "expected": e.expected, "found": e.found} for e in found.errors],
         "refused": found.refused or None,
     }
@@ -99,6 +101,11 @@ def _show(found: Identity) -> None:
             print(f"    {error}")
         if found.malformed > len(found.errors):
             print(f"    and {found.malformed - len(found.errors):,} more")
+    if found.directories:
+        passed = human_count(found.directories, "line")
+        print(f"  passed:    {passed} of directories, by the slash at the end of their paths")
+    if found.mixed:
+        print(f"  mixed:     {_mixed(found)}")
     if found.refused:
         print(f"  refused:   {found.refused}")
 
@@ -113,6 +120,12 @@ def _known(found: Identity) -> str:
     if found.unsettled:
         words += f"; {found.unsettled:,} on their way in or out"
     return words + (f"; newest {_moment(found.newest)}" if found.newest is not None else "")
+
+
+def _mixed(found: Identity) -> str:
+    entries = human_count(found.mixed, "entry has", "entries have")
+    said = f"{entries} others below, so that directories are among the files, and empty ones look like files"
+    return f"{said}; have files alone listed, as find -type f does"
 
 
 def _moment(seconds: float) -> str:

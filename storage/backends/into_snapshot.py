@@ -89,18 +89,17 @@ def write_inventory(
     read: Callable[[RecordSink], InventoryCounts],
     heed: Callable[[], None],
     whole: bool = False,
+    if_mixed: Callable[[RecordSink, frozenset[int]], InventoryCounts] | None = None,
 ) -> InventoryCounts:
     """Write what ``read`` hands to the sink that it is given; there is a snapshot only if all went well.
 
-    Where the ``whole`` inventory is wanted, no line is let pass that nobody could read.
+    Where the ``whole`` inventory is wanted, no line is let pass that nobody could read. ``if_mixed`` is asked in the
+    place of ``read`` where that shows that there are directories, of these sizes, among the files.
     """
-    sink = _Heeding(snapshot, header, heed, whole)
-    try:
-        counts = read(sink)
-        sink.finish()
-    except BaseException:
-        sink.discard()
-        raise
+    counts = _written(_Heeding(snapshot, header, heed, whole), read)
+    if if_mixed is not None and counts.is_mixed:
+        again, sizes = if_mixed, counts.sizes_of_both
+        counts = _written(_Heeding(snapshot, header, heed, whole), lambda sink: again(sink, sizes))
     if counts.duplicates:
         _log.warning(
             "inventory %s: %d lines name a file again, %d of them with another size, which is not judged then",
@@ -109,7 +108,17 @@ def write_inventory(
             counts.conflicts,
         )
     if counts.both:
-        _log.warning("inventory %s: %s", header.source, words_of_both(counts.both))
+        _log.warning("inventory %s: %s", header.source, words_of_both(counts.both, counts.unsure))
+    return counts
+
+
+def _written(sink: _Heeding, read: Callable[[RecordSink], InventoryCounts]) -> InventoryCounts:
+    try:
+        counts = read(sink)
+        sink.finish()
+    except BaseException:
+        sink.discard()
+        raise
     return counts
 
 

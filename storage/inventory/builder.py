@@ -44,6 +44,9 @@ that, since they have to be grouped."""
 AppendLeaves: TypeAlias = Callable[[Leaves, bytes], None]
 """Takes directories whose frames stand one behind the other; see `storage.snapshot.SnapshotWriter.append_leaves`."""
 
+_SIZES_OF_EMPTY = frozenset((0, 2, 6, 40, 4096))
+"""Bytes of an empty directory on Btrfs and CephFS, ZFS, XFS, tmpfs, and on file systems that give each one a block."""
+
 _BATCH = 1 << 20
 """Bytes of frames that are handed on at a time."""
 
@@ -54,7 +57,9 @@ _UNKNOWN_MTIME = UNKNOWN_MTIME.to_bytes(8, "little", signed=True)
 class TreeCounts:
     """What a tree holds and what did not go into it; ``bytes`` sums the known sizes.
 
-    ``both`` counts the entries of a store below which there are others: what a list of directories has, and no file.
+    ``both`` counts the entries below which there are others: what a list of directories has, and no file.
+    ``unsure`` counts those that may be empty directories, in a list that has directories, and ``sizes_of_both`` are
+    what the list has as the sizes of directories.
 
     ``duplicates`` counts the entries that a later one of the same path replaced, ``conflicts`` those among them whose
     size was another, which is not known then, ``skipped`` those outside of the directories to keep.
@@ -67,6 +72,8 @@ class TreeCounts:
     conflicts: int
     skipped: int
     both: int = 0
+    unsure: int = 0
+    sizes_of_both: frozenset[int] = frozenset()
 
 
 class TreeBuilder:
@@ -82,13 +89,11 @@ class TreeBuilder:
         held: int = HELD,
         *,
         listed_at: int | None = None,
-        of_store: bool = False,
     ) -> None:
         """Keep only what is below one of the canonical directories ``keep``, or everything if there is none.
 
         More than ``held`` bytes of files are set aside in the directory ``scratch``; in ``TMPDIR`` when it is None.
-        With ``listed_at``, which must then be that of `emit`, frames are made as soon as they can be. In a list
-        ``of_store`` an entry with others below it is a directory, as far as anybody knows, and is not judged.
+        With ``listed_at``, which must then be that of `emit`, frames are made as soon as they can be.
         """
         self._numbers = Numbering()
         self._blocks = Numbering()
@@ -98,7 +103,6 @@ class TreeBuilder:
         self._packer = Packer(keep, listed_at)
         self._scratch = scratch
         self._held = held
-        self._of_store = of_store
         self._skipped = 0
         self._bytes = 0
         self._like = Packed()
@@ -168,10 +172,16 @@ class TreeBuilder:
         append: Callable[[DirectoryRecord], None],
         listed_at: int,
         append_leaves: AppendLeaves | None = None,
+        *,
+        typed: bool = True,
+        mixed: frozenset[int] | None = None,
     ) -> TreeCounts:
         """Hand every directory that has files, and every ancestor, to ``append``, in tree order.
 
-        Frames that were made go to ``append_leaves``, if there is one.
+        Frames that were made go to ``append_leaves``, if there is one. Unless the entries are ``typed``, so that each
+        is known to be a file, one with others below it is a directory, as far as anybody knows, and is not judged; in
+        a list that is known to be ``mixed`` with directories, some of which have these sizes, neither is what may be
+        an empty one by its size.
 
         Raises:
             OSError: what was set aside cannot be read.
@@ -182,7 +192,8 @@ class TreeBuilder:
         # There the root is empty.
         order, children = _tree([path or b"/" for path in self._numbers.texts])
         ready = _Ready(self._frames, listed_at, append_leaves)
-        files = both = 0
+        files = both = unsure = 0
+        sizes_of_both = set[int]()
         for path in order:
             number = self._numbers.get(b"" if path == b"/" else path)
             columns = NO_FILES
@@ -200,9 +211,15 @@ class TreeBuilder:
                     # Each directory has some, so that its number was misread in a spill, which is not at its end then.
                     self._check_spills()
                 columns = joiner.join(pieces)
-                if names is not None and self._of_store and len(columns):
-                    doubtful = frozenset(names).intersection(columns.name_list())
+                if not typed and (names is not None or mixed is not None) and len(columns):
+                    doubtful = frozenset(names or ()).intersection(columns.name_list())
                     both += len(doubtful)
+                    if doubtful:
+                        sizes_of_both.update(size for name, size, _ in columns.rows() if name in doubtful)
+                    if mixed is not None:
+                        others = _may_be_empty(columns, mixed | _SIZES_OF_EMPTY) - doubtful
+                        unsure += len(others)
+                        doubtful |= others
                     columns, dropped = _not_judged(columns, doubtful)
                     self._bytes -= dropped
             ready.hand_on()
@@ -215,7 +232,17 @@ class TreeBuilder:
         self._check_spills()
         size = self._bytes - joiner.dropped
         files += ready.files
-        return TreeCounts(files, size, len(order), joiner.duplicates, joiner.conflicts, self._skipped, both)
+        return TreeCounts(
+            files,
+            size,
+            len(order),
+            joiner.duplicates,
+            joiner.conflicts,
+            self._skipped,
+            both,
+            unsure,
+            frozenset(sizes_of_both),
+        )
 
     def _piece_of(self, row: int) -> Piece:
         """Take a frame apart again, since there is more to say of its directory."""
@@ -225,6 +252,11 @@ class TreeBuilder:
             blocks = array("q", [self._blocks[block] for block in files.blocks.split(b"\0")]).tobytes()
         sizes, mtimes = files.sizes if like.has_sizes else b"", files.mtimes if like.has_mtimes else b""
         return Piece(files.names, True, sizes, mtimes, blocks)
+
+
+def _may_be_empty(columns: FileColumns, of_directories: frozenset[int]) -> frozenset[bytes]:
+    """Name what may be an empty directory, by the size that a list has of it."""
+    return frozenset(name for name, size, _ in columns.rows() if size == UNKNOWN_SIZE or size in of_directories)
 
 
 def _not_judged(columns: FileColumns, doubtful: frozenset[bytes]) -> tuple[FileColumns, int]:

@@ -41,6 +41,10 @@ _EPOCH, _SECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1)
 Bytes = npt.NDArray[np.uint8]
 
 
+class NamesDirectory(ValueError):
+    """A path ends with a slash, as that of a directory may, and that of a file does not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Entries as columns of equal length, in the order of the file.
@@ -100,7 +104,7 @@ def read_path(text: bytes, root: bytes | None) -> tuple[bytes, bytes]:
     if len(path) > LONGEST_PATH:
         raise ValueError(f"a path of at most {LONGEST_PATH:,} bytes")
     if path.endswith(b"/"):
-        raise ValueError("the path of a file, not of a directory")
+        raise NamesDirectory("the path of a file, not of a directory")
     try:
         directory, _, name = paths.canonical(path).rpartition(b"/")
     except ValueError as error:

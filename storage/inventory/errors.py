@@ -56,10 +56,12 @@ def malformed_row(source: str, row: int, expected: str, found: object) -> Invent
     return InventoryMalformed(f"inventory {source} row {row}: expected {expected}, found {what}")
 
 
-def words_of_both(count: int) -> str:
-    """Say what is made of entries that are directories as well."""
+def words_of_both(count: int, unsure: int = 0) -> str:
+    """Say what is made of entries that are directories as well, and of others that may be empty ones."""
     lines = "1 entry has others below it and is" if count == 1 else f"{count:,} entries have others below them and are"
-    return f"{lines} not judged: a directory, it seems; have files alone listed, as find -type f does"
+    may_be = f"{unsure:,} more may be empty ones, by their sizes, and are not judged"
+    empty = may_be if unsure else "empty ones look like files"
+    return f"{lines} not judged: a directory, it seems; {empty}; have files alone listed, as find -type f does"
 
 
 def no_rows_of(source: str, site: bytes, others: list[str]) -> InventoryError:

@@ -15,7 +15,7 @@ from storage.inventory.compression import packing_of
 from storage.inventory.entries import Rows
 from storage.inventory.errors import InventoryError
 from storage.inventory.foreign.checksums import NONE
-from storage.inventory.formats import OWN
+from storage.inventory.formats import OWN, UNTYPED
 from storage.inventory.misfits import ALL, Misfit, Misfits
 from storage.inventory.reader import Reading, open_inventory
 from storage.inventory.sqlite_table import DEFAULT_TABLE
@@ -51,6 +51,8 @@ class Identity:
     those that are on their way in or out. ``sites`` counts them by the site whose they are said to be. ``newest`` is
     the latest time of a file, in seconds since the epoch. Of ``malformed`` lines nobody knows the file of ``lost``.
     ``refused`` says why it would not be used, empty when it would. ``is_below``: it has files where they are wanted.
+    ``directories`` were passed over, since their paths end with a slash. ``mixed`` counts entries with others below
+    them, as far as these stand near, where nothing else says what is a directory.
     """
 
     path: str
@@ -71,6 +73,8 @@ class Identity:
     errors: list[Misfit] = field(default_factory=list)
     refused: str = ""
     is_below: bool = False
+    directories: int = 0
+    mixed: int = 0
 
     def see(self, rows: Rows, tops: _Tops = ()) -> None:
         """Count some rows, and see whether one is below one of the ``tops``."""
@@ -82,6 +86,9 @@ class Identity:
             self.is_below = any(
                 paths.is_under(directory or b"/", top) for directory in rows.directories for top in tops
             )
+        if self.format in UNTYPED:
+            entries = set(map(paths.join, rows.directories, rows.names))
+            self.mixed += len(entries.intersection(rows.directories))
         if rows.sizes is not None:
             known = rows.sizes != UNKNOWN_SIZE
             self.sizes += int(known.sum())
@@ -102,6 +109,7 @@ class Identity:
     def take_misfits(self, misfits: Misfits) -> None:
         """Take over what did not fit."""
         self.malformed, self.lost, self.errors = misfits.count, misfits.lost, list(misfits.first)
+        self.directories = misfits.directories
 
 
 def identify(file: Path, expected: Expected, format_: str = "auto") -> Identity:

@@ -38,7 +38,8 @@ class Misfit:
 class Misfits:
     """The lines of ``source`` that do not fit; ``allowed`` is the part of all lines that may be so, none by default.
 
-    ``count`` counts them, ``lost`` those among them whose file nobody knows. ``first`` are the first ones.
+    ``count`` counts them, ``lost`` those among them whose file nobody knows. ``first`` are the first ones. Lines of
+    ``directories``, whose paths end with a slash, are passed over, and are none of them.
     """
 
     source: str
@@ -46,6 +47,7 @@ class Misfits:
     count: int = 0
     lost: int = 0
     first: list[Misfit] = field(default_factory=list)
+    directories: int = 0
 
     def take(self, line: int, expected: str, found: bytes, *, known: bool = False, entry: int = 0) -> None:
         """Take note of a line; ``known`` says that the path of its file could be read.

@@ -20,7 +20,7 @@ from storage.inventory.foreign.lfn import LfnToPath, identity_path
 from storage.inventory.foreign.open_stream import first_blocks, open_stream
 from storage.inventory.foreign.replica import columns_held
 from storage.inventory.foreign.streams import Stream
-from storage.inventory.formats import OWN, Format
+from storage.inventory.formats import LINES_OF_FIND, OWN, SQLITE, UNTYPED, Format
 from storage.inventory.misfits import Misfits
 from storage.inventory.spread import spread
 from storage.inventory.sqlite_table import DEFAULT_TABLE, TableReader, is_database
@@ -41,7 +41,8 @@ class InventoryCounts:
     are those of the file, comments included, or the rows of a table. ``has_sizes`` tells whether the format carries
     sizes. ``last_line`` is the last line of a text that does not end with a newline; ``ended`` is False wherever there
     is none, be it behind a comment. ``misfits`` are the lines that did not fit and were let pass, if there are any.
-    ``both`` counts the entries that are directories as well, which are not judged.
+    ``both`` counts the entries that are directories as well, which are not judged, and ``unsure`` those of which nobody
+    knows whether they are directories, where some are. ``sizes_of_both`` are the sizes of the former.
     """
 
     files: int
@@ -57,6 +58,13 @@ class InventoryCounts:
     ended: bool = True
     misfits: Misfits | None = None
     both: int = 0
+    unsure: int = 0
+    sizes_of_both: frozenset[int] = frozenset()
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether there are directories among the files, and nothing but sizes tells the empty ones from files."""
+        return self.both > 0 and self.has_sizes and self.format in UNTYPED
 
 
 @dataclass(slots=True)
@@ -100,6 +108,7 @@ def read_inventory(
     notice: Callable[[Misfits], None] | None = None,
     lfn_to_path: LfnToPath = identity_path,
     of_store: bool = False,
+    mixed: frozenset[int] | None = None,
 ) -> InventoryCounts:
     """Read an inventory and hand one record for each directory that has files, and each ancestor, to ``append``.
 
@@ -108,7 +117,9 @@ def read_inventory(
     before the first record is handed over. More files than fit into the memory that is set for them are put in order on
     disk, in the directory ``scratch`` or else in ``TMPDIR``; nothing of them stays there. ``notice`` is shown the lines
     that did not fit and were let pass, before the first record is handed over. A list ``of_store`` says what is there,
-    and may have directories among its files. The other arguments are those of `open_inventory`.
+    and may have directories among its files, whatever its format. In one that is known to be ``mixed`` with
+    directories, some of which have these sizes, what may be an empty one by its size is not judged. The other arguments
+    are those of `open_inventory`.
     A file without entries gives no records.
 
     Raises:
@@ -120,7 +131,7 @@ def read_inventory(
         _refuse_not_canonical(directory)
     keep_freed_memory()
     made_at = None if append_leaves is None else listed_at
-    with TreeBuilder(keep, scratch, listed_at=made_at, of_store=of_store) as builder:
+    with TreeBuilder(keep, scratch, listed_at=made_at) as builder:
         with open_inventory(
             path,
             format=format,
@@ -142,7 +153,8 @@ def read_inventory(
                 builder.add(rows)
         if notice is not None:
             notice(reading.misfits)
-        tree = builder.emit(append, listed_at, append_leaves)
+        typed = not of_store and reading.format not in LINES_OF_FIND
+        tree = builder.emit(append, listed_at, append_leaves if mixed is None else None, typed=typed, mixed=mixed)
     last_line = reading.last_line
     if last_line is not None:
         last_line = replace(last_line, repeated=tree.duplicates > 0)
@@ -260,7 +272,7 @@ def _open_table(reader: TableReader, heed: Callable[[], None]) -> Generator[Read
     with closing(reader.read(heed)) as batches:
         first = next(batches, None)
         columns = reader.columns
-        reading = Reading("sqlite", columns is not None and columns_held(columns, False).sizes, iter(()))
+        reading = Reading(SQLITE, columns is not None and columns_held(columns, False).sizes, iter(()))
         reading.has_checksums = columns is not None and columns.checksum is not None
 
         def counted() -> Iterator[Rows]:

@@ -10,7 +10,16 @@ import numpy as np
 from engine.paths import unescape
 from storage.inventory.chunks import Chunk
 from storage.inventory.detect import EXPECTED
-from storage.inventory.entries import Rows, read_path, read_size, read_time, sizes_of, split_lines, times_of
+from storage.inventory.entries import (
+    NamesDirectory,
+    Rows,
+    read_path,
+    read_size,
+    read_time,
+    sizes_of,
+    split_lines,
+    times_of,
+)
 from storage.inventory.misfits import Misfits
 from storage.inventory.patterns import SIZED, TIMED, Beginning
 
@@ -85,6 +94,13 @@ def _careful(chunk: Chunk, numbers: int, root: bytes | None, misfits: Misfits, b
             directory, name = read_path(path, root)
             size = read_size(fields[0]) if numbers else 0
             mtime = read_time(fields[1]) if numbers > 1 else 0
+        except NamesDirectory as error:
+            # A line that was cut off behind a slash looks like one.
+            if chunk.ended or number < chunk.next_line - 1:
+                misfits.directories += 1
+            else:
+                misfits.take(number, str(error), line)
+            continue
         except ValueError as error:
             misfits.take(number, str(error), line)
             continue

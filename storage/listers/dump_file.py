@@ -19,13 +19,14 @@ from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from engine import paths
 from engine.cut import DUMP_CUT, dump_gate
 from engine.gates import Refusal
 from engine.record import DirectoryRecord
-from storage.inventory import InventoryError, read_inventory
+from storage.inventory import InventoryCounts, InventoryError, read_inventory
 from storage.inventory.age import DAY as DAY
 from storage.inventory.age import Made, made_at, too_old
 from storage.inventory.errors import InventoryCut, words_of_both
@@ -43,7 +44,7 @@ _SPARED = DAY
 """Seconds for which the snapshot of an older dump is kept, since another run may still read it."""
 
 
-_READER = 4
+_READER = 5
 """Grows when a dump is read into something else than before."""
 
 
@@ -119,6 +120,28 @@ def dump_into_snapshot(
     top = paths.canonical(prefix + root)
     created = dump_time(dump)
     header = SnapshotHeader("listing", str(dump), int(created), site, (top,), {**_identity(dump), "prefix": prefix})
+
+    read = partial(_read_into, dump, snapshot, header, top, site, format, heed, allowed)
+    counts = read(mixed=None)
+    if counts.is_mixed:
+        counts = read(mixed=counts.sizes_of_both)
+    if counts.both:
+        _log.warning("dump %s: %s", paths.escape(os.fsencode(dump)), words_of_both(counts.both, counts.unsure))
+    return counts.files
+
+
+def _read_into(
+    dump: Path,
+    snapshot: Path,
+    header: SnapshotHeader,
+    root: bytes,
+    site: str,
+    format_: str,
+    heed: Callable[[], None],
+    allowed: float,
+    mixed: frozenset[int] | None,
+) -> InventoryCounts:
+    """Read a dump once, which is known to be ``mixed`` with directories of these sizes; see `dump_into_snapshot`."""
     end = EndOfLines()
     unread: dict[str, str] = {}
     writer: SnapshotWriter | None = None
@@ -140,10 +163,10 @@ def dump_into_snapshot(
         counts = read_inventory(
             dump,
             append,
-            format=format,
-            root=top,
-            keep=(top,),
-            listed_at=int(created),
+            format=format_,
+            root=root,
+            keep=(root,),
+            listed_at=header.created,
             heed=heed,
             see=end.see,
             scratch=snapshot.parent,
@@ -152,12 +175,13 @@ def dump_into_snapshot(
             allowed_in_lists=allowed,
             notice=notice,
             of_store=True,
+            mixed=mixed,
         )
         if not counts.ended:
             gate = dump_gate(paths.escape(os.fsencode(dump)))
             raise DumpError(f"{gate.gate}: {gate.message}", gate)
         if writer is None or not counts.files:
-            below = paths.escape(top)
+            below = paths.escape(root)
             raise DumpError(f"dump {dump}: it names no file below {below}, so it says nothing about the store")
         writer.finish()
     except BaseException as error:
@@ -169,9 +193,7 @@ def dump_into_snapshot(
         if isinstance(error, InventoryError):
             raise DumpError(f"dump {str(error).removeprefix('inventory ')}") from error
         raise
-    if counts.both:
-        _log.warning("dump %s: %s", paths.escape(os.fsencode(dump)), words_of_both(counts.both))
-    return counts.files
+    return counts
 
 
 def _writer(snapshot: Path, header: SnapshotHeader) -> SnapshotWriter:

@@ -16,7 +16,7 @@ from tests.storage.inventory.foreign.test_golden import FORMATS, GOLDEN
 
 KEYS = {
     *("file", "format", "packing", "made", "made_by", "age_days", "lines", "entries", "bytes", "sizes", "times"),
-    *("checksums", "unsettled", "newest", "sites", "malformed", "lost", "errors", "refused"),
+    *("checksums", "unsettled", "newest", "sites", "malformed", "lost", "errors", "refused", "directories", "mixed"),
 }
 
 

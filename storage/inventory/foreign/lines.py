@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from storage.inventory.chunks import Chunk, below
-from storage.inventory.entries import Rows, read_path
+from storage.inventory.entries import NamesDirectory, Rows, read_path
 from storage.inventory.foreign.entry import Entry, HalfRead, Holds, rows_of_entries
 from storage.inventory.formats import Format
 from storage.inventory.misfits import Misfits
@@ -96,6 +96,9 @@ class LineReader:
                 continue
             try:
                 entry = self.careful(line)
+            except NamesDirectory:
+                misfits.directories += 1
+                continue
             except HalfRead as half:
                 misfits.take(number, str(half), line, known=True)
                 entry = half.entry

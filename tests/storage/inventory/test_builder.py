@@ -19,7 +19,7 @@ ENTRIES = st.lists(
     st.tuples(
         st.sampled_from([b"", b"/a", b"/a/b", b"/a-b"]),
         st.sampled_from([b"1", b"2", b"2x", b"\xff", b"b"]),
-        st.sampled_from([UNKNOWN_SIZE, 0, 1, 2]),
+        st.sampled_from([UNKNOWN_SIZE, 0, 1, 3, 4096]),
         st.sampled_from([b"", b"A", b"B"]),
     ),
     max_size=40,
@@ -34,15 +34,18 @@ def rows_of(entries: list[Entry]) -> Rows:
     return Rows(directories, names, numbers, numbers + 100, blocks)
 
 
-@given(ENTRIES, st.lists(st.integers(0, 40), max_size=5), st.sampled_from([(), (b"/a",)]))
-def test_the_last_entry_of_a_path_stays(entries: list[Entry], cuts: list[int], keep: tuple[bytes, ...]) -> None:
-    builder = TreeBuilder(keep, of_store=True)
+@given(ENTRIES, st.lists(st.integers(0, 40), max_size=5), st.sampled_from([(), (b"/a",)]), st.sampled_from([*range(3)]))
+def test_the_last_entry_of_a_path_stays(
+    entries: list[Entry], cuts: list[int], keep: tuple[bytes, ...], kind: int
+) -> None:
+    typed, mixed = kind == 0, frozenset((1,)) if kind == 2 else None
+    builder = TreeBuilder(keep)
     edges = [0, *sorted(cuts), len(entries)]
     for start, end in pairwise(edges):
         builder.add(rows_of(entries[start:end]))
     records: list[DirectoryRecord] = []
 
-    counts = builder.emit(records.append, 1)
+    counts = builder.emit(records.append, 1, typed=typed, mixed=mixed)
 
     kept = [entry for entry in entries if not keep or entry[0] in (b"/a", b"/a/b")]
     last = {(directory or b"/", name): (size, block) for directory, name, size, block in kept}
@@ -54,13 +57,18 @@ def test_the_last_entry_of_a_path_stays(entries: list[Entry], cuts: list[int], k
     above = {directory for directory, _ in last}
     # What has others below it may be a directory, of which no size is right.
     both = {(directory, name) for directory, name in last if directory.rstrip(b"/") + b"/" + name in above}
-    unknown = both.union(differing)
+    both = set() if typed else both
+    # In a list with directories so may be what is as large as they are, or as an empty one anywhere.
+    sizes = (UNKNOWN_SIZE, 0, 1, 4096)
+    unsure = {key for key, (size, _) in last.items() if mixed and (size in sizes or key in differing)} - both
+    unknown = both.union(differing, unsure)
     model = {key: (UNKNOWN_SIZE if key in unknown else size, block) for key, (size, block) in last.items()}
-    assert counts.both == len(both)
+    assert (counts.both, counts.unsure) == (len(both), len(unsure))
+    assert counts.sizes_of_both == {UNKNOWN_SIZE if key in differing else last[key][0] for key in both}
     unsettled = {
         (record.path, name) for record in records for name, _, m in record.files.rows() if m == UNSETTLED_MTIME
     }
-    assert unsettled == both
+    assert unsettled == both | unsure
     found = {
         (record.path, name): (size, block)
         for record in records

@@ -346,8 +346,9 @@ def test_keeping_also_drops_the_columns_of_a_table(reader: Reader) -> None:
         (b"/a/b\n/a/.\n", {}, 'line 2: expected a path without "." and ".." components, found "/a/."'),
         (b"/a/.. 5\n", {}, 'line 1: expected a path without "." and ".." components, found "/a/.. 5"'),
         (b"../b\n", {"root": b"/a"}, 'line 1: expected a path without "." and ".." components, found "../b"'),
-        (b"/a/b/\n", {}, 'line 1: expected the path of a file, not of a directory, found "/a/b/"'),
-        (b"/\n", {}, 'line 1: expected the path of a file, not of a directory, found "/"'),
+        (b"/a/b/", {}, 'line 1: expected the path of a file, not of a directory, found "/a/b/"'),
+        (b"/a/b\n/", {}, 'line 2: expected the path of a file, not of a directory, found "/"'),
+        (b"lfn\n/a/b/\n", {}, 'line 2: expected the path of a file, not of a directory, found "/a/b/"'),
         (b"/a/b\n/a/\xff\0c\n", {}, 'line 2: expected text without NUL bytes, found "/a/\\xff\\x00c"'),
         (
             b"root://door//a?x=1\n",
