@@ -73,12 +73,14 @@ def inventory_into_snapshot(
     keep: tuple[bytes, ...] = (),
     heed: Callable[[], None] = lambda: None,
     rows_of: str = "",
+    rse: str = "",
     of_store: bool = False,
 ) -> InventoryCounts:
     """Read a file inventory into a snapshot. ``heed`` is called now and then, and may raise to give up.
 
     One ``of_store`` says what is there; see `storage.inventory.read_inventory`.
     Where the inventory says to which site each row belongs, those of the site ``rows_of`` count; all when it is empty.
+    In a column of RSEs that site goes by ``rse``, where it has another name there.
 
     Raises:
         InventoryError: the inventory cannot be used; there is no snapshot then.
@@ -103,6 +105,7 @@ def inventory_into_snapshot(
             heed=heed,
             table=site.inventory_table,
             site=rows_of,
+            rse=rse,
             scratch=snapshot.parent,
             append_leaves=sink.append_leaves,
             processes=site.inventory_processes,

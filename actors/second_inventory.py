@@ -96,6 +96,6 @@ class SecondInventory:
 
         file = Path(wanted)
         counts = inventory_into_snapshot(
-            file, snapshot, replace(site, inventory=file), self.tops, heed, rows_of=site.name
+            *(file, snapshot, replace(site, inventory=file), self.tops, heed), rows_of=site.name, rse=site.rse
         )
         return counts, str(file)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from actors.listing import StoreJob
     from actors.runtime import Runtime
     from engine.cut import LastLine
+    from storage.config.site import SiteConfig
     from storage.doors.source import StoreSource
 
 
@@ -64,7 +65,7 @@ def run(
             return Path(stack.enter_context(TemporaryDirectory(prefix="dynamo-consistency-"))) / name
 
         # Of a list with the rows of several sites, those of the site that it is compared with are meant.
-        site = next((source.site.name for source in sources if not isinstance(source, Path) and source.site), "")
+        site = next((source.site for source in sources if not isinstance(source, Path) and source.site), None)
         left, right = [
             _side(settings, source, scratch, options, site, of_store=source is sources[1]) for source in sources
         ]
@@ -138,7 +139,7 @@ def _side(
     source: StoreSource | Path,
     scratch: Callable[[str], Path],
     options: RunOptions,
-    rows_of: str,
+    rows_of: SiteConfig | None,
     of_store: bool,
 ) -> _Side:
     if isinstance(source, Path):
@@ -156,7 +157,7 @@ def _file_side(
     settings: Settings,
     path: Path,
     scratch: Callable[[str], Path],
-    rows_of: str,
+    rows_of: SiteConfig | None,
     name: str = "inventory.snapshot",
     of_store: bool = False,
 ) -> _Side:
@@ -171,11 +172,12 @@ def _file_side(
 
     snapshot = scratch(name)
     site = settings.config.top_level(path.name)
-    counts = inventory_into_snapshot(path, snapshot, site, rows_of=rows_of, of_store=of_store)
+    owner, rse = ("", "") if rows_of is None else (rows_of.name, rows_of.rse)
+    counts = inventory_into_snapshot(path, snapshot, site, rows_of=owner, rse=rse, of_store=of_store)
     return _Side(snapshot, last_line=counts.last_line)
 
 
-def _second(settings: Settings, path: Path, scratch: Callable[[str], Path], rows_of: str) -> _Side:
+def _second(settings: Settings, path: Path, scratch: Callable[[str], Path], rows_of: SiteConfig | None) -> _Side:
     """Read the second inventory; an empty one would agree with no missing file and every orphan."""
     side = _file_side(settings, path, scratch, rows_of, "second.snapshot")
     if not Snapshot(side.snapshot).table.total_files():

@@ -43,7 +43,8 @@ def run(settings: Settings, files: list[Path], site: str | None, format_: str, a
 def _expected(config: SiteConfig, site: str) -> Expected:
     tops = [*config.directories, *(paths.canonical(config.path_prefix + top) for top in config.directories)]
     wanted = tuple(dict.fromkeys(tops)) if site else ()
-    return Expected(site, config.root_path, config.dump_age, config.max_malformed, wanted, config.inventory_table)
+    table = config.inventory_table
+    return Expected(site, config.root_path, config.dump_age, config.max_malformed, wanted, table, config.rse)
 
 
 def _format_of(config: SiteConfig, file: Path, format_: str) -> str:

@@ -120,6 +120,7 @@ class FileInventory:
             heed=heed,
             table=settings.inventory_table,
             site=settings.name,
+            rse=settings.rse,
             scratch=scratch,
             append_leaves=sink.append_leaves,
             processes=settings.inventory_processes,
@@ -149,15 +150,17 @@ class FileInventory:
 
     def other_sites(self, site: str, lfns: Collection[str]) -> dict[str, list[str]] | None:
         """Name the other sites that have each of the files; None when the inventory does not say who has what."""
-        if self._settings(site).inventory is None:
+        settings = self._settings(site)
+        if settings.inventory is None:
             return None
         copies: dict[bytes, list[str]] = {paths.encode(lfn): [] for lfn in lfns}
         with self._open(site, of_all=True, lenient=True) as reading:
+            own = settings.rse or site if reading.has_rses else site
             for rows in reading.rows:
                 if rows.sites is None:
                     return None
                 for lfn, owner in zip(_lfns(rows), rows.sites, strict=True):
-                    if lfn in copies and (name := paths.decode(owner.strip())) != site:
+                    if lfn in copies and (name := paths.decode(owner.strip())) != own:
                         copies[lfn].append(name)
             if reading.misfits.lost:
                 # A copy may stand in a line that nobody could read.
@@ -185,6 +188,7 @@ class FileInventory:
             root=settings.root_path,
             table=settings.inventory_table,
             site="" if of_all else settings.name,
+            rse="" if of_all else settings.rse,
             allowed=settings.max_malformed if lenient else 0.0,
             lfn_to_path=_lfn_to_path(settings),
             checksums=checksums,

@@ -221,6 +221,11 @@ class SiteConfig:
         )
 
     @property
+    def rse(self) -> str:
+        """The name of the site's RSE in a Rucio, where the settings say it; else it is that of the site."""
+        return (self.rucio.rse if self.rucio is not None else None) or ""
+
+    @property
     def left_out(self) -> tuple[bytes, ...]:
         """The directories that are left out of listings: the quarantine, where it lies in what is listed."""
         place = self.quarantine

@@ -143,7 +143,7 @@ def _of_dump(source: StoreSource, site: SiteConfig, heed: Callable[[], None]) ->
         made = dump_made(site.dump)
         refuse_old(site.dump, made, site.dump_age)
         directory, allowed = site.var_location / "dumps", site.max_malformed
-        snapshot = prepared(site.dump, directory, site.root_path, site.path_prefix, site.name, heed, allowed)
+        snapshot = prepared(site.dump, directory, site.root_path, site.path_prefix, site.name, heed, allowed, site.rse)
     except DumpError as error:
         raise DoorsError(f"the site {site.name}: {error}", error.refusal) from error
     spec = replace(source.spec, doors=(f"dump://{snapshot.absolute()}",))

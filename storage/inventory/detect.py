@@ -92,6 +92,13 @@ class Layout:
         return self.header is not None and self.header.columns.checksum is not None
 
     @property
+    def names_rses(self) -> bool:
+        """Whether a column says whose each entry is by the name of an RSE."""
+        if self.form is not None:
+            return self.form.holds.rses
+        return self.header is not None and self.header.holds.rses
+
+    @property
     def head(self) -> int:
         """The line that names the columns, 0 when there is none: what comes behind it may be read apart."""
         if self.form is not None:

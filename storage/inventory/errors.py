@@ -64,11 +64,12 @@ def words_of_both(count: int, unsure: int = 0) -> str:
     return f"{lines} not judged: a directory, it seems; {empty}; have files alone listed, as find -type f does"
 
 
-def no_rows_of(source: str, site: bytes, others: list[str]) -> InventoryError:
-    """Say that an inventory has other sites only: taken for empty, it would make every file an orphan."""
+def no_rows_of(source: str, site: bytes, others: list[str], rses: bool = False) -> InventoryError:
+    """Say that an inventory has other sites, or ``rses``, only: taken for empty, it would make every file an orphan."""
+    kind, hint = ("RSE", "; Rucio.RSE names that of the site") if rses else ("site", "")
     return InventoryMalformed(
-        f"inventory {source}: no row of the site {paths.escape(site)}; "
-        f"its column of sites has: {', '.join(sorted(others))}"
+        f"inventory {source}: no row of the {kind} {paths.escape(site)}; "
+        f"its column of {kind}s has: {', '.join(sorted(others))}{hint}"
     )
 
 

@@ -28,7 +28,8 @@ _Tops = tuple[bytes, ...]
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a site expects: its name, empty for none, where relative paths start, and what may be let pass.
+    """What a site expects: its name, empty for none, and that of its ``rse`` where it is another one, where relative
+    paths start, and what may be let pass.
 
     ``dump_age`` is in days, 0 for any, and ``max_malformed`` a part of all lines. Files have to be below one of the
     ``tops``, wherever it is without any. ``table`` is the one of a database.
@@ -40,6 +41,7 @@ class Expected:
     max_malformed: float = 0.0
     tops: tuple[bytes, ...] = ()
     table: str = DEFAULT_TABLE
+    rse: str = ""
 
 
 @dataclass(slots=True)
@@ -140,11 +142,11 @@ def identify(file: Path, expected: Expected, format_: str = "auto") -> Identity:
     if reading is not None:
         found.lines = reading.lines
         found.take_misfits(reading.misfits)
-        found.refused = found.refused or _why_not(found, expected, reading.misfits)
+        found.refused = found.refused or _why_not(found, expected, reading.misfits, reading.has_rses)
     return found
 
 
-def _why_not(found: Identity, expected: Expected, misfits: Misfits) -> str:
+def _why_not(found: Identity, expected: Expected, misfits: Misfits, rses: bool) -> str:
     """Say why a file that could be read would not be used."""
     if misfits.count > expected.max_malformed * max(found.lines, found.entries + found.lost):
         share = misfits.count / max(found.lines, found.entries + found.lost, 1)
@@ -153,8 +155,9 @@ def _why_not(found: Identity, expected: Expected, misfits: Misfits) -> str:
         return "as an inventory: all lines of a plain list have to fit (as a Dump, MaxMalformed lets these pass)"
     if found.made is not None and (words := too_old(found.made, expected.dump_age)):
         return words
-    if expected.site and found.sites and expected.site not in found.sites:
-        return f"it has no entry of the site {expected.site}"
+    own = expected.rse or expected.site if rses else expected.site
+    if expected.site and found.sites and own not in found.sites:
+        return f"it has no entry of the {'RSE' if rses else 'site'} {own}"
     if not found.entries:
         return "it names no file"
     if expected.tops and not found.is_below:

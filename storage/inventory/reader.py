@@ -22,9 +22,10 @@ from storage.inventory.foreign.replica import columns_held
 from storage.inventory.foreign.streams import Stream
 from storage.inventory.formats import LINES_OF_FIND, OWN, SQLITE, UNTYPED, Format
 from storage.inventory.misfits import Misfits
+from storage.inventory.owner import Owner, SiteRows
 from storage.inventory.spread import spread
 from storage.inventory.sqlite_table import DEFAULT_TABLE, TableReader, is_database
-from storage.inventory.text_file import SiteRows, TextFile, Wanted
+from storage.inventory.text_file import TextFile, Wanted
 
 CHUNK_SIZE = 1 << 20
 
@@ -72,7 +73,8 @@ class Reading:
     """An inventory that is being read; ``lines``, those of the file or the rows of a table, grows meanwhile.
 
     ``last_line`` and ``ended`` are known when all rows were read, and so are the ``misfits`` that were let pass.
-    ``has_checksums`` says that the file has some, be they in the rows or not.
+    ``has_checksums`` says that the file has some, be they in the rows or not, ``has_rses`` that its sites go by the
+    names of their RSEs.
     """
 
     format: str
@@ -85,6 +87,7 @@ class Reading:
     misfits: Misfits = field(default_factory=lambda: Misfits(""))
     has_times: bool = False
     has_checksums: bool = False
+    has_rses: bool = False
 
 
 def read_inventory(
@@ -99,6 +102,7 @@ def read_inventory(
     heed: Callable[[], None] = lambda: None,
     table: str = DEFAULT_TABLE,
     site: str = "",
+    rse: str = "",
     see: Callable[[Rows], None] | None = None,
     scratch: Path | None = None,
     append_leaves: AppendLeaves | None = None,
@@ -140,6 +144,7 @@ def read_inventory(
             heed=heed,
             table=table,
             site=site,
+            rse=rse,
             allowed=allowed,
             allowed_in_lists=allowed_in_lists,
             lfn_to_path=lfn_to_path,
@@ -186,6 +191,7 @@ def open_inventory(
     heed: Callable[[], None] = lambda: None,
     table: str = DEFAULT_TABLE,
     site: str = "",
+    rse: str = "",
     allowed: float = 0.0,
     allowed_in_lists: float = 0.0,
     checksums: bool = False,
@@ -195,7 +201,8 @@ def open_inventory(
 
     ``format`` is auto or a `Format`, and of no account for an SQLite database, of which ``table`` is read.
     Relative paths are joined to ``root``. Where there is a column of sites, only the rows of ``site`` are given; all of
-    them when it is empty. ``chunk_size`` is in bytes. ``heed`` is called now and then and may raise to give up.
+    them when it is empty. In a column of RSEs it goes by ``rse``, where that is another name. ``chunk_size`` is in
+    bytes. ``heed`` is called now and then and may raise to give up.
     ``allowed`` is the part of the lines of a dump of another program that may not fit, and ``allowed_in_lists`` that of
     other lists: who lets some pass has to look at `Reading.misfits`.
     ``checksums`` says whether the rows of dumps are to have them. ``lfn_to_path`` gives the path of a replica of which
@@ -209,9 +216,10 @@ def open_inventory(
         _refuse_not_canonical(root)
     file = os.fspath(path)
     source = paths.escape(os.fsencode(file))
-    asked = Wanted(wanted, root, paths.encode(site), checksums, lfn_to_path, allowed, allowed_in_lists)
+    owner = Owner(paths.encode(site), paths.encode(rse))
+    asked = Wanted(wanted, root, owner, checksums, lfn_to_path, allowed, allowed_in_lists)
     if is_database(file):
-        with closing(_open_table(TableReader(file, source, table, asked.site, root, lfn_to_path), heed)) as opened:
+        with closing(_open_table(TableReader(file, source, table, owner, root, lfn_to_path), heed)) as opened:
             yield next(opened)
         return
     with closing(read_blocks(file, source, chunk_size)) as blocks:
@@ -230,6 +238,7 @@ def _of_text(text: TextFile) -> Reading:
     layout = text.layout
     reading = Reading(layout.format.value, layout.has_sizes, iter(()), text.lines, misfits=text.misfits)
     reading.has_times, reading.has_checksums = layout.has_times, layout.has_checksums
+    reading.has_rses = layout.names_rses
 
     def noted() -> Iterator[Rows]:
         for rows in text.rows():
@@ -244,10 +253,10 @@ def _of_text(text: TextFile) -> Reading:
 
 
 def _of_stream(stream: Stream, asked: Wanted, source: str, heed: Callable[[], None]) -> Reading:
-    owned = SiteRows(asked.site)
     holds, misfits = stream.holds, stream.misfits
+    owned = SiteRows(asked.owner.named(holds.rses), holds.rses)
     reading = Reading(stream.format.value, holds.sizes, iter(()), misfits=misfits)
-    reading.has_times, reading.has_checksums = holds.times, stream.has_checksums
+    reading.has_times, reading.has_checksums, reading.has_rses = holds.times, stream.has_checksums, holds.rses
 
     def noted() -> Iterator[Rows]:
         entries = 0
@@ -274,6 +283,7 @@ def _open_table(reader: TableReader, heed: Callable[[], None]) -> Generator[Read
         columns = reader.columns
         reading = Reading(SQLITE, columns is not None and columns_held(columns, False).sizes, iter(()))
         reading.has_checksums = columns is not None and columns.checksum is not None
+        reading.has_rses = columns is not None and columns_held(columns, False).rses
 
         def counted() -> Iterator[Rows]:
             for rows in chain(() if first is None else (first,), batches):

@@ -17,6 +17,7 @@ from storage.inventory.errors import InventoryMalformed, malformed_row, no_rows_
 from storage.inventory.foreign.entry import Entry, rows_of_entries
 from storage.inventory.foreign.lfn import LfnToPath, identity_path
 from storage.inventory.foreign.replica import columns_held, read_record
+from storage.inventory.owner import Owner
 from storage.inventory.values import rows_of, text_of
 from storage.shown import one_line
 
@@ -60,14 +61,14 @@ class TableReader:
         path: str,
         source: str,
         table: str,
-        site: bytes,
+        owner: Owner,
         root: bytes | None,
         lfn_to_path: LfnToPath = identity_path,
     ) -> None:
         self._path = path
         self._file = source
         self._table = table
-        self._site = site
+        self._owner = owner
         self._root = root
         self._lfn_to_path = lfn_to_path
         self.rows_read = 0
@@ -107,8 +108,10 @@ class TableReader:
         self.columns = columns = self._find_columns(table, names)
         source = f"{self._file}, table {paths.escape(table)},"
         where, values = "", tuple[str, ...]()
-        if self._site and columns.site is not None:
-            where, values = f" WHERE {_quoted(names[columns.site])} = ?", (paths.decode(self._site),)
+        rses = columns_held(columns, False).rses
+        site = self._owner.named(rses)
+        if site and columns.site is not None:
+            where, values = f" WHERE {_quoted(names[columns.site])} = ?", (paths.decode(site),)
         selected = ", ".join(map(_quoted, names))
         cursor = connection.execute(f"SELECT {selected} FROM {_quoted(table)}{where}", values)
         while records := cursor.fetchmany(_BATCH):
@@ -116,7 +119,7 @@ class TableReader:
             self.rows_read += len(records)
             heed()
         if where and not self.rows_read:
-            self._refuse_other_sites(connection, table, names[columns.site or 0])
+            self._refuse_other_sites(connection, table, names[columns.site or 0], rses)
 
     def _rows_of(self, records: Sequence[Sequence[Any]], columns: Columns, source: str) -> Rows:
         first = self.rows_read + 1
@@ -167,13 +170,13 @@ class TableReader:
             )
         return columns
 
-    def _refuse_other_sites(self, connection: sqlite3.Connection, table: bytes, column: bytes) -> None:
+    def _refuse_other_sites(self, connection: sqlite3.Connection, table: bytes, column: bytes, rses: bool) -> None:
         query = f"SELECT DISTINCT {_quoted(column)} FROM {_quoted(table)} LIMIT {_NAMED}"
         sites = [
             str(site) if not isinstance(site, bytes) else paths.escape(site) for (site,) in connection.execute(query)
         ]
         if sites:
-            raise no_rows_of(self._file, self._site, sites)
+            raise no_rows_of(self._file, self._owner.named(rses), sites, rses)
 
     @contextmanager
     def _translated(self, stopped: list[BaseException]) -> Iterator[None]:

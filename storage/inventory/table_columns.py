@@ -37,7 +37,7 @@ class Columns:
     """The position of each column of a table that means something; None: there is no such column.
 
     With a ``scope``, these are replicas of Rucio: where the path is that of ``name``, or there is none in it, it
-    follows from both. ``made`` is when one was made, where ``mtime`` is not known.
+    follows from both. ``made`` is when one was made, where ``mtime`` is not known. ``rse`` names the RSE of each row.
     """
 
     path: int
@@ -53,6 +53,7 @@ class Columns:
     scope: int | None = None
     name: int | None = None
     made: int | None = None
+    rse: int | None = None
 
 
 def find_columns(names: Sequence[bytes], *, replicas: bool = False) -> Columns | None:
@@ -86,7 +87,7 @@ def _of_replicas(names: Sequence[bytes], columns: Columns) -> Columns:
         return positions[0] if positions else None
 
     scope, rse, changed, made = map(at, REPLICA_COLUMNS)
-    columns = replace(columns, state=at(STATE_COLUMNS), site=rse if columns.site is None else columns.site)
+    columns = replace(columns, state=at(STATE_COLUMNS), rse=rse, site=rse if columns.site is None else columns.site)
     # Whoever names an LFN, or a file, knows its path.
     if scope is None or b"name" not in names or names[columns.path] not in (b"path", b"name"):
         return columns

@@ -6,25 +6,23 @@ Only its first lines, which say what it is, and its last ones, which may be cut 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import chain, islice
+from dataclasses import dataclass, field
+from itertools import chain
 
-from engine import paths
 from engine.cut import LastLine
 from storage.inventory.chunks import Chunk, Chunks, Form
 from storage.inventory.detect import Layout, recognise, take_sample
 from storage.inventory.entries import Rows
-from storage.inventory.errors import InventoryError, cut_off, no_rows_of
+from storage.inventory.errors import InventoryError, cut_off
 from storage.inventory.foreign.lfn import LfnToPath, identity_path
 from storage.inventory.foreign.lines import ChunkReader, read_foreign
 from storage.inventory.formats import Format
 from storage.inventory.last_line import Tail
 from storage.inventory.misfits import Misfits
+from storage.inventory.owner import Owner, SiteRows
 from storage.inventory.packing import Packed, Packer
 from storage.inventory.table_text import read_table
 from storage.inventory.text import read_text
-
-_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,39 +35,11 @@ class Wanted:
 
     format: Format | None = None
     root: bytes | None = None
-    site: bytes = b""
+    owner: Owner = field(default_factory=Owner)
     checksums: bool = False
     lfn_to_path: LfnToPath = identity_path
     allowed: float = 0.0
     allowed_in_lists: float = 0.0
-
-
-class SiteRows:
-    """Keeps the rows of one site, where there is a column that says whose they are; all of them when it is empty.
-
-    ``found`` tells whether there were any, and ``others`` names sites whose rows were left out.
-    """
-
-    def __init__(self, site: bytes) -> None:
-        self._site = site
-        self.found = False
-        self.others = set[str]()
-
-    def of(self, rows: Rows) -> Rows | None:
-        """Keep what is the site's of some rows; None when nothing is."""
-        if self._site and rows.sites is not None:
-            mask = [name.strip() == self._site for name in rows.sites]
-            if not any(mask):
-                self.others.update(paths.escape(name.strip()) for name in islice(dict.fromkeys(rows.sites), _NAMED))
-                return None
-            rows = rows if all(mask) else rows.select(mask)
-        self.found = True
-        return rows
-
-    def check(self, source: str) -> None:
-        """Refuse an inventory that has other sites only, when it was read to its end."""
-        if self.others and not self.found:
-            raise no_rows_of(source, self._site, sorted(self.others)[:_NAMED])
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +108,6 @@ class TextFile:
         self.heed = heed
         self.last_line: LastLine | None = None
         self._root = wanted.root
-        self._site = wanted.site
-        self._owned = SiteRows(wanted.site)
         self._chunks = Chunks(blocks, source)
         self._tail = Tail(source)
         self.taken: list[Chunk] = []
@@ -151,6 +119,9 @@ class TextFile:
         )
         form = self.layout.form
         self.misfits = Misfits(source, wanted.allowed_in_lists if form is None else wanted.allowed)
+        rses = self.layout.names_rses
+        self._site = wanted.owner.named(rses)
+        self._owned = SiteRows(self._site, rses)
         self._reader = None if form is None else form.reader(wanted.root, wanted.checksums)
         self.is_empty = not sample
 

@@ -105,13 +105,14 @@ def dump_into_snapshot(
     format: str = "auto",  # noqa: A002 - the word that the configuration uses
     heed: Callable[[], None] = lambda: None,
     allowed: float = 0.0,
+    rse: str = "",
 ) -> int:
     """Read what a dump has below ``root`` into a snapshot; gives the number of files.
 
     ``prefix`` is empty or a canonical path that stands before each LFN in the dump. Relative paths start from the root.
     ``heed`` is called now and then, and may raise to give up. Where there are many files they are put in order on disk,
-    beside the snapshot. Where the dump says to which site each row belongs, those of ``site`` count. ``allowed`` is the
-    part of its lines that may not fit; the header says which did not.
+    beside the snapshot. Where the dump says to which site each row belongs, those of ``site`` count, or of its ``rse``.
+    ``allowed`` is the part of its lines that may not fit; the header says which did not.
 
     Raises:
         DumpError: it cannot be read, is malformed, does not end, or names no file below the root; there is no snapshot
@@ -121,7 +122,7 @@ def dump_into_snapshot(
     created = dump_time(dump)
     header = SnapshotHeader("listing", str(dump), int(created), site, (top,), {**_identity(dump), "prefix": prefix})
 
-    read = partial(_read_into, dump, snapshot, header, top, site, format, heed, allowed)
+    read = partial(_read_into, dump, snapshot, header, top, (site, rse), format, heed, allowed)
     counts = read(mixed=None)
     if counts.is_mixed:
         counts = read(mixed=counts.sizes_of_both)
@@ -135,7 +136,7 @@ def _read_into(
     snapshot: Path,
     header: SnapshotHeader,
     root: bytes,
-    site: str,
+    owner: tuple[str, str],
     format_: str,
     heed: Callable[[], None],
     allowed: float,
@@ -170,7 +171,8 @@ def _read_into(
             heed=heed,
             see=end.see,
             scratch=snapshot.parent,
-            site=site,
+            site=owner[0],
+            rse=owner[1],
             allowed=allowed,
             allowed_in_lists=allowed,
             notice=notice,
@@ -211,6 +213,7 @@ def prepared(
     site: str,
     heed: Callable[[], None] = lambda: None,
     allowed: float = 0.0,
+    rse: str = "",
 ) -> Path:
     """Give the snapshot of a dump below ``directory``, made anew unless there is one of this very file.
 
@@ -223,13 +226,13 @@ def prepared(
         if is_snapshot(dump):
             return dump
         mark = hashlib.blake2b(
-            repr((_READER, _identity(dump), root, prefix, allowed)).encode(), digest_size=8
+            repr((_READER, _identity(dump), root, prefix, allowed, rse)).encode(), digest_size=8
         ).hexdigest()
         directory.mkdir(parents=True, exist_ok=True)
         start = f"{site or '%'}_dump_"
         snapshot = directory / f"{start}{mark}.snapshot"
         if not _is_whole(snapshot):
-            dump_into_snapshot(dump, snapshot, root, prefix, site, heed=heed, allowed=allowed)
+            dump_into_snapshot(dump, snapshot, root, prefix, site, heed=heed, allowed=allowed, rse=rse)
         for old in directory.glob(f"{start}*.snapshot*"):
             with suppress(OSError):
                 if old != snapshot and old.stat().st_mtime < time.time() - _SPARED:

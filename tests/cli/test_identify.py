@@ -84,7 +84,7 @@ def test_the_settings_of_a_site_say_what_would_be_refused(tmp_path: Path) -> Non
     os.utime(dump, (then, then))
     assert "20.0 days ago, and DumpAge allows 10" in run("identify", "dump", cwd=tmp_path).out
     assert run("identify", "dump", "--site", "T2_X", cwd=tmp_path).code == 0
-    assert "it has no entry of the site T2_Y" in run("identify", "dump", "--site", "T2_Y", cwd=tmp_path).out
+    assert "it has no entry of the RSE T2_Y" in run("identify", "dump", "--site", "T2_Y", cwd=tmp_path).out
 
 
 def test_a_snapshot_and_a_database_are_known_as_well(tmp_path: Path) -> None:
@@ -145,3 +145,14 @@ def test_what_a_check_would_refuse_is_refused_and_what_it_takes_is_not(tmp_path:
 
 def test_a_name_with_a_newline_is_refused_on_one_line(tmp_path: Path) -> None:
     assert run("identify", "a\nb", cwd=tmp_path).message == "a\\nb: no such file"
+
+
+def test_the_rse_of_a_site_says_which_rows_are_its(tmp_path: Path) -> None:
+    dump = (GOLDEN / "rucio").read_bytes()
+    (tmp_path / "dump").write_bytes(dump.replace(b"T2_X", b"T2_X_DISK"))
+    sites = {"T2_X": {"RootPath": "/", "DirectoryList": [], "Rucio": {"RSE": "T2_X_DISK"}}, "T2_X_DISK": {}}
+    sites["T2_Y"] = {**sites["T2_X"], "Rucio": {"RSE": "T2_Y_DISK"}}
+    (tmp_path / "consistency_config.json").write_text(json.dumps({"Sites": sites}))
+    assert run("identify", "dump", "--site", "T2_X", cwd=tmp_path).code == 0
+    told = run("identify", "dump", "--site", "T2_Y", cwd=tmp_path)
+    assert "refused:   it has no entry of the RSE T2_Y_DISK" in told.out

@@ -34,12 +34,13 @@ class HalfRead(ValueError):
 
 
 class Holds(NamedTuple):
-    """Which columns a dump has besides the path."""
+    """Which columns a dump has besides the path; ``rses``: the sites go by the names of their RSEs."""
 
     sizes: bool = True
     times: bool = False
     checksums: bool = False
     sites: bool = False
+    rses: bool = False
 
 
 def locate(path: bytes, root: bytes | None) -> tuple[bytes, bytes]:

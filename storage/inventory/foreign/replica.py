@@ -55,7 +55,10 @@ def columns_held(columns: Columns, checksums: bool) -> Holds:
     """Say which columns the rows of a table have; a state needs sizes and times to be said with."""
     by_state = columns.state is not None
     sizes, times = columns.size is not None or by_state, columns.mtime is not None or by_state
-    return Holds(sizes, times or columns.made is not None, checksums, columns.site is not None)
+    has_site = columns.site is not None
+    return Holds(
+        sizes, times or columns.made is not None, checksums, has_site, has_site and columns.site == columns.rse
+    )
 
 
 def read_record(value: Callable[[int | None], Any], columns: Columns, root: bytes | None, made_by: LfnToPath) -> Entry:

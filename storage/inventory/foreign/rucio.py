@@ -79,7 +79,7 @@ class RucioForm:
     @property
     def holds(self) -> Holds:
         """Which columns it has."""
-        return Holds(times=True, checksums="checksum" in self.columns, sites=True)
+        return Holds(times=True, checksums="checksum" in self.columns, sites=True, rses=True)
 
     def reader(self, root: bytes | None, checksums: bool) -> RucioReader:
         """Make a reader."""

@@ -214,8 +214,11 @@ def test_only_rows_of_the_site_are_its_store(tmp_path: Path) -> None:
     row = b"%b\tmc\tf\tab\t7\t2020-01-01 00:00:00\tmc/%b\t2020-01-01 00:00:00\tA\n"
     dump = written(tmp_path / "dump", row % (b"S", b"a") + row % (b"T", b"b"))
     assert dump_into_snapshot(dump, tmp_path / "s", b"/store", site="S") == 1
-    with pytest.raises(DumpError, match="no row of the site U"):
+    with pytest.raises(DumpError, match="no row of the RSE U"):
         dump_into_snapshot(dump, tmp_path / "u", b"/store", site="U")
+    assert dump_into_snapshot(dump, tmp_path / "u", b"/store", site="U", rse="T") == 1
+    first, second = (prepared(dump, tmp_path / "var", b"/store", b"", "U", rse=rse) for rse in ("S", "T"))
+    assert first != second
 
 
 def test_a_dump_that_is_too_old_closes_a_gate(tmp_path: Path) -> None:

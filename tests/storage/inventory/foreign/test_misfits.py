@@ -242,7 +242,7 @@ def test_rows_of_other_sites_are_left_out_and_a_dump_of_others_alone_is_refused(
     mixed = content.replace(b"T2_X", b"T2_Y", 1000)
     assert len(read(mixed, site="T2_X").files) == MANY - 1000
     assert len(read(mixed).files) == MANY
-    with pytest.raises(InventoryError, match="no row of the site T2_Z; its column of sites has: T2_X"):
+    with pytest.raises(InventoryError, match="no row of the RSE T2_Z; its column of RSEs has: T2_X"):
         read(content, site="T2_Z")
 
 

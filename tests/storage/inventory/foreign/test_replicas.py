@@ -95,7 +95,7 @@ def test_a_replica_is_where_its_path_says_or_follows_from_its_name(write: Write,
         *[unsettled] * 5,
         *((b"/top/sub/e", 7, WHEN), (b"/store/f", 7, 1_577_836_800)),
     ]
-    with pytest.raises(InventoryError, match="no row of the site Z"):
+    with pytest.raises(InventoryError, match="no row of the RSE Z; its column of RSEs has: X"):
         read_file(tmp_path / "replicas", root=b"/top", site="Z")
 
 
@@ -143,5 +143,24 @@ def test_a_header_without_states_means_that_all_are_available() -> None:
 def test_an_rse_says_whose_a_row_is_also_where_paths_are_given(write: Write, tmp_path: Path) -> None:
     rows = [{"rse": rse, "lfn": f"/a/{rse}", "size": 7} for rse in ("X", "X_TAPE", "Y")]
     assert written(write, tmp_path, *rows, site="X").paths == [b"/a/X"]
-    with pytest.raises(InventoryError, match="no row of the site Z"):
+    with pytest.raises(InventoryError, match="no row of the RSE Z; its column of RSEs has: X"):
         read_file(tmp_path / "replicas", site="Z")
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("named", [{"scope": "mc", "name": "f"}, {"lfn": "/a/f"}], ids=["replicas", "paths"])
+def test_the_rows_of_an_rse_go_by_its_name_and_those_of_a_site_by_that_of_the_site(
+    write: Write, named: Row, tmp_path: Path
+) -> None:
+    """Also where one RSE is called as another one's site is."""
+    rows = [{"rse": rse, "size": size, **named} for rse, size in (("T2_X", 1), ("T2_X_DISK", 2))]
+    found = written(write, tmp_path, *rows, site="T2_X", rse="T2_X_DISK")
+    assert [size for _, size, _ in found.facts] == [2]
+    assert [size for _, size, _ in read_file(tmp_path / "replicas", root=b"/top", site="T2_X").facts] == [1]
+    message = "no row of the RSE T2_X_TAPE; its column of RSEs has: T2_X, T2_X_DISK; Rucio.RSE names that of the site"
+    with pytest.raises(InventoryError, match=message):
+        read_file(tmp_path / "replicas", root=b"/top", site="T2_X", rse="T2_X_TAPE")
+
+    sites = [{"site": site, "lfn": f"/a/{site}", "size": 1} for site in ("T2_X", "T2_Y")]
+    (tmp_path / "sites").mkdir()
+    assert written(write, tmp_path / "sites", *sites, site="T2_X", rse="T2_X_DISK").paths == [b"/a/T2_X"]
