@@ -19,8 +19,8 @@ _SECRET_KEY = re.compile(r"pass(word|wd|phrase)?$|passw|pwd|token|secret|credent
 _ENVIRONMENT = "env_vars"
 # A password may hold a slash, so everything up to the last @ goes.
 _USER = re.compile(r"(?<=://)\S*@")
-# Which parameters a server takes for a password nobody knows.
-_QUERY = re.compile(r"(://[^\s?]*\?)\S+")
+# Which parameters a server takes for a password nobody knows. The path behind an endpoint of SRM is none.
+_QUERY = re.compile(r"(://[^\s?]*\?)(?!SFN=[^\s?&]*(?:\s|\Z))\S+")
 _PARAMETER = re.compile(
     r"\b(\w*(?:passw(?:or)?d|passphrase|pwd|token|secret|credential|bearer|api_?key|authz?)\w*\s*[=:]\s*)"
     r"('[^']*'|\"[^\"]*\"|[^\s&;,]+)",

@@ -26,6 +26,8 @@ SECRET = "s3cr3t"
         {"SQL": {"URL": f"postgresql:///d?key_of_somebody={SECRET}"}},
         {"Doors": [f"root://{SECRET}@door.example//store"]},
         {"Doors": [f"https://door.example/store?authz={SECRET}"]},
+        {"Doors": [f"srm://door.example/srm/managerv2?SFN=/x&authz={SECRET}"]},
+        {"Doors": [f"srm://door.example/srm/managerv2?authz={SECRET}&SFN=/x"]},
         {"Password": SECRET},
         {"db_passwd": SECRET},
         {"Nested": [{"API_KEY": {"inner": SECRET}}]},
@@ -46,7 +48,7 @@ def test_secrets_are_blotted_out(value: dict[str, Any]) -> None:
 def test_everything_else_stands_as_it_is() -> None:
     value = {
         "RootPath": "/store",
-        "Doors": ["root://door.example:1094//cms"],
+        "Doors": ["root://door.example:1094//cms", "srm://door.example:8443/srm/managerv2?SFN=/pnfs/x"],
         "SQL": {"URL": "sqlite:////srv/inventory.db", "Files": "SELECT lfn FROM files WHERE site = :site"},
         "Email": {"Sender": "a@example.org", "Recipients": ["b@example.org"]},
         "MaxMissing": 5,
