@@ -115,7 +115,7 @@ def parse_door(text: str) -> DoorURL:
     """
     match = _URL.fullmatch(text)
     if match is None:
-        raise ValueError("not a URL")
+        raise ValueError("a blank before it" if text[:1].isspace() else "not a URL")
     scheme, rest = match[1].lower(), match[2]
     if scheme == "file":
         return DoorURL(scheme, "", _file_path(rest))

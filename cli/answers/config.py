@@ -89,6 +89,9 @@ def _as_object(problem: Problem) -> dict[str, Any]:
 def _line(problem: Problem) -> str:
     level = "warning" if problem.minor else "problem"
     where = f"Sites.{problem.site}.{problem.key}" if problem.site else problem.key
+    if problem.site and problem.key == "Sites":
+        # It is about the site itself.
+        where = f"Sites.{problem.site}"
     if problem.place == "environment":
         where += " (environment)"
     words = f"{problem.wrong}; {problem.advice}" if problem.advice else problem.wrong

@@ -33,6 +33,7 @@ from storage.shown import printable, quoted
 from storage.unmerged.settings import unmerged_settings
 
 _BY_SITE = ("AccessMethod", "PathPrefix", "Redirectors", "AdditionalLogDeletions", "UseLoadBalancer", "Unmerged")
+_PATHS = ("RootPath", "DirectoryList", "PathPrefix", "Inventory", "Dump", "VarLocation", "WebDir", "MetricsDir")
 _PLACES: tuple[tuple[str, Callable[[SiteConfig], Path | None]], ...] = (
     ("VarLocation", lambda site: site.var_location),
     ("WebDir", lambda site: site.web_dir),
@@ -119,6 +120,13 @@ def _of_file(config: Config, say: _Words) -> Iterator[Problem]:
         if key in config.in_file or any(key in own for own in _own_keys(given)):
             wrong = f"the environment variable {key} goes before what the file says, for every site"
             yield say(key, "", wrong, "unset it unless that is meant", True)
+    sites = given.get("Sites")
+    own = {name: sites[name] for name in config.sites if name in sites} if isinstance(sites, Mapping) else {}
+    for site, keys in {"": given, **own}.items():
+        for key, text in _texts({key: keys.get(key) for key in _PATHS} if isinstance(keys, Mapping) else {}):
+            if text != text.strip():
+                wrong = f"{quoted(text)} begins or ends with a blank"
+                yield say(key, site, wrong, "take it out, unless the directory or file is called so", True)
     if not config.sites:
         yield say("Sites", "", "no site stands here", "name each under Sites, unless a backend lists them", True)
         return

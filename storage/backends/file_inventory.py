@@ -235,7 +235,8 @@ def _made(file: Path) -> Made:
 def why_no_file(path: Path) -> str:
     """Say why a path is no file that can be read; empty when it is one."""
     if not path.is_file():
-        return "is not a file" if path.exists() else "does not exist"
+        blank = " (its name ends with a blank)" if path.name != path.name.rstrip() else ""
+        return "is not a file" if path.exists() else f"does not exist{blank}"
     return "" if os.access(path, os.R_OK) else "may not be read by this user"
 
 

@@ -72,11 +72,42 @@ def read_mapping(path: Path, loader: Any = None) -> dict[str, Any]:
     try:
         value = reader(text)
     except ValueError as error:
-        raise ConfigError(f"{where}: {printable(str(error))}") from error
+        wrong = f"{where}: {printable(str(error))}"
+        advice = _how_to_write(reader, text) if _is_of_parser(error) else ""
+        raise ConfigError(Problem(f"{wrong}; {advice}" if advice else wrong, wrong=wrong, advice=advice)) from error
     if not isinstance(value, dict):
         found = "nothing" if value is None else "a list" if isinstance(value, list) else "a single value"
         raise ConfigError(f"{where}: expected a mapping of keys to values, found {found}")
     return value
+
+
+def _is_of_parser(error: ValueError) -> bool:
+    """Tell whether these are the words of a library, which say what it met and not what to do."""
+    cause = error.__cause__
+    if isinstance(cause, yaml.MarkedYAMLError):
+        return isinstance(cause, yaml.scanner.ScannerError | yaml.parser.ParserError)
+    if isinstance(cause, json.JSONDecodeError):
+        return bool(cause.doc.strip())
+    # Others of TOML are of keys that stand twice.
+    return isinstance(error, tomllib.TOMLDecodeError) and str(error).startswith(("Expected", "Invalid"))
+
+
+def _how_to_write(reader: Callable[[str], Any], text: str) -> str:
+    """Say what to look for in a file that is not of the format that it is read as."""
+    if reader is _read_toml:
+        return "in TOML a key is followed by =, and text stands in double quotes"
+    if reader is _read_json or (reader is parse_value and text.lstrip().startswith("{")):
+        if not text.lstrip().startswith("{") and _is_mapping_of_yaml(text):
+            return "it is YAML, which belongs into a file whose name ends in .yaml"
+        return "in JSON all text stands in double quotes, there are no comments, and no comma behind the last one"
+    return "in YAML keys side by side are indented alike, with blanks; text with ? : # , [ or { in it stands in quotes"
+
+
+def _is_mapping_of_yaml(text: str) -> bool:
+    try:
+        return isinstance(_read_yaml(text), dict)
+    except ValueError:
+        return False
 
 
 def parse_value(text: str) -> Any:

@@ -31,6 +31,8 @@ def problem_of(
         why = f" ({printable(context['why'])})" if context.get("why") else ""
         line = f"{_name(location)}: expected {expected}, found {shown(value)}{why}"
         wrong, advice = f"found {shown(value)}{why}", f"write {expected}"
+        if value is None and len(location) == 2 and location[0] == "Sites":
+            advice += ", {} for a site without keys of its own"
     site, key = _placed(location)
     return Problem(f"{where}: {line}", key, site, wrong, advice, where, path)
 

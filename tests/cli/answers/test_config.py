@@ -85,6 +85,38 @@ def test_everything_that_is_wrong_is_said_with_an_exit_code(home: Path) -> None:
     assert ended.out.startswith("problem: consistency_config.json: line 1, column 2: ")
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            "Sites:\n  T2_A:\n",
+            "problem: Sites.T2_A: found null; write a mapping, {} for a site without keys of its own",
+        ),
+        (
+            'Sites: {T2_A: {Doors: [" root://door"], Inventory: one.csv}}\n',
+            'problem: Sites.T2_A.Doors[0]: found " root://door" (a blank before it); write root://host[:port]',
+        ),
+        (
+            'Sites: {T2_A: {Doors: ["root://door"], Inventory: "one.csv "}}\n',
+            "problem: Sites.T2_A.Inventory: HOME/one.csv  does not exist (its name ends with a blank); name the file",
+        ),
+        (
+            'Sites: {T2_A: {Doors: ["root://door"], Inventory: one.csv, DirectoryList: ["mc "]}}\n',
+            'warning: Sites.T2_A.DirectoryList[0]: "mc " begins or ends with a blank; take it out, unless',
+        ),
+        (
+            "Sites:\n  T2_A:\n    Doors: [root://door]\n   Inventory: one.csv\n",
+            "problem: sites.yaml: line 4, column 4: expected <block end>, but found '<block mapping start>' (while "
+            "parsing a block mapping, line 2); in YAML keys side by side are indented alike",
+        ),
+    ],
+)
+def test_slips_of_the_pen_are_told_as_such(home: Path, content: str, said: str) -> None:
+    (home / "sites.yaml").write_text(content)
+    ended = run("--config", "sites.yaml", "config", "check", cwd=home)
+    assert any(line.startswith(said.replace("HOME", str(home))) for line in ended.out.splitlines()), ended.out
+
+
 def test_json_keys_are_documented(home: Path) -> None:
     write(home, Retries=-1)
     found = run("config", "check", "--json", cwd=home).json

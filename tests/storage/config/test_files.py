@@ -104,7 +104,39 @@ def test_names_that_yaml_takes_for_something_else_need_quotes(tmp_path: Path, na
 
 
 def test_what_was_left_open_names_where_it_begins(tmp_path: Path) -> None:
-    assert _problem(tmp_path / "c.yaml", "a: 1\nb: [1\n").endswith("(while parsing a flow sequence, line 2)")
+    problem = _problem(tmp_path / "c.yaml", "a: 1\nb: [1\n")
+    assert problem.partition("; in YAML")[0].endswith("(while parsing a flow sequence, line 2)")
+
+
+_YAML = "; in YAML keys side by side are indented alike, with blanks; text with ? : # , [ or { in it stands in quotes"
+_JSON = "; in JSON all text stands in double quotes, there are no comments, and no comma behind the last one"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "advice"),
+    [
+        ("c.json", '{"a": {"b": 1,}}', _JSON),
+        ("c.json", "// mine\n{'a': 1}\n", _JSON),
+        ("c.conf", "{'a': [1, }\n", _JSON),
+        ("c.json", "# mine\nSites:\n  A: {}\n", "; it is YAML, which belongs into a file whose name ends in .yaml"),
+        ("c.yaml", "a:\n\tb: 1\n", _YAML),
+        ("c.yaml", "a:\n    b: 1\n   c: 2\n", _YAML),
+        ("c.yaml", "a: [srm://door/x?SFN=/y]\n", _YAML),
+        ("c.toml", "a: 1\n", "; in TOML a key is followed by =, and text stands in double quotes"),
+    ],
+)
+def test_a_file_that_its_reader_does_not_understand_says_what_to_look_for(
+    tmp_path: Path, name: str, content: str, advice: str
+) -> None:
+    assert _problem(tmp_path / name, content).endswith(advice)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("c.json", ""), ("c.json", '{"a": 1, "a": 2}'), ("c.yaml", "a: 1\na: 2\n"), ("c.toml", "a = 1\na = 2\n")],
+)
+def test_what_says_by_itself_what_to_do_has_no_more_words(tmp_path: Path, name: str, content: str) -> None:
+    assert ";" not in _problem(tmp_path / name, content)
 
 
 def test_a_list_is_no_key(tmp_path: Path) -> None:
