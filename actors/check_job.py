@@ -233,7 +233,10 @@ class _InventoryReader:
         if not counts.files:
             label = inventory_identity(self.backends, self.site).label
             tops = ", ".join(paths.escape(top) for top in self.tops)
-            raise InventoryError(f"inventory {label}: it names no file below {tops}, so there is nothing to compare")
+            raise InventoryError(
+                f"inventory {label}: it names no file below {tops}, so there is nothing to compare; "
+                "see RootPath and DirectoryList, and whether it is the inventory of this site"
+            )
 
 
 class _KnownDatasets:

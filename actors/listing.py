@@ -160,7 +160,9 @@ class Listing:
             said = describe(instruction.seconds, waiting, progress.in_flight - len(waiting))
             match instruction:
                 case GiveUp():
-                    raise Stalled(f"{said}; what was listed is kept, and the next run goes on from there")
+                    raise Stalled(
+                        f"{self._label}: {said}; what was listed is kept, and the next run goes on from there"
+                    )
                 case ReplaceStuck():
                     self._crew.replace_stuck({held.lister for held in progress.waiting})
                 case Say():

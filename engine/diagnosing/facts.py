@@ -136,13 +136,17 @@ class SpeedSample:
 
 @dataclass(frozen=True, slots=True)
 class InventoryProbe:
-    """Whether the inventory can be read: from where, when it was made, and its first line in words, if it has one."""
+    """Whether the inventory can be read: from where, when it was made, and whether it names anything.
+
+    ``elsewhere`` is the first file that it names, printable, where none of the first ones lies below RootPath.
+    """
 
     source: str = ""
     made: float | None = None
     has_lines: bool = False
     problem: str = ""
     advice: str = ""
+    elsewhere: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,9 @@ def _inventory(probe: SiteProbe, writing: Writing) -> Iterator[Line]:
         yield Line(Level.WARNING, Part.INVENTORY, text, what, figures)
     else:
         yield Line(Level.OK, Part.INVENTORY, text, figures=figures)
+    if inventory.elsewhere:
+        text = f"its first files lie elsewhere than below RootPath, such as {inventory.elsewhere}"
+        yield Line(Level.WARNING, Part.INVENTORY, text, "see RootPath, and whether it is the inventory of this site")
 
 
 def _doors(probe: SiteProbe, writing: Writing) -> Iterator[Line]:

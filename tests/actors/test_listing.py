@@ -155,7 +155,7 @@ def test_a_store_that_falls_silent_is_waited_for_and_then_given_up(
     silent = replace(job(publish("silent", store), b"/store", tmp_path / "s"), stall=StallLimits(0.2, 0.4, 0.8))
     notes: list[str] = []
     oversight = Oversight(watch=lambda _phase, progress: notes.append(progress.note))
-    with pytest.raises(Stalled, match=r"nothing has answered for 1 s; waiting for /store/mute \(lister:SITE:\d"):
+    with pytest.raises(Stalled, match=r"^SITE: nothing has answered for 1 s; waiting for /store/mute \(lister:SITE:\d"):
         list_store(start_threads(), silent, oversight)
     assert any("waiting for /store/mute (lister:SITE:" in note for note in notes)
 

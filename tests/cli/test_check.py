@@ -234,7 +234,7 @@ def test_an_inventory_of_other_directories_is_refused(site: PlantedSite) -> None
     assert ended.code == 2
     assert ended.message == (
         f"inventory {site.inventory}: it names no file below {site.lfn}/mc, {site.lfn}/data, "
-        "so there is nothing to compare"
+        "so there is nothing to compare; see RootPath and DirectoryList, and whether it is the inventory of this site"
     )
     assert [row["status"] for row in history(site)] == ["failed"]
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from engine import paths
 from engine.diagnosing.facts import InventoryProbe, PastFacts, PlaceFacts, SettingFault
 from engine.site_states import SiteStatus
 from storage.answers.places import why_not_writable
@@ -29,6 +30,9 @@ from storage.sites.summary import SummaryDatabase, SummaryError
 
 _LOOK_BACK = 500
 """So many runs are looked through for one that was no cleaning."""
+
+_FIRST = 100
+"""So many files of the inventory are looked at."""
 
 _ROOM = 1.2
 """A next listing is likely to be somewhat longer than the last one."""
@@ -84,12 +88,13 @@ def inventory(config: KnownSites, site: SiteConfig) -> InventoryProbe:
     try:
         backends = choose(config, site)
         identity = inventory_identity(backends, site)
-        first = list(islice(iter(backends.inventory.list_files(site.name)), 1))
+        first = [paths.encode(row.lfn) for row in islice(iter(backends.inventory.list_files(site.name)), _FIRST)]
     except (BackendError, ConfigError, InventoryError, OSError) as error:
         wrong, _, advice = printable(str(error)).partition("; ")
         return InventoryProbe(problem=wrong, advice=advice)
     made = identity.made if math.isfinite(identity.made) else None
-    return InventoryProbe(f"the inventory {printable(identity.label)}", made, bool(first))
+    elsewhere = "" if not first or any(paths.is_under(lfn, site.root_path) for lfn in first) else paths.escape(first[0])
+    return InventoryProbe(f"the inventory {printable(identity.label)}", made, bool(first), elsewhere=elsewhere)
 
 
 def past(config: KnownSites, site: SiteConfig) -> PastFacts:

@@ -145,6 +145,13 @@ def test_what_is_wrong_here_goes_before_the_store(tmp_path: Path) -> None:
     assert ("clock" in found, len(found["speed"]), found["space"]) == (False, 1, ["ok"])
     (tmp_path / "none.txt").touch()
     assert levels(run("doctor", "T2_X", "--json", cwd=tmp_path))["inventory"] == ["problem"]
+    # The prefix of the one side is often not that of the other.
+    (tmp_path / "none.txt").write_text("/cms/store/mc/a.root\n/cms/store/mc/b.root\n")
+    ended = run("doctor", "T2_X", "--json", cwd=tmp_path)
+    assert levels(ended)["inventory"] == ["ok", "warning"]
+    assert texts(ended, "inventory")[1].endswith("below RootPath, such as /cms/store/mc/a.root")
+    (tmp_path / "none.txt").write_text(f"/cms/store/mc/a.root\n{tmp_path}/store/mc/b.root\n")
+    assert levels(run("doctor", "T2_X", "--json", cwd=tmp_path))["inventory"] == ["ok"]
 
 
 def test_runs_that_failed_and_sites_that_are_disabled_are_told_of(site: PlantedSite) -> None:

@@ -104,6 +104,13 @@ def test_worst_is_what_counts() -> None:
         ({"inventory": InventoryProbe("it", NOW, False)}, Part.INVENTORY, "problem", "names nothing", "whoever"),
         ({"inventory": InventoryProbe("it", NOW - 8 * DAY, True)}, Part.INVENTORY, "warning", "it can", "8 days old"),
         ({"inventory": InventoryProbe("it", None, True)}, Part.INVENTORY, "ok", "it can be read", ""),
+        (
+            {"inventory": InventoryProbe("it", None, True, elsewhere="/a/b")},
+            Part.INVENTORY,
+            "warning",
+            "elsewhere than below RootPath, such as /a/b",
+            "see RootPath",
+        ),
         ({"doors": (DOWN,)}, Part.DOORS, "problem", "nobody accepts a connection", "firewall"),
         ({"doors": (replace(DOWN, addresses=(), name_problem="unknown"),)}, Part.DOORS, "problem", "unknown", "name"),
         ({"doors": (replace(UP, problem="mute", advice="wake it"),)}, Part.DOORS, "problem", "root://a: mute", "wake"),
