@@ -77,6 +77,7 @@ def _object(found: Identity) -> dict[str, Any]:
         "directories": found.directories,
         "mixed": found.mixed,
         "errors": [{"line": e.line, "entry": e.entry, "expected": e.expected, "found": e.found} for e in found.errors],
+        "ended": found.ended,
         "refused": found.refused or None,
     }
 
@@ -107,6 +108,8 @@ def _show(found: Identity) -> None:
         print(f"  passed:    {passed} of directories, by the slash at the end of their paths")
     if found.mixed:
         print(f"  mixed:     {_mixed(found)}")
+    if not found.ended:
+        print("  end:       no newline is there: it may be cut off, and is refused as a Dump; have it made anew")
     if found.refused:
         print(f"  refused:   {found.refused}")
 

@@ -52,9 +52,10 @@ class Identity:
     sums their known sizes; ``sizes``, ``times`` and ``checksums`` count the entries that have one, and ``unsettled``
     those that are on their way in or out. ``sites`` counts them by the site whose they are said to be. ``newest`` is
     the latest time of a file, in seconds since the epoch. Of ``malformed`` lines nobody knows the file of ``lost``.
-    ``refused`` says why it would not be used, empty when it would. ``is_below``: it has files where they are wanted.
-    ``directories`` were passed over, since their paths end with a slash. ``mixed`` counts entries with others below
-    them, as far as these stand near, where nothing else says what is a directory.
+    ``ended`` is False where a list has no newline at its end. ``refused`` says why it would not be used, empty when it
+    would. ``is_below``: it has files where they are wanted. ``directories`` were passed over, since their paths end
+    with a slash. ``mixed`` counts entries with others below them, as far as these stand near, where nothing else says
+    what is a directory.
     """
 
     path: str
@@ -73,6 +74,7 @@ class Identity:
     malformed: int = 0
     lost: int = 0
     errors: list[Misfit] = field(default_factory=list)
+    ended: bool = True
     refused: str = ""
     is_below: bool = False
     directories: int = 0
@@ -140,7 +142,7 @@ def identify(file: Path, expected: Expected, format_: str = "auto") -> Identity:
     except InventoryError as error:
         found.refused = str(error)
     if reading is not None:
-        found.lines = reading.lines
+        found.lines, found.ended = reading.lines, reading.ended
         found.take_misfits(reading.misfits)
         found.refused = found.refused or _why_not(found, expected, reading.misfits, reading.has_rses)
     return found

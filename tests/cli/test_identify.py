@@ -16,7 +16,8 @@ from tests.storage.inventory.foreign.test_golden import FORMATS, GOLDEN
 
 KEYS = {
     *("file", "format", "packing", "made", "made_by", "age_days", "lines", "entries", "bytes", "sizes", "times"),
-    *("checksums", "unsettled", "newest", "sites", "malformed", "lost", "errors", "refused", "directories", "mixed"),
+    *("checksums", "unsettled", "newest", "sites", "malformed", "lost", "errors", "ended", "refused"),
+    *("directories", "mixed"),
 }
 
 
@@ -73,6 +74,15 @@ def test_what_would_be_refused_is_told_and_ends_with_2(tmp_path: Path, content: 
     ended = run("identify", "--json", "dump", cwd=tmp_path)
     assert ended.code == 2
     assert said in ended.json["files"][0]["refused"]
+
+
+def test_a_plain_list_that_may_be_cut_off_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "list").write_bytes(b"lfn,size\n/s/a,7\n/s/b,8")
+    ended = run("identify", "list", cwd=tmp_path)
+    assert (ended.code, ended.out.splitlines()[-1].startswith("  end:       no newline is there: ")) == (0, True)
+    assert run("identify", "--json", "list", cwd=tmp_path).json["files"][0]["ended"] is False
+    (tmp_path / "list").write_bytes(b"lfn,size\n/s/a,7\n/s/b,8\n")
+    assert "newline" not in run("identify", "list", cwd=tmp_path).out
 
 
 def test_the_settings_of_a_site_say_what_would_be_refused(tmp_path: Path) -> None:
