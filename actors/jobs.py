@@ -83,10 +83,10 @@ def inventory_into_snapshot(
     In a column of RSEs that site goes by ``rse``, where it has another name there.
 
     Raises:
-        InventoryError: the inventory cannot be used; there is no snapshot then.
+        InventoryError, BackendError: the inventory cannot be used; there is no snapshot then.
         OSError: the snapshot cannot be written.
     """
-    from storage.backends.file_inventory import refuse_old_inventory
+    from storage.backends.file_inventory import lfn_to_path_of, refuse_old_inventory
     from storage.backends.into_snapshot import write_inventory
     from storage.inventory import read_inventory
 
@@ -110,6 +110,7 @@ def inventory_into_snapshot(
             append_leaves=sink.append_leaves,
             processes=site.inventory_processes,
             allowed=site.max_malformed if notice is not None else 0.0,
+            lfn_to_path=lfn_to_path_of(site),
             notice=notice,
             of_store=of_store,
             mixed=mixed,

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,7 +126,7 @@ class FileInventory:
             append_leaves=sink.append_leaves,
             processes=settings.inventory_processes,
             allowed=settings.max_malformed if notice is not None else 0.0,
-            lfn_to_path=_lfn_to_path(settings),
+            lfn_to_path=lfn_to_path_of(settings),
             notice=notice,
         )
 
@@ -190,20 +191,31 @@ class FileInventory:
             site="" if of_all else settings.name,
             rse="" if of_all else settings.rse,
             allowed=settings.max_malformed if lenient else 0.0,
-            lfn_to_path=_lfn_to_path(settings),
+            lfn_to_path=lfn_to_path_of(settings),
             checksums=checksums,
             heed=heed,
         )
 
 
-def _lfn_to_path(settings: SiteConfig) -> LfnToPath:
+def lfn_to_path_of(settings: SiteConfig) -> LfnToPath:
+    """Give what makes paths of the replicas of a site for which a file has none.
+
+    Where the settings do not say it, the Rucio that answers for the site does.
+
+    Raises:
+        BackendError: the rules cannot be used; what is given may raise it as well.
+    """
     from storage.inventory.foreign.lfn import identity_path
 
-    if settings.rucio is None:
+    rucio = settings.rucio
+    if rucio is None:
         return identity_path
     from storage.backends.rucio.naming import paths_of_names
+    from storage.backends.rucio.rest import RucioServer
+    from storage.backends.rucio.rest_source import rse_of
 
-    return paths_of_names(settings) or identity_path
+    server = RucioServer(rucio) if "rucio" in (settings.backend, *dict(settings.backends).values()) else None
+    return paths_of_names(settings, None if server is None else partial(rse_of, server)) or identity_path
 
 
 def refuse_old_inventory(file: Path, settings: SiteConfig) -> None:

@@ -94,6 +94,27 @@ def test_a_plan_that_is_applied(managed: ManagedSite) -> None:
     assert len(site.rucio.quarantined(site.name)) == 2
 
 
+@pytest.mark.parametrize("rucio", [{}, {"LFN2Path": "hash"}], ids=["as the server says", "as the settings say"])
+def test_dumps_before_and_after_of_an_rse_whose_paths_follow_from_names(
+    managed: ManagedSite, rucio: dict[str, str]
+) -> None:
+    """Both readings have to make the same paths, and those of the RSE: with others, every file would be a finding."""
+    site = managed
+    rows = site.rucio.execute(
+        "SELECT scope, name, bytes, state FROM replicas JOIN rses ON rses.id = rse_id WHERE rse = :rse", rse=site.name
+    )
+    old = "2024-01-02 03:04:05"
+    lines = [f"{site.name}\t{scope}\t{name}\t1\t{size}\t{old}\t\t{old}\t{state}\n" for scope, name, size, state in rows]
+    (site.home / "before.tsv").write_text("".join(lines))
+    (site.home / "after.tsv").write_text("".join(line for line in lines if "\tlost\t" not in line))
+    site.keys |= {"Inventory": "before.tsv", "SecondInventory": "after.tsv"}
+    site.configure({"inventory": "files"}, Database=None, **rucio)
+    found = site.check()
+    assert (found["missing"], found["orphan"], found["changed_meanwhile"]["missing"]) == (1, 2, 1)
+    www = site.home / "www"
+    assert (www / f"{site.name}_compare_missing.txt").read_text().split() == [site.lfn("last")]
+
+
 def test_last_copies_of_another_registry(managed: ManagedSite) -> None:
     site = managed
     site.configure()

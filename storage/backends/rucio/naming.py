@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from engine import paths
@@ -90,19 +91,31 @@ def naming_of(site: SiteConfig, settings: RucioSettings, rse: RSE, ask_server: A
     return Naming(prefix.rstrip(b"/") + b"/", _made_by(settings, rse, ask_server))
 
 
-def paths_of_names(site: SiteConfig) -> Callable[[bytes, bytes], bytes] | None:
-    """Give what makes LFNs of names, None where the settings of a site alone do not say it.
+def paths_of_names(site: SiteConfig, ask_server: AskServer | None = None) -> Callable[[bytes, bytes], bytes] | None:
+    """Give what makes LFNs of names, None where the settings of a site do not say it and there is no server to ask.
+
+    A server is asked when it comes to the first name; what is given may raise `BackendError` then.
 
     Raises:
         BackendError: the rules cannot be used.
     """
     settings = site.rucio
-    made_by = None if settings is None else _said(settings, settings.rse or site.name)
-    if settings is None or made_by is None:
+    if settings is None:
+        return None
+    rse = settings.rse or site.name
+    said = _said(settings, rse)
+    if said is None and ask_server is None:
         return None
     prefix = (settings.prefix or site.root_path).rstrip(b"/") + b"/"
 
+    @cache
+    def rules() -> Lfn2Path | None:
+        return _made_by(settings, ask_server(rse), ask_server) if said is None and ask_server is not None else said
+
     def path_of(scope: bytes, name: bytes) -> bytes:
+        made_by = rules()
+        if made_by is None:
+            raise ValueError("a path, which follows from no name where an RSE is not deterministic")
         try:
             (path,) = made_by.paths([(scope, name)])
         except NoPath as error:
