@@ -6,7 +6,6 @@ names or the usual ones, or given by the machine. Without any, questions are ask
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
@@ -19,6 +18,7 @@ from engine.listing import Failed
 from engine.states import Reason
 from storage.listers.doors import Door
 from storage.listers.s3_sending import NoAnswer, Sending
+from storage.quiet import no_debugging
 
 SCHEMES = {"s3": "https", "s3+http": "http"}
 """What each scheme of a door goes over."""
@@ -175,7 +175,7 @@ class S3Client:
         from botocore.session import Session
 
         # What it says besides of each request has tokens in it.
-        logging.getLogger("botocore").setLevel(logging.INFO)
+        no_debugging("botocore")
         session = Session()
         # Its own parser of times takes longer than all else that is done for a key.
         session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=seconds_of)

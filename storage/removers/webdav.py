@@ -8,7 +8,6 @@ needs them is given, and the second looked for by whoever asks.
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import threading
@@ -24,6 +23,7 @@ from storage.listers.webdav.client import Client, Command, Question
 from storage.listers.webdav.hrefs import quote
 from storage.listers.webdav.identity import Identity
 from storage.listers.xrootd_errors import refused
+from storage.quiet import no_debugging
 from storage.removers.links import Links
 from storage.removers.protocol import FOR_US
 
@@ -47,7 +47,7 @@ class WebDavRemover:
 
     def __init__(self, door: Door, timeout: float) -> None:
         # What it says besides of each request says what is shown to whom.
-        logging.getLogger("httpcore").setLevel(logging.INFO)
+        no_debugging("httpcore")
         self._door = door
         self._timeout = timeout
         self._identity = Identity(os.environ, door.scheme in _SECURE)

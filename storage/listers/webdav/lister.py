@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 
@@ -18,6 +17,7 @@ from storage.listers.webdav.client import REDIRECTS_BLINDLY, Client, Question
 from storage.listers.webdav.identity import Identity
 from storage.listers.webdav.questions import Readings, asking, unsendable
 from storage.listers.xrootd_errors import refused
+from storage.quiet import no_debugging
 
 SECURE = ("davs", "https")
 PLAIN = ("dav", "http")
@@ -28,7 +28,7 @@ class WebDavLister(PoolLister):
 
     def __init__(self, door: Door, sink: Sink, timeout: float = 30.0, connections: int = 4) -> None:
         # What it says besides of each request is for who works at it, and says what is shown to whom.
-        logging.getLogger("httpcore").setLevel(logging.INFO)
+        no_debugging("httpcore")
         self._door = door
         self._identity = Identity(os.environ, door.scheme in SECURE)
         self._readings = Readings()
