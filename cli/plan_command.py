@@ -127,9 +127,13 @@ def _lines(view: PlanView) -> Iterator[str]:
             f"{counts['done']:,} done, {counts['dropped']:,} left alone since they changed, {counts['left']:,} left"
             + (f", of which {counts['failed']:,} were tried in vain" if counts["failed"] else "")
         )
+    if counts["sourceless"]:
+        gives_up = actions[Cause.MISSING] is Action.DECLARE
+        only = "declared, and lost for good, only with --last-copies" if gives_up else "nothing can bring them back"
+        yield f"of no other copy known: {human_count(counts['sourceless'], _WHAT[Cause.MISSING])}; {only}"
     if view.refusal is not None:
         yield f"it may not be applied: {view.refusal.gate}: {view.refusal.message}"
-    elif counts["left"]:
+    elif counts["left"] > counts["sourceless"]:
         yield f"apply it with: dynamo-consistency plan apply {header.site}"
 
 
@@ -179,6 +183,7 @@ def _applied(applied: Applied) -> dict[str, Any]:
         "new_deletions": applied.deletions,
         "transfers": len(applied.transfers.requested),
         "sourceless": applied.sourceless,
+        "refused": len(applied.transfers.refused),
         "dropped": applied.dropped.total + applied.left_since,
         "stays": [{"path": paths.decode(path), "why": why} for path, why in applied.stays],
         "failure": None if applied.failure is None else str(applied.failure),
@@ -188,11 +193,17 @@ def _applied(applied: Applied) -> dict[str, Any]:
 def _said(view: PlanView, applied: Applied, most_bytes: int | None) -> str:
     parts = [f"{applied.done:,} done"]
     if applied.left_since:
-        parts.append(f"{applied.left_since:,} left alone, of which inventory or settings say otherwise now")
+        begun = f" ({applied.begun_before:,} of them were begun before, and may have been done)"
+        said = f"{applied.left_since:,} left alone, of which inventory or settings say otherwise now"
+        parts.append(said + (begun if applied.begun_before else ""))
     if applied.dropped.total:
         parts.append(f"left alone: {applied.dropped.words}")
+    if applied.transfers.refused:
+        parts.append(f"{len(applied.transfers.refused):,} missing refused by the registry")
     if applied.sourceless:
-        parts.append(f"{applied.sourceless:,} missing without any source")
+        gives_up = any(item.action is Action.DECLARE for item in view.plan.items)
+        only = ", which only --last-copies has declared" if gives_up else ""
+        parts.append(f"{applied.sourceless:,} missing without any source{only}")
     left = view.left
     parts.append(f"{len(left):,} left" if left else "nothing is left")
     if left and most_bytes is not None and not (applied.done or applied.failure):

@@ -177,6 +177,8 @@ class ItemEvent(StrEnum):
     """It is not any more as it was found, and is left alone for good: the next run judges it anew."""
     FAILED = "failed"
     """It could not be done, and may be tried again."""
+    SOURCELESS = "sourceless"
+    """No other copy is known that it could be brought back from; it waits for one, or to be given up."""
     RESTORING = "restoring"
     RESTORED = "restored"
     """It was brought back from the quarantine of the store."""
@@ -187,7 +189,7 @@ class ItemEvent(StrEnum):
     @property
     def is_end(self) -> bool:
         """Whether nothing is left to do with the item behind it."""
-        return self not in (ItemEvent.BEGUN, ItemEvent.FAILED)
+        return self not in (ItemEvent.BEGUN, ItemEvent.FAILED, ItemEvent.SOURCELESS)
 
 
 _LATER = (ItemEvent.RESTORING, ItemEvent.RESTORED, ItemEvent.PURGING, ItemEvent.PURGED)

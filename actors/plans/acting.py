@@ -24,7 +24,7 @@ from actors.plans.planning import Due, due, due_missing, held, open_plan
 from engine import paths
 from engine.actions import Findings, action_refusal, closed_gates, together
 from engine.gates import Refusal
-from engine.plan import PlanRun
+from engine.plan import Cause, ItemEvent, PlanRun, PlanState
 from engine.recheck import Dropped
 from engine.usage import usage
 from storage.atomic import ReportError
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from actors.comparison import ComparisonResult
     from actors.plans.executors import Executors
-    from engine.plan import PlanState
     from storage.backends.protocols import Backends
     from storage.config.site import SiteConfig
     from storage.history import FileRow
@@ -47,6 +46,8 @@ if TYPE_CHECKING:
     from storage.runs.directory import RunDirectory
 
 _log = logging.getLogger(__name__)
+
+_NO_COPY = "no other copy of it is known"
 
 LEFT = "not acted on"
 """With these words a message in the history begins that says which gate kept a run from acting."""
@@ -147,7 +148,10 @@ def act(
             with HistoryDatabase(run.history) as database:
                 missing = _names(due_missing(database, site, now))
         acted = _only_tell(site, backends, missing, refusal)
-    return replace(acted, gates=gates, planned=sum(1 for _ in state.open_items(plan.items)))
+        if not state.rejected:
+            acted = _noting_sourceless(plan, state, audit, acted)
+    planned = [item for item in state.open_items(plan.items) if state.last(item.number) is not ItemEvent.SOURCELESS]
+    return replace(acted, gates=gates, planned=len(planned))
 
 
 def _carry_out(
@@ -183,6 +187,19 @@ def _carry_out(
         return acted
     told = _only_tell(site, backends, _names(what.missing), None)
     return replace(acted, transfers=told.transfers, failed=told.failed, failure=told.failure)
+
+
+def _noting_sourceless(plan: Plan, state: PlanState, audit: AuditLog, told: Acted) -> Acted:
+    """Note which missing files of a plan have no other copy, so that whoever looks at it sees them apart."""
+    lost = frozenset(map(paths.encode, told.transfers.unrecoverable))
+    items = [item for item in plan.items if item.cause is Cause.MISSING and item.path in lost]
+    items = [item for item in items if state.last(item.number) is None]
+    try:
+        audit.note(plan.name, ItemEvent.SOURCELESS, items, [_NO_COPY] * len(items))
+    except ReportError as error:
+        return replace(told, failed="which files have no other copy was not noted", failure=error)
+    state.take([item.number for item in items], ItemEvent.SOURCELESS)
+    return told
 
 
 def _gate_of(failure: Exception) -> str:

@@ -39,6 +39,7 @@ BATCH = 1000
 """Items that are asked for again at a time."""
 
 _NOT_MEANT = "inventory or settings say otherwise now"
+_NOT_MEANT_SINCE = f"it was begun before, and may have been done: {_NOT_MEANT}"
 
 _WORDS = {
     "back": "it is there",
@@ -52,7 +53,7 @@ _WORDS = {
 
 _WANTED = "it was put aside before, and is wanted by now; plan undo brings it back"
 _UNSEEN = "it may have been put aside before, which cannot be seen now"
-_SOURCELESS = "nothing was asked for: it has no source"
+_SOURCELESS = "nothing was asked for: no other copy of it is known"
 _REFUSED = "the registry did not take it"
 
 _FEW, _MOST_UNCERTAIN, _MOST_CHANGED = 5, 0.1, 0.5
@@ -79,12 +80,14 @@ class Applied:
     """What became of items: how many are ``done``, how many deletions among them were new to the registry.
 
     ``dropped`` counts what is not any more as it was found, ``left_since`` what inventory or settings do not mean any
-    more, ``sourceless`` the missing files that nothing can bring back. ``transfers`` are the missing files by their
-    sources. ``failure`` is what ended it before its end; ``failed`` says in words what was not done then. ``stays`` has
-    what was tried in vain, by path, and why.
+    more, ``begun_before`` those of the latter that a process that died had begun with, and ``sourceless`` the missing
+    files that nothing can bring back. ``transfers`` are the missing files by their sources. ``failure`` is what ended
+    it before its end; ``failed`` says in words what was not done then. ``stays`` has what was tried in vain, by path,
+    and why.
     """
 
     left_since: int = 0
+    begun_before: int = 0
     done: int = 0
     deletions: int = 0
     sourceless: int = 0
@@ -195,12 +198,15 @@ class _Work:
         # What a process that died has put aside, somebody may miss.
         aside = self.executor.lie_aside([item for item in others if self._is_in_doubt(item)])
         dropped = [item for item in others if aside.get(item.number, False) is False]
-        self._note(ItemEvent.DROPPED, dropped, [_NOT_MEANT] * len(dropped))
+        begun = [item for item in dropped if self._is_in_doubt(item)]
+        words = [_NOT_MEANT_SINCE if self._is_in_doubt(item) else _NOT_MEANT for item in dropped]
+        self._note(ItemEvent.DROPPED, dropped, words)
         put = [item for item in others if aside.get(item.number)]
         self._note_aside(put, [_NOT_MEANT] * len(put))
         doubtful = [item for item in others if aside.get(item.number, False) is not False]
         stays = [(item.path, _WANTED if aside[item.number] else _UNSEEN) for item in doubtful]
-        self.applied = replace(self.applied, left_since=len(others), stays=(*self.applied.stays, *stays))
+        stays = [*self.applied.stays, *stays]
+        self.applied = replace(self.applied, left_since=len(others), begun_before=len(begun), stays=tuple(stays))
         return [item for item in items if item.path in left]
 
     def do(self, batch: Sequence[PlanItem], oversight: Oversight) -> None:
@@ -294,13 +300,15 @@ class _Work:
         others = [item for item in todo if item.path not in requested]
         refused = frozenset(map(paths.encode, found.refused))
         self._note(ItemEvent.DONE, done)
-        words = [_REFUSED if item.path in refused else _SOURCELESS for item in others]
-        self._note(ItemEvent.DROPPED, others, words)
+        left = [item for item in others if item.path in refused]
+        self._note(ItemEvent.DROPPED, left, [_REFUSED] * len(left))
+        waiting = [item for item in others if item.path not in refused]
+        self._note(ItemEvent.SOURCELESS, waiting, [_SOURCELESS] * len(waiting))
         applied = self.applied
         self.applied = replace(
             applied,
             done=applied.done + len(done),
-            sourceless=applied.sourceless + words.count(_SOURCELESS),
+            sourceless=applied.sourceless + len(waiting),
             transfers=together(applied.transfers, found),
         )
 

@@ -59,17 +59,19 @@ class PlanView:
 
     @property
     def left(self) -> list[PlanItem]:
-        """What is left to do, in order."""
-        return list(self.state.open_items(self.plan.items))
+        """What is left to do, in order; what is known to have no source comes last, so that nothing waits for it."""
+        items = self.state.open_items(self.plan.items)
+        return sorted(items, key=lambda item: self.state.last(item.number) is ItemEvent.SOURCELESS)
 
     @property
     def counts(self) -> dict[str, int]:
         """How many items there are, and what became of them."""
-        done, dropped, failed = (
-            self.state.count(*events) for events in (DONE, (ItemEvent.DROPPED,), (ItemEvent.FAILED,))
-        )
+        done, dropped = self.state.count(*DONE), self.state.count(ItemEvent.DROPPED)
+        failed, sourceless = self.state.count(ItemEvent.FAILED), self.state.count(ItemEvent.SOURCELESS)
         total = len(self.plan.items)
-        return {"items": total, "done": done, "dropped": dropped, "failed": failed, "left": total - done - dropped}
+        left = total - done - dropped
+        counts = {"items": total, "done": done, "dropped": dropped, "failed": failed}
+        return {**counts, "sourceless": sourceless, "left": left}
 
 
 @dataclass(frozen=True, slots=True)

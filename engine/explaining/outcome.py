@@ -235,6 +235,7 @@ def _action(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
 
 _PUT = ("began to move it to", "moved it to")
 _BECAME = {
+    "sourceless": "found that it could not be brought back",
     "restoring": "began to bring it back from the quarantine, where it was put",
     "restored": "brought it back from the quarantine, where it was put",
     "purging": "began to delete it for good from the quarantine, where it was put",
@@ -266,9 +267,18 @@ def _plan(plan: PlanFacts, writing: Writing) -> str:
     rejected = ", was rejected and" if plan.rejected else ""
     if plan.item is None:
         return f"{head}{rejected}, does not name it." if not rejected else f"{head}{rejected} does not name it."
-    state = {"": "nothing was done yet", "begun": "it was begun, and nobody knows what became of it"}
+    state = {
+        "": "nothing was done yet",
+        "begun": "it was begun, and nobody knows what became of it",
+        "sourceless": _sourceless(plan),
+    }
     became = state.get(plan.state, f"it is {plan.state}")
     return f"{head}{rejected or ','} has it as item {plan.item} ({plan.action}: {plan.reason}); {became}."
+
+
+def _sourceless(plan: PlanFacts) -> str:
+    only = "; it is declared, and lost for good, only with --last-copies" if plan.action == "declare" else ""
+    return f"no other copy of it is known{only}"
 
 
 def _request(request: RequestFacts, writing: Writing) -> str:

@@ -73,6 +73,7 @@ def test_a_dry_site_is_planned_for_and_acted_on_when_somebody_says_so(park: Park
         "new_deletions": 5,
         "transfers": 1,
         "sourceless": 0,
+        "refused": 0,
         "dropped": 0,
         "stays": [],
         "failure": None,

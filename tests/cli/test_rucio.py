@@ -88,8 +88,21 @@ def test_a_plan_that_is_applied(managed: ManagedSite) -> None:
     applied = site.program("plan", "apply", site.name, "--limit", 1)
     assert (applied.code, applied.err) == (0, "")
     assert (len(site.rucio.quarantined(site.name)), site.rucio.bad(site.name)) == (1, set())
+    # The last copy has been told apart by the check, waits behind all others, and can be given up later on.
+    only = "of no other copy known: 1 missing file; declared, and lost for good, only with --last-copies"
+    assert only in shown.out.splitlines()
+    applied = site.program("plan", "apply", site.name)
+    told = "2 done, 1 missing without any source, which only --last-copies has declared, 1 left"
+    assert applied.out == f"{site.name}: plan {shown.out.split()[2].rstrip(',')}: {told}\n"
+    assert site.rucio.bad(site.name) == {(site.scope, "lost")}
+    assert site.program("plan", "show", site.name).out.splitlines()[-2:] == [
+        "3 done, 0 left alone since they changed, 1 left",
+        only,
+    ]
+    told = site.program("explain", site.lfn("last"), "--site", site.name).out
+    assert "no other copy of it is known; it is declared, and lost for good, only with --last-copies." in told
     applied = site.program("plan", "apply", site.name, "--last-copies", "--json")
-    assert applied.json["now"]["transfers"] == 2
+    assert applied.json["now"]["transfers"] == 1
     assert site.rucio.bad(site.name) == {(site.scope, "lost"), (site.scope, "last")}
     assert len(site.rucio.quarantined(site.name)) == 2
 

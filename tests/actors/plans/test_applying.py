@@ -14,7 +14,7 @@ from actors.plans.executors import AskRegistry
 from engine.plan import Action, Cause, ItemEvent, PlanItem, PlanState
 from engine.recheck import Candidates, Dropped, Rechecked
 from storage.atomic import ReportError
-from storage.backends.protocols import BackendError
+from storage.backends.protocols import BackendError, Transfers
 from storage.plans.audit import AuditLog
 from tests.actors.small_site import Registry
 
@@ -162,6 +162,34 @@ def test_what_is_not_meant_any_more_is_asked_of_nobody(log: AuditLog) -> None:
     assert asked == [9]
     assert (applied.done, applied.left_since) == (3, 6)
     assert asked_of(registry) == ["o1", "m8", "m9"]
+
+
+def test_what_was_begun_before_and_is_not_meant_any_more_may_have_been_done(log: AuditLog) -> None:
+    """As where a Rucio was told of a lost file by a process that died: the file is not wanted there any more."""
+    log.note("abc", ItemEvent.BEGUN, ITEMS[6:8])
+    meant = Candidates((b"/store/m7",), (), ())
+    applied = apply(log, Registry(), Doubts(lambda _: meant, unchanged))
+    assert (applied.done, applied.left_since, applied.begun_before) == (1, 8, 1)
+    said = {event.item: event.detail for event in log.events() if event.event == ItemEvent.DROPPED}
+    assert said[8] == "it was begun before, and may have been done: inventory or settings say otherwise now"
+    assert said[9] == "inventory or settings say otherwise now"
+
+
+def test_what_has_no_source_is_tried_again_and_what_was_refused_is_not(log: AuditLog) -> None:
+    class Poor(Registry):
+        def transfer(self, site: str, lfns: Sequence[str]) -> Transfers:
+            super().transfer(site, lfns)
+            lost = [lfn for lfn in lfns if lfn.endswith("m8")]
+            refused = [lfn for lfn in lfns if lfn.endswith("m9")]
+            return Transfers([lfn for lfn in lfns if lfn.endswith("m7")], lost, lost, refused)
+
+    registry = Poor()
+    applied = apply(log, registry)
+    assert (applied.done, applied.sourceless, applied.transfers.refused) == (7, 1, ("/store/m9",))
+    state = AuditLog(log.path).state_of("abc", 0)
+    assert [item.number for item in state.open_items(ITEMS)] == [8]
+    assert (state.last(8), state.last(9)) == (ItemEvent.SOURCELESS, ItemEvent.DROPPED)
+    assert apply(log, registry).sourceless == 1
 
 
 def test_an_unknown_state_is_no_reason_to_do_a_thing_twice() -> None:
