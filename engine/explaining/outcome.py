@@ -228,7 +228,7 @@ def _action(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
         what = f"{act.who} {what} by plan {act.plan}{detail}"
         yield Statement(Topic.ACTION, f"{writing.when(act.at)}: {what}.")
     for request in action.requests:
-        yield Statement(Topic.ACTION, _request(request, writing))
+        yield Statement(Topic.ACTION, _request(request, action.registry, writing))
     if not action.requests and facts.found and action.taken_away is None and Source.REGISTRY not in facts.unread:
         yield Statement(Topic.ACTION, _nothing_asked(action))
 
@@ -281,8 +281,13 @@ def _sourceless(plan: PlanFacts) -> str:
     return f"no other copy of it is known{only}"
 
 
-def _request(request: RequestFacts, writing: Writing) -> str:
+def _request(request: RequestFacts, registry: str, writing: Writing) -> str:
     said = _STATUS.get(request.status, f"it is {request.status}")
+    if registry and request.status == "done":
+        # The queue has what was handed over, and not what became of it.
+        when = writing.when(request.changed)
+        said = f"the backend {registry} took that over {when}, and knows what became of it"
+        return f"A {request.kind} was asked for {writing.when(request.requested)}; {said}."
     since = "" if request.status == "new" else f", since {writing.when(request.changed)}"
     return f"A {request.kind} was asked for {writing.when(request.requested)}; {said}{since}."
 

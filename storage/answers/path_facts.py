@@ -54,6 +54,9 @@ from storage.verdicts import verdict_on
 
 _T = TypeVar("_T")
 
+_QUEUED = ("files", "sql")
+"""Backends whose registry is the queue itself."""
+
 _EXPECTED = (
     SnapshotError,
     HistoryError,
@@ -276,7 +279,7 @@ class _Gatherer:
             None if plan is None else self._planned(plan, state),
             tuple(map(_act, acts)),
             self._try(Source.REGISTRY, self._requests, ()),
-            "" if registry == "files" else registry,
+            "" if registry in _QUEUED else registry,
             self._site.deletes_itself,
         )
 

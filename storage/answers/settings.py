@@ -128,13 +128,27 @@ def _of_file(config: Config, say: _Words) -> Iterator[Problem]:
                 wrong = f"{quoted(text)} begins or ends with a blank"
                 yield say(key, site, wrong, "take it out, unless the directory or file is called so", True)
     if not config.sites:
-        yield say("Sites", "", "no site stands here", "name each under Sites, unless a backend lists them", True)
+        if not _lists_sites(config.top_level()):
+            yield say("Sites", "", "no site stands here", "name each under Sites, unless a backend lists them", True)
         return
     for key in _BY_SITE:
         for name in given.get(key) or ():
             if name not in config.sites:
                 wrong = f"it names {quoted(str(name))}, which does not stand under Sites"
                 yield say(key, "", wrong, f"correct the name; known: {', '.join(config.sites)}", True)
+
+
+def _lists_sites(site: SiteConfig) -> bool:
+    """Tell whether the sites are those that a backend lists, by the settings of the top level."""
+    match dict(site.backends).get("sites", site.backend):
+        case "files":
+            return False
+        case "rucio":
+            return site.rucio is not None and site.rucio.rse_expression is not None
+        case "sql":
+            return site.sql is not None and site.sql.sites is not None
+        case _:
+            return True
 
 
 def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
@@ -181,6 +195,11 @@ def _of_backends(config: Config, site: SiteConfig, say: _Words) -> Iterator[Prob
         if not advice or advice.startswith("valid: "):
             what, advice = wrong, "name one that is there; see docs/backends.md"
         yield say.shared(key, site.name, what, advice)
+    if site.rucio is not None and "rucio" in (site.backend, *dict(site.backends).values()):
+        for part, path in (("Config", site.rucio.config), ("StorageJSON", site.rucio.storage_json)):
+            if path is not None and (why := why_no_file(path)):
+                wrong = f"{printable(str(path))} {why}"
+                yield say.shared(f"Rucio.{part}", site.name, wrong, "name the file that is meant")
 
 
 def _of_store(config: Config, site: SiteConfig, say: _Words) -> Iterator[Problem]:

@@ -88,6 +88,7 @@ def test_an_account_that_is_refused(managed: ManagedSite) -> None:
         ended = site.program(*arguments)
         assert ended.code == 2
         assert 'the account "stranger" was refused: ' in ended.err
+        assert f"see [client] in {config}" in ended.err
         leaks.look_at(" ".join(arguments), ended)
     leaks.look_below(site.home)
     assert not leaks.found, "\n".join(leaks.found)

@@ -123,10 +123,14 @@ class RucioServer:
                 advice = "Rucio.Config names a rucio.cfg with [client]"
                 return BackendError(f"{words}the client is not configured: {_plain(error)}; {advice}")
             case known.CannotAuthenticate() | known.NoAuthInformation():
-                account = quoted(self._settings.account or "of the configuration")
-                return BackendError(f"{words}the account {account} was refused: {_plain(error)}; see [client] there")
+                account = quoted(self._settings.account) if self._settings.account else "of its configuration"
+                where = "there" if self._settings.config is None else f"in {printable(str(self._settings.config))}"
+                return BackendError(f"{words}the account {account} was refused: {_plain(error)}; see [client] {where}")
             case known.AccessDenied():
                 return BackendError(f"{words}the account may not do this: {_plain(error)}")
+            case known.RSENotFound():
+                advice = "set Rucio.RSE of the site to the name of its RSE, which is that of the site otherwise"
+                return BackendError(f"{words}{_plain(error)}; {advice}")
             case known.DatabaseException():
                 return RucioFault(f"{words}{_plain(error)}")
             case known.ServerConnectionException():

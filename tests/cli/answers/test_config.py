@@ -117,6 +117,21 @@ def test_slips_of_the_pen_are_told_as_such(home: Path, content: str, said: str) 
     assert any(line.startswith(said.replace("HOME", str(home))) for line in ended.out.splitlines()), ended.out
 
 
+def test_files_of_a_rucio_are_looked_for_and_its_sites_need_not_be_named(home: Path) -> None:
+    def lines(**rucio: str) -> list[str]:
+        values = {"Backend": "rucio", "Rucio": rucio}
+        (home / "consistency_config.json").write_text(json.dumps(values))
+        return run("config", "check", cwd=home).out.splitlines()
+
+    (home / "rucio.cfg").touch()
+    assert lines(RSEExpression="tier=2", Config="rucio.cfg") == ["consistency_config.json: 0 sites; nothing is wrong"]
+    assert lines(Config="other.cfg", StorageJSON="storage.json")[:-1] == [
+        "warning: Sites: no site stands here; name each under Sites, unless a backend lists them",
+        f"problem: Rucio.Config: {home}/other.cfg does not exist; name the file that is meant",
+        f"problem: Rucio.StorageJSON: {home}/storage.json does not exist; name the file that is meant",
+    ]
+
+
 def test_json_keys_are_documented(home: Path) -> None:
     write(home, Retries=-1)
     found = run("config", "check", "--json", cwd=home).json

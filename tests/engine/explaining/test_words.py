@@ -204,6 +204,9 @@ def test_what_followed_is_told_in_its_order() -> None:
     assert "It is due: known for 1 run, and 1 run is wanted." in said(one, Topic.ACTION)
     other = said(replace(FACTS, found=(MISSING,), action=ActionFacts(registry="ours")), Topic.ACTION)
     assert "The registry is the backend ours" in other[-1]
+    handed = ActionFacts(requests=(RequestFacts("deletion", 1.0, "done", 2.0),), registry="ours")
+    words = "A deletion was asked for at 1; the backend ours took that over at 2, and knows what became of it."
+    assert said(replace(FACTS, found=(MISSING,), action=handed), Topic.ACTION)[-1] == words
     twin = ActionFacts(confirm=ConfirmFacts(5, 1, twin=True))
     assert "left alone" in said(replace(FACTS, found=(MISSING,), action=twin), Topic.ACTION)[1]
     rejected = ActionFacts(plan=PlanFacts("abc", 5, 7.0, rejected=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -316,7 +317,7 @@ def test_an_account_that_is_refused(
     backends, _ = element.backends(Config=str(config), Account=account)
     for ask in _all_questions(backends, element):
         with pytest.raises(
-            BackendError, match=rf'the account "{account}" was refused: .*; see \[client\] there'
+            BackendError, match=rf'the account "{account}" was refused: .*; see \[client\] in {re.escape(str(config))}$'
         ) as caught:
             ask()
         assert "\n" not in str(caught.value)
