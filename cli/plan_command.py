@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,9 @@ from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode, as_command_error
 from cli.session import RunOptions, Settings, open_runtime, overseen
 from engine import paths
+from engine.gates import Refusal
 from engine.plan import Action, Cause, PlanItem, PlanSums
+from storage.answers.effective import effective
 from storage.backends import choose, site_named, with_last_copies, with_own_settings
 from storage.shown import printable
 
@@ -36,8 +39,11 @@ _VERB = {
 
 def show_plan(settings: Settings, site: str, items: bool, as_json: bool) -> ExitCode:
     """Show the plan of a site: what would be done and why, and how far it is."""
-    config, settings_of_site = _known(settings.config, site)
-    view = look(config, settings_of_site, choose(config, settings_of_site))
+    known = effective(settings.config, site)
+    view = look(known.config, known.site, choose(known.config, known.site))
+    if known.problem:
+        # It is there to be looked at all the same.
+        view = replace(view, refusal=Refusal("backend", known.problem))
     if as_json:
         print(json.dumps(_object(view, items)))
         return ExitCode.DONE
@@ -94,8 +100,8 @@ def apply(
 
 def reject_plan(settings: Settings, site: str, why: str) -> ExitCode:
     """Reject the plan of a site."""
-    config, settings_of_site = _known(settings.config, site)
-    view = reject(config, settings_of_site, choose(config, settings_of_site), ThreadRuntime(), printable(why))
+    known = effective(settings.config, site)
+    view = reject(known.config, known.site, choose(known.config, known.site), ThreadRuntime(), printable(why))
     run = view.plan.header.run.number
     print(f"{site}: plan {view.plan.name} of run {run} is rejected; the next check makes another one")
     return ExitCode.DONE

@@ -306,6 +306,20 @@ def test_results_of_the_auditor_that_were_acted_on_stay(managed: ManagedSite) ->
     assert list((site.home / "auditor").iterdir()) == [packed]
 
 
+def test_a_plan_can_be_looked_at_and_rejected_while_rucio_is_down(managed: ManagedSite) -> None:
+    site = managed
+    assert site.check()["missing"] == 2
+    config = site.home / "rucio.cfg"
+    config.write_text(site.rucio.client_config.read_text().replace(str(site.rucio.port), "1"))
+    site.configure(Config=str(config), Patience=0)
+    shown = site.program("plan", "show", site.name)
+    assert (shown.code, shown.err) == (0, "")
+    assert "declare lost 2 missing files, 20 bytes: in the inventory and not on the store" in shown.out
+    assert shown.out.splitlines()[-1].startswith("it may not be applied: backend: Rucio at http://127.0.0.1:1: ")
+    assert "it cannot be reached" in site.program("plan", "apply", site.name).message
+    assert site.program("plan", "reject", site.name).code == 0
+
+
 def test_a_rucio_that_is_down_ends_a_check_with_a_line(managed: ManagedSite) -> None:
     site = managed
     config = site.home / "rucio.cfg"
