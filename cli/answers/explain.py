@@ -46,9 +46,10 @@ def explain(settings: Settings, request: ExplainRequest, as_json: bool) -> ExitC
     if found_out.problem:
         facts = replace(facts, notices=(found_out.problem, *facts.notices))
     if request.live:
-        from storage.answers.live import ask_now
+        from storage.answers.live import ask_now, standing_now
 
-        facts = replace(facts, live=ask_now(site, path, time.time()))
+        registered = "" if facts.is_directory else standing_now(found_out.config, site, path)
+        facts = replace(facts, live=replace(ask_now(site, path, time.time()), registered=registered))
     said = statements(facts, _WRITING)
     if as_json:
         print(json.dumps(_as_object(facts, said)))

@@ -312,13 +312,15 @@ class DoorFacts:
 class LiveFacts:
     """What the store says now, asked through its doors; ``problem`` is why it could not be asked at all.
 
-    ``clustered``: each door answers for a part of the store.
+    ``clustered``: each door answers for a part of the store. ``registered`` is what the backend says of the file, in
+    words; empty where it is not asked.
     """
 
     asked: float
     doors: tuple[DoorFacts, ...] = ()
     clustered: bool = False
     problem: str = ""
+    registered: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -293,7 +293,9 @@ def _request(request: RequestFacts, registry: str, writing: Writing) -> str:
 
 
 def _now(facts: PathFacts, live: LiveFacts, writing: Writing) -> Iterator[Statement]:
-    """Say what the doors say, and whether that is what the last listing said."""
+    """Say what the backend says, what the doors say, and whether that is what the last listing said."""
+    if live.registered:
+        yield Statement(Topic.NOW, f"{live.registered}.")
     if live.problem:
         yield Statement(Topic.NOW, f"The store could not be asked: {live.problem}.")
         return

@@ -1,14 +1,18 @@
-"""What the store says of a path now, each door asked by itself."""
+"""What the store says of a path now, each door asked by itself, and what the backend says of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 
+from engine import paths
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
 from engine.explaining.facts import DoorFacts, LiveFacts
 from engine.listing import Absent, Failed, Outcome, Present
-from storage.config.site import SiteConfig
+from storage.backends import BackendError, choose
+from storage.backends.protocols import KnowsFiles
+from storage.config.files import ConfigError
+from storage.config.site import KnownSites, SiteConfig
 from storage.doors import layout
 from storage.doors.resolve import resolve
 from storage.doors.source import SourceError, site_source
@@ -34,6 +38,15 @@ def ask_now(site: SiteConfig, path: bytes, now: float, heed: Callable[[], None] 
         return LiveFacts(now, problem=printable(str(error)))
     doors = tuple(_facts(door, outcome) for door, outcome in zip(spec.doors, said, strict=True))
     return LiveFacts(now, doors, spec.clustered)
+
+
+def standing_now(config: KnownSites, site: SiteConfig, path: bytes) -> str:
+    """Ask the backend of a site how a file stands there; empty where it cannot say that of a single one."""
+    try:
+        blocks = choose(config, site).blocks
+        return blocks.standing_of(site.name, paths.decode(path)) if isinstance(blocks, KnowsFiles) else ""
+    except (BackendError, ConfigError) as error:
+        return f"How it stands with the backend is not known: {printable(str(error))}"
 
 
 def _facts(door: str, outcome: Outcome) -> DoorFacts:

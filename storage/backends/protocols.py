@@ -205,6 +205,14 @@ class Blocks(Protocol):
         """Give (group, dataset, block, files, bytes) of each block that files of the list belong to, sorted."""
 
 
+@runtime_checkable
+class KnowsFiles(Protocol):
+    """What answers for blocks and can say of a single file how it stands."""
+
+    def standing_of(self, site: str, lfn: str) -> str:
+        """Say in words who a file is there, in which state, what it belongs to and where else it is."""
+
+
 class DatasetFilter(Protocol):
     """Tells whether a file belongs to one of some datasets. It travels between processes, so it pickles."""
 

@@ -306,6 +306,26 @@ def test_results_of_the_auditor_that_were_acted_on_stay(managed: ManagedSite) ->
     assert list((site.home / "auditor").iterdir()) == [packed]
 
 
+def test_explain_asks_rucio_for_the_state(managed: ManagedSite) -> None:
+    site = managed
+
+    def told(name: str) -> str:
+        ended = site.program("explain", site.lfn(name), "--site", site.name, "--live")
+        assert (ended.code, ended.err) == (0, "")
+        return next(line for line in ended.out.splitlines() if line.startswith("  now:"))
+
+    head = f"{site.rucio.host}, RSE {site.name}: "
+    site.rucio.ask(lambda client: client.add_dataset(site.scope, "whole"))
+    site.rucio.ask(
+        lambda client: client.attach_dids(site.scope, "whole", [{"scope": site.scope, "name": "bad", "bytes": 10}])
+    )
+    others = "; other copies that are available: "
+    assert told("bad").endswith(f"{head}{site.scope}:bad, BAD, in {site.scope}:whole{others}1 on disk and 0 on tape.")
+    assert told("last").endswith(f"{head}{site.scope}:last, AVAILABLE{others}none.")
+    assert told("coming").endswith(f"{head}{site.scope}:coming, COPYING{others}none.")
+    assert told("dark").endswith(f"{head}no replica has this path.")
+
+
 def test_a_plan_can_be_looked_at_and_rejected_while_rucio_is_down(managed: ManagedSite) -> None:
     site = managed
     assert site.check()["missing"] == 2

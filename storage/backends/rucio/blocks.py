@@ -30,6 +30,14 @@ class RucioBlocks:
         wanted = list(dict.fromkeys(lfns))
         return sum_blocks(self._root, wanted, self._known(site, wanted) if len(wanted) <= MOST else ())
 
+    def standing_of(self, site: str, lfn: str) -> str:
+        """Say in words how a file stands at its RSE.
+
+        Raises:
+            BackendError: Rucio cannot be asked.
+        """
+        return self._copies.described(site, paths.encode(lfn))
+
     def _known(self, site: str, lfns: Sequence[str]) -> Iterator[InventoryRow]:
         for lfn, copy in self._copies.of(site, [paths.encode(lfn) for lfn in lfns]).items():
             yield InventoryRow(paths.decode(lfn), copy.size, block=copy.parents[0] if copy.parents else "")

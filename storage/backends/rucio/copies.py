@@ -12,6 +12,7 @@ from engine.lfn2path import DID
 from storage.backends.rucio.inventory import RucioInventory, is_text
 from storage.backends.rucio.rest import RucioServer, objects_of
 from storage.backends.rucio.rest_source import ASKED_AT_ONCE, AVAILABLE, ORDER
+from storage.shown import printable
 
 BAD = "BAD"
 
@@ -92,6 +93,22 @@ class Copies:
             known = self._asked(rse.name, looked_up.values())
             found |= {lfn: known[did] for lfn, did in looked_up.items() if did in known and known[did].state}
         return found
+
+    def described(self, site: str, lfn: bytes) -> str:
+        """Say in words who a file is, its state at the RSE, its datasets, if these are asked for, and its other copies.
+
+        Raises:
+            BackendError: Rucio cannot be asked.
+        """
+        copy = self.of(site, [lfn]).get(lfn)
+        rse, _ = self._inventory.place(site)
+        head = f"{self._server.label}, RSE {printable(rse.name)}"
+        if copy is None:
+            return f"{head}: no replica has this path"
+        parents = f", in {', '.join(map(printable, copy.parents))}" if copy.parents else ""
+        others = f"{copy.on_disk} on disk and {copy.on_tape} on tape" if not copy.is_last else "none"
+        who = printable(f"{copy.scope}:{copy.name}")
+        return f"{head}: {who}, {printable(copy.state)}{parents}; other copies that are available: {others}"
 
     def named(self, site: str, dids: Iterable[DID]) -> frozenset[DID]:
         """Give those of some names that have a replica at the site.
