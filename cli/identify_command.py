@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from cli.display import human_bytes, human_count
 from cli.exits import CommandError, ExitCode
 from cli.session import Settings
 from engine import paths
+from storage.answers.effective import effective
 from storage.config.site import SiteConfig
 from storage.inventory.formats import Format
 from storage.inventory.identify import Expected, Identity, identify
@@ -24,7 +26,7 @@ def run(settings: Settings, files: list[Path], site: str | None, format_: str, a
     """Say of each file what it is, and whether it would be used."""
     if format_ not in ("auto", *Format):
         raise CommandError(f"--format: expected auto or one of {', '.join(Format)}, found {format_!r}")
-    config = settings.config.top_level() if site is None else settings.config.site(site)
+    config = settings.config.top_level() if site is None else _settings_of(settings, site)
     expected = _expected(config, site or "")
     found = []
     for file in files:
@@ -38,6 +40,14 @@ def run(settings: Settings, files: list[Path], site: str | None, format_: str, a
     if as_json:
         print(json.dumps({"files": [_object(identity) for identity in found]}))
     return ExitCode.USAGE if any(identity.refused for identity in found) else ExitCode.DONE
+
+
+def _settings_of(settings: Settings, site: str) -> SiteConfig:
+    """Give the settings that a check of the site would go by, as far as its backend can be asked."""
+    found = effective(settings.config, site)
+    if found.problem:
+        print(f"dynamo-consistency: warning: without what its backend knows: {found.problem}", file=sys.stderr)
+    return found.site
 
 
 def _expected(config: SiteConfig, site: str) -> Expected:

@@ -197,6 +197,8 @@ def test_sites_that_only_rucio_knows(managed: ManagedSite) -> None:
     assert "none of 1 sites is due" in site.program("run", "--once").out
     shown = {key["key"]: key["origin"] for key in site.program("config", "show", site.name, "--json").json["keys"]}
     assert (shown["Doors"], shown["Backend"], shown["WebDir"]) == ("backend", "top level", "default")
+    (site.home / "names.txt").write_text(f"{site.lfn('good')}\n")
+    assert site.program("identify", "names.txt", "--site", site.name).code == 0
     unknown = site.program("check", "T2_NOBODY")
     assert (unknown.code, 'no site "T2_NOBODY"' in unknown.message) == (2, True)
     site.configure(RSEExpression="group=nobody")
