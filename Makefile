@@ -4,7 +4,10 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help demo test lint format bench bench-quick simulate fuzz soak clean environment xrootd servers
+# Tests are compiled with what pytest puts into them, which takes longer than to load them: once, not in each process.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help demo test compiled-tests lint format bench bench-quick simulate fuzz soak clean environment xrootd servers
 
 help:
 	@echo "make demo         a whole check of a small made-up site, set-up included"
@@ -22,8 +25,13 @@ demo: environment
 	@bash scripts/setup.sh xrootd || echo "Going on without an XRootD server."
 	@$(BIN)/dynamo-consistency demo
 
-test: environment servers lint
+test: environment servers
+	@$(MAKE) -j 2 lint compiled-tests
 	@$(BIN)/python -m pytest -n 4
+
+# What is wrong with a test that cannot be loaded is said when the tests run.
+compiled-tests: environment
+	@$(BIN)/python -m pytest --collect-only -qq >/dev/null 2>&1 || true
 
 lint: environment
 	@$(BIN)/python -m ruff check .

@@ -7,10 +7,12 @@ import re
 import signal
 import sys
 import traceback
+from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.main
 
 from cli import signals, streams
 from cli.app import answers, cluster, config, fleet, plans, runs, sites, web
@@ -84,6 +86,12 @@ app.add_typer(config.config)
 app.command("demo", short_help="Check a small site with known faults.")(runs.demo)
 
 
+@cache
+def command_line() -> Any:
+    """Build what typer reads the command line with."""
+    return typer.main.get_command(app)
+
+
 _INTERRUPTED = (128 + signal.SIGINT, signal.SIGTERM)
 """What typer makes of Ctrl-C, and what Ray exits with while its own handler of SIGTERM is in place."""
 
@@ -94,7 +102,7 @@ def main() -> None:
     signals.handle()
     streams.prepare()
     try:
-        code = app(standalone_mode=False) or 0
+        code = command_line()(standalone_mode=False) or 0
         if code in _INTERRUPTED:
             raise KeyboardInterrupt
         sys.stdout.flush()

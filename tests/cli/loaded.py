@@ -1,6 +1,6 @@
 """Runs the program in processes forked from one that has loaded it, for tests that run it by the hundred.
 
-Two thirds of what a short run takes is the loading of modules, in which nothing happens. A run is as much a process of
+Four fifths of what a short run takes is loading and making ready, in which nothing happens. A run is as much a process of
 its own as any, with its arguments, directory, environment, output, end and exit code. Where the start of the program is
 what matters, or signals do, or Ray, whose workers are started from scratch, it is `tests.cli.program.run`.
 """
@@ -31,6 +31,9 @@ _PACKAGES = ("engine", "storage", "actors", "cli")
 
 _LATER = "actors.on_ray"
 """What loads Ray."""
+
+_WHEN_NEEDED = ("sqlite_utils", "jinja2")
+"""Libraries that most runs load later, when they open a history or make a page."""
 
 _READ_THE_ENVIRONMENT = {"ray", "XRootD", "pyxrootd", "rucio", "botocore"}
 """Libraries that take their settings from it when they are loaded, as the program does only when it needs them."""
@@ -107,12 +110,24 @@ def _server() -> _Server:
 
 
 def load() -> None:
-    """Load all of the program."""
+    """Load all of the program, and what most runs load besides."""
     for package in _PACKAGES:
         for module in pkgutil.walk_packages(import_module(package).__path__, f"{package}."):
             if not module.name.startswith(_LATER):
                 import_module(module.name)
+    for library in _WHEN_NEEDED:
+        import_module(library)
+    _make_ready()
     assert not _READ_THE_ENVIRONMENT & set(sys.modules), "what is loaded reads the environment"
+
+
+def _make_ready() -> None:
+    from cli.main import command_line
+    from storage.page import render
+
+    command_line()
+    for template in render.HERE.glob("*.html"):
+        render._environment().get_template(template.name)
 
 
 def serve(connection: socket.socket) -> bool:
