@@ -1,8 +1,8 @@
 """Runs the program in processes forked from one that has loaded it, for tests that run it by the hundred.
 
-Four fifths of what a short run takes is loading and making ready, in which nothing happens. A run is as much a process of
-its own as any, with its arguments, directory, environment, output, end and exit code. Where the start of the program is
-what matters, or signals do, or Ray, whose workers are started from scratch, it is `tests.cli.program.run`.
+Four fifths of what a short run takes is loading and making ready, in which nothing happens. A run is as much a process
+of its own as any, with its arguments, directory, environment, output, end and exit code. Where the start of the program
+is what matters, or signals do, or Ray, whose workers are started from scratch, it is `tests.cli.program.run`.
 """
 
 from __future__ import annotations

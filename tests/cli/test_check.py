@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cli import loaded
+from tests.cli import program
+from tests.cli.loaded import run
 from tests.cli.planted import PlantedSite, findings
-from tests.cli.program import Ended, run
+from tests.cli.program import Ended
 
 KEYS = [
     "site",
@@ -59,7 +60,7 @@ def history(site: PlantedSite, name: str = "") -> list[dict[str, Any]]:
 
 
 def test_a_check_finds_exactly_what_was_planted(site: PlantedSite) -> None:
-    ended = check(site, "--json")
+    ended = program.run("check", "--json", cwd=site.home)
     assert (ended.code, ended.err) == (0, "")
     assert list(ended.json) == KEYS
     assert findings(ended.json) == site.expected()
@@ -295,7 +296,7 @@ def test_a_history_that_is_none_is_left_alone(site: PlantedSite) -> None:
 )
 def test_what_is_wrong_is_said_in_one_line(site: PlantedSite, arguments: list[str], said: str) -> None:
     before = sorted(site.home.iterdir())
-    ended = loaded.run(*arguments, cwd=site.home)
+    ended = run(*arguments, cwd=site.home)
     assert ended.code == 2
     assert said in ended.message
     assert sorted(site.home.iterdir()) == before
@@ -321,7 +322,7 @@ def test_what_is_wrong_is_said_in_one_line(site: PlantedSite, arguments: list[st
 )
 def test_what_is_wrong_with_the_configuration_is_said_in_one_line(tmp_path: Path, settings: str, said: str) -> None:
     (tmp_path / "consistency_config.json").write_text(settings)
-    ended = loaded.run("check", cwd=tmp_path)
+    ended = run("check", cwd=tmp_path)
     assert ended.code == 2
     assert said in ended.message
     assert [path.name for path in tmp_path.iterdir()] == ["consistency_config.json"]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.program import Ended, run, start, wait_for
+from tests.cli.loaded import run
+from tests.cli.program import Ended, start, wait_for
 from tests.storage.page.planting import NOW, Planted
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.cli.loaded import run
 from tests.cli.planted import PlantedSite
-from tests.cli.program import Ended, run
+from tests.cli.program import Ended
 from tests.servers.xrootd import XRootDServer
 from tests.servers.xrootd_cluster import XRootDCluster
 from tests.servers.xrootd_secured import SecuredServer

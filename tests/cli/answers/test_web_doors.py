@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.program import Ended, run
+from tests.cli.loaded import run
+from tests.cli.program import Ended
 from tests.servers.fixtures import ServedDirectory
 from tests.servers.s3 import ENVIRONMENT, S3Server
 
