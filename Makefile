@@ -27,7 +27,7 @@ demo: environment
 
 test: environment servers
 	@$(MAKE) -j 2 lint compiled-tests
-	@$(BIN)/python -m pytest -n 4
+	@$(BIN)/python -m pytest -n 6
 
 # What is wrong with a test that cannot be loaded is said when the tests run.
 compiled-tests: environment

@@ -1,3 +1,4 @@
+import gc
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -59,6 +60,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     table.leave_out_soak(config, items)
     items[:] = in_order(items)
+
+
+def pytest_collection_finish() -> None:
+    # Thousands of tests stay to the end: nobody need look through them, time and again, for what is needed no longer.
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

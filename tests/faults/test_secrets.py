@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from storage.config.loading import Config, ConfigError
+from tests.cli import loaded
 from tests.cli.program import Ended, run
 from tests.faults.site import FaultySite
 from tests.servers.databases import MariaDBServer, PostgresServer
@@ -322,7 +323,7 @@ def test_runs_that_fail(site: FaultySite, vault: Vault, mariadb_server: MariaDBS
                 # A configuration that is wrong is said to be so at once, in all its places.
                 continue
             _configure(site, **{"Email": email, **keys})
-            ended = run("check", "--email", site.name, cwd=site.home, env=site.env)
+            ended = loaded.run("check", "--email", site.name, cwd=site.home, env=site.env)
             assert ended.code in (2, 4), (what, ended)
             assert ended.err.startswith("dynamo-consistency: "), what
             leaks.look_at(what, ended)
@@ -332,7 +333,7 @@ def test_runs_that_fail(site: FaultySite, vault: Vault, mariadb_server: MariaDBS
             leaks.look("the text of a mail", message.get_content().encode())
     refused = {f"S{number}": keys for number, keys in enumerate(wrong.values()) if "SQL" not in keys}
     (site.home / "consistency_config.json").write_text(json.dumps({"Sites": refused}))
-    ended = run("check", "S99", cwd=site.home, env=site.env)
+    ended = loaded.run("check", "S99", cwd=site.home, env=site.env)
     leaks.look_at("a wrong configuration", ended)
     for name in refused:
         assert f"Sites.{name}." in ended.err or f"Sites.{name}: " in ended.err, name
@@ -340,7 +341,7 @@ def test_runs_that_fail(site: FaultySite, vault: Vault, mariadb_server: MariaDBS
     for what, keys in wrong.items():
         if what in _ALSO_IN_THE_ENVIRONMENT:
             env = {**site.env, **{key: json.dumps(value) for key, value in keys.items() if value is not None}}
-            leaks.look_at(f"{what} in the environment", run("check", site.name, cwd=site.home, env=env))
+            leaks.look_at(f"{what} in the environment", loaded.run("check", site.name, cwd=site.home, env=env))
     leaks.look_below(site.home, _sources(site))
     assert not leaks.found, "\n".join(leaks.found)
 
@@ -361,7 +362,7 @@ def test_what_is_mistyped(site: FaultySite, vault: Vault) -> None:
         ("check", site.name, "--remote", f"roots://h//store?authz={plant('remote')}&xrd.x=1"),
         ("compare", f"postgresql://u:{plant('compare')}@h/db", "x"),
     ):
-        ended = run(*arguments, cwd=site.home, env=site.env)
+        ended = loaded.run(*arguments, cwd=site.home, env=site.env)
         assert ended.code == 2
         leaks.look_at(arguments[0], ended)
     config = site.home / "consistency_config.json"
@@ -375,7 +376,7 @@ def test_what_is_mistyped(site: FaultySite, vault: Vault) -> None:
         f"SQL: *{plant('alias')}",
     ):
         config.write_text(text)
-        ended = run("check", site.name, cwd=site.home, env=site.env)
+        ended = loaded.run("check", site.name, cwd=site.home, env=site.env)
         assert ended.code == 2
         leaks.look_at(text[:20], ended)
     config.write_text("{}")

@@ -35,9 +35,10 @@ ALLOWED = {
 }
 
 
-@pytest.fixture
-def hostile(planted: Planted) -> Planted:
-    """Sites, files, directories, reasons and messages with names that want to be more."""
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    """Sites, files, directories, reasons and messages with names that want to be more; tests only read the pages."""
+    planted = Planted(tmp_path_factory.mktemp("hostile"))
     for number, site in enumerate(HOSTILE):
         if "\x00" in site:
             site = site.replace("\x00", "")
