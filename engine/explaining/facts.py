@@ -211,18 +211,23 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmFacts:
-    """For how many runs and days something has to be known before it is acted on, and since when it is."""
+    """For how many runs and days something has to be known before it is acted on, and since when it is.
+
+    A ``twin`` may be another file seen through a link. What is ``spared`` lies in a quarantine, or came back from it.
+    """
 
     seen: int
     needed: int
     days: float = 0.0
     known_days: float = 0.0
     twin: bool = False
+    spared: bool = False
 
     @property
     def is_due(self) -> bool:
         """Whether it is known for long enough, and is not left alone for another reason."""
-        return self.seen >= self.needed and self.known_days >= self.days and not self.twin
+        is_known = self.seen >= self.needed and self.known_days >= self.days
+        return is_known and not (self.twin or self.spared)
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,7 +235,7 @@ def _action(facts: PathFacts, writing: Writing) -> Iterator[Statement]:
 
 _PUT = ("began to move it to", "moved it to")
 _BECAME = {
-    "sourceless": "found that it could not be brought back",
+    "sourceless": "found no source for it",
     "restoring": "began to bring it back from the quarantine, where it was put",
     "restored": "brought it back from the quarantine, where it was put",
     "purging": "began to delete it for good from the quarantine, where it was put",
@@ -252,6 +252,8 @@ def _nothing_asked(action: ActionFacts) -> str:
 def _due(confirm: ConfirmFacts) -> str:
     if confirm.twin:
         return "It is left alone: its directory has the very files of another one, as behind a link."
+    if confirm.spared:
+        return "It is left alone: it was brought back from a quarantine less than QuarantineDays ago, or lies in one."
     days = f" and {confirm.days:g} days" if confirm.days else ""
     known = f"{confirm.seen} run{'' if confirm.seen == 1 else 's'}"
     known += f" and {confirm.known_days:.1f} days" if confirm.days else ""

@@ -44,6 +44,7 @@ from storage.history.two_runs import FindingKind
 from storage.inventory.age import made_at
 from storage.plans.audit import AuditEvent, AuditLog
 from storage.plans.plan_file import Plan, PlanError, read_plan
+from storage.plans.put_aside import spared
 from storage.runs.directory import RunDirectory, RunDirError, directory_name
 from storage.shown import printable
 from storage.sites.picker import summary_path
@@ -308,7 +309,9 @@ class _Gatherer:
             known_days = max(known_days, days)
         listing = sides.listing
         twin = not missing and listing is not None and bool(without_doubles([self._path], listing.table)[1])
-        return ConfirmFacts(current.seen, wanted, days, known_days, twin)
+        audit, then = AuditLog(self._directory.audit), self._now - site.quarantine_days * 86400
+        left_alone = not missing and self._try(Source.AUDIT, lambda: self._path in spared(audit, then), False)
+        return ConfirmFacts(current.seen, wanted, days, known_days, twin, left_alone)
 
     def _planned(self, plan: Plan, state: PlanState) -> PlanFacts:
         item = next((item for item in plan.items if item.path == self._path), None)

@@ -131,6 +131,9 @@ def test_what_was_brought_back_is_not_planned_again(park: Park) -> None:
     assert shown["sums"].get("orphan") is None
     assert shown["held"][0]["cause"] == "orphan"
     assert (shown["held"][0]["items"], "brought back" in shown["held"][0]["why"]) == (3, True)
+    orphan = (park.home / "www" / f"{SITE}_compare_orphan.txt").read_text().splitlines()[0]
+    told = run("explain", orphan, "--site", SITE, "--escaped", cwd=park.home)
+    assert "It is left alone: it was brought back from a quarantine less than QuarantineDays ago" in told.out
     park.sites[SITE]["QuarantineDays"] = 0
     park.write()
     assert check(park).json["orphan"] == 3

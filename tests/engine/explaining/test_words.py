@@ -209,6 +209,8 @@ def test_what_followed_is_told_in_its_order() -> None:
     assert said(replace(FACTS, found=(MISSING,), action=handed), Topic.ACTION)[-1] == words
     twin = ActionFacts(confirm=ConfirmFacts(5, 1, twin=True))
     assert "left alone" in said(replace(FACTS, found=(MISSING,), action=twin), Topic.ACTION)[1]
+    back = ActionFacts(confirm=ConfirmFacts(5, 1, spared=True))
+    assert "brought back from a quarantine" in said(replace(FACTS, found=(MISSING,), action=back), Topic.ACTION)[1]
     rejected = ActionFacts(plan=PlanFacts("abc", 5, 7.0, rejected=True))
     assert "was rejected" in said(replace(FACTS, found=(MISSING,), action=rejected), Topic.ACTION)[1]
 
