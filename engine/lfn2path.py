@@ -40,6 +40,21 @@ class NoPath(ValueError):
     """No rule makes a path of a name."""
 
 
+class Matcher(Protocol):
+    """A compiled regular expression, as `re` has them; it may give up with an error of its own."""
+
+    @property
+    def groups(self) -> int:
+        """How many groups it has."""
+
+    def fullmatch(self, text: bytes, /) -> re.Match[bytes] | None:
+        """Match all of a text."""
+
+
+Compile = Callable[[bytes], Matcher]
+"""Compiles regular expressions; raises `re.error` or ``ValueError`` for what is none."""
+
+
 class Lfn2Path(Protocol):
     """Makes paths of names; both directions know nothing of which files there are."""
 
@@ -114,26 +129,32 @@ class PathRule:
     Before that, ``chain`` makes another name of it, if there is one; in the end ``prefix`` is put before it.
     """
 
-    pattern: re.Pattern[bytes]
+    pattern: Matcher
     template: bytes
     chain: Callable[[bytes], bytes | None] | None = None
     prefix: bytes = b""
 
     @classmethod
-    def of(cls, pattern: bytes, template: bytes, chain: Callable[[bytes], bytes | None] | None = None) -> PathRule:
+    def of(
+        cls,
+        pattern: bytes,
+        template: bytes,
+        chain: Callable[[bytes], bytes | None] | None = None,
+        compiled: Compile = re.compile,
+    ) -> PathRule:
         """Check a rule.
 
         Raises:
             ValueError: the pattern is no regular expression, or has fewer groups than the template wants.
         """
         try:
-            compiled = re.compile(pattern)
+            matcher = compiled(pattern)
         except re.error as error:
             raise ValueError(f"not a regular expression: {error}") from error
         most = max(map(int, _GROUP.findall(template)), default=0)
-        if most > compiled.groups:
-            raise ValueError(f"${most} in the path, of a pattern with {compiled.groups} groups")
-        return cls(compiled, template, chain)
+        if most > matcher.groups:
+            raise ValueError(f"${most} in the path, of a pattern with {matcher.groups} groups")
+        return cls(matcher, template, chain)
 
     def apply(self, name: bytes) -> bytes | None:
         """Give what becomes of a name, None when the rule is not about it."""
@@ -223,7 +244,9 @@ def _path_of_pfn(pfn: bytes) -> bytes:
     return re.sub(rb"/{2,}", b"/", behind if sfn else before)
 
 
-def storage_rules(description: Any, *, rse: str = "", volume: str = "", protocol: str = "") -> list[PathRule]:
+def storage_rules(
+    description: Any, *, rse: str = "", volume: str = "", protocol: str = "", compiled: Compile = re.compile
+) -> list[PathRule]:
     """Read the rules of one protocol of a volume out of a storage description of CMS, as JSON gives it.
 
     What is not named may be anything, but then there must be one that fits, and of protocols the first counts.
@@ -248,11 +271,15 @@ def storage_rules(description: Any, *, rse: str = "", volume: str = "", protocol
     if not own:
         known = ", ".join(str(each.get("protocol")) for each in protocols) or "none"
         raise ValueError(f"{asked}: no protocol {protocol or 'at all'}; it has {known}")
-    return _rules_of(own[0], protocols, (), {})
+    return _rules_of(own[0], protocols, (), {}, compiled)
 
 
 def _rules_of(
-    entry: Mapping[str, Any], protocols: Sequence[Mapping[str, Any]], above: tuple[str, ...], chains: _Chains
+    entry: Mapping[str, Any],
+    protocols: Sequence[Mapping[str, Any]],
+    above: tuple[str, ...],
+    chains: _Chains,
+    compiled: Compile,
 ) -> list[PathRule]:
     """Read the rules of a protocol; ``above`` are those chained to it, and ``chains`` has what was read already."""
     name = str(entry.get("protocol"))
@@ -269,16 +296,20 @@ def _rules_of(
         pattern, template = rule.get("lfn"), rule.get("pfn")
         if not isinstance(pattern, str) or not isinstance(template, str):
             raise ValueError(f"protocol {name}: rule {number} has no lfn or no pfn")
-        chained = _chained(rule.get("chain"), protocols, (*above, name), chains)
+        chained = _chained(rule.get("chain"), protocols, (*above, name), chains, compiled)
         try:
-            found.append(PathRule.of(_bytes(pattern), _bytes(template), chained))
+            found.append(PathRule.of(_bytes(pattern), _bytes(template), chained, compiled))
         except ValueError as error:
             raise ValueError(f"protocol {name}: rule {number}, {pattern}: {error}") from error
     return found
 
 
 def _chained(
-    chain: object, protocols: Sequence[Mapping[str, Any]], above: tuple[str, ...], chains: _Chains
+    chain: object,
+    protocols: Sequence[Mapping[str, Any]],
+    above: tuple[str, ...],
+    chains: _Chains,
+    compiled: Compile,
 ) -> Callable[[bytes], bytes | None] | None:
     if chain in (None, ""):
         return None
@@ -287,7 +318,7 @@ def _chained(
     entry = next((each for each in protocols if each.get("protocol") == chain), None)
     if entry is None:
         raise ValueError(f"protocol {above[-1]} is chained to {chain}, which there is not")
-    rules = _rules_of(entry, protocols, above, chains)
+    rules = _rules_of(entry, protocols, above, chains, compiled)
     # All rules that are chained to one protocol ask for the same name, one after the other.
     made = chains[str(chain)] = lru_cache(maxsize=1)(lambda name: first_of(rules, name))
     return made

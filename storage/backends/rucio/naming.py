@@ -22,6 +22,7 @@ from engine.lfn2path import (
     storage_rules,
 )
 from storage.backends.protocols import BackendError
+from storage.backends.rucio.patterns import matchers_of
 from storage.backends.rucio.replicas import RSE, AskServer, Replicas
 from storage.config.site import RucioSettings, SiteConfig
 from storage.shown import printable, quoted
@@ -133,7 +134,14 @@ def mark_of_paths(settings: RucioSettings) -> str:
 
 def _said(settings: RucioSettings, rse: str) -> Lfn2Path | None:
     if settings.path_rules:
-        rules = [PathRule.of(paths.encode(pattern), paths.encode(path)) for pattern, path in settings.path_rules]
+        compiled = matchers_of("Rucio.PathRules")
+        try:
+            rules = [
+                PathRule.of(paths.encode(pattern), paths.encode(path), compiled=compiled)
+                for pattern, path in settings.path_rules
+            ]
+        except ValueError as error:
+            raise BackendError(f"Rucio.PathRules: {printable(str(error))}") from error
         return lfn2path("did", rules, settings.scope or "")
     if settings.storage_json is not None:
         return _of_storage_json(settings, settings.storage_json, rse)
@@ -163,6 +171,7 @@ def _of_storage_json(settings: RucioSettings, file: Path, rse: str) -> Lfn2Path:
             rse="" if settings.volume else rse,
             volume=settings.volume or "",
             protocol=settings.protocol or "",
+            compiled=matchers_of(f"Rucio.StorageJSON: {name}"),
         )
     except OSError as error:
         raise BackendError(f"Rucio.StorageJSON: {name}: cannot be read: {error.strerror}") from error
