@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from engine import paths
-from storage.inventory.chunks import Chunk
+from storage.inventory.chunks import Chunk, is_void
 from storage.inventory.errors import malformed
+from storage.inventory.foreign.dcache import may_be_row
 from storage.inventory.foreign.entry import Holds
 from storage.inventory.foreign.lfn import LfnToPath, identity_path
 from storage.inventory.foreign.lines import LineForm
@@ -115,7 +116,8 @@ def take_sample(chunks: Iterator[Chunk]) -> tuple[Sample, bool, list[Chunk]]:
     sample: Sample = []
     for chunk in chunks:
         taken.append(chunk)
-        sample.extend(chunk.numbered())
+        lines = enumerate(chunk.lines(), chunk.first_line)
+        sample.extend((number, line) for number, line in lines if not is_void(line) or may_be_row(line))
         if len(sample) >= SAMPLE:
             break
     return sample[:SAMPLE], any(chunk.escaped for chunk in taken), taken
@@ -139,12 +141,14 @@ def recognise(
         InventoryMalformed: a table without a usable header, a known format that is not read, or text of which most but
             not all lines end in a size: taken as names, those numbers would make every file a finding.
     """
+    texts = [text for _, text in sample]
+    sample = [(number, text) for number, text in sample if not is_void(text)]
     if not sample:
         return Layout(wanted or Format.PATHS)
     line, first = sample[0]
     form = None
     if not escaped and (wanted is None or wanted not in OWN):
-        form = recognise_lines([text for _, text in sample], line, wanted, lfn_to_path)
+        form = recognise_lines(texts, line, wanted, lfn_to_path)
     if form is not None and (wanted is not None or form.header):
         return Layout(form.format, form=form)
     match wanted:

@@ -25,7 +25,13 @@ COLUMNS = ("name", "", "checksum", "size", "mtime", "")
 _FEWEST_TABS = 4
 
 _NEWLINE, _TAB = b"\n\t"
+_HASH_ROW = re.compile(rb"#[^\t]*\t[^\t]*\t[^\t]*\t\d+\t")
 _NO_NAME = re.compile(rb"^\.{0,2}$", re.MULTILINE)
+
+
+def may_be_row(line: bytes) -> bool:
+    """Tell whether what looks like a comment may be the row of a file whose name begins with a "#"."""
+    return _HASH_ROW.match(line) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,7 @@ class DcacheForm:
             return None
         rows = [line for line in sample if b"\t" in line]
         heads = [line for line in sample if b"\t" not in line]
-        # A row whose name begins with "#" is not in the sample.
+        # A row whose name begins with "#" may not be in the sample.
         if not rows or len(rows) + 1 < len(heads) or sum(head.startswith(b"/") for head in heads) * 2 <= len(heads):
             return None
         ((tabs, _),) = Counter(row.count(b"\t") for row in rows).most_common(1)

@@ -130,6 +130,12 @@ def test_names_of_lines_are_bytes(form: str, files: list[File], slow: bool, chun
     assert_comes_back(LINES[form], files, slow, chunk_size)
 
 
+@pytest.mark.parametrize("slow", [False, True])
+def test_rows_of_dcache_whose_names_all_look_like_comments(slow: bool) -> None:
+    files = [File(b"/s/%b/#%d#" % (above, number), number, 10**9) for above in (b"a", b"b") for number in range(3)]
+    assert_comes_back(LINES["dcache"], files, slow, 60)
+
+
 @settings(max_examples=100)
 @given(some_files(WITH_NEWLINES), st.booleans(), st.integers(20, 500))
 def test_names_that_are_cut_by_length_may_have_newlines(files: list[File], slow: bool, chunk_size: int) -> None:
