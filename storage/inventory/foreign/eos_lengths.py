@@ -14,6 +14,7 @@ import numpy as np
 
 from engine.columns import UNKNOWN_MTIME
 from storage.inventory.chunks import MAX_LINE, Chunk
+from storage.inventory.digits import WORD, leading_digits, words_in
 from storage.inventory.entries import Bytes, Rows, read_size, read_time
 from storage.inventory.foreign.entry import Entry, HalfRead, Holds, rows_of_entries
 from storage.inventory.foreign.lines import LineReader
@@ -31,14 +32,12 @@ _EXPECTED = '"keylength.file=LENGTH file=PATH size=…"'
 _MOST_KEYS = 4
 """So many keys may stand between size and time."""
 
-_LONGEST_NUMBER = 30
-_IS_NUMBER = np.zeros(256, dtype=np.bool_)
-_IS_NUMBER[list(b"0123456789.")] = True
+_LONGEST_NUMBER = 24
 
 _IS_END = np.zeros(256, dtype=np.bool_)
 _IS_END[list(b" \n")] = True
 
-_NEWLINE, _EQUAL = b"\n="
+_NEWLINE, _EQUAL, _DOT = b"\n=."
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +181,23 @@ def _behind(text: Bytes, places: Places, literal: bytes) -> Places | None:
 
 
 def _number_ends(text: Bytes, starts: Places) -> Places:
-    """Give what is behind the digits and dots that begin there; every line ends with something else."""
-    ends = starts.copy()
-    for _ in range(_LONGEST_NUMBER):
-        there = _IS_NUMBER[text[ends]]
-        if not there.any():
+    """Give what is behind the digits that begin there, and behind a dot and others if there is one."""
+    room = 2 * _LONGEST_NUMBER
+    if int(starts.max()) + room > len(text):
+        # Nothing stands behind the text.
+        text = np.append(text, np.zeros(room, dtype=np.uint8))
+    ends = _digit_ends(text, starts)
+    dots = text[ends] == _DOT
+    return _digit_ends(text, ends + dots) if dots.any() else ends
+
+
+def _digit_ends(text: Bytes, starts: Places) -> Places:
+    words, ends = words_in(text), starts
+    for _ in range(_LONGEST_NUMBER // WORD):
+        counts = leading_digits(words[ends])
+        ends = ends + counts
+        if int(counts.max()) < WORD:
             break
-        ends += there
     return ends
 
 

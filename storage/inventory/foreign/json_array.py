@@ -11,7 +11,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,35 +21,33 @@ from storage.inventory.chunks import count_lines
 from storage.inventory.entries import Rows, read_size, read_time
 from storage.inventory.errors import InventoryCut, cut_off, malformed
 from storage.inventory.foreign.entry import Entry, HalfRead, Holds, locate, rows_of_entries
+from storage.inventory.foreign.json_objects import (
+    CHECKSUMS,
+    DIRECTORY_KINDS,
+    HASHES,
+    KINDS,
+    PATHS,
+    SIZES,
+    TIMES,
+    are_written,
+    series_of,
+)
 from storage.inventory.foreign.series import Series
-from storage.inventory.foreign.spans import below_root, integers_in, texts_in
+from storage.inventory.foreign.spans import below_root
 from storage.inventory.foreign.streams import Asked, control_characters, portions
-from storage.inventory.foreign.template import Found
 from storage.inventory.formats import Format
-
-PATHS = ("Path", "path", "file", "lfn", "name")
-SIZES = ("Size", "size")
-TIMES = ("ModTime", "mtime", "ctime")
-CHECKSUMS = ("checksum", "checksumvalue", "xs", "adler32", "md5", "MD5")
-"""The keys that are known, the most telling first."""
 
 _START = re.compile(r"\s*(\{[^\[\]{}]*)?\[")
 _HEAD = re.compile(rb"\s*(?:\{[^\[\]{}]*)?\[\s*(\{|\Z)")
 _END = re.compile(r"\][^\[\]{}]*\}\s*")
 _SPACE = re.compile(r"\s*")
 _KEYS = re.compile(rb'"([A-Za-z]\w*)"\s*:')
-_TOKENS = re.compile(rb'"([^"\\]*)"(\s*:)?|-?[0-9][0-9.eE+-]*|[{}\[\]]')
-_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-_ZERO = b"0"[0]
 _NEXT_LINE = re.compile(r"\n\s*\{")
 _LONGEST = 1 << 20
 """Bytes of an object, above which it is not taken for one any more."""
 
 _FEW = 100
 """So many of the first objects may say how all are written."""
-
-_OTHER = "number "
-"""How the fields of numbers begin that nobody asks for: it is only looked at whether they are some."""
 
 _IS_DIRECTORY = b'"IsDir":true'
 _LOST = "\ufffd"
@@ -58,13 +56,6 @@ _REPLACED = "\u2400-\u2421\u201b\uff0e\uff0f"
 
 _FIRST_BYTES = (b"\xe2", b"\xef")
 """The first byte of each of these in UTF-8; one byte is found far quicker than several."""
-
-_HASHES = "Hashes"
-_SUMS = (*CHECKSUMS, *(f"{_HASHES}.{key}" for key in CHECKSUMS))
-
-_KINDS = ("type",)
-_DIRECTORY_KINDS = ("directory", "dir", "d")
-"""The keys that tell a directory, and what stands there for one."""
 
 
 def is_json_array(head: bytes) -> bool:
@@ -134,7 +125,7 @@ class JsonStream:
             return None
         located = found.paths(relative=self._relative)
         mtimes = found.times("mtime") if "mtime" in found.spans else np.full(len(sizes), UNKNOWN_MTIME)
-        others = all(_are_written(found, name) for name in found.spans)
+        others = all(are_written(found, name) for name in found.spans)
         if located is None or mtimes is None or not others:
             return None
         directories_of, names = located
@@ -182,7 +173,7 @@ class JsonStream:
         """Find out how objects are written, each with what is between it and the one before."""
         written, self._written = self._written, []
         for text in written:
-            series = _series_of(text)
+            series = series_of(text)
             found = None if series is None else series.find(text)
             if found is not None:
                 self._series = series
@@ -287,11 +278,7 @@ class JsonStream:
         path = next((value[key] for key in PATHS if isinstance(value.get(key), str)), None)
         if path is None:
             raise ValueError(f"an object with {', '.join(PATHS[:-1])} or {PATHS[-1]}")
-        if (
-            value.get("IsDir") is True
-            or path.endswith("/")
-            or any(value.get(key) in _DIRECTORY_KINDS for key in _KINDS)
-        ):
+        if value.get("IsDir") is True or path.endswith("/") or any(value.get(key) in DIRECTORY_KINDS for key in KINDS):
             return None
         if self._spoilt.search(path):
             raise ValueError("a name of which no character was lost, or replaced by another one")
@@ -334,74 +321,9 @@ def _time(value: Mapping[str, Any]) -> int:
 
 
 def _checksum(value: Mapping[str, Any]) -> bytes:
-    hashes = value.get(_HASHES)
+    hashes = value.get(HASHES)
     for of in (value, hashes if isinstance(hashes, dict) else {}):
         for key in CHECKSUMS:
             if isinstance(of.get(key), str):
                 return str(of[key]).encode("utf-8", "replace")
     return b""
-
-
-def _series_of(text: bytes) -> Series | None:
-    """Say how an object is written: what is between the values, and which of them are needed.
-
-    None when it has escaped characters, or lacks what is needed.
-    """
-    if b"\\" in text:
-        return None
-    literals, fields, start = list[bytes](), list[tuple[str, bool]](), 0
-    above, key, of, seen = list[str](), "", "", list[str]()
-    for match in _TOKENS.finditer(text):
-        if match[0] in (b"{", b"["):
-            above.append(key)
-            of = ""
-        elif match[0] in (b"}", b"]"):
-            del above[-1:]
-        elif match[2] is not None:
-            key = match[1].decode("utf-8", "replace")
-            # What is deeper belongs to something else, but for the sums in "Hashes".
-            of = key if len(above) == 1 else f"{_HASHES}.{key}" if above[1:] == [_HASHES] else ""
-            seen.append(of)
-        elif key not in _KINDS:
-            begin, end = match.span(1) if match[1] is not None else match.span()
-            literals.append(text[start:begin])
-            fields.append((of, match[1] is not None))
-            start, of = end, ""
-    literals.append(text[start:])
-    names = _names_of(fields, seen)
-    is_anchored = all(b'"' in literal for literal in literals[:-1])
-    return Series(b'"', tuple(literals), tuple(names)) if is_anchored and {"path", "size"} <= {*names} else None
-
-
-def _are_written(found: Found, name: str) -> bool:
-    """Tell whether numbers are written as JSON wants them, of which 007 is none."""
-    span = found.spans[name]
-    starts, ends = span.starts, span.ends
-    if found.data.startswith(b'"', int(starts[0]) - 1):
-        return True
-    if bool(((found.text[starts] == _ZERO) & (ends - starts > 1)).any()):
-        return False
-    # Sizes are read as digits alone anyway.
-    if name == "size" or integers_in(found.text, span) is not None:
-        return True
-    return all(map(_NUMBER.fullmatch, texts_in(found.data, span)))
-
-
-def _names_of(fields: Sequence[tuple[str, bool]], seen: Sequence[str]) -> list[str]:
-    """Say what each field means, of which the key is given and whether it is a text; ``seen`` are all keys."""
-    names = ["" if is_text else f"{_OTHER}{at}" for at, (_, is_text) in enumerate(fields)]
-    keys = [key for key, _ in fields]
-    texts = [key for key, is_text in fields if is_text]
-    # Neither true nor null is a field; a size or time that is one is not known, whatever other key there is.
-    for name, known, of in (
-        ("path", PATHS, texts),
-        ("size", SIZES, seen),
-        ("mtime", TIMES, seen),
-        ("checksum", _SUMS, texts),
-    ):
-        best = next((key for key in known if key in of), None)
-        if best is not None and seen.count(best) == 1 and best in keys:
-            names[keys.index(best)] = name
-        elif best is not None and seen.count(best) > 1:
-            return []
-    return names

@@ -163,8 +163,8 @@ class SyncatStream:
 
     def _is_encoded(self, chunk: bytes) -> bool:
         try:
-            # Of most names there is nothing to decode.
-            return chunk.isascii() or bool(chunk.decode(self._encoding))
+            # Of most names there is nothing to decode; the last two characters before U+10000 are none of XML.
+            return chunk.isascii() or (b"\xef\xbf" not in chunk and bool(chunk.decode(self._encoding)))
         except UnicodeDecodeError:
             return False
 

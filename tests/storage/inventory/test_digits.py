@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.inventory.digits import are_digits, last_bytes, numbers_of, pairs_in, word, words_in
+from storage.inventory.digits import are_digits, last_bytes, leading_digits, numbers_of, pairs_in, word, words_in
 from storage.inventory.foreign.spans import Span, integers_in
 
 WORDS = st.binary(min_size=8, max_size=8)
@@ -20,6 +20,11 @@ def test_words_are_numbers_where_they_are_digits(texts: list[bytes]) -> None:
     assert are_digits(words) == are
     found = numbers_of(words)
     assert (None if found is None else found.tolist()) == ([int(text) for text in texts] if are else None)
+
+
+@given(st.one_of(DIGITS, WORDS, st.tuples(DIGITS, st.integers(0, 8), WORDS).map(lambda t: (t[0][: t[1]] + t[2])[:8])))
+def test_digits_at_the_beginning_are_counted(text: bytes) -> None:
+    assert leading_digits(np.array([word(text)])).tolist() == [len(text) - len(text.lstrip(b"0123456789"))]
 
 
 @given(DIGITS)

@@ -132,7 +132,9 @@ def documents(draw: st.DrawFn) -> bytes:
             draw(st.sampled_from(values))
             for values in ((b"7", b"007", b"-1", b"x", b"", b" 8 ", b"9" * 20), (b"1", b"", b"x"))
         )
-        text = draw(st.sampled_from([b"y", b"]]>", b"]", b"a&lt;b", b"\t", b"\xc3\xa9", b"\xff", b'"', b">"]))
+        text = draw(
+            st.sampled_from([b"y", b"]]>", b"]", b"a&lt;b", b"\t", b"\xc3\xa9", b"\xff", b"\xef\xbf\xbf", b'"', b">"])
+        )
         entries.insert(draw(st.integers(0, len(entries))), draw(st.sampled_from(odd_ones)) % (path, size, time, text))
     between = draw(st.sampled_from([b"", b"", b"\n", b"\n  "]))
     encoding = draw(st.sampled_from([b"", b'<?xml version="1.0" encoding="iso-8859-1"?>']))
