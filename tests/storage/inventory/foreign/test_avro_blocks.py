@@ -113,7 +113,7 @@ def outcome(content: bytes, allowed: float) -> object:
     return found.files, found.sites, found.lines, found.misfits.count, found.misfits.lost, said
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(files(), st.sampled_from([0.0, ALL]), st.sampled_from([1, 200, 1 << 20]))
 def test_columns_say_the_same_as_records(content: bytes, allowed: float, together: int) -> None:
     # Where a file is damaged, messages say behind which of the blocks that are read together.

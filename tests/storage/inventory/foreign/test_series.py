@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -253,8 +254,7 @@ def test_in_a_single_line_the_entry_is_said_and_the_share_is_that_of_entries(for
     assert [misfit.entry for misfit in found.misfits.first] == [9001, 12001]
     assert len(found.files) == len(MANY) - 2
     assert found.misfits.words().startswith("2 entries do not fit; the first is line 1, entry 9,001: expected ")
-    for number in range(100, 300):
-        spoilt = spoilt.replace(b"file.%05d" % number, b"../%d" % number)
+    spoilt = re.sub(rb"file\.00([12]\d\d)", rb"../\1", spoilt)
     with pytest.raises(InventoryMalformed, match=r"202 of 20,000 entries do not fit, .* line 1, entry 101: expected"):
         read(spoilt, allowed=0.001)
 
