@@ -204,16 +204,17 @@ def check(content: bytes, keep: tuple[bytes, ...], root: bytes | None, counts: I
     """Hold what was read against a reader that goes line by line and knows no short cuts."""
     lines = _lines(content)
     assert counts.lines == len(lines)
-    entries = [
-        (_path_of(text, root), size)
-        for text, size in (
-            _rows_of_table(lines, counts.format)
-            if counts.format in ("csv", "tsv")
-            else _rows_of_text(lines, counts.format)
-        )
-    ]
+    of_table = counts.format in ("csv", "tsv")
+    rows = _rows_of_table(lines, counts.format) if of_table else _rows_of_text(lines, counts.format)
+    # What ends with a slash is a directory in a plain list, but for what may be cut off at the end.
+    said = [(text, size) for text, size in rows if of_table or not text.endswith(b"/")]
+    entries = [(_path_of(text, root), size) for text, size in said]
     inside = [(path, size) for path, size in entries if _kept(path, keep)]
     expected, skipped = _files_of(inside), len(entries) - len(inside)
+    if not of_table:
+        # So is what has others below it, as far as anybody knows.
+        above = {directory for path in expected for directory in _above(path)}
+        expected = {path: UNKNOWN_SIZE if path in above else size for path, size in expected.items()}
     assert tree == expected, "the tree has other files than the lines"
     assert counts.skipped == skipped
     assert counts.duplicates == len(entries) - skipped - len(expected)
@@ -226,6 +227,11 @@ def _files_of(entries: Sequence[tuple[bytes, int]]) -> Files:
         sizes.setdefault(path, set()).add(size)
     differ = {path for path, size in files.items() if size != UNKNOWN_SIZE and sizes[path] - {size, UNKNOWN_SIZE}}
     return {path: UNKNOWN_SIZE if path in differ else size for path, size in files.items()}
+
+
+def _above(path: bytes) -> Iterator[bytes]:
+    while (path := parent_of(path) or b"/") != b"/":
+        yield path
 
 
 def _kept(path: bytes, keep: tuple[bytes, ...]) -> bool:
