@@ -205,17 +205,21 @@ def lfn_to_path_of(settings: SiteConfig) -> LfnToPath:
     Raises:
         BackendError: the rules cannot be used; what is given may raise it as well.
     """
-    from storage.inventory.foreign.lfn import identity_path
+    from engine.lfn2path import identity_path
+    from storage.inventory.foreign.lfn import absolute_path
 
     rucio = settings.rucio
     if rucio is None:
+        return absolute_path
+    if rucio.lfn2path == "identity" and not (rucio.prefix or rucio.path_rules or rucio.storage_json):
+        # The same as what is made of it below, and read all at once.
         return identity_path
     from storage.backends.rucio.naming import paths_of_names
     from storage.backends.rucio.rest import RucioServer
     from storage.backends.rucio.rest_source import rse_of
 
     server = RucioServer(rucio) if "rucio" in (settings.backend, *dict(settings.backends).values()) else None
-    return paths_of_names(settings, None if server is None else partial(rse_of, server)) or identity_path
+    return paths_of_names(settings, None if server is None else partial(rse_of, server)) or absolute_path
 
 
 def refuse_old_inventory(file: Path, settings: SiteConfig) -> None:

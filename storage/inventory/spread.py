@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from itertools import chain
 
 from storage.inventory.builder import TreeBuilder
-from storage.inventory.foreign.lfn import identity_path
+from storage.inventory.foreign.lfn import SHARED
 from storage.inventory.formats import Format
 from storage.inventory.team import Team, Ticket
 from storage.inventory.text_file import PieceReader, TextFile
@@ -37,7 +37,7 @@ def spread(text: TextFile, builder: TreeBuilder, processes: int, keep: tuple[byt
     form, header = text.layout.form, text.layout.header
     if form is not None and not form.apart:
         return
-    if header is not None and header.lfn_to_path is not identity_path:
+    if header is not None and header.lfn_to_path not in SHARED:
         # It may not be had in another process.
         return
     if text.layout.format is Format.CSV and any(b'"' in chunk.data for chunk in text.taken):

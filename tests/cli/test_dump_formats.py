@@ -195,6 +195,11 @@ def test_any_two_dumps_are_compared(tmp_path: Path, form: str) -> None:
         # Paths that begin nowhere begin at RootPath.
         there = [File(file.path.removeprefix(b"/store"), file.size, file.mtime) for file in THERE]
     (tmp_path / "there").write_bytes(FORMS[form](there))
+    if form == "rucio without paths":
+        refused = run("compare", "known", "there", cwd=tmp_path)
+        assert refused.code == 2
+        assert "line 1: expected a path, or Rucio.LFN2Path to say how the RSE makes paths" in refused.message
+        (tmp_path / "consistency_config.json").write_text(json.dumps({"Rucio": {"LFN2Path": "identity"}}))
     assert compared(tmp_path, "known", "there") == (2, 1, 0, "")
     assert compared(tmp_path, "there", "known") == (1, 2, 0, "")
 

@@ -17,7 +17,7 @@ from engine.columns import UNKNOWN_MTIME, UNSETTLED_MTIME, Int64s
 from engine.lfn2path import DOTTED
 from storage.inventory.entries import Bytes, Rows, read_size, read_time, split_lines
 from storage.inventory.foreign.entry import Entry, HalfRead, Holds
-from storage.inventory.foreign.lfn import LfnToPath, identity_path
+from storage.inventory.foreign.lfn import BY_IDENTITY, SHARED, LfnToPath, identity_path
 from storage.inventory.foreign.lines import LineReader
 from storage.inventory.foreign.replica import AVAILABLE, NULLS, by_states, is_settled
 from storage.inventory.foreign.spans import Places, Span, below_root, cut_paths
@@ -56,7 +56,7 @@ class RucioForm:
     @property
     def apart(self) -> bool:
         """See whether other processes may read: not with a function that may not be had there."""
-        return self.lfn_to_path is identity_path
+        return self.lfn_to_path in SHARED
 
     @classmethod
     def of(
@@ -123,7 +123,7 @@ class RucioReader(LineReader):
         if place is not None and not (place.ends - place.starts <= _LONGEST_NULL).any():
             return self._cut(found.text, place)
         scope, name = spans["scope"], spans["name"]
-        follow = self._form.lfn_to_path is identity_path and (place is None or place.is_empty.all())
+        follow = self._form.lfn_to_path in BY_IDENTITY and (place is None or place.is_empty.all())
         together = (scope.ends + 1 == name.starts).all() and not (found.text[name.starts] == _SLASH).any()
         if follow and together:
             # What stands in the line is the path, but for the tab, and for the dots of some scopes.

@@ -70,8 +70,8 @@ def test_paths_of_replicas_are_made_as_the_keys_of_rucio_say(tmp_path: Path) -> 
     line = f"{SITE}\tmc\tf\tab\t7\t2020-01-01 00:00:00\t\t2020-01-01 00:00:00\tA\n"
     found = {}
     for said, keys in {
-        "nothing": {},
-        "auto": {"Rucio": {}},
+        "identity": {"Rucio": {"LFN2Path": "identity"}},
+        "identity, elsewhere": {"Rucio": {"LFN2Path": "identity", "Prefix": "/store/rucio"}},
         "hash": {"Rucio": {"LFN2Path": "hash", "Prefix": "/store/rucio"}},
         "rules": {"Rucio": {"PathRules": [{"DID": "mc:(.*)", "Path": "by/rule/$1"}]}},
     }.items():
@@ -81,14 +81,26 @@ def test_paths_of_replicas_are_made_as_the_keys_of_rucio_say(tmp_path: Path) -> 
         mark = inventory_identity(backends, site).mark
         assert ("paths" in mark) == ("Rucio" in keys)
     assert found == {
-        "nothing": "/store/mc/f",
-        "auto": "/store/mc/f",
+        "identity": "/store/mc/f",
+        "identity, elsewhere": "/store/rucio/mc/f",
         "hash": "/store/rucio/mc/5c/04/f",
         "rules": "/store/by/rule/f",
     }
     backends, _ = settings(tmp_path, line, Rucio={"PathRules": [{"DID": "data:(.*)", "Path": "$1"}]})
     with pytest.raises(InventoryMalformed, match="line 1: expected a name of which a rule makes a path"):
         list(backends.inventory.list_files(SITE))
+
+
+@pytest.mark.parametrize("keys", [{}, {"Rucio": {}}, {"Rucio": {"Prefix": "/store"}}])
+def test_paths_of_replicas_are_never_guessed(tmp_path: Path, keys: dict[str, Any]) -> None:
+    """By another rule than that of the RSE every file would be missing, and an orphan."""
+    line = f"{SITE}\tmc\t%s\tab\t7\t2020-01-01 00:00:00\t\t2020-01-01 00:00:00\tA\n"
+    backends, _ = settings(tmp_path, line % "f", **keys)
+    with pytest.raises(InventoryMalformed, match=r"line 1: expected a path, or Rucio\.LFN2Path to say how"):
+        list(backends.inventory.list_files(SITE))
+    # The names of CMS are paths.
+    backends, _ = settings(tmp_path, line % "/store/mc/f", **keys)
+    assert [row.lfn for row in backends.inventory.list_files(SITE)] == ["/store/mc/f"]
 
 
 def test_protected_datasets_are_flagged(tmp_path: Path) -> None:
