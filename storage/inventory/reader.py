@@ -158,7 +158,8 @@ def read_inventory(
                 builder.add(rows)
         if notice is not None:
             notice(reading.misfits)
-        typed = not of_store and reading.format not in LINES_OF_FIND
+        is_own = reading.text is not None and reading.text.is_escaped
+        typed = not of_store and (is_own or reading.format not in LINES_OF_FIND)
         tree = builder.emit(append, listed_at, append_leaves if mixed is None else None, typed=typed, mixed=mixed)
     last_line = reading.last_line
     if last_line is not None:

@@ -99,7 +99,8 @@ class TextFile:
 
     ``pieces`` are the whole lines behind those that were ``taken`` to look at. Who reads some of them by another way
     than `rows`, which then gives the rest, says so with `passed` and `put_back`. ``last_line`` and ``ended`` are known
-    when all rows were read; ``lines`` grows meanwhile. One that ``is_empty`` says nothing in any line.
+    when all rows were read; ``lines`` grows meanwhile. One that ``is_empty`` says nothing in any line, and one that
+    ``is_escaped`` is a list of our own, in which there are files alone.
     """
 
     def __init__(self, blocks: Iterable[bytes], source: str, wanted: Wanted, heed: Callable[[], None]) -> None:
@@ -111,11 +112,16 @@ class TextFile:
         self._chunks = Chunks(blocks, source)
         self._tail = Tail(source)
         self.taken: list[Chunk] = []
-        sample, escaped = self._sample()
+        sample, self.is_escaped = self._sample()
         # A line that may be cut does not say what a line looks like.
         telling = sample[:-1] if len(sample) > 1 and sample[-1][0] == self._tail.line else sample
         self.layout = recognise(
-            telling, escaped, wanted.format, source, lenient=wanted.allowed_in_lists > 0, lfn_to_path=wanted.lfn_to_path
+            telling,
+            self.is_escaped,
+            wanted.format,
+            source,
+            lenient=wanted.allowed_in_lists > 0,
+            lfn_to_path=wanted.lfn_to_path,
         )
         form = self.layout.form
         self.misfits = Misfits(source, wanted.allowed_in_lists if form is None else wanted.allowed)

@@ -91,7 +91,7 @@ def test_a_store_that_does_not_come_back(site: FaultySite, server: XRootDServer,
     ended = _silenced_in_the_middle(site, server)
     assert ended.code == 4
     last = ended.err.splitlines()[-1]
-    assert last.startswith("dynamo-consistency: nothing has answered for ")
+    assert last.startswith(f"dynamo-consistency: {site.name}: nothing has answered for ")
     assert "waiting for /store/data/" in last
     assert last.endswith("the next run goes on from there")
     assert not list(site.web.glob("*_compare_*"))

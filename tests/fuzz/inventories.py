@@ -211,8 +211,8 @@ def check(content: bytes, keep: tuple[bytes, ...], root: bytes | None, counts: I
     entries = [(_path_of(text, root), size) for text, size in said]
     inside = [(path, size) for path, size in entries if _kept(path, keep)]
     expected, skipped = _files_of(inside), len(entries) - len(inside)
-    if not of_table:
-        # So is what has others below it, as far as anybody knows.
+    if not of_table and not _is_own(lines):
+        # So is what has others below it, as far as anybody knows, but for lists of our own.
         above = {directory for path in expected for directory in _above(path)}
         expected = {path: UNKNOWN_SIZE if path in above else size for path, size in expected.items()}
     assert tree == expected, "the tree has other files than the lines"
@@ -248,12 +248,16 @@ def _lines(content: bytes) -> list[bytes]:
     return lines
 
 
+def _is_own(lines: list[bytes]) -> bool:
+    return bool(lines) and lines[0].startswith(MARK.strip())
+
+
 def _void(line: bytes) -> bool:
     return line.startswith(b"#") or not line.strip()
 
 
 def _rows_of_text(lines: list[bytes], kind: str) -> Iterator[tuple[bytes, int]]:
-    escaped = bool(lines) and lines[0].startswith(MARK.strip())
+    escaped = _is_own(lines)
     said = [line for line in lines if not _void(line)]
     timed = kind in ("sizes", "ral") and all(_TIMED.fullmatch(line) for line in said)
     for line in said:
