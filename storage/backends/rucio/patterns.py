@@ -1,8 +1,8 @@
 """Regular expressions of rules, of which none keeps a run for ever.
 
-Most take no time worth speaking of whatever the name. One in which what may be repeated is repeated, or with several
-parts of any length, may take twice as long for each letter more of a name that it does not fit: that is given up, and
-said, after `MOST_SECONDS`.
+Most take no time worth speaking of whatever the name. One in which what may be repeated is repeated, with several parts
+of any length, or with many that may be left out, may take twice as long for each letter more of a name that it does not
+fit: that is given up, and said, after `MOST_SECONDS`.
 """
 
 from __future__ import annotations
@@ -22,17 +22,25 @@ MOST_SECONDS = 5.0
 _MOST_REPEATED = 2
 """With so many parts of any length a name takes at most as many steps as the square of its length."""
 
+_MOST_CHOICES = 8
+"""Each alternative and each part that may be left out may double the steps, wherever it stands."""
+
 _ONE_LETTER = re.compile(rb"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
 """What stands for one letter and may have signs in it that mean something elsewhere."""
 
 _GROUP_REPEATED = re.compile(rb"\)[*+{]")
 _REPEATED = re.compile(rb"[*+]|\{\d*,?\d*\}")
+_CHOICE = re.compile(rb"\||(?<!\()\?")
+# With blanks and comments that mean nothing, signs stand elsewhere than they seem to.
+_COMMENT_OR_FLAG = re.compile(rb"\(\?[#a-z-]")
 
 
 def is_quick(pattern: bytes) -> bool:
     """Tell whether a regular expression is quick whatever it is held against."""
     plain = _ONE_LETTER.sub(b"a", pattern)
-    return not _GROUP_REPEATED.search(plain) and len(_REPEATED.findall(plain)) <= _MOST_REPEATED
+    if _GROUP_REPEATED.search(plain) or _COMMENT_OR_FLAG.search(plain):
+        return False
+    return len(_REPEATED.findall(plain)) <= _MOST_REPEATED and len(_CHOICE.findall(plain)) <= _MOST_CHOICES
 
 
 def matchers_of(where: str) -> Callable[[bytes], Matcher]:

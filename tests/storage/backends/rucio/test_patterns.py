@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,22 @@ def test_the_usual_ones_are_left_to_the_usual_library(pattern: bytes) -> None:
 def test_what_may_take_for_ever_has_a_limit(pattern: bytes) -> None:
     assert not is_quick(pattern)
     assert not isinstance(matchers_of("X")(pattern), re.Pattern)
+
+
+HIDDEN = {
+    "what may be left out": rb"a?" * 30 + rb"a" * 30 + rb"b",
+    "alternatives": rb"(a|a)" * 30 + rb"b",
+    "blanks": rb"(?x)(a+) +b",
+    "a comment behind a group": b"(?x: (a+) # all\n +b)",
+    "brackets in comments": rb"(?#[)(a+)+b(?#])",
+}
+
+
+@pytest.mark.parametrize("pattern", HIDDEN.values(), ids=HIDDEN)
+def test_what_takes_for_ever_otherwise_has_a_limit_as_well(pattern: bytes, impatient: None) -> None:
+    assert not is_quick(pattern)
+    with suppress(BackendError):
+        assert matchers_of("X")(pattern).fullmatch(b"a" * 60) is None
 
 
 TEXTS = st.lists(
