@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cli.exits import CommandError, ExitCode
 from cli.session import Settings
 from engine import paths
 from storage.answers.effective import effective
+from storage.backends.file_inventory import lfn_to_path_of
 from storage.config.site import SiteConfig
 from storage.inventory.formats import Format
 from storage.inventory.identify import Expected, Identity, identify
@@ -53,8 +55,9 @@ def _settings_of(settings: Settings, site: str) -> SiteConfig:
 def _expected(config: SiteConfig, site: str) -> Expected:
     tops = [*config.directories, *(paths.canonical(config.path_prefix + top) for top in config.directories)]
     wanted = tuple(dict.fromkeys(tops)) if site else ()
-    table = config.inventory_table
-    return Expected(site, config.root_path, config.dump_age, config.max_malformed, wanted, table, config.rse)
+    found = Expected(site, config.root_path, config.dump_age, config.max_malformed, wanted, config.inventory_table)
+    # Without a site nobody says how paths follow from names, and what the file is does not depend on it.
+    return replace(found, rse=config.rse, lfn_to_path=lfn_to_path_of(config)) if site else found
 
 
 def _format_of(config: SiteConfig, file: Path, format_: str) -> str:

@@ -15,6 +15,7 @@ from storage.inventory.compression import packing_of
 from storage.inventory.entries import Rows
 from storage.inventory.errors import InventoryError
 from storage.inventory.foreign.checksums import NONE
+from storage.inventory.foreign.lfn import LfnToPath, identity_path
 from storage.inventory.formats import OWN, UNTYPED
 from storage.inventory.misfits import ALL, Misfit, Misfits
 from storage.inventory.reader import Reading, open_inventory
@@ -32,7 +33,8 @@ class Expected:
     paths start, and what may be let pass.
 
     ``dump_age`` is in days, 0 for any, and ``max_malformed`` a part of all lines. Files have to be below one of the
-    ``tops``, wherever it is without any. ``table`` is the one of a database.
+    ``tops``, wherever it is without any. ``table`` is the one of a database, and ``lfn_to_path`` gives the path of a
+    replica of which a dump does not say it.
     """
 
     site: str = ""
@@ -42,6 +44,7 @@ class Expected:
     tops: tuple[bytes, ...] = ()
     table: str = DEFAULT_TABLE
     rse: str = ""
+    lfn_to_path: LfnToPath = identity_path
 
 
 @dataclass(slots=True)
@@ -120,7 +123,7 @@ def identify(file: Path, expected: Expected, format_: str = "auto") -> Identity:
     """Read a file to its end and say what it is; whatever is wrong with it is in the answer.
 
     Raises:
-        OSError: there is no such file, or it cannot be read.
+        OSError: there is no such file, or it cannot be read. What ``lfn_to_path`` raises besides `ValueError`.
     """
     found = Identity(paths.escape(os.fsencode(file)), made=made_at(file), packing=packing_of(os.fspath(file)))
     if is_snapshot(file):
@@ -135,6 +138,7 @@ def identify(file: Path, expected: Expected, format_: str = "auto") -> Identity:
             allowed=ALL,
             allowed_in_lists=ALL,
             checksums=True,
+            lfn_to_path=expected.lfn_to_path,
         ) as reading:
             found.format = reading.format
             for rows in reading.rows:

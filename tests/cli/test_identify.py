@@ -166,3 +166,18 @@ def test_the_rse_of_a_site_says_which_rows_are_its(tmp_path: Path) -> None:
     assert run("identify", "dump", "--site", "T2_X", cwd=tmp_path).code == 0
     told = run("identify", "dump", "--site", "T2_Y", cwd=tmp_path)
     assert "refused:   it has no entry of the RSE T2_Y_DISK" in told.out
+
+
+def test_the_paths_of_a_site_follow_from_names_as_in_its_check(tmp_path: Path) -> None:
+    """Where nobody says how they do, a check refuses the dump."""
+    row = "T2_X\tmc\tf\tab\t7\t2020-01-01 00:00:00\t\t2020-01-01 00:00:00\tA\n"
+    (tmp_path / "dump").write_text(row)
+    tops = {"RootPath": "/store", "DirectoryList": ["hashed"]}
+    rules = [{"DID": "mc:(.*)", "Path": "hashed/$1"}]
+    sites = {"T2_X": tops, "T2_Y": {**tops, "Rucio": {"RSE": "T2_X", "PathRules": rules}}}
+    (tmp_path / "consistency_config.json").write_text(json.dumps({"Sites": sites}))
+    told = run("identify", "dump", "--site", "T2_X", cwd=tmp_path)
+    assert told.code == 2
+    assert "line 1: expected a path, or Rucio.LFN2Path to say how" in told.out
+    for site in ([], ["--site", "T2_Y"]):
+        assert run("identify", "dump", *site, cwd=tmp_path).code == 0
