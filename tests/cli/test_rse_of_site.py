@@ -43,3 +43,22 @@ def test_the_rows_of_its_rse_are_those_of_the_site(tmp_path: Path) -> None:
     ended = run("check", "T2_X", cwd=tmp_path)
     assert ended.code == 2
     assert "no row of the RSE T2_X_TAPE; its column of RSEs has: T2_X, T2_X_DISK; Rucio.RSE names" in ended.message
+
+
+def test_paths_are_made_as_the_site_has_them_also_in_a_comparison(tmp_path: Path) -> None:
+    for name in ("mc/kept", "own/list/kept"):
+        (tmp_path / "store" / name).parent.mkdir(parents=True)
+        (tmp_path / "store" / name).write_bytes(b"12345")
+    (tmp_path / "replicas").write_text(replicas(("T2_X", "kept")).replace("mc/kept", ""))
+    (tmp_path / "list").write_text("list/kept\n")
+    keys = {"Doors": ["file:///"], "IgnoreAge": 0, "Runtime": "threads"}
+    sites = {
+        "T2_X": {**keys, "DirectoryList": ["mc"], "Inventory": "replicas", "Rucio": {"LFN2Path": "identity"}},
+        "T2_Y": {**keys, "DirectoryList": ["list"], "Inventory": "list", "RootPath": f"{tmp_path}/store/own"},
+    }
+    top = {"RootPath": f"{tmp_path}/store", "Rucio": {"LFN2Path": "hash"}}
+    (tmp_path / "consistency_config.json").write_text(json.dumps({**top, "Sites": sites}))
+    for site, file in (("T2_X", "replicas"), ("T2_Y", "list")):
+        for arguments in (("check", site), ("compare", file, site)):
+            found = run(*arguments, "--json", cwd=tmp_path).json
+            assert (found["missing"], found["orphan"]) == (0, 0), arguments
