@@ -79,6 +79,19 @@ def test_a_store_that_is_known_by_a_dump(tmp_path: Path, form: str) -> None:
     assert checked(tmp_path) == (named(LOST), named(LEFT))
 
 
+def test_where_a_store_has_its_files_is_not_guessed(tmp_path: Path) -> None:
+    """By another rule than that of the RSE all of them would be missing, and orphans."""
+    row = b"T2_X\tmc\t%b\tab\t7\t2020-01-01 00:00:00\t\t2020-01-01 00:00:00\tA\n"
+    configure(tmp_path, AccessMethod="RAL-Reader", Dump="dump", Inventory="inventory")
+    (tmp_path / "inventory").write_text("/store/mc/ab/cd/a 7\n")
+    (tmp_path / "dump").write_bytes(row % b"a")
+    ended = run("check", "T2_X", cwd=tmp_path)
+    assert ended.code in (2, 4), ended
+    assert "line 1: expected a path, which a dump of a store has to say of each file" in ended.message
+    (tmp_path / "dump").write_bytes(row % b"/store/mc/ab/cd/a")
+    assert checked(tmp_path) == ([], [])
+
+
 @pytest.mark.parametrize("form", ["pipe", "rucio", "eos, quoted", "xrdfs, old", "eos, pretty"])
 def test_an_inventory_that_is_a_dump(tmp_path: Path, form: str) -> None:
     for file in THERE:
