@@ -91,6 +91,9 @@ class FileInventory:
             from storage.backends.rucio.naming import mark_of_paths
 
             mark["paths"] = mark_of_paths(settings.rucio)
+        if settings.rse:
+            # It says which rows count.
+            mark["rse"] = settings.rse
         return InventoryIdentity(mark, str(file), _made(file).at)
 
     def read_into(

@@ -146,6 +146,9 @@ def test_the_identity_changes_with_the_file(tmp_path: Path) -> None:
     assert first.made == (tmp_path / "inventory").stat().st_mtime
     assert inventory_identity(*settings(tmp_path, None)) == first
     assert inventory_identity(*settings(tmp_path, None, InventoryTable="other")).mark != first.mark
+    # Other rows count.
+    rses = [inventory_identity(*settings(tmp_path, None, Rucio=keys)).mark for keys in ({}, {"RSE": "X"}, {"RSE": "Y"})]
+    assert rses[0] != rses[1] != rses[2]
     assert inventory_identity(*settings(tmp_path, CSV + "/store/mc/x,,,,,,\n")).mark != first.mark
     json.dumps(dict(first.mark))
 
