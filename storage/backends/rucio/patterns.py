@@ -28,6 +28,9 @@ _MOST_CHOICES = 8
 _ONE_LETTER = re.compile(rb"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
 """What stands for one letter and may have signs in it that mean something elsewhere."""
 
+_BRACE = re.compile(rb"(%b)|\{(?!\d*,?\d*\})" % _ONE_LETTER.pattern, re.DOTALL)
+"""A brace that is none of a number: `regex` would take what is in it for how many letters may be wrong."""
+
 _GROUP_REPEATED = re.compile(rb"\)[*+{]")
 _REPEATED = re.compile(rb"[*+]|\{\d*,?\d*\}")
 _CHOICE = re.compile(rb"\||(?<!\()\?")
@@ -65,10 +68,11 @@ class _Limited:
         import regex
 
         try:
-            self._compiled: Any = regex.compile(pattern)
+            self._compiled: Any = regex.compile(_BRACE.sub(lambda found: found[1] or b"\\{", pattern))
         except regex.error as error:
             raise ValueError(f"not a regular expression: {error}") from error
         self._where = where
+        self._pattern = pattern
 
     @property
     def groups(self) -> int:
@@ -86,8 +90,8 @@ class _Limited:
             # Others in the process go on meanwhile.
             return self._compiled.fullmatch(text, timeout=MOST_SECONDS, concurrent=True)
         except TimeoutError as error:
-            rule, name = shown(paths.decode(self._compiled.pattern)), printable(paths.escape(text))
+            rule, name = shown(paths.decode(self._pattern)), printable(paths.escape(text))
             raise BackendError(
                 f"{self._where}: the rule {rule} takes more than {MOST_SECONDS:g} seconds for the name {name}: nothing "
-                "that is repeated may be repeated in it, as in (a+)+"
+                "that is repeated may be repeated in it, as in (a+)+, and few parts may be alternatives or left out"
             ) from error

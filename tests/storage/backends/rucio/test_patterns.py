@@ -40,6 +40,8 @@ OTHERS = [
         rb"(\w+):(a|b+)*",
     ),
     rb"(?P<scope>[a-z]{1,3}):(?:(\d)|(.))*",
+    # Here braces are those of no number.
+    *(rb"(a){e}*", rb"(\w|[{e}]|\{){1,}{i<=1}"),
 ]
 
 
@@ -72,7 +74,8 @@ def test_what_takes_for_ever_otherwise_has_a_limit_as_well(pattern: bytes, impat
 
 
 TEXTS = st.lists(
-    st.sampled_from([b"mc", b"data", b"1", b"_", b":", b"/", b".", b"a", b"b", b"\n", b"\xff"]), max_size=9
+    st.sampled_from([b"mc", b"data", b"1", b"_", b":", b"/", b".", b"a", b"b", b"\n", b"\xff", b"{e}", b"{i<=1}"]),
+    max_size=9,
 )
 
 
