@@ -15,10 +15,13 @@ from cli.exits import CommandError, ExitCode
 from cli.session import Settings
 from engine import paths
 from storage.answers.effective import effective
+from storage.backends import BackendError
 from storage.backends.file_inventory import lfn_to_path_of
 from storage.config.site import SiteConfig
+from storage.inventory.foreign.lfn import identity_path
 from storage.inventory.formats import Format
 from storage.inventory.identify import Expected, Identity, identify
+from storage.shown import printable
 
 _SITES = 5
 """So many sites are named on the screen."""
@@ -35,13 +38,23 @@ def run(settings: Settings, files: list[Path], site: str | None, format_: str, a
         if not file.is_file():
             why = "not a file" if file.exists() else "no such file"
             raise CommandError(f"{paths.escape(os.fsencode(file))}: {why}")
-        identity = identify(file, expected, _format_of(config, file, format_))
+        identity = _identity(file, expected, _format_of(config, file, format_))
         found.append(identity)
         if not as_json:
             _show(identity)
     if as_json:
         print(json.dumps({"files": [_object(identity) for identity in found]}))
     return ExitCode.USAGE if any(identity.refused for identity in found) else ExitCode.DONE
+
+
+def _identity(file: Path, expected: Expected, format_: str) -> Identity:
+    try:
+        return identify(file, expected, format_)
+    except BackendError as error:
+        # What it is can be said even so, and not whether its paths are wanted.
+        found = identify(file, replace(expected, lfn_to_path=identity_path), format_)
+        found.refused = printable(str(error))
+        return found
 
 
 def _settings_of(settings: Settings, site: str) -> SiteConfig:

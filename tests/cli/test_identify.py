@@ -181,3 +181,12 @@ def test_the_paths_of_a_site_follow_from_names_as_in_its_check(tmp_path: Path) -
     assert "line 1: expected a path, or Rucio.LFN2Path to say how" in told.out
     for site in ([], ["--site", "T2_Y"]):
         assert run("identify", "dump", *site, cwd=tmp_path).code == 0
+
+    # Nobody can be asked: what the file is can be told even so.
+    rucio = {"RSE": "T2_X", "Config": str(tmp_path / "none.cfg"), "Patience": 0}
+    keys = {**tops, "Backends": {"registry": "rucio"}, "Rucio": rucio}
+    (tmp_path / "consistency_config.json").write_text(json.dumps({"Sites": {"T2_X": keys}}))
+    told = run("identify", "dump", "--site", "T2_X", cwd=tmp_path)
+    assert told.code == 2
+    assert "dump: rucio\n" in told.out
+    assert "  refused:   the Rucio of " in told.out
