@@ -69,9 +69,13 @@ def show_difference(
 
 
 def _done_between(site: SiteConfig, runs: TwoRuns) -> dict[FindingKind, frozenset[bytes]]:
-    """Give what plans did behind the earlier run and before the later one began to look."""
-    log = AuditLog(RunDirectory(site.var_location, site.name).audit)
-    done = log.done_between(runs.before.started, runs.after.started)
+    """Give what plans did since the earlier run had begun to look, and before the later one began.
+
+    A run that goes on with an earlier one has seen what was done before it was started itself.
+    """
+    log, before = AuditLog(RunDirectory(site.var_location, site.name).audit), runs.before
+    begun = before.started if before.signs.begun is None else min(before.started, before.signs.begun)
+    done = log.done_between(begun, runs.after.started)
     return {FindingKind(cause.value): paths_of_cause for cause, paths_of_cause in done.items()}
 
 

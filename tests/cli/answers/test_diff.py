@@ -10,8 +10,10 @@ import pytest
 
 from engine.columns import FileColumns
 from engine.findings import Finding, Kind
+from engine.plan import Action, Cause, ItemEvent, PlanItem
 from engine.states import Reason
-from storage.history import HistoryDatabase, RunCounts, RunStatus, Table
+from storage.history import HistoryDatabase, RunCounts, RunSigns, RunStatus, Table
+from storage.plans.audit import AuditLog
 from tests.cli.loaded import run
 from tests.storage.histories import files, orphans
 from tests.storage.histories import run as enter
@@ -170,6 +172,24 @@ def test_orphans_that_are_not_reported_any_more_are_not_called_gone(home: Path) 
         history.finish_run(number, 1_700_000_110.0, RunStatus.DONE, RunCounts(), keep_findings=True)
     assert orphans_of() == {"new": 0, "still": 0, "gone": 3, "acted": 0, "unseen": 0}
     assert orphans_of(DeleteOrphans=False) == {"new": 0, "still": 0, "gone": 0, "acted": 0, "unseen": 3}
+
+
+@pytest.mark.parametrize(("begun", "gone", "acted"), [(None, 1, 0), (20.0, 0, 1), (70.0, 1, 0)])
+def test_a_plan_may_be_applied_while_a_run_that_is_gone_on_with_was_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: float | None, gone: int, acted: int
+) -> None:
+    orphan = orphans(b"/s", b"f")
+    with HistoryDatabase(tmp_path / "var/db/consistency.db") as history:
+        for started, signs, findings in ((60.0, RunSigns(begun), [orphan]), (100.0, RunSigns(100.0), [])):
+            number = history.open_run(SITE, started, "threads")
+            history.stage(number, findings)
+            history.finish_run(number, started + 5, RunStatus.DONE, RunCounts(), keep_findings=True, signs=signs)
+    monkeypatch.setattr("storage.plans.audit.time.time", lambda: 50.0)
+    item = PlanItem(1, Cause.ORPHAN, b"/s/f", 7, 1, "", Action.QUARANTINE)
+    AuditLog(tmp_path / "var/runs" / SITE / "audit.jsonl").note("abc", ItemEvent.DONE, [item])
+    monkeypatch.undo()
+    found = run("diff", SITE, "--json", cwd=tmp_path).json["kinds"]["orphan"]
+    assert (found["gone"]["count"], found["acted"]["count"]) == (gone, acted)
 
 
 def test_a_site_that_nobody_knows_is_told_from_one_without_runs(home: Path) -> None:
