@@ -14,6 +14,7 @@ from actors.oversight import Killed
 from engine.columns import UNKNOWN_MTIME
 from engine.plan import ItemEvent
 from engine.quarantine import Order, top_of
+from storage.atomic import ReportError
 from storage.plans.audit import AuditLog
 from storage.plans.plan_file import PlanError, read_plan
 from storage.plans.put_aside import PutAside, put_aside
@@ -69,10 +70,12 @@ def left_over(audit: AuditLog, live: str) -> list[PutAside]:
 
 
 def settle_left_over(audit: AuditLog, hand: StoreHand, live: str) -> None:
-    """Look what became of what other plans than ``live`` have begun, and note it; what cannot be seen stays in doubt.
+    """Look what became of what other plans than ``live`` have begun, and note it.
+
+    What cannot be seen, or not be noted, stays in doubt.
 
     Raises:
-        ReportError, OSError: it could not be noted, or the log not be read.
+        OSError: the log cannot be read.
     """
     left = left_over(audit, live)
     try:
@@ -83,6 +86,6 @@ def settle_left_over(audit: AuditLog, hand: StoreHand, live: str) -> None:
                 if found[number]:
                     audit.note(entry.plan, ItemEvent.DONE, [entry.item], [_ASIDE], [entry.aside])
             note_never(audit, [entry for number, entry in enumerate(entries) if found[number] is False])
-    except (Killed, ListingFailed) as error:
+    except (Killed, ListingFailed, ReportError) as error:
         # Whoever does something next hears the same, and what is in doubt can be looked for another time.
         _log.info("what was begun for other plans could not be looked for: %s", error)
