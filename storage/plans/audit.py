@@ -148,7 +148,9 @@ class AuditLog:
             OSError: the log cannot be read.
         """
         found: dict[Cause, set[bytes]] = {cause: set() for cause in Cause}
-        for event in self.events():
+        # Half of a long log is what was begun.
+        words = [b'"event": "%b"' % name.encode() for name in (ItemEvent.DONE, ItemEvent.RESTORED)]
+        for event in self.events_with(*words):
             if event.item is None or not start < event.at <= end:
                 continue
             paths_of_cause = found[Cause(event.cause or Cause.ORPHAN)]
