@@ -134,6 +134,9 @@ def _as_it_stands(site: SiteConfig, spec: StoreSpec, standing: Standing) -> Stor
 
 def _of_dump(source: StoreSource, site: SiteConfig, heed: Callable[[], None]) -> StoreSource:
     # Loaded here because reading a dump takes what reads inventories, which other sites need not wait for.
+    from storage.backends.file_inventory import lfn_to_path_of
+    from storage.backends.protocols import BackendError
+    from storage.backends.rucio.naming import mark_of_paths
     from storage.listers.dump_file import DumpError, dump_made, prepared, refuse_old
     from storage.snapshot import MISFITS, UNREAD, Snapshot
 
@@ -143,9 +146,22 @@ def _of_dump(source: StoreSource, site: SiteConfig, heed: Callable[[], None]) ->
         made = dump_made(site.dump)
         refuse_old(site.dump, made, site.dump_age)
         directory, allowed = site.var_location / "dumps", site.max_malformed
-        snapshot = prepared(site.dump, directory, site.root_path, site.path_prefix, site.name, heed, allowed, site.rse)
+        snapshot = prepared(
+            site.dump,
+            directory,
+            site.root_path,
+            site.path_prefix,
+            site.name,
+            heed,
+            allowed,
+            site.rse,
+            lfn_to_path_of(site),
+            "" if site.rucio is None else mark_of_paths(site.rucio),
+        )
     except DumpError as error:
         raise DoorsError(f"the site {site.name}: {error}", error.refusal) from error
+    except BackendError as error:
+        raise DoorsError(f"the site {site.name}: dump {site.dump}: {error}") from error
     spec = replace(source.spec, doors=(f"dump://{snapshot.absolute()}",))
     extra = Snapshot(snapshot).header.extra
     unread = str(extra.get(UNREAD, ""))

@@ -30,6 +30,7 @@ from storage.inventory import InventoryCounts, InventoryError, read_inventory
 from storage.inventory.age import DAY as DAY
 from storage.inventory.age import Made, made_at, too_old
 from storage.inventory.errors import InventoryCut, words_of_both
+from storage.inventory.foreign.lfn import LfnToPath, absolute_path
 from storage.inventory.foreign.ral import MOST_DAYS
 from storage.inventory.misfits import Misfits
 from storage.listers.dump_end import EndOfLines
@@ -106,13 +107,15 @@ def dump_into_snapshot(
     heed: Callable[[], None] = lambda: None,
     allowed: float = 0.0,
     rse: str = "",
+    lfn_to_path: LfnToPath = absolute_path,
 ) -> int:
     """Read what a dump has below ``root`` into a snapshot; gives the number of files.
 
     ``prefix`` is empty or a canonical path that stands before each LFN in the dump. Relative paths start from the root.
     ``heed`` is called now and then, and may raise to give up. Where there are many files they are put in order on disk,
     beside the snapshot. Where the dump says to which site each row belongs, those of ``site`` count, or of its ``rse``.
-    ``allowed`` is the part of its lines that may not fit; the header says which did not.
+    ``allowed`` is the part of its lines that may not fit; the header says which did not. ``lfn_to_path`` gives the LFN
+    of a replica of which the dump does not say the path, and may raise errors of its own.
 
     Raises:
         DumpError: it cannot be read, is malformed, does not end, or names no file below the root; there is no snapshot
@@ -122,7 +125,14 @@ def dump_into_snapshot(
     created = dump_time(dump)
     header = SnapshotHeader("listing", str(dump), int(created), site, (top,), {**_identity(dump), "prefix": prefix})
 
-    read = partial(_read_into, dump, snapshot, header, top, (site, rse), format, heed, allowed)
+    made_by = lfn_to_path
+    if prefix:
+
+        def made_by(scope: bytes, name: bytes) -> bytes:
+            path = lfn_to_path(scope, name)
+            return prefix + path if path.startswith(b"/") else path
+
+    read = partial(_read_into, dump, snapshot, header, top, (site, rse), format, heed, allowed, made_by)
     counts = read(mixed=None)
     if counts.is_mixed:
         counts = read(mixed=counts.sizes_of_both)
@@ -140,6 +150,7 @@ def _read_into(
     format_: str,
     heed: Callable[[], None],
     allowed: float,
+    lfn_to_path: LfnToPath,
     mixed: frozenset[int] | None,
 ) -> InventoryCounts:
     """Read a dump once, which is known to be ``mixed`` with directories of these sizes; see `dump_into_snapshot`."""
@@ -175,7 +186,7 @@ def _read_into(
             rse=owner[1],
             allowed=allowed,
             allowed_in_lists=allowed,
-            lfn_to_path=_no_path,
+            lfn_to_path=lfn_to_path,
             notice=notice,
             of_store=True,
             mixed=mixed,
@@ -199,17 +210,6 @@ def _read_into(
     return counts
 
 
-def _no_path(_scope: bytes, name: bytes) -> bytes:
-    """Give the name where that is a path; no rule says where a store has a file.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if not name.startswith(b"/"):
-        raise ValueError("a path, which a dump of a store has to say of each file")
-    return name
-
-
 def _writer(snapshot: Path, header: SnapshotHeader) -> SnapshotWriter:
     try:
         return SnapshotWriter(snapshot, header)
@@ -226,10 +226,13 @@ def prepared(
     heed: Callable[[], None] = lambda: None,
     allowed: float = 0.0,
     rse: str = "",
+    lfn_to_path: LfnToPath = absolute_path,
+    made_by: str = "",
 ) -> Path:
     """Give the snapshot of a dump below ``directory``, made anew unless there is one of this very file.
 
-    Its name changes with the dump, so that a run is never shown two of them.
+    Its name changes with the dump, so that a run is never shown two of them; and with ``made_by``, which says what
+    ``lfn_to_path`` goes by.
 
     Raises:
         DumpError: see `dump_into_snapshot`; a dump that is a snapshot is given back as it is.
@@ -238,13 +241,15 @@ def prepared(
         if is_snapshot(dump):
             return dump
         mark = hashlib.blake2b(
-            repr((_READER, _identity(dump), root, prefix, allowed, rse)).encode(), digest_size=8
+            repr((_READER, _identity(dump), root, prefix, allowed, rse, made_by)).encode(), digest_size=8
         ).hexdigest()
         directory.mkdir(parents=True, exist_ok=True)
         start = f"{site or '%'}_dump_"
         snapshot = directory / f"{start}{mark}.snapshot"
         if not _is_whole(snapshot):
-            dump_into_snapshot(dump, snapshot, root, prefix, site, heed=heed, allowed=allowed, rse=rse)
+            dump_into_snapshot(
+                dump, snapshot, root, prefix, site, heed=heed, allowed=allowed, rse=rse, lfn_to_path=lfn_to_path
+            )
         for old in directory.glob(f"{start}*.snapshot*"):
             with suppress(OSError):
                 if old != snapshot and old.stat().st_mtime < time.time() - _SPARED:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from engine.lfn2path import hash_path
 from tests.cli.loaded import run
 from tests.cli.program import Ended
 from tests.storage.inventory.foreign import writers
@@ -79,17 +80,31 @@ def test_a_store_that_is_known_by_a_dump(tmp_path: Path, form: str) -> None:
     assert checked(tmp_path) == (named(LOST), named(LEFT))
 
 
-def test_where_a_store_has_its_files_is_not_guessed(tmp_path: Path) -> None:
-    """By another rule than that of the RSE all of them would be missing, and orphans."""
-    row = b"T2_X\tmc\t%b\tab\t7\t2020-01-01 00:00:00\t\t2020-01-01 00:00:00\tA\n"
-    configure(tmp_path, AccessMethod="RAL-Reader", Dump="dump", Inventory="inventory")
-    (tmp_path / "inventory").write_text("/store/mc/ab/cd/a 7\n")
-    (tmp_path / "dump").write_bytes(row % b"a")
-    ended = run("check", "T2_X", cwd=tmp_path)
-    assert ended.code in (2, 4), ended
-    assert "line 1: expected a path, which a dump of a store has to say of each file" in ended.message
-    (tmp_path / "dump").write_bytes(row % b"/store/mc/ab/cd/a")
-    assert checked(tmp_path) == ([], [])
+@pytest.mark.parametrize("prefix", ["", "/pool"])
+def test_paths_of_replicas_in_the_dump_of_a_store_are_made_as_the_rse_does(tmp_path: Path, prefix: str) -> None:
+    def of(files: list[File]) -> bytes:
+        row = b"T2_X\tmc\t%b\tab\t%d\t2020-01-01 00:00:00\t\t2020-01-01 00:00:00\tA\n"
+        return b"".join(row % (file.name, file.size) for file in files)
+
+    def path_of(file: File) -> bytes:
+        return b"/store/" + hash_path(b"mc", file.name)
+
+    store: dict[str, Any] = {"AccessMethod": "RAL-Reader", "Dump": "dump", "Inventory": "inventory"}
+    store = {**store, "PathPrefix": prefix} if prefix else store
+    kept = KEPT[:100]
+    (tmp_path / "dump").write_bytes(of([*kept, *LEFT]))
+    known = [b"%b %d\n" % (path_of(file), file.size) for file in [*kept, LOST[0]]]
+    (tmp_path / "inventory").write_bytes(b"".join(known))
+    configure(tmp_path, **store)
+    refused = run("check", "T2_X", cwd=tmp_path)
+    assert refused.code == 4, refused
+    assert "Rucio.LFN2Path to say how the RSE makes paths" in refused.message
+    configure(tmp_path, **store, Rucio={"LFN2Path": "hash"})
+    assert checked(tmp_path) == ([path_of(LOST[0]).decode()], [path_of(LEFT[0]).decode()])
+    # What was made of it by another rule is not read again.
+    configure(tmp_path, **store, Rucio={"LFN2Path": "identity"})
+    left = run("check", "T2_X", "--json", cwd=tmp_path)
+    assert left.json["missing"] == 101
 
 
 @pytest.mark.parametrize("form", ["pipe", "rucio", "eos, quoted", "xrdfs, old", "eos, pretty"])
