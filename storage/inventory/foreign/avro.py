@@ -24,7 +24,7 @@ from storage.inventory.foreign.replica import columns_held, read_record
 from storage.inventory.foreign.streams import Asked
 from storage.inventory.formats import Format
 from storage.inventory.table_columns import PATH_COLUMNS, Columns, find_columns
-from storage.inventory.values import rows_of
+from storage.inventory.values import rows_of, text_of
 from storage.shown import one_line
 
 _BATCH = 10_000
@@ -142,7 +142,7 @@ class AvroStream:
             if not batch:
                 return
             rows = self._quick(batch)
-            yield rows_of_entries(list(self._entries(batch)), self.holds) if rows is None else rows
+            yield self._careful(batch) if rows is None else rows
             self.lines += len(batch)
 
     def _quick(self, batch: list[dict[str, Any]]) -> Rows | None:
@@ -158,20 +158,32 @@ class AvroStream:
         except InventoryError:
             return None
 
-    def _entries(self, batch: list[dict[str, Any]]) -> Iterator[Entry]:
-        misfits, names, columns = self._asked.misfits, self._names, self._used
+    def _careful(self, batch: list[dict[str, Any]]) -> Rows:
+        """Read one record after the other, with all columns that the quick ways give."""
+        asked, names, used = self._asked, self._names, self._used
+        entries: list[Entry] = []
+        others = (used.block, used.dataset, used.group, used.protected)
+        texts: list[list[bytes]] = []
         for number, record in enumerate(batch, self.lines + 1):
 
             def value(at: int | None, record: dict[str, Any] = record) -> Any:
                 return None if at is None else record.get(names[at])
 
             try:
-                yield read_record(value, columns, self._asked.root, self._asked.lfn_to_path)
+                found = [text_of(value(at)) for at in others]
+                entry = read_record(value, used, asked.root, asked.lfn_to_path)
             except HalfRead as half:
-                misfits.take(number, str(half), repr(record).encode("utf-8", "replace"), known=True)
-                yield half.entry
+                asked.misfits.take(number, str(half), repr(record).encode("utf-8", "replace"), known=True)
+                entry = half.entry
             except ValueError as error:
-                misfits.take(number, str(error), repr(record).encode("utf-8", "replace"))
+                asked.misfits.take(number, str(error), repr(record).encode("utf-8", "replace"))
+                continue
+            entries.append(entry)
+            texts.append(found)
+        columns = [None if at is None else [found[place] for found in texts] for place, at in enumerate(others)]
+        blocks, datasets, groups, protected = columns
+        rows = rows_of_entries(entries, self.holds)
+        return replace(rows, blocks=blocks, datasets=datasets, groups=groups, protected=protected)
 
 
 class _Blocks(io.RawIOBase):

@@ -100,13 +100,17 @@ class ParquetStream:
             return None
         if sizes is not None and bool((sizes < UNKNOWN_SIZE).any()):
             return None
-        if "state" in found:
-            judged = by_states(_texts(found["state"]), sizes, mtimes)
+        names = ("block", "dataset", "group", "site", "protected", "checksum", "state")
+        try:
+            *texts, states = (_texts(found[name]) if name in found else None for name in names)
+        except ValueError:
+            return None
+        if states is not None:
+            judged = by_states(states, sizes, mtimes)
             if judged is None:
                 return None
             sizes, mtimes = judged
-        names = ("block", "dataset", "group", "site", "protected", "checksum")
-        return Rows(*located, sizes, mtimes, *(_texts(found[name]) if name in found else None for name in names))
+        return Rows(*located, sizes, mtimes, *texts)
 
     def _careful(self, columns: dict[int, pyarrow.Array], count: int) -> Rows:
         """Read one row after the other, with the readers of the rows of databases."""
@@ -121,7 +125,8 @@ class ParquetStream:
             return None if at is None else values[at][row]
 
         entries: list[Entry] = []
-        kept: list[int] = []
+        others = ("block", "dataset", "group", "protected")
+        texts: list[list[bytes]] = []
         for row in range(count):
             shown = repr(of("path", row)).encode("utf-8", "replace")
 
@@ -129,6 +134,7 @@ class ParquetStream:
                 return None if at is None else values[at][row]
 
             try:
+                found = [text_of(of(name, row)) for name in others]
                 entry = read_record(value, held, asked.root, asked.lfn_to_path)
             except HalfRead as half:
                 misfits.take(self.lines + row + 1, str(half), shown, known=True)
@@ -137,16 +143,11 @@ class ParquetStream:
                 misfits.take(self.lines + row + 1, str(error), shown)
                 continue
             entries.append(entry)
-            kept.append(row)
+            texts.append(found)
+        columns_of = [None if used[name] is None else [found[at] for found in texts] for at, name in enumerate(others)]
+        blocks, datasets, groups, protected = columns_of
         rows = rows_of_entries(entries, self.holds)
-
-        def texts(name: str) -> list[bytes] | None:
-            return None if used[name] is None else [text_of(of(name, row)) for row in kept]
-
-        blocks, datasets, groups = texts("block"), texts("dataset"), texts("group")
-        directories, names, sizes, mtimes = rows.directories, rows.names, rows.sizes, rows.mtimes
-        protected = texts("protected")
-        return Rows(directories, names, sizes, mtimes, blocks, datasets, groups, rows.sites, protected, rows.checksums)
+        return replace(rows, blocks=blocks, datasets=datasets, groups=groups, protected=protected)
 
 
 def _open(blocks: Iterable[bytes], source: str) -> IO[bytes]:

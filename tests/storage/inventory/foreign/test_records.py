@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import fastavro
@@ -18,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.columns import UNKNOWN_MTIME, UNKNOWN_SIZE
-from storage.inventory import InventoryError, InventoryUnreadable
+from storage.inventory import InventoryError, InventoryUnreadable, open_inventory
 from storage.inventory.foreign.parquet import ParquetStream
 from storage.inventory.misfits import ALL
 from tests.storage.inventory.foreign.reading import read
@@ -106,6 +107,30 @@ def test_a_row_that_does_not_fit_has_its_number() -> None:
     found = read(content, allowed=ALL)
     assert found.facts == [(b"/a/b", UNKNOWN_SIZE, UNKNOWN_MTIME)]
     assert (found.misfits.count, found.misfits.lost) == (2, 1)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "avro"])
+def test_what_a_record_says_of_blocks_and_datasets_counts_beside_one_that_does_not_fit(
+    tmp_path: Path, kind: str
+) -> None:
+    of = {"block": "d#1", "dataset": "d", "group": "g", "protected": "yes"}
+    records: list[dict[str, Any]] = [{"path": f"/a/{n}", "size": 7, **of} for n in range(3)]
+    records[1]["size"] = -7
+    records.append({**records[0], "path": "/a/nul", "dataset": "d\0"})
+    if kind == "parquet":
+        content = parquet(**{name: [record[name] for record in records] for name in records[0]})
+    else:
+        content = avro(dict.fromkeys(records[0], "string") | {"size": "long"}, *records)
+    (tmp_path / "dump").write_bytes(content)
+    with open_inventory(tmp_path / "dump", allowed=ALL) as reading:
+        (rows,) = list(reading.rows)
+    assert rows.names == [b"0", b"1", b"2"]
+    assert rows.sizes is not None
+    assert rows.sizes.tolist() == [7, UNKNOWN_SIZE, 7]
+    assert (rows.blocks, rows.datasets) == ([b"d#1"] * 3, [b"d"] * 3)
+    assert (rows.groups, rows.protected) == ([b"g"] * 3, [b"yes"] * 3)
+    # In a row of which one text cannot be read nobody can tell what else is wrong.
+    assert (reading.misfits.count, reading.misfits.lost) == (2, 1)
 
 
 @pytest.mark.parametrize("content", [parquet(x=["/a"]), avro({"x": "string"}, {"x": "/a"})], ids=["parquet", "avro"])
