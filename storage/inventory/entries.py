@@ -42,7 +42,7 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class NamesDirectory(ValueError):
-    """A path ends with a slash, as that of a directory may, and that of a file does not."""
+    """A path ends with a slash, or is ``.``, as that of a directory may, and that of a file does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def read_path(text: bytes, root: bytes | None) -> tuple[bytes, bytes]:
         path = paths.join(root, text.removeprefix(b"./"))
     if len(path) > LONGEST_PATH:
         raise ValueError(f"a path of at most {LONGEST_PATH:,} bytes")
-    if path.endswith(b"/"):
+    if path.endswith(b"/") or text == b".":
         raise NamesDirectory("the path of a file, not of a directory")
     try:
         directory, _, name = paths.canonical(path).rpartition(b"/")

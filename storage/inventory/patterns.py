@@ -26,7 +26,8 @@ class Beginning(Enum):
     """
 
     ABSOLUTE = (re.compile(rb"/|x?roots?://"), "an absolute path, as on most lines")
-    DOTTED = (re.compile(rb"\./"), 'a path that begins with "./", as on most lines')
+    # What find begins with where it is told to look into ".".
+    DOTTED = (re.compile(rb"\./|\.(?:[ \t]+[-0-9.]+)*\Z"), 'a path that begins with "./", as on most lines')
     RELATIVE = (re.compile(rb"(?!(?:%b)\Z)" % _MESSAGE.pattern, re.DOTALL), "a path, and not the message of a program")
     ANY = (re.compile(rb""), "a path")
 

@@ -58,7 +58,12 @@ class LineForm(Protocol):
 
 
 class LineReader:
-    """Reads chunks by a quick and a careful way, which a format fills in."""
+    """Reads chunks by a quick and a careful way, which a format fills in.
+
+    Where ``has_directories``, a path that ends with a slash is that of one, and is passed over.
+    """
+
+    has_directories = True
 
     def __init__(self, holds: Holds, root: bytes | None) -> None:
         self.holds = holds
@@ -96,13 +101,13 @@ class LineReader:
                 continue
             try:
                 entry = self.careful(line)
-            except NamesDirectory:
-                misfits.directories += 1
-                continue
             except HalfRead as half:
                 misfits.take(number, str(half), line, known=True)
                 entry = half.entry
             except ValueError as error:
+                if isinstance(error, NamesDirectory) and self.has_directories:
+                    misfits.directories += 1
+                    continue
                 if line.startswith(b"#"):
                     continue
                 misfits.take(number, str(error), line)

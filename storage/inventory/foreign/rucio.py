@@ -89,6 +89,9 @@ class RucioForm:
 class RucioReader(LineReader):
     """Reads lines of a form."""
 
+    # A replica is a file, and what its path is then nobody can tell.
+    has_directories = False
+
     def __init__(self, form: RucioForm, root: bytes | None, checksums: bool) -> None:
         super().__init__(form.holds._replace(checksums=form.holds.checksums and checksums), root)
         self._form = form

@@ -271,6 +271,23 @@ def test_a_name_that_has_no_path_does_not_fit() -> None:
         read(content, root=b"/", lfn_to_path=no_path)
 
 
+def test_the_path_of_a_replica_is_none_of_a_directory() -> None:
+    line = b"T2_X\tmc\t%b\tab\t7\t2020-01-01 00:00:00\t%b\t2020-01-01 00:00:00\tA\n"
+    found = read(line % (b"/s/a", b"") + line % (b"b", b"/s/b/") + line % (b"/s/c/", b""), allowed=ALL)
+    assert (found.paths, found.misfits.lost, found.misfits.directories) == ([b"/s/a"], 2, 0)
+
+
+@pytest.mark.parametrize("numbers", [b"", b" 4096", b" 4096 1700000000"])
+def test_what_find_begins_with_is_a_directory(numbers: bytes) -> None:
+    content = b"".join(b"%b%b\n" % (name, numbers) for name in (b".", b"./a", b"./b"))
+    found = read(content, root=b"/s")
+    assert (found.paths, found.misfits.directories) == ([b"/s/a", b"/s/b"], 1)
+    # A list may be cut off behind a dot.
+    if not numbers:
+        cut = read(b"./a\n./b\n.", root=b"/s", allowed_in_lists=ALL)
+        assert (cut.paths, cut.misfits.lost, cut.misfits.directories) == ([b"/s/a", b"/s/b"], 1, 0)
+
+
 def test_a_replica_whose_state_nobody_knows_is_there_and_not_judged() -> None:
     found = read(b"X\ts\tf\tab\t7\t2020-01-01 00:00:00\ta/f\t2020-01-01 00:00:00\tQ\n", root=b"/r", allowed=ALL)
     assert found.facts == [(b"/r/a/f", UNKNOWN_SIZE, 2**63 - 1)]
