@@ -94,12 +94,15 @@ def write_inventory(
     """Write what ``read`` hands to the sink that it is given; there is a snapshot only if all went well.
 
     Where the ``whole`` inventory is wanted, no line is let pass that nobody could read. ``if_mixed`` is asked in the
-    place of ``read`` where that shows that there are directories, of these sizes, among the files.
+    place of ``read`` where that shows that there are directories, of these sizes, among the files; only what says what
+    a store holds has it.
     """
-    counts = _written(_Heeding(snapshot, header, heed, whole), read)
+    never = "an orphan" if if_mixed is None else "missing"
+    counts = _written(_Heeding(snapshot, header, heed, whole, never), read)
     if if_mixed is not None and counts.is_mixed:
         again, sizes = if_mixed, counts.sizes_of_both
-        counts = _written(_Heeding(snapshot, header, heed, whole), lambda sink: again(sink, sizes))
+        sink_again = _Heeding(snapshot, header, heed, whole, never, told=True)
+        counts = _written(sink_again, lambda sink: again(sink, sizes))
     if counts.duplicates:
         _log.warning(
             "inventory %s: %d lines name a file again, %d of them with another size, which is not judged then",
@@ -125,16 +128,27 @@ def _written(sink: _Heeding, read: Callable[[RecordSink], InventoryCounts]) -> I
 class _Heeding:
     """Writes records, and asks now and then whether to go on.
 
-    The snapshot is begun when it is known which lines of the inventory did not fit, since its header says so.
+    The snapshot is begun when it is known which lines of the inventory did not fit, since its header says so. Where
+    nobody can read some, no file is called what ``never`` says; unless that was ``told``, a warning says so.
     """
 
-    def __init__(self, snapshot: Path, header: SnapshotHeader, heed: Callable[[], None], whole: bool) -> None:
+    def __init__(
+        self,
+        snapshot: Path,
+        header: SnapshotHeader,
+        heed: Callable[[], None],
+        whole: bool,
+        never: str,
+        told: bool = False,
+    ) -> None:
         # What cannot be written there is told before anything is read.
         self._writer = SnapshotWriter(snapshot, header)
         self._snapshot = snapshot
         self._header = header
         self._heed = heed
         self._whole = whole
+        self._never = never
+        self._told = told
         self._appended = 0
 
     def notice(self, misfits: Misfits) -> None:
@@ -146,8 +160,9 @@ class _Heeding:
         words = misfits.words()
         if misfits.lost and self._whole:
             raise InventoryMalformed(f"inventory {misfits.source}: {words}; without it the inventory is not whole")
-        so = "; it may be of any file, so that none is called an orphan" if misfits.lost else ""
-        _log.warning("inventory %s: %s%s", misfits.source, words, so)
+        so = f"; it may be of any file, so that none is called {self._never}" if misfits.lost else ""
+        if not self._told:
+            _log.warning("inventory %s: %s%s", misfits.source, words, so)
         extra = {MISFITS: words, **({UNREAD: words} if misfits.lost else {})}
         self._writer.discard()
         self._writer = SnapshotWriter(self._snapshot, replace(self._header, extra={**self._header.extra, **extra}))

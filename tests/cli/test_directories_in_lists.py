@@ -60,6 +60,17 @@ def test_what_may_be_an_empty_directory_of_a_store_by_its_size_is_no_orphan(home
     assert run("identify", "dump", "--json", cwd=home).json["files"][0]["mixed"] == 3
 
 
+def test_what_does_not_fit_in_the_list_of_a_store_is_said_once_and_of_missing_files(home: Path) -> None:
+    find(home, "dump", "-printf", "%p|%s|%Ts\\n")
+    with (home / "dump").open("a") as dump:
+        dump.writelines(f"/store/mc/more/{n}|7|1500000000\n" for n in range(1000))
+        dump.write("garbage\n")
+    ended, missing, _ = compare(home, "inventory", "dump")
+    assert ended.err.count("1 line does not fit") == 1
+    assert "it may be of any file, so that none is called missing" in ended.err
+    assert missing == []
+
+
 def test_where_there_are_no_sizes_it_is_said_that_nothing_tells(home: Path) -> None:
     find(home, "dump")
     ended, missing, orphan = compare(home, "inventory", "dump")
