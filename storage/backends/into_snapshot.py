@@ -98,7 +98,7 @@ def write_inventory(
     a store holds has it.
     """
     never = "an orphan" if if_mixed is None else "missing"
-    counts = _written(_Heeding(snapshot, header, heed, whole, never), read)
+    counts = _written(_Heeding(snapshot, header, heed, whole, never), read, again=if_mixed is not None)
     if if_mixed is not None and counts.is_mixed:
         again, sizes = if_mixed, counts.sizes_of_both
         sink_again = _Heeding(snapshot, header, heed, whole, never, told=True)
@@ -115,10 +115,14 @@ def write_inventory(
     return counts
 
 
-def _written(sink: _Heeding, read: Callable[[RecordSink], InventoryCounts]) -> InventoryCounts:
+def _written(sink: _Heeding, read: Callable[[RecordSink], InventoryCounts], again: bool = False) -> InventoryCounts:
+    """Let it read; nothing is left of it where a list of directories and files is to be read ``again``."""
     try:
         counts = read(sink)
-        sink.finish()
+        if again and counts.is_mixed:
+            sink.discard()
+        else:
+            sink.finish()
     except BaseException:
         sink.discard()
         raise

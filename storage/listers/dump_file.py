@@ -197,7 +197,11 @@ def _read_into(
         if writer is None or not counts.files:
             below = paths.escape(root)
             raise DumpError(f"dump {dump}: it names no file below {below}, so it says nothing about the store")
-        writer.finish()
+        if mixed is None and counts.is_mixed:
+            # Whoever stops before it was read again must not find empty directories in it that look like files.
+            writer.discard()
+        else:
+            writer.finish()
     except BaseException as error:
         if writer is not None:
             writer.discard()

@@ -65,6 +65,22 @@ def test_an_inventory_becomes_a_snapshot(tmp_path: Path) -> None:
     snapshot.close()
 
 
+def test_the_list_of_a_store_with_directories_leaves_nothing_until_it_was_read_again(tmp_path: Path) -> None:
+    site = config(tmp_path, "InventoryFormat: auto").site("T2_A")
+    listed, snapshot = tmp_path / "listed", tmp_path / "s"
+    listed.write_text("/store/mc 4096\n/store/mc/a 7\n/store/mc/empty 4096\n")
+    asked = 0
+
+    def heed() -> None:
+        nonlocal asked
+        asked += 1
+        assert not snapshot.exists()
+
+    inventory_into_snapshot(listed, snapshot, site, heed=heed, of_store=True)
+    assert asked > 1
+    assert snapshot.exists()
+
+
 def test_one_that_cannot_be_read_or_was_given_up_leaves_nothing(tmp_path: Path) -> None:
     site = config(tmp_path, "InventoryFormat: sizes").site("T2_A")
     inventory = tmp_path / "inventory"

@@ -53,6 +53,23 @@ def test_other_lists_are_read_packed_or_not(tmp_path: Path, content: bytes) -> N
         assert files_of(tmp_path / f"{name}.s", b"/store/mc").name_list() == [b"a", b"b"]
 
 
+def test_a_list_with_directories_leaves_nothing_until_it_was_read_again(tmp_path: Path) -> None:
+    dump = written(tmp_path / "dump", b"/store/mc 4096\n/store/mc/a 7\n/store/mc/empty 4096\n/store/mc/a/b 7\n")
+    asked = 0
+
+    def heed() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            assert not (tmp_path / "s").exists()
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        dump_into_snapshot(dump, tmp_path / "s", b"/store", heed=heed)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dump"]
+    assert dump_into_snapshot(dump, tmp_path / "s", b"/store") == 4
+
+
 def test_relative_paths_start_from_the_root_behind_the_prefix(tmp_path: Path) -> None:
     dump = written(tmp_path / "dump", b"mc/a 1\n/castor/store/mc/b 2\n/elsewhere/c 3\n")
 
