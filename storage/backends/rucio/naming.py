@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -129,7 +130,17 @@ def paths_of_names(site: SiteConfig, ask_server: AskServer | None = None) -> Cal
 def mark_of_paths(settings: RucioSettings) -> str:
     """Give what changes when the settings make other paths."""
     made_by = (settings.lfn2path, settings.prefix, settings.path_rules, settings.storage_json, settings.volume)
-    return repr((*made_by, settings.protocol))
+    return repr((*made_by, settings.protocol, _content_mark(settings.storage_json)))
+
+
+def _content_mark(file: Path | None) -> str:
+    """Give what changes with the content of a file; empty where it cannot be read, which whoever needs it says."""
+    if file is None:
+        return ""
+    try:
+        return hashlib.blake2b(file.read_bytes(), digest_size=8).hexdigest()
+    except OSError:
+        return ""
 
 
 def _said(settings: RucioSettings, rse: str) -> Lfn2Path | None:

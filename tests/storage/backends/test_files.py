@@ -66,6 +66,17 @@ def test_names_of_any_kind(tmp_path: Path) -> None:
     assert [row.lfn for row in backends.inventory.list_files(SITE)] == ["/store/mc/\udcff <x>", "/store/mc/\xe9"]
 
 
+def test_the_identity_changes_with_the_rules_that_another_file_holds(tmp_path: Path) -> None:
+    marks = []
+    for content in ("[]", "[{}]", None):
+        if content is None:
+            (tmp_path / "storage.json").unlink()
+        else:
+            (tmp_path / "storage.json").write_text(content)
+        marks.append(inventory_identity(*settings(tmp_path, Rucio={"StorageJSON": "storage.json"})).mark["paths"])
+    assert len(set(marks)) == 3
+
+
 def test_paths_of_replicas_are_made_as_the_keys_of_rucio_say(tmp_path: Path) -> None:
     line = f"{SITE}\tmc\tf\tab\t7\t2020-01-01 00:00:00\t\t2020-01-01 00:00:00\tA\n"
     found = {}
