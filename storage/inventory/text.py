@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from storage.inventory.misfits import Misfits
 from storage.inventory.patterns import SIZED, TIMED, Beginning
 
 _URL_STARTS = re.compile(rb"^x?roots?://[^/\n]+/+", re.MULTILINE)
+_DOTTED, _NEXT_DOTTED = b"./", b"\n./"
 _SLASHES = b"//"
 _SEVERAL = re.compile(rb"//+")
 _ENDS_IN_NUMBER = re.compile(rb"[ \t][-+]?[0-9]+\Z")
@@ -47,8 +49,19 @@ def read_text(
         InventoryMalformed: a line does not fit, and ``misfits`` does not let it pass.
     """
     for chunk in chunks:
-        rows = None if begins is Beginning.DOTTED else _quick(chunk, numbers)
+        plain = _below(chunk, root) if begins is Beginning.DOTTED else chunk
+        rows = None if plain is None else _quick(plain, numbers)
         yield _careful(chunk, numbers, root, misfits, begins) if rows is None else rows
+
+
+def _below(chunk: Chunk, root: bytes | None) -> Chunk | None:
+    """Put the root in the place of the dot with which each line begins; None when one does not."""
+    data = chunk.data
+    if root is None or not data.startswith(_DOTTED) or data.count(_NEXT_DOTTED) != data.count(b"\n") - 1:
+        return None
+    before = root.rstrip(b"/") + b"/"
+    below = data.replace(_NEXT_DOTTED, b"\n" + before)
+    return replace(chunk, data=before + below.removeprefix(_DOTTED))
 
 
 def _quick(chunk: Chunk, numbers: int) -> Rows | None:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from engine.columns import UNKNOWN_SIZE
-from storage.inventory import InventoryError, InventoryMalformed
+from storage.inventory import InventoryError, InventoryMalformed, text
 from storage.inventory.misfits import ALL, KEPT, Misfits
 from tests.storage.inventory.foreign import writers
 from tests.storage.inventory.foreign.reading import read
@@ -275,6 +275,24 @@ def test_the_path_of_a_replica_is_none_of_a_directory() -> None:
     line = b"T2_X\tmc\t%b\tab\t7\t2020-01-01 00:00:00\t%b\t2020-01-01 00:00:00\tA\n"
     found = read(line % (b"/s/a", b"") + line % (b"b", b"/s/b/") + line % (b"/s/c/", b""), allowed=ALL)
     assert (found.paths, found.misfits.lost, found.misfits.directories) == ([b"/s/a"], 2, 0)
+
+
+@pytest.mark.parametrize("root", [b"/", b"/s", b"/s/t", None])
+@pytest.mark.parametrize("numbers", [b"", b" 7", b" 7 1700000000"])
+@pytest.mark.parametrize(
+    "odd", [b"./a b", b".//x", b"././x", b"./.h", b"./", b"./d/", b"../x", b"x", b"/x", b"./x 5", b""]
+)
+def test_lines_that_begin_with_a_dot_are_read_at_once_as_one_by_one(
+    odd: bytes, numbers: bytes, root: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [*(b"./d%d/f%d" % (n // 10, n) for n in range(40)), odd, b"./last"]
+    content = b"".join(b"%b%b\n" % (name, numbers) for name in names)
+    quick = read(content, root=root, allowed_in_lists=ALL)
+    monkeypatch.setattr(text, "_quick", lambda *_arguments: None)
+    careful = read(content, root=root, allowed_in_lists=ALL)
+    careful.misfits.source = quick.misfits.source
+    assert careful == quick
+    assert root is None or len(quick.files) >= 41
 
 
 @pytest.mark.parametrize("numbers", [b"", b" 4096", b" 4096 1700000000"])
