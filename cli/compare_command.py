@@ -176,8 +176,9 @@ def _file_side(
     if rows_of is not None:
         # Where relative paths begin and how paths follow from names is as that site has it.
         rucio = rows_of.rucio and replace(rows_of.rucio, rse=rse or owner)
-        site = replace(site, root_path=rows_of.root_path, rucio=rucio)
-        site = replace(site, backend=rows_of.backend, backends=rows_of.backends)
+        site = replace(
+            site, root_path=rows_of.root_path, rucio=rucio, backend=rows_of.backend, backends=rows_of.backends
+        )
     counts = inventory_into_snapshot(path, snapshot, site, rows_of=owner, rse=rse, of_store=of_store)
     return _Side(snapshot, last_line=counts.last_line)
 
